@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * lsvd.h - everything an application needs, in one include.
+ *
+ * A log-structured virtual disk: writes go to a log on a local SSD and are stored, in immutable
+ * compressed segments, in an object store; a map says where each block lives.
+ *
+ *   store.h   open the place where the objects live          lsvd_store_open()
+ *   volume.h  create, open, read, write, flush, trim, close   lsvd_volume_…()
+ *   stats.h   what an open volume has done and how it is      lsvd_volume_stats()
+ *   config.h  the configuration file the tools share          lsvd_config_load()
+ *   error.h   codes, texts, messages                          lsvd_last_error()
+ *
+ * Fork: a process that has opened a volume must not use it, nor close it, in a child made by fork()
+ * unless the child calls exec: threads and locks stay behind in the parent.
+ */
+#ifndef LSVD_LSVD_H
+#define LSVD_LSVD_H
+
+#include <lsvd/base.h>
+#include <lsvd/config.h>
+#include <lsvd/error.h>
+#include <lsvd/stats.h>
+#include <lsvd/store.h>
+#include <lsvd/volume.h>
+
+#endif

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * stats.h - what an open volume has done since it was opened, and how it is.
+ *
+ * Threads: lsvd_volume_stats() and lsvd_volume_status() may be called at any time from any thread;
+ * they take the volume's lock for less than a microsecond.
+ */
+#ifndef LSVD_STATS_H
+#define LSVD_STATS_H
+
+#include <lsvd/base.h>
+#include <lsvd/volume.h>
+
+LSVD_BEGIN_DECLS
+
+/* Counters count from open; gauges say how it is now. Bytes unless the name says otherwise. */
+struct lsvd_stats {
+	uint32_t size;            /* sizeof, set by LSVD_STATS_INIT before the call */
+	uint32_t reserved0;
+
+	/* what users did */
+	uint64_t reads, writes, flushes, trims, zeroes, prefetches;  /* operations that ended */
+	uint64_t read_bytes, write_bytes;
+	uint64_t errors;          /* operations that ended with an error */
+
+	/* the local log */
+	uint64_t log_groups;      /* vectored writes */
+	uint64_t log_bytes;       /* written, headers and padding included */
+	uint64_t log_syncs;       /* fdatasync calls */
+	uint64_t log_used;        /* gauge: not yet given back */
+	uint64_t log_capacity;    /* gauge */
+	uint64_t stalls;          /* writes that waited for room in the log */
+
+	/* where reads were answered */
+	uint64_t read_memory_bytes, read_log_bytes, read_rcache_bytes, read_store_bytes;
+	uint64_t read_zero_bytes; /* unwritten or zeroed */
+	uint64_t corrupt;         /* ranges that failed verification */
+
+	/* the store, by cause */
+	uint64_t data_puts, data_put_bytes;
+	uint64_t checkpoint_puts, checkpoint_put_bytes;
+	uint64_t recovery_gets, recovery_get_bytes;
+	uint64_t data_gets, data_get_bytes;
+	uint64_t fence_requests;  /* claims, fences, looks for a newer claim */
+	uint64_t retries;         /* requests tried again */
+
+	/* segments */
+	uint64_t segments;        /* stored */
+	uint64_t coalesced_bytes; /* user bytes overwritten before they were stored */
+	uint64_t compressed_from, compressed_to; /* bytes into and out of the compressor, where kept */
+
+	/* gauges */
+	uint64_t epoch;
+	uint64_t last_op;         /* newest acknowledged operation */
+	uint64_t durable_op;      /* newest that survives power loss */
+	uint64_t stored_op;       /* newest that the store has */
+	uint64_t unstored_bytes;  /* user bytes acknowledged and not stored */
+	uint64_t unstored_ms;     /* age of the oldest of them */
+	uint64_t map_extents, map_bytes; /* of the map, in memory */
+	uint64_t memory_bytes;    /* data held until stored */
+	uint64_t replayed_ops;    /* operations taken from the local log at open */
+	uint64_t replayed_segments; /* segments read after the checkpoint at open */
+
+	uint64_t rcache_writes, rcache_write_bytes; /* fills of the read cache */
+	uint64_t live_bytes;      /* gauge: stored bytes that the map refers to */
+	uint64_t stored_bytes;    /* gauge: bytes of all data objects the map knows */
+	uint64_t reserved[14];
+};
+#define LSVD_STATS_INIT { (uint32_t)sizeof(struct lsvd_stats) }
+
+/* Fills `ret`, whose size field says how much of it the caller knows. -EINVAL for a bad size. */
+LSVD_API LSVD_MUST_USE int lsvd_volume_stats(struct lsvd_volume *volume, struct lsvd_stats *ret);
+
+/*
+ * The first failure in the background, which stays: 0 while all is well, LSVD_E_FENCED, LSVD_E_FAILED,
+ * or LSVD_E_UNAVAILABLE while the store cannot be reached (this one passes). `text` (may be NULL)
+ * receives up to `text_len` bytes of explanation, always terminated.
+ */
+LSVD_API int lsvd_volume_status(struct lsvd_volume *volume, char *text, size_t text_len);
+
+LSVD_END_DECLS
+
+#endif

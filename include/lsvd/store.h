@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * store.h - opening the places where objects live, for users of stores.
+ *
+ * A store keeps immutable objects by name. Three kinds are built in:
+ *
+ *   dir:/absolute/or/relative/path    one file an object, below that directory
+ *   mem:                              in this process's memory, gone with the last close
+ *   mem:NAME                          the same, shared by all who open the same NAME
+ *
+ * Other kinds are brought by the program: see <lsvd/store_driver.h>.
+ *
+ * Threads: a store may be used by any number of threads and volumes at once.
+ * Order: close volumes before the store they stand on.
+ */
+#ifndef LSVD_STORE_H
+#define LSVD_STORE_H
+
+#include <lsvd/base.h>
+
+LSVD_BEGIN_DECLS
+
+struct lsvd_store;
+
+/* Set with LSVD_STORE_OPTIONS_INIT; 0 in a field means its default. */
+struct lsvd_store_options {
+	uint32_t size;     /* sizeof(struct lsvd_store_options), set by the macro */
+	uint32_t flags;    /* LSVD_STORE_… below */
+	uint64_t reserved[4];
+};
+#define LSVD_STORE_OPTIONS_INIT { (uint32_t)sizeof(struct lsvd_store_options), 0, { 0, 0, 0, 0 } }
+
+/* Nothing is created or changed: the directory must exist, every put and delete is -EROFS. */
+#define LSVD_STORE_READONLY 0x1u
+/* The directory is made if absent (its parent must exist). */
+#define LSVD_STORE_CREATE 0x2u
+
+/*
+ * Opens the store that `url` names; `options` may be NULL. Blocks on the file system.
+ *
+ * Fails with LSVD_E_CONFIG (a URL of no known kind), -ENOENT or -ENOTDIR (the directory), -EACCES,
+ * -EROFS (not writable and not LSVD_STORE_READONLY), -ENOMEM.
+ */
+LSVD_API LSVD_MUST_USE int lsvd_store_open(struct lsvd_store **ret, const char *url,
+					   const struct lsvd_store_options *options);
+
+/* Closes a store; NULL does nothing. No volume may be open on it. */
+LSVD_API void lsvd_store_close(struct lsvd_store *store);
+
+/* The URL the store was opened with, or the driver's own name; lives as long as the store. */
+LSVD_API const char *lsvd_store_url(const struct lsvd_store *store);
+
+LSVD_END_DECLS
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * alloc.h - where memory comes from: one table, so that a test can refuse or count allocations.
+ *
+ * The table is process-wide and is changed only by tests, while nothing is open.
+ */
+#ifndef BASE_ALLOC_H
+#define BASE_ALLOC_H
+
+#include <stddef.h>
+
+struct alloc_ops {
+	void *(*alloc)(size_t align, size_t size); /* align: a power of two */
+	void *(*resize)(void *p, size_t size);     /* p from alloc with align <= 16, or NULL */
+	void (*release)(void *p);                  /* NULL is ignored */
+};
+
+void lsvd_alloc_set(const struct alloc_ops *ops); /* NULL: the C library's */
+
+/* All return NULL when there is no memory; none aborts. */
+void *lsvd_malloc(size_t size);
+void *lsvd_calloc(size_t n, size_t size);
+void *lsvd_realloc(void *p, size_t size);
+void *lsvd_aligned_alloc(size_t align, size_t size);
+char *lsvd_strdup(const char *s);
+void lsvd_free(void *p);
+
+#endif

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* port.c - entering and leaving a core; the loop that lies in leaving. */
+#include "io/port.h"
+
+#include <errno.h>
+
+#include "base/err.h"
+
+/*
+ * The loop this thread is in, innermost first. A request that ends inside its table's start, and a
+ * callback that calls the core again, find their port here and leave the work to the loop.
+ */
+struct loop {
+	struct port *port;
+	struct list ended;           /* requests that ended on this thread meanwhile */
+	struct loop *outer;
+};
+
+static _Thread_local struct loop *current;
+
+static struct loop *loop_of(struct port *p)
+{
+	struct loop *l = current;
+
+	while (l && l->port != p)
+		l = l->outer;
+	return l;
+}
+
+int lsvd_port_init(struct port *p, struct world *w)
+{
+	int err;
+
+	p->world = w;
+	p->waiters = 0;
+	p->in_world = 0;
+	list_init(&p->out);
+	list_init(&p->calls);
+	err = pthread_mutex_init(&p->lock, NULL);
+	if (err)
+		return lsvd_fail_plain(-err);
+	err = pthread_cond_init(&p->changed, NULL);
+	if (err) {
+		pthread_mutex_destroy(&p->lock);
+		return lsvd_fail_plain(-err);
+	}
+	return 0;
+}
+
+void lsvd_port_fini(struct port *p)
+{
+	pthread_cond_destroy(&p->changed);
+	pthread_mutex_destroy(&p->lock);
+}
+
+void lsvd_port_enter(struct port *p)
+{
+	pthread_mutex_lock(&p->lock);
+}
+
+void lsvd_port_start(struct port *p, struct io *io)
+{
+	io->port = p;
+	io->err = 0;
+	p->in_world++;
+	list_add_tail(&p->out, &io->link);
+}
+
+void lsvd_port_call(struct port *p, struct call *call)
+{
+	list_add_tail(&p->calls, &call->link);
+}
+
+void lsvd_port_changed(struct port *p)
+{
+	if (p->waiters)
+		p->world->wait->wake(p->world, p);
+}
+
+static void hand_to_world(struct world *w, struct io *io, bool may_wait)
+{
+	switch (io->kind) {
+	case IO_FILE_READ:
+	case IO_FILE_WRITE:
+	case IO_FILE_SYNC:
+		w->file->start(lsvd_container_of(io, struct file_io, io), may_wait);
+		break;
+	case IO_PUT:
+	case IO_GET:
+	case IO_HEAD:
+	case IO_LIST:
+	case IO_REMOVE:
+		w->obj->start(w, lsvd_container_of(io, struct obj_io, io), may_wait);
+		break;
+	case IO_JOB:
+		w->cpu->start(w, lsvd_container_of(io, struct job_io, io));
+		break;
+	case IO_TIMER:
+		w->clk->start(w, lsvd_container_of(io, struct timer_io, io));
+		break;
+	}
+}
+
+/* lock held */
+static void take_up_ended(struct port *p, struct list *ended)
+{
+	struct list *node;
+
+	if (list_empty(ended))
+		return;
+	while ((node = list_pop(ended))) {
+		struct io *io = list_entry(node, struct io, link);
+
+		p->in_world--;
+		io->done(io);
+	}
+	lsvd_port_changed(p);
+}
+
+static void make_calls(struct list *calls)
+{
+	struct list *node;
+
+	while ((node = list_pop(calls))) {
+		struct call *call = list_entry(node, struct call, link);
+
+		call->fn(call);
+	}
+}
+
+/* lock held on entry and on return, given up in between */
+static void run_loop(struct port *p, bool may_wait)
+{
+	struct loop loop = { .port = p, .ended = LIST_INIT(loop.ended), .outer = current };
+	struct list out = LIST_INIT(out), calls = LIST_INIT(calls), *node;
+
+	current = &loop;
+	while (!list_empty(&p->out) || !list_empty(&p->calls)) {
+		list_splice_tail(&out, &p->out);
+		list_splice_tail(&calls, &p->calls);
+		pthread_mutex_unlock(&p->lock);
+		while ((node = list_pop(&out)))
+			hand_to_world(p->world, list_entry(node, struct io, link), may_wait);
+		make_calls(&calls);
+		pthread_mutex_lock(&p->lock);
+		take_up_ended(p, &loop.ended);
+	}
+	current = loop.outer;
+}
+
+void lsvd_port_leave(struct port *p, bool may_wait)
+{
+	if (!loop_of(p))
+		run_loop(p, may_wait);
+	pthread_mutex_unlock(&p->lock);
+}
+
+void lsvd_port_finish(struct io *io)
+{
+	struct port *p = io->port;
+	struct loop *l = loop_of(p);
+
+	if (l) {
+		list_add_tail(&l->ended, &io->link);
+		return;
+	}
+	lsvd_port_enter(p);
+	p->in_world--;
+	io->done(io);
+	lsvd_port_changed(p);
+	lsvd_port_leave(p, false);
+}
+
+void lsvd_port_wait(struct port *p)
+{
+	if (!list_empty(&p->out) || !list_empty(&p->calls)) {
+		run_loop(p, true);
+		return; /* things have happened: look at the condition before sleeping */
+	}
+	p->waiters++;
+	p->world->wait->wait(p->world, p);
+	p->waiters--;
+}
+
+static void count_down(struct io *io)
+{
+	unsigned *left = io->owner;
+
+	(*left)--;
+}
+
+int lsvd_port_run(struct port *p, struct io **ios, unsigned n)
+{
+	unsigned left = n;
+
+	lsvd_port_enter(p);
+	for (unsigned i = 0; i < n; i++) {
+		ios[i]->owner = &left;
+		ios[i]->done = count_down;
+		lsvd_port_start(p, ios[i]);
+	}
+	while (left)
+		lsvd_port_wait(p);
+	lsvd_port_leave(p, true);
+	for (unsigned i = 0; i < n; i++)
+		if (ios[i]->err < 0)
+			return ios[i]->err;
+	return 0;
+}
+
+int lsvd_port_run1(struct port *p, struct io *io)
+{
+	return lsvd_port_run(p, &io, 1);
+}

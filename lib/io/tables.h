@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * tables.h - how the core reaches the world: local files, objects, time, chance, the processor.
+ *
+ * The core never waits, reads a clock or starts a thread. It fills in a request (struct io and what
+ * it is embedded in), queues it at its port (port.h) while it holds the port's lock, and leaves. The
+ * port's loop hands the request to the table; the table ends it, now or later, on any thread; and
+ * the core is entered again through io->done with the lock held. A table never calls done itself
+ * and is never entered with the lock held.
+ *
+ * lib/io/world_real.c binds the tables to the operating system; tests/sim binds them to memory and a
+ * seeded scheduler.
+ */
+#ifndef IO_TABLES_H
+#define IO_TABLES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include <lsvd/store_driver.h>
+
+#include "base/list.h"
+
+struct port;
+struct world;
+struct file;
+
+enum io_kind {
+	IO_FILE_READ,
+	IO_FILE_WRITE,
+	IO_FILE_SYNC,
+	IO_PUT,
+	IO_GET,
+	IO_HEAD,
+	IO_LIST,
+	IO_REMOVE,
+	IO_JOB,
+	IO_TIMER,
+};
+
+/* What every request begins with. */
+struct io {
+	struct list link;            /* the port's, then the table's, until done */
+	enum io_kind kind;
+	int err;                     /* the result: 0 or a negative code */
+	struct port *port;           /* where done enters; set by lsvd_port_start() */
+	void (*done)(struct io *io); /* entered with the port's lock held */
+	void *owner;                 /* the core's own */
+};
+
+/* A file of the cache directory. Reads and writes are whole or fail: no short counts. */
+struct file_io {
+	struct io io;
+	struct file *file;
+	uint64_t off;
+	void *buf;                   /* read into, or written from */
+	size_t len;
+	bool past_cache;             /* read what the device has, not the page cache */
+};
+
+/* An object of the store (include/lsvd/store_driver.h has the meaning of each verb). */
+struct obj_io {
+	struct io io;
+	char key[LSVD_KEY_MAX + 1];
+	const struct iovec *iov;     /* PUT */
+	int iovcnt;
+	uint64_t off;                /* GET */
+	void *buf;
+	size_t len;
+	size_t ret_len;              /* GET: bytes there were */
+	uint64_t ret_bytes;          /* HEAD */
+	lsvd_object_fn list_fn;      /* LIST: key is the prefix; called on the table's thread */
+	void *list_ctx;
+};
+
+/* Work for a processor, run without the lock on a thread of the world's. */
+struct job_io {
+	struct io io;
+	void (*run)(struct job_io *job);
+};
+
+/* Ends at a time of the monotonic clock, with err 0, or -ECANCELED after clk->cancel. */
+struct timer_io {
+	struct io io;
+	uint64_t at_ms;
+};
+
+enum file_flags {
+	FILE_CREATE = 1,   /* make it if absent, and make the name durable */
+	FILE_EXCLUSIVE = 2,/* lock it against every other opener, here and in other processes */
+	FILE_SHARED = 4,   /* lock it against an exclusive opener */
+	FILE_READONLY = 8,
+};
+
+struct file_ops {
+	/*
+	 * Opens `name` of the world's cache directory. -ENOENT, LSVD_E_LOCKED, -errno. These three
+	 * block and are for procedures (open, close), never called with a port's lock held.
+	 */
+	int (*open)(struct world *w, const char *name, unsigned flags, struct file **ret);
+	int (*size)(struct file *file, uint64_t *ret_bytes);
+	/* Makes the file `bytes` long, every block written with zeroes and synced. */
+	int (*fill)(struct file *file, uint64_t bytes);
+	void (*close)(struct file *file);
+	/*
+	 * Starts a read, write or sync. May end it before it returns. `may_wait`: the calling
+	 * thread has nothing better to do; else what could sleep goes to another thread.
+	 */
+	void (*start)(struct file_io *io, bool may_wait);
+};
+
+struct obj_ops {
+	uint32_t (*caps)(struct world *w);  /* LSVD_STORE_CAP_… */
+	const char *(*name)(struct world *w);
+	void (*start)(struct world *w, struct obj_io *io, bool may_wait);
+};
+
+struct clk_ops {
+	uint64_t (*now_ms)(struct world *w);       /* monotonic */
+	int64_t (*wall_ms)(struct world *w);       /* only to be shown to people */
+	void (*start)(struct world *w, struct timer_io *io);
+	/* Ends a started timer early, with -ECANCELED; nothing if it has ended. */
+	void (*cancel)(struct world *w, struct timer_io *io);
+};
+
+struct rnd_ops {
+	void (*fill)(struct world *w, void *buf, size_t len);
+};
+
+struct cpu_ops {
+	void (*start)(struct world *w, struct job_io *io);
+};
+
+/*
+ * How a procedure waits. Called with the port's lock held; gives it up, returns with it held after
+ * something has happened at the port, or for no reason.
+ */
+struct wait_ops {
+	void (*wait)(struct world *w, struct port *port);
+	void (*wake)(struct world *w, struct port *port);
+};
+
+struct world {
+	const struct file_ops *file;
+	const struct obj_ops *obj;
+	const struct clk_ops *clk;
+	const struct rnd_ops *rnd;
+	const struct cpu_ops *cpu;
+	const struct wait_ops *wait;
+};
+
+#endif

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * log.h - the generic segment log: a chain of objects, written by one writer at a time.
+ *
+ * The log knows nothing of blocks or keys. It keeps the order, the only order: chain object (epoch,
+ * seq) is part of the log when it and all before it are acknowledged by the store. Free objects (map
+ * pages, roots, later GC output and value-log segments) have names of their own and mean nothing
+ * until a chain object, put after their acknowledgement, names them.
+ *
+ * Fencing. An epoch is claimed by creating an object; the claimer then ends the chain before it with
+ * a fence object, on the first free place of that chain, and goes on from there. Whoever finds its
+ * own place taken is fenced. The order of an open is that of lsvd_log_open() below; why each step is
+ * where it is: docs/design.md, "Fencing".
+ *
+ *   States:  OPENING -> RUNNING -> CLOSED       by lsvd_log_open(), a close object acknowledged
+ *            RUNNING -> FENCED                  a place taken by another, or a newer claim seen
+ *
+ * Invariants:
+ *  (1) An object is put under its key with the same bytes however often it is tried.
+ *  (2) acked_seq grows by one, in order; `acked` is called once for each put, in that order.
+ *  (3) After FENCED nothing is put and nothing is acknowledged.
+ *
+ * Threads: everything but lsvd_log_open() and lsvd_log_recover() is called with the port's lock
+ * held; callbacks are made with it held.
+ */
+#ifndef LOG_LOG_H
+#define LOG_LOG_H
+
+#include <stdbool.h>
+
+#include "format/fmt_object.h"
+#include "io/port.h"
+#include "segment/segment.h"
+
+struct log;
+
+/* What the opener's cache is, by its own superblock. */
+struct log_cache {
+	bool present;            /* there is a cache with a history (not one just made) */
+	struct uuid id;
+	uint64_t epoch;          /* the epoch its superblock names */
+	uint64_t base_epoch;     /* and the activated epoch that one went on from */
+	uint64_t last_op;        /* newest operation in its log */
+	uint64_t first_op;       /* the log holds first_op … last_op (last_op = first_op-1: none) */
+};
+
+struct log_options {
+	struct uuid volume;
+	uint64_t volume_bytes;
+	bool readonly;           /* look only: no claim, no put */
+	bool accept_rollback;    /* LSVD_OPEN_ACCEPT_ROLLBACK */
+	bool takeover;           /* LSVD_OPEN_TAKEOVER */
+	bool flush_remote;       /* noted in every chain object */
+	uint32_t put_window;     /* chain objects in the world at once */
+	struct log_cache cache;
+	const char *name;        /* of the volume, for texts; lives as long as the log */
+};
+
+/* How the open went. */
+struct log_opened {
+	uint64_t epoch;          /* ours; the newest activated one if readonly; 0: an empty volume */
+	uint64_t base_epoch, base_seq; /* what it goes on from; 0, 0: nothing (a new volume) */
+	uint64_t last_op;        /* R: the newest operation in the store */
+	uint64_t next_object;
+	uint64_t volume_bytes;   /* as the chain says, or log_options.volume_bytes */
+	struct root_ref root;    /* the newest root to recover from; epoch 0: none */
+	bool cache_current;      /* the cache's history is the store's: replay it */
+	bool rolled_back;        /* opened by a flag: the cache must be emptied */
+	bool closed;             /* the base was closed cleanly */
+};
+
+struct log_ops {
+	/*
+	 * Open, step 5, a procedure without the lock: note {epoch, base_epoch} in the cache's
+	 * superblock, synced, before object 1 is put. `discard`: the cache's records are not part of
+	 * the volume and must be gone when this returns.
+	 */
+	int (*commit_epoch)(void *ctx, uint64_t epoch, uint64_t base_epoch, bool discard);
+	/* Recovery: the root's whole object (verified header); called at most once, first. */
+	int (*load_root)(void *ctx, const struct object_head *head, const uint8_t *object,
+			 size_t len);
+	/* Recovery: the next chain object, in order. `extents` only of DATA; the log frees them. */
+	int (*replay)(void *ctx, const struct object_head *head, const struct chain_part *chain,
+		      const struct seg_extent *extents, uint32_t extent_count);
+	/* lock held: the state went to FENCED; err is LSVD_E_FENCED. */
+	void (*fenced)(void *ctx, int err);
+	/* lock held: a request failed and is being tried again (true), or got through (false). */
+	void (*unavailable)(void *ctx, bool yes, int err);
+};
+
+/*
+ * A procedure: the whole protocol of an open.
+ *
+ *  1 look      newest claim, newest activated epoch, its end; decide: is the cache current, or the
+ *              chain closed, or a flag given? A refusal (LSVD_E_ROLLBACK, LSVD_E_FOREIGN_CACHE)
+ *              leaves no claim behind.
+ *  2 claim     create the next epoch's claim; taken: look again.
+ *  3 scan      the newest activated epoch's chain to its end; create the fence there; taken: go on.
+ *  4 decide    again, with what the scan saw. The cache is old only if an epoch of another was
+ *              activated after its own.
+ *  5 note      ops->commit_epoch()
+ *  6 activate  put object 1 with base = (fenced epoch, its end)
+ *  7 re-check  a claim newer than ours: LSVD_E_FENCED. Only now may the volume serve.
+ */
+int lsvd_log_open(struct log **ret, struct log_opened *opened, struct port *port,
+		  const struct log_options *options, const struct log_ops *ops, void *ctx);
+
+/*
+ * A procedure: the root, then every chain object after it up to the base's end, headers fetched many
+ * at a time and replayed in order.
+ */
+int lsvd_log_recover(struct log *log);
+
+void lsvd_log_free(struct log *log);   /* nothing may be in the world */
+
+/* Gives away the next object number and place in the chain. */
+struct log_place {
+	uint64_t seq, object;
+};
+void lsvd_log_reserve(struct log *log, struct log_place *ret);
+
+/* A chain object on its way. The caller owns it until acked is called. */
+struct log_put {
+	struct log_place place;
+	int kind;                  /* OBJECT_DATA, OBJECT_CLOSE */
+	struct segment *segment;   /* OBJECT_DATA: built; finished by the log in its turn */
+	uint64_t first_op, last_op;
+	/* lock held: it and all before it are acknowledged (err 0), or never will be. */
+	void (*acked)(struct log_put *put, int err);
+	void *owner;
+	uint64_t put_bytes;        /* set by the log */
+	/* the log's own */
+	struct list link;
+	struct obj_io io;
+	struct timer_io timer;
+	uint8_t *header;
+	uint32_t backoff_ms;
+	int state;
+};
+/* Puts may be handed over in any order of their seq; the log starts them in order. */
+void lsvd_log_put(struct log *log, struct log_put *put);
+
+/* A free object: pages, roots. */
+struct log_free_put {
+	char key[LSVD_KEY_MAX + 1];
+	const struct iovec *iov;
+	int iovcnt;
+	/* lock held: 0 when it is in the store under this name with these bytes, else the error. */
+	void (*done)(struct log_free_put *put, int err);
+	void *owner;
+	/* the log's own */
+	struct list link;
+	struct obj_io io;
+	struct timer_io timer;
+	uint32_t backoff_ms;
+};
+void lsvd_log_put_free(struct log *log, struct log_free_put *put);
+
+/* From now on chain objects name this root. */
+void lsvd_log_set_root(struct log *log, struct root_ref root);
+
+/*
+ * Looks for a claim newer than ours and calls `done` with 0, LSVD_E_FENCED, or LSVD_E_UNAVAILABLE
+ * (cannot tell now). Looks that wait together share one request.
+ */
+struct log_look {
+	struct list link;
+	void (*done)(struct log_look *look, int err);
+	void *owner;
+};
+void lsvd_log_look(struct log *log, struct log_look *look);
+
+uint64_t lsvd_log_epoch(const struct log *log);
+uint64_t lsvd_log_acked_seq(const struct log *log);
+uint64_t lsvd_log_acked_op(const struct log *log);
+uint64_t lsvd_log_looked_ms(const struct log *log);  /* monotonic time of the newest good look */
+bool lsvd_log_fenced(const struct log *log);
+/* Gives up everything that waits or is being retried: each ends with `err`. For closing. */
+void lsvd_log_cancel(struct log *log, int err);
+
+struct log_stats {
+	uint64_t fence_requests, retries, recovery_gets, recovery_get_bytes;
+	uint64_t chain_puts, chain_put_bytes, free_puts, free_put_bytes, replayed;
+};
+void lsvd_log_stats(const struct log *log, struct log_stats *ret);
+
+#endif

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * store_map.h - where each stored sector lies: ranges of sectors to places in objects.
+ *
+ * The map is exactly the state after the last object of the acknowledged chain; it is what
+ * checkpoints save. It is paged by address: a page covers STORE_MAP_PAGE_SECTORS sectors and is
+ * absent while nothing in it is mapped. A page is either a sorted run of packed extents (at most 10
+ * bytes each) or, when nearly every 4 KiB block is an extent of its own, a dense array (at most 5.2
+ * bytes a block).
+ *
+ * An extent lies within one page; longer ones are cut by insert and joined by nobody.
+ *
+ * Places. `object` numbers an object of the volume's lineage (1 …); `off` is a byte offset in the
+ * object, a multiple of 16, of the frame of a unit (docs/format.md, "Units"). MAP_RAW: the extent's
+ * data is a row of raw units of 4 KiB, 16 + 4096 bytes each (the last may be shorter); `sub` is the
+ * extent's first sector within the unit at `off`, 0 … 7. MAP_UNIT: the extent lies in one
+ * compressed unit, `sub` sectors after its beginning, 0 … 127. MAP_ZERO: reads as zeroes but is
+ * allocated; object, off and sub are 0. What is not mapped is a hole.
+ *
+ * Memory only, no locks, no I/O.
+ */
+#ifndef MAP_STORE_MAP_H
+#define MAP_STORE_MAP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define STORE_MAP_PAGE_SECTORS 8192u   /* 4 MiB of address */
+
+enum map_kind {
+	MAP_RAW = 0,
+	MAP_UNIT = 1,
+	MAP_ZERO = 2,
+};
+
+struct map_extent {
+	uint64_t lba;
+	uint32_t len;      /* sectors, 1 … STORE_MAP_PAGE_SECTORS when found */
+	uint32_t off;      /* bytes into the object, a multiple of 16, < 2^27 */
+	uint64_t object;   /* < 2^40; 0 for MAP_ZERO */
+	uint16_t sub;      /* sectors into the unit */
+	uint8_t kind;      /* enum map_kind */
+};
+
+/* e moved on by `sectors`, which is less than e->len: the rule for cutting extents. */
+struct map_extent lsvd_map_extent_advance(const struct map_extent *e, uint32_t sectors);
+
+struct store_map;
+
+/* A part of an extent that goes away, whole or cut, already advanced to its own first sector. */
+typedef void (*map_gone_fn)(void *ctx, const struct map_extent *gone);
+
+int lsvd_store_map_new(struct store_map **ret);
+void lsvd_store_map_free(struct store_map *m);
+
+/*
+ * Maps e's range (any length, it may span pages) to e's place; what lay there is reported to `gone`
+ * (may be NULL). -ENOMEM leaves the map valid but perhaps partly changed: the caller repeats the
+ * call or gives up the map; repeating is harmless.
+ */
+int lsvd_store_map_insert(struct store_map *m, const struct map_extent *e, map_gone_fn gone,
+			  void *ctx);
+
+/* Takes the range out; whole pages go at once. -ENOMEM as above (a page may have to be split up). */
+int lsvd_store_map_remove(struct store_map *m, uint64_t lba, uint64_t len, map_gone_fn gone,
+			  void *ctx);
+
+/* The first extent that ends after `lba`, uncut; false if there is none. */
+bool lsvd_store_map_find(const struct store_map *m, uint64_t lba, struct map_extent *ret);
+
+uint64_t lsvd_store_map_extents(const struct store_map *m);
+uint64_t lsvd_store_map_memory(const struct store_map *m);
+
+/* ---- pages, for checkpoints. A page is dirty if it changed since it was last taken or loaded. */
+
+/* The first page number >= `page` that is present (dirty_only: or absent but dirty); UINT64_MAX. */
+uint64_t lsvd_store_map_next_page(const struct store_map *m, uint64_t page, bool dirty_only);
+bool lsvd_store_map_page_dirty(const struct store_map *m, uint64_t page);
+bool lsvd_store_map_page_present(const struct store_map *m, uint64_t page);
+
+/* The encoded page into `buf`; returns its length, or -ENOBUFS if `cap` is too small. */
+#define STORE_MAP_PAGE_MAX_BYTES (8u + STORE_MAP_PAGE_SECTORS * 16u)
+int lsvd_store_map_encode_page(const struct store_map *m, uint64_t page, void *buf, size_t cap);
+
+/*
+ * Loads a page from bytes, which may be anything: LSVD_E_CORRUPT with the text saying what is wrong
+ * (extents out of order or range, bad kinds, lengths, trailing bytes). The page must be absent.
+ */
+int lsvd_store_map_decode_page(struct store_map *m, uint64_t page, const void *buf, size_t len);
+
+/* Marks it saved. */
+void lsvd_store_map_page_clean(struct store_map *m, uint64_t page);
+
+void lsvd_store_map_check(const struct store_map *m);
+void lsvd_store_map_dump(const struct store_map *m, FILE *out);
+
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * segment.h - a data object: built from the records of a group, and its header read back.
+ *
+ * Building. The records of a group, in the order of the history, are laid over one another: what a
+ * later record of the same group covers is dropped (coalescing is legal within an object, which is
+ * published atomically, never across). What is left is stored in order of lba: data as units
+ * (unit.h), zeroes and holes as extents without body. Data that is all zero becomes a zero extent.
+ * A compressor that does not pay is asked only now and then.
+ *
+ * The header of the object: struct object_head, struct chain_part, then the extents: for each the
+ * unsigned varints (zigzag lba distance from the end of the extent before, sectors * 4 + kind), and
+ * for a compressed unit its stored length. Bodies follow one another in that order, so offsets are
+ * not written down (docs/format.md, "Segments").
+ *
+ * Pure but for allocation: no I/O, no locks; lsvd_segment_build() is run as a job.
+ */
+#ifndef SEGMENT_SEGMENT_H
+#define SEGMENT_SEGMENT_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "format/fmt_object.h"
+#include "segment/unit.h"
+
+enum seg_kind {
+	SEG_RAW = 0,    /* units of 4 KiB each, the last may be shorter */
+	SEG_UNIT = 1,   /* one compressed unit */
+	SEG_ZERO = 2,   /* reads as zeroes, allocated */
+	SEG_HOLE = 3,   /* reads as zeroes, not allocated */
+};
+
+struct seg_extent {
+	uint64_t lba;
+	uint64_t sectors;    /* SEG_UNIT: at most 128 */
+	uint32_t off;        /* bytes into the object of the first unit's frame; 0 without a body */
+	uint8_t kind;        /* enum seg_kind */
+};
+
+/* One operation, or a part of one. */
+struct seg_record {
+	uint64_t lba, sectors;
+	uint8_t kind;            /* SEG_RAW for data, SEG_ZERO, SEG_HOLE */
+	const uint8_t *data;     /* sectors * 512 bytes; must stay until the segment is freed */
+	const uint64_t *hashes;  /* lsvd_hash() of each 4 KiB piece from `data` on */
+};
+
+struct seg_options {
+	enum codec codec;
+	uint32_t unit_bytes;     /* 4096 … 65536, a power of two */
+};
+
+/* A built object. */
+struct segment {
+	uint8_t *header;         /* header_bytes bytes; fixed and chain part are set by finish */
+	uint32_t header_bytes;
+	uint64_t body_bytes;
+	struct seg_extent *extents; /* in order of lba, offsets into the object */
+	uint32_t extent_count;
+	struct iovec *iov;       /* header first, then the body: ready for PUT after finish */
+	int iovcnt;
+	uint64_t user_bytes;     /* data of all records */
+	uint64_t coalesced_bytes;/* of these, overwritten within the group */
+	uint64_t compressed_from, compressed_to;
+	void *arena;             /* frames and compressed bytes */
+};
+
+/*
+ * Builds object number `object` of the volume with seed `owner`. -ENOMEM; LSVD_E_CORRUPT if a record's
+ * data no longer matches its hashes where it had to be hashed again.
+ */
+int lsvd_segment_build(struct segment **ret, const struct seg_record *records, unsigned n,
+		       uint64_t owner, uint64_t object, const struct seg_options *options);
+
+/*
+ * Writes the fixed part, the chain part and the checksum into the header: called when the object's
+ * turn in the chain has come. Returns the header's checksum.
+ */
+uint64_t lsvd_segment_finish(struct segment *s, struct object_head *head, struct chain_part *chain);
+
+void lsvd_segment_free(struct segment *s);
+
+/* The extents of a whole, verified header of a DATA object, checked; allocated, the caller frees. */
+int lsvd_segment_extents(struct seg_extent **ret, uint32_t *ret_count, const uint8_t *header,
+			 const struct object_head *head, const struct chain_part *chain,
+			 const char *what);
+
+#endif
