@@ -79,6 +79,8 @@ void lsvd_port_changed(struct port *p)
 
 static void hand_to_world(struct world *w, struct io *io, bool may_wait)
 {
+	if (io->prepare)
+		io->prepare(io);
 	switch (io->kind) {
 	case IO_FILE_READ:
 	case IO_FILE_WRITE:
@@ -97,6 +99,9 @@ static void hand_to_world(struct world *w, struct io *io, bool may_wait)
 		break;
 	case IO_TIMER:
 		w->clk->start(w, lsvd_container_of(io, struct timer_io, io));
+		break;
+	case IO_STEP:
+		lsvd_port_finish(io);
 		break;
 	}
 }
@@ -160,6 +165,8 @@ void lsvd_port_finish(struct io *io)
 	struct port *p = io->port;
 	struct loop *l = loop_of(p);
 
+	if (io->conclude)
+		io->conclude(io);
 	if (l) {
 		list_add_tail(&l->ended, &io->link);
 		return;
@@ -196,6 +203,8 @@ int lsvd_port_run(struct port *p, struct io **ios, unsigned n)
 	lsvd_port_enter(p);
 	for (unsigned i = 0; i < n; i++) {
 		ios[i]->owner = &left;
+		ios[i]->prepare = NULL;
+		ios[i]->conclude = NULL;
 		ios[i]->done = count_down;
 		lsvd_port_start(p, ios[i]);
 	}

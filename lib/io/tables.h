@@ -38,6 +38,7 @@ enum io_kind {
 	IO_REMOVE,
 	IO_JOB,
 	IO_TIMER,
+	IO_STEP,   /* no table at all: prepare and conclude, on the spot */
 };
 
 /* What every request begins with. */
@@ -46,6 +47,11 @@ struct io {
 	enum io_kind kind;
 	int err;                     /* the result: 0 or a negative code */
 	struct port *port;           /* where done enters; set by lsvd_port_start() */
+	/* The core's own work around the request, without the lock: copying, hashing, verifying.
+	 * Called once each, just before it starts and just after it ended; NULL: nothing. conclude
+	 * may change io->err. */
+	void (*prepare)(struct io *io);
+	void (*conclude)(struct io *io);
 	void (*done)(struct io *io); /* entered with the port's lock held */
 	void *owner;                 /* the core's own */
 };
