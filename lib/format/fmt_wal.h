@@ -28,6 +28,7 @@ struct wal_super {
 	struct uuid volume;
 	struct uuid cache_id;  /* made with the file */
 	uint64_t run;          /* of the newest open; grows by at least 1 with every open */
+	uint64_t run_start;    /* where that run begins: what lies there of older runs is void */
 	uint64_t epoch;        /* fencing: the newest epoch this cache took, 0: none */
 	uint64_t base_epoch;   /* the activated epoch that one goes on from */
 	uint64_t ring_bytes;

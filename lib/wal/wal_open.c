@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * wal_open.c - beginning and ending the use of a log file: procedures, before and after the log is
+ * shared.
+ *
+ * Open reads the superblocks and the groups and changes nothing: whether the log is still part of
+ * the volume is decided by the store's chain. lsvd_wal_begin_run() then notes a new run, synced,
+ * before the first record of this open is written.
+ */
+#include "wal/wal_internal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "base/err.h"
+
+#define LOG_BYTES_DEFAULT (UINT64_C(512) << 20)
+
+static int run_file_io(struct wal *w, enum io_kind kind, uint64_t off, void *buf, size_t len)
+{
+	struct file_io io = { .io = { .kind = kind }, .file = w->file, .off = off, .buf = buf,
+			      .len = len };
+
+	return lsvd_port_run1(w->port, &io.io);
+}
+
+static int write_super(struct wal *w)
+{
+	int err;
+
+	w->super.generation++;
+	lsvd_wal_super_encode(w->super_buf, &w->super);
+	err = run_file_io(w, IO_FILE_WRITE, (w->super.generation & 1) * WAL_SLOT_BYTES,
+			  w->super_buf, WAL_SLOT_BYTES);
+	if (!err)
+		err = run_file_io(w, IO_FILE_SYNC, 0, NULL, 0);
+	if (err)
+		lsvd_fail_context(err, "%s: superblock", w->name);
+	return err;
+}
+
+/* A new file: every block written once, then a superblock that says nothing was acknowledged. */
+static int make_file(struct wal *w, const struct wal_options *o)
+{
+	const struct file_ops *ops = w->port->world->file;
+	struct world *world = w->port->world;
+	int err;
+
+	w->ring_bytes = round_down(o->log_bytes ? o->log_bytes : LOG_BYTES_DEFAULT, BLOCK_BYTES);
+	err = ops->fill(w->file, WAL_RING_START + w->ring_bytes);
+	if (err)
+		return err;
+	w->super = (struct wal_super){ .volume = o->volume, .ring_bytes = w->ring_bytes,
+				       .tail_op = 1, .flags = WAL_SUPER_EMPTY };
+	world->rnd->fill(world, w->super.cache_id.b, sizeof w->super.cache_id.b);
+	lsvd_uuid_stamp(&w->super.cache_id);
+	return write_super(w);
+}
+
+/* The newer of the valid slots. */
+static int read_super(struct wal *w)
+{
+	struct wal_super slot[2];
+	int err[2];
+
+	for (unsigned i = 0; i < 2; i++) {
+		err[i] = run_file_io(w, IO_FILE_READ, i * WAL_SLOT_BYTES, w->super_buf,
+				     WAL_SLOT_BYTES);
+		if (!err[i])
+			err[i] = lsvd_wal_super_decode(&slot[i], w->super_buf, w->name);
+	}
+	if (err[0] && err[1])
+		return err[0];
+	w->super = err[1] || (!err[0] && slot[0].generation > slot[1].generation) ? slot[0]
+										  : slot[1];
+	w->ring_bytes = w->super.ring_bytes;
+	return 0;
+}
+
+/* Was the file made only in part? Then its superblocks are zeroes, and nothing is lost. */
+static int is_unborn(struct wal *w, uint64_t size, bool *ret)
+{
+	int err;
+
+	*ret = false;
+	if (size < 2 * WAL_SLOT_BYTES) {
+		*ret = true;
+		return 0;
+	}
+	for (unsigned slot = 0; slot < 2; slot++) {
+		err = run_file_io(w, IO_FILE_READ, slot * WAL_SLOT_BYTES, w->super_buf,
+				  WAL_SLOT_BYTES);
+		if (err)
+			return err;
+		for (unsigned i = 0; i < WAL_SLOT_BYTES; i++)
+			if (w->super_buf[i])
+				return 0;
+	}
+	*ret = true;
+	return 0;
+}
+
+static int check_file(struct wal *w, const struct wal_options *o, uint64_t size)
+{
+	char want[UUID_TEXT_LEN + 1], have[UUID_TEXT_LEN + 1];
+
+	if (!lsvd_uuid_equal(&w->super.volume, &o->volume)) {
+		lsvd_uuid_format(&o->volume, want);
+		lsvd_uuid_format(&w->super.volume, have);
+		return lsvd_fail(LSVD_E_FOREIGN_CACHE,
+				 "%s belongs to volume %s, not %s: use another cache directory",
+				 w->name, have, want);
+	}
+	if (size < WAL_RING_START + w->ring_bytes)
+		return lsvd_fail(LSVD_E_CORRUPT, "%s: %llu bytes, its superblock says %llu",
+				 w->name, (unsigned long long)size,
+				 (unsigned long long)(WAL_RING_START + w->ring_bytes));
+	return 0;
+}
+
+static int load_file(struct wal *w, const struct wal_options *o)
+{
+	uint64_t size;
+	bool unborn;
+	int err;
+
+	err = w->port->world->file->size(w->file, &size);
+	if (err)
+		return err;
+	err = is_unborn(w, size, &unborn);
+	if (err)
+		return err;
+	if (unborn && o->readonly)
+		return lsvd_fail(-ENOENT, "%s: no log yet", w->name);
+	if (unborn)
+		return make_file(w, o);
+	err = read_super(w);
+	if (err)
+		return err;
+	return check_file(w, o, size);
+}
+
+static int allocate(struct wal *w)
+{
+	w->at_block = lsvd_calloc(w->ring_bytes / BLOCK_BYTES, sizeof *w->at_block);
+	if (!w->at_block)
+		return lsvd_fail(-ENOMEM, "%s: no memory for the index of a ring of %llu bytes",
+				 w->name, (unsigned long long)w->ring_bytes);
+	return 0;
+}
+
+int lsvd_wal_open(struct wal **ret, struct wal_found *found, struct port *port,
+		  const struct wal_options *o, const struct wal_ops *ops, void *ctx)
+{
+	unsigned flags = o->readonly ? FILE_READONLY | FILE_SHARED : FILE_CREATE | FILE_EXCLUSIVE;
+	struct wal *w = lsvd_calloc(1, sizeof *w);
+	int err;
+
+	if (!w)
+		return lsvd_fail_plain(-ENOMEM);
+	w->port = port;
+	w->ops = ops;
+	w->ctx = ctx;
+	w->readonly = o->readonly;
+	w->owner = lsvd_uuid_seed(&o->volume);
+	(void)snprintf(w->name, sizeof w->name, "local log %s", o->name); /* cut at worst */
+	list_init(&w->groups);
+	list_init(&w->tickets);
+	lsvd_chunk_pool_init(&w->pool);
+	err = -ENOMEM;
+	w->super_buf = lsvd_aligned_alloc(BLOCK_BYTES, WAL_SLOT_BYTES);
+	if (!w->super_buf)
+		goto fail;
+	err = port->world->file->open(port->world, o->name, flags, &w->file);
+	if (err)
+		goto fail;
+	err = load_file(w, o);
+	if (err)
+		goto fail;
+	err = allocate(w);
+	if (err)
+		goto fail;
+	lsvd_wal_sync_init(w);
+	err = lsvd_wal_replay(w, o->skip_damage, found);
+	if (err)
+		goto fail;
+	*ret = w;
+	return 0;
+fail:
+	lsvd_wal_close(w);
+	return err;
+}
+
+static void drop_groups(struct wal *w)
+{
+	struct list *n;
+
+	while ((n = list_pop(&w->groups)))
+		lsvd_wal_group_free(w, list_entry(n, struct wal_group, link));
+}
+
+int lsvd_wal_begin_run(struct wal *w, uint64_t epoch, uint64_t base_epoch, bool discard,
+		       uint64_t next_op)
+{
+	int err;
+
+	assert(!w->readonly && !w->running);
+	if (discard) {
+		drop_groups(w);
+		w->stored = w->given_up = w->published = w->durable = w->dirty = w->head;
+		w->super.tail = w->head;
+		w->super.tail_op = next_op;
+		w->super.stored_op = next_op - 1;
+		w->stored_op = w->published_op = w->durable_op = next_op - 1;
+		w->next_op = next_op;
+	}
+	assert(next_op == w->next_op);
+	w->super.run++;
+	w->super.run_start = w->head;
+	if (w->head == w->super.tail)
+		w->super.tail_run = w->last_run = w->super.run;
+	w->super.epoch = epoch;
+	w->super.base_epoch = base_epoch;
+	w->super.flags &= ~WAL_SUPER_EMPTY;
+	err = write_super(w);
+	if (err)
+		return err;
+	/* That sync covers all that was found: it had been written before. */
+	w->durable = w->published;
+	w->durable_op = w->published_op;
+	w->running = true;
+	return 0;
+}
+
+int lsvd_wal_end_run(struct wal *w)
+{
+	if (!w->running || w->failure)
+		return w->failure ? LSVD_E_FAILED : 0;
+	w->super.tail = w->stored;
+	w->super.tail_op = w->stored_op + 1;
+	w->super.tail_run = w->stored_run ? w->stored_run : w->super.tail_run;
+	w->super.durable = w->published;
+	w->super.stored_op = w->stored_op;
+	w->running = false;
+	return write_super(w);
+}
+
+void lsvd_wal_close(struct wal *w)
+{
+	if (!w)
+		return;
+	drop_groups(w);
+	lsvd_chunk_pool_fini(&w->pool);
+	if (w->file)
+		w->port->world->file->close(w->file);
+	lsvd_free(w->at_block);
+	lsvd_free(w->super_buf);
+	lsvd_free(w);
+}
