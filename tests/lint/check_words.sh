@@ -15,7 +15,7 @@ patterns=(
 	'([Ii]ssue|[Tt]icket)[[:space:]]+#?[0-9]+'
 	'/home/[a-z]+/'
 	'/ro''ot/'
-	'TO''DO|FIX''ME|XX''X[^X]'
+	'(^|[^[:alnum:]])(TO''DO|FIX''ME)([^[:alnum:]]|$)'
 )
 files() {
 	if git rev-parse --is-inside-work-tree >/dev/null 2>&1; then

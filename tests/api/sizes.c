@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * sizes.c - the sizes and places that programs built against 0.1 rely on, on LP64.
+ *
+ * A failure here means that a struct of the interface has changed in a way that breaks programs
+ * already built. New fields take the place of reserved ones or come at the end, and then only the
+ * size is renewed here; an offset is never changed. Compiled, not run.
+ */
+#include <stddef.h>
+
+#include <lsvd/lsvd.h>
+#include <lsvd/store_driver.h>
+
+#define SIZE(type, bytes) _Static_assert(sizeof(struct type) == (bytes), #type " has another size")
+#define PLACE(type, field, off) \
+	_Static_assert(offsetof(struct type, field) == (off), #type "." #field " has moved")
+
+#if defined(__LP64__)
+SIZE(lsvd_store_options, 40);
+PLACE(lsvd_store_options, flags, 4);
+SIZE(lsvd_store_ops, 56);
+PLACE(lsvd_store_ops, caps, 4);
+PLACE(lsvd_store_ops, put_if_absent, 8);
+PLACE(lsvd_store_ops, get, 16);
+PLACE(lsvd_store_ops, head, 24);
+PLACE(lsvd_store_ops, list, 32);
+PLACE(lsvd_store_ops, remove, 40);
+PLACE(lsvd_store_ops, close, 48);
+SIZE(lsvd_object_info, 24);
+PLACE(lsvd_object_info, bytes, 8);
+SIZE(lsvd_volume_info, 192);
+PLACE(lsvd_volume_info, name, 8);
+PLACE(lsvd_volume_info, uuid, 73);
+PLACE(lsvd_volume_info, bytes, 112);
+PLACE(lsvd_volume_info, created_ms, 120);
+SIZE(lsvd_volume_usage, 120);
+PLACE(lsvd_volume_usage, objects, 8);
+PLACE(lsvd_volume_usage, ops, 48);
+SIZE(lsvd_volume_options, 160);
+PLACE(lsvd_volume_options, flags, 4);
+PLACE(lsvd_volume_options, cache_dir, 8);
+PLACE(lsvd_volume_options, log_bytes, 16);
+PLACE(lsvd_volume_options, memory_bytes, 48);
+PLACE(lsvd_volume_options, rcache_bytes, 56);
+PLACE(lsvd_volume_options, stall_timeout_ms, 64);
+PLACE(lsvd_volume_options, checkpoint_segments, 76);
+PLACE(lsvd_volume_options, segment_fn, 80);
+PLACE(lsvd_volume_options, segment_ctx, 88);
+SIZE(lsvd_segment_event, 48);
+PLACE(lsvd_segment_event, user_bytes, 40);
+SIZE(lsvd_io, 128);
+PLACE(lsvd_io, off, 8);
+PLACE(lsvd_io, iov, 24);
+PLACE(lsvd_io, err, 36);
+PLACE(lsvd_io, done, 40);
+PLACE(lsvd_io, user, 48);
+PLACE(lsvd_io, next, 56);
+SIZE(lsvd_status_extent, 16);
+PLACE(lsvd_status_extent, flags, 8);
+SIZE(lsvd_stats, 520);
+PLACE(lsvd_stats, reads, 8);
+PLACE(lsvd_stats, log_groups, 80);
+PLACE(lsvd_stats, read_memory_bytes, 128);
+PLACE(lsvd_stats, data_puts, 176);
+PLACE(lsvd_stats, segments, 256);
+PLACE(lsvd_stats, epoch, 288);
+PLACE(lsvd_stats, rcache_writes, 376);
+PLACE(lsvd_stats, stored_bytes, 400);
+#endif
