@@ -3,6 +3,7 @@
 #include "io/port.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "base/err.h"
 
@@ -34,6 +35,8 @@ int lsvd_port_init(struct port *p, struct world *w)
 	p->world = w;
 	p->waiters = 0;
 	p->in_world = 0;
+	p->loops = 0;
+	p->ending = false;
 	list_init(&p->out);
 	list_init(&p->calls);
 	err = pthread_mutex_init(&p->lock, NULL);
@@ -49,6 +52,12 @@ int lsvd_port_init(struct port *p, struct world *w)
 
 void lsvd_port_fini(struct port *p)
 {
+	/* A thread that ended the last request may still be on its way out. */
+	lsvd_port_enter(p);
+	p->ending = true;
+	while (p->loops)
+		lsvd_port_wait(p);
+	pthread_mutex_unlock(&p->lock);
 	pthread_cond_destroy(&p->changed);
 	pthread_mutex_destroy(&p->lock);
 }
@@ -133,23 +142,35 @@ static void make_calls(struct list *calls)
 	}
 }
 
-/* lock held on entry and on return, given up in between */
+/*
+ * lock held on entry and on return, given up in between. A request may be slow on this thread only if
+ * nothing else waits for the thread: several go to the world's threads, and the last is done here.
+ */
 static void run_loop(struct port *p, bool may_wait)
 {
 	struct loop loop = { .port = p, .ended = LIST_INIT(loop.ended), .outer = current };
 	struct list out = LIST_INIT(out), calls = LIST_INIT(calls), *node;
 
 	current = &loop;
+	p->loops++;
 	while (!list_empty(&p->out) || !list_empty(&p->calls)) {
 		list_splice_tail(&out, &p->out);
 		list_splice_tail(&calls, &p->calls);
 		pthread_mutex_unlock(&p->lock);
-		while ((node = list_pop(&out)))
-			hand_to_world(p->world, list_entry(node, struct io, link), may_wait);
+		while ((node = list_pop(&out))) {
+			bool last = list_empty(&out) && list_empty(&calls) &&
+				    list_empty(&loop.ended);
+
+			hand_to_world(p->world, list_entry(node, struct io, link),
+				      may_wait && last);
+		}
 		make_calls(&calls);
 		pthread_mutex_lock(&p->lock);
 		take_up_ended(p, &loop.ended);
 	}
+	p->loops--;
+	if (p->loops == 0 && p->ending)
+		lsvd_port_changed(p);
 	current = loop.outer;
 }
 
@@ -189,32 +210,45 @@ void lsvd_port_wait(struct port *p)
 	p->waiters--;
 }
 
+/* What lsvd_port_run() waits for, and the text of the first failure, taken where it happened. */
+struct run {
+	struct io **ios;
+	unsigned left;
+	unsigned failed;             /* index of the first one that failed so far */
+	char text[512];
+};
+
 static void count_down(struct io *io)
 {
-	unsigned *left = io->owner;
+	struct run *r = io->owner;
 
-	(*left)--;
+	r->left--;
+	for (unsigned i = 0; io->err < 0 && i < r->failed; i++)
+		if (r->ios[i] == io) {
+			r->failed = i;
+			(void)snprintf(r->text, sizeof r->text, "%s", lsvd_last_error());
+		}
 }
 
 int lsvd_port_run(struct port *p, struct io **ios, unsigned n)
 {
-	unsigned left = n;
+	struct run r = { .ios = ios, .left = n, .failed = n };
 
 	lsvd_port_enter(p);
 	for (unsigned i = 0; i < n; i++) {
-		ios[i]->owner = &left;
+		ios[i]->owner = &r;
 		ios[i]->prepare = NULL;
 		ios[i]->conclude = NULL;
 		ios[i]->done = count_down;
 		lsvd_port_start(p, ios[i]);
 	}
-	while (left)
+	while (r.left)
 		lsvd_port_wait(p);
 	lsvd_port_leave(p, true);
-	for (unsigned i = 0; i < n; i++)
-		if (ios[i]->err < 0)
-			return ios[i]->err;
-	return 0;
+	if (r.failed == n)
+		return 0;
+	lsvd_error_restore(r.text);
+	return ios[r.failed]->err;
 }
 
 int lsvd_port_run1(struct port *p, struct io *io)

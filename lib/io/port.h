@@ -36,13 +36,16 @@ struct port {
 	struct list out;             /* requests to start */
 	struct list calls;           /* callbacks to make */
 	unsigned in_world;           /* requests started and not done */
+	unsigned loops;              /* threads on their way out, lock given up or not */
+	bool ending;                 /* lsvd_port_fini() waits for loops to be 0 */
 };
 
 int lsvd_port_init(struct port *p, struct world *w);
-void lsvd_port_fini(struct port *p);   /* nothing may be queued or in the world */
+/* Nothing may be queued or in the world; waits for threads that are still on their way out. */
+void lsvd_port_fini(struct port *p);
 
 void lsvd_port_enter(struct port *p);
-/* Leaves and runs the loop. `may_wait`: this thread may do slow I/O itself. */
+/* Leaves and runs the loop. `may_wait`: this thread may do slow I/O itself, if it is all there is. */
 void lsvd_port_leave(struct port *p, bool may_wait);
 
 /* lock held: queues a request. io->kind, io->done and the rest are set by the caller. */
@@ -61,7 +64,10 @@ void lsvd_port_finish(struct io *io);
  */
 void lsvd_port_wait(struct port *p);
 
-/* No lock, procedures only: starts `n` requests and waits for all; the first error in their order. */
+/*
+ * No lock, procedures only: starts `n` requests and waits for all. The first error in their order,
+ * with its text.
+ */
 int lsvd_port_run(struct port *p, struct io **ios, unsigned n);
 int lsvd_port_run1(struct port *p, struct io *io);
 

@@ -127,7 +127,10 @@ struct clk_ops {
 	uint64_t (*now_ms)(struct world *w);       /* monotonic */
 	int64_t (*wall_ms)(struct world *w);       /* only to be shown to people */
 	void (*start)(struct world *w, struct timer_io *io);
-	/* Ends a started timer early, with -ECANCELED; nothing if it has ended. */
+	/*
+	 * lock held, unlike all others: ends a timer early, with -ECANCELED, soon and on another
+	 * thread, also one that is queued and not yet started. Its done must not have run.
+	 */
 	void (*cancel)(struct world *w, struct timer_io *io);
 };
 
