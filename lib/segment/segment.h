@@ -39,6 +39,11 @@ struct seg_extent {
 	uint8_t kind;        /* enum seg_kind */
 };
 
+/* No object with a body of units is longer: extents hold offsets of 27 bits. */
+#define SEG_OBJECT_MAX (UINT32_C(1) << 27)
+/* A group has at most so many records. */
+#define SEG_RECORDS_MAX (1u << 22)
+
 /* One operation, or a part of one. */
 struct seg_record {
 	uint64_t lba, sectors;
@@ -59,17 +64,19 @@ struct segment {
 	uint64_t body_bytes;
 	struct seg_extent *extents; /* in order of lba, offsets into the object */
 	uint32_t extent_count;
+	uint32_t extent_bytes;      /* their encoded length in the header */
 	struct iovec *iov;       /* header first, then the body: ready for PUT after finish */
 	int iovcnt;
 	uint64_t user_bytes;     /* data of all records */
 	uint64_t coalesced_bytes;/* of these, overwritten within the group */
-	uint64_t compressed_from, compressed_to;
+	uint64_t compressed_from, compressed_to; /* of compressed units: raw and stored bytes */
 	void *arena;             /* frames and compressed bytes */
 };
 
 /*
  * Builds object number `object` of the volume with seed `owner`. -ENOMEM; LSVD_E_CORRUPT if a record's
- * data no longer matches its hashes where it had to be hashed again.
+ * data no longer matches its hashes where it had to be hashed again; -E2BIG if the group is beyond
+ * SEG_RECORDS_MAX or SEG_OBJECT_MAX.
  */
 int lsvd_segment_build(struct segment **ret, const struct seg_record *records, unsigned n,
 		       uint64_t owner, uint64_t object, const struct seg_options *options);
