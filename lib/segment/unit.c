@@ -133,8 +133,9 @@ static int open_whole(const uint8_t *buf, const struct unit_frame *f, uint64_t o
 	int err;
 
 	err = check_padding(buf, f, what, lba);
-	if (err == 0)
-		err = unpack(&data, scratch, buf, f, what, lba);
+	if (err < 0)
+		return err;
+	err = unpack(&data, scratch, buf, f, what, lba);
 	if (err < 0)
 		return err;
 	sum = lsvd_hash_bind(hash_data(data, f->sectors * SECTOR_BYTES), owner, object, lba);
