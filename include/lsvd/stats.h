@@ -66,7 +66,11 @@ struct lsvd_stats {
 	uint64_t stored_bytes;    /* gauge: bytes of all data objects the map knows */
 	uint64_t reserved[14];
 };
+#ifdef __cplusplus
 #define LSVD_STATS_INIT { (uint32_t)sizeof(struct lsvd_stats) }
+#else
+#define LSVD_STATS_INIT { .size = (uint32_t)sizeof(struct lsvd_stats) }
+#endif
 
 /* Fills `ret`, whose size field says how much of it the caller knows. -EINVAL for a bad size. */
 LSVD_API LSVD_MUST_USE int lsvd_volume_stats(struct lsvd_volume *volume, struct lsvd_stats *ret);
