@@ -193,8 +193,8 @@ static int next(struct scan *s)
 	case '}':
 		return TOKEN_CLOSE;
 	default:
-		return scan_fail(s, "only KEY = VALUE and KEY { … } can stand here; "
-				    "text with other characters needs quotes");
+		return scan_fail(s, "expected KEY = VALUE or KEY { … }; "
+				    "a value with other characters needs quotes");
 	}
 }
 
