@@ -70,6 +70,7 @@ enum record_at {
 	CLAIM_PID = 96,
 	CLAIM_CREATED_MS = 104,
 	CLAIM_HOST = 112,
+	CLAIM_NONCE = 184,
 };
 
 /* ------------------------------------------------------------------------------ the fixed part */
@@ -427,6 +428,7 @@ void lsvd_claim_encode(uint8_t buf[FMT_CLAIM_BYTES], const struct uuid *volume, 
 	le64_put(buf + CLAIM_PID, c->pid);
 	le64_put(buf + CLAIM_CREATED_MS, (uint64_t)c->created_ms);
 	put_text(buf + CLAIM_HOST, c->host);
+	le64_put(buf + CLAIM_NONCE, c->nonce);
 	lsvd_object_head_encode(buf, &h);
 }
 
@@ -454,6 +456,7 @@ int lsvd_claim_decode(struct fmt_claim *ret, const struct uuid *volume, uint64_t
 	memcpy(c.cache_id.b, p + CLAIM_CACHE_ID, sizeof c.cache_id.b);
 	c.pid = le64_get(p + CLAIM_PID);
 	c.created_ms = (int64_t)le64_get(p + CLAIM_CREATED_MS);
+	c.nonce = le64_get(p + CLAIM_NONCE);
 	if (!get_text(c.host, p + CLAIM_HOST))
 		return lsvd_fail(LSVD_E_CORRUPT, "object %s: the host's name does not end", what);
 	make_plain(c.host);

@@ -107,6 +107,7 @@ struct fmt_claim {
 	char host[65];          /* for people */
 	uint64_t pid;
 	int64_t created_ms;
+	uint64_t nonce;         /* random: no two attempts have the same bytes */
 };
 #define FMT_CLAIM_BYTES 256u
 void lsvd_claim_encode(uint8_t buf[FMT_CLAIM_BYTES], const struct uuid *volume, uint64_t epoch,

@@ -29,10 +29,14 @@
 #include <stdbool.h>
 
 #include "format/fmt_object.h"
+#include "format/fmt_key.h"
 #include "io/port.h"
 #include "segment/segment.h"
 
 struct log;
+
+/* At most so many chain objects are in the world at once: less than from one anchor to the next. */
+#define LOG_WINDOW_MAX 63u
 
 /* What the opener's cache is, by its own superblock. */
 struct log_cache {
@@ -51,9 +55,11 @@ struct log_options {
 	bool accept_rollback;    /* LSVD_OPEN_ACCEPT_ROLLBACK */
 	bool takeover;           /* LSVD_OPEN_TAKEOVER */
 	bool flush_remote;       /* noted in every chain object */
-	uint32_t put_window;     /* chain objects in the world at once */
+	uint32_t put_window;     /* chain objects in the world at once, 1 … LOG_WINDOW_MAX */
 	struct log_cache cache;
 	const char *name;        /* of the volume, for texts; lives as long as the log */
+	const char *host;        /* of the opener, shown to people who ask who has it; may be NULL */
+	uint64_t pid;
 };
 
 /* How the open went. */
@@ -65,7 +71,7 @@ struct log_opened {
 	uint64_t volume_bytes;   /* as the chain says, or log_options.volume_bytes */
 	struct root_ref root;    /* the newest root to recover from; epoch 0: none */
 	bool cache_current;      /* the cache's history is the store's: replay it */
-	bool rolled_back;        /* opened by a flag: the cache must be emptied */
+	bool rolled_back;        /* opened by a flag, or the cache was stale: it has been emptied */
 	bool closed;             /* the base was closed cleanly */
 };
 
@@ -119,6 +125,18 @@ struct log_place {
 };
 void lsvd_log_reserve(struct log *log, struct log_place *ret);
 
+/* An object on its way: the log's own part of the two kinds of puts. */
+struct log_upload {
+	struct list link;          /* log->paused or log->ending, else in none */
+	struct log *log;
+	struct obj_io io;          /* the PUT; if the name was taken, the GET of what has it */
+	const struct iovec *iov;
+	int iovcnt;
+	uint8_t there[OBJECT_HEAD_BYTES];
+	bool failing;              /* counted in log->failing */
+	void (*ended)(struct log_upload *up, int err);
+};
+
 /* A chain object on its way. The caller owns it until acked is called. */
 struct log_put {
 	struct log_place place;
@@ -128,31 +146,32 @@ struct log_put {
 	/* lock held: it and all before it are acknowledged (err 0), or never will be. */
 	void (*acked)(struct log_put *put, int err);
 	void *owner;
-	uint64_t put_bytes;        /* set by the log */
+	uint64_t put_bytes;        /* set by the log when it is first sent */
 	/* the log's own */
-	struct list link;
-	struct obj_io io;
-	struct timer_io timer;
-	uint8_t *header;
-	uint32_t backoff_ms;
+	struct list link;          /* log->puts, by seq */
+	struct log_upload up;
+	uint8_t header[OBJECT_HEAD_BYTES + CHAIN_PART_BYTES]; /* of a CLOSE */
+	struct iovec header_iov;
 	int state;
 };
-/* Puts may be handed over in any order of their seq; the log starts them in order. */
+/*
+ * Puts may be handed over in any order of their seq; the log starts them in order. `acked` is never
+ * called before this returns, even if the log is fenced already.
+ */
 void lsvd_log_put(struct log *log, struct log_put *put);
 
-/* A free object: pages, roots. */
+/* A free object: pages, roots. Its first piece holds at least the fixed part of its header. */
 struct log_free_put {
-	char key[LSVD_KEY_MAX + 1];
+	char key[KEY_CAP];
 	const struct iovec *iov;
 	int iovcnt;
-	/* lock held: 0 when it is in the store under this name with these bytes, else the error. */
+	/*
+	 * lock held: 0 when it is in the store under this name with these bytes, -EEXIST when other
+	 * bytes have the name, else why the log gave it up. Never called before put_free returns.
+	 */
 	void (*done)(struct log_free_put *put, int err);
 	void *owner;
-	/* the log's own */
-	struct list link;
-	struct obj_io io;
-	struct timer_io timer;
-	uint32_t backoff_ms;
+	struct log_upload up;      /* the log's own */
 };
 void lsvd_log_put_free(struct log *log, struct log_free_put *put);
 
@@ -161,7 +180,7 @@ void lsvd_log_set_root(struct log *log, struct root_ref root);
 
 /*
  * Looks for a claim newer than ours and calls `done` with 0, LSVD_E_FENCED, or LSVD_E_UNAVAILABLE
- * (cannot tell now). Looks that wait together share one request.
+ * (cannot tell now). Looks that wait together share one request, which is sent after they came.
  */
 struct log_look {
 	struct list link;
@@ -175,7 +194,10 @@ uint64_t lsvd_log_acked_seq(const struct log *log);
 uint64_t lsvd_log_acked_op(const struct log *log);
 uint64_t lsvd_log_looked_ms(const struct log *log);  /* monotonic time of the newest good look */
 bool lsvd_log_fenced(const struct log *log);
-/* Gives up everything that waits or is being retried: each ends with `err`. For closing. */
+/*
+ * Gives up everything that waits or is being retried: each ends with `err`, what is in the world when
+ * it comes back. Nothing can be put afterwards. For closing.
+ */
 void lsvd_log_cancel(struct log *log, int err);
 
 struct log_stats {

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * log_call.c - requests of procedures: several at the same time, tried again a few times.
+ *
+ * An open asks a person's patience, not for ever: what fails with LSVD_E_UNAVAILABLE is sent again,
+ * TRIES times in some seconds, and then the open fails. -ENOENT and -EEXIST are answers.
+ */
+#include "log/log_internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/err.h"
+
+#define TRIES 5u
+#define PAUSE_MS 100u
+#define BATCH 32u
+
+void lsvd_call_init(struct log_call *call, enum io_kind kind)
+{
+	memset(call, 0, sizeof *call);
+	call->io.io.kind = kind;
+	call->err = 1; /* to be sent */
+}
+
+static void pause_procedure(struct log *log, unsigned attempt)
+{
+	struct world *w = log->port->world;
+	uint32_t ms = PAUSE_MS << attempt, chance;
+	struct timer_io timer = { .io = { .kind = IO_TIMER } };
+
+	w->rnd->fill(w, &chance, sizeof chance);
+	timer.at_ms = w->clk->now_ms(w) + ms / 2 + chance % (ms / 2 + 1);
+	(void)lsvd_port_run1(log->port, &timer.io); /* a timer cannot fail */
+}
+
+static void send_batch(struct log *log, struct log_call *calls, unsigned n)
+{
+	struct io *ios[BATCH];
+	unsigned sent = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		if (calls[i].err > 0)
+			ios[sent++] = &calls[i].io.io;
+	(void)lsvd_port_run(log->port, ios, sent); /* each has its own result */
+	for (unsigned i = 0; i < n; i++)
+		if (calls[i].err > 0)
+			calls[i].err = calls[i].io.io.err;
+}
+
+/* Marks what is worth another try; how many are there? */
+static unsigned mark_again(struct log_call *calls, unsigned n)
+{
+	unsigned again = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		if (calls[i].err != LSVD_E_UNAVAILABLE)
+			continue;
+		calls[i].err = 1;
+		again++;
+	}
+	return again;
+}
+
+static const char *verb(enum io_kind kind)
+{
+	return kind == IO_PUT ? "put" : kind == IO_GET ? "get" : "head";
+}
+
+static int first_failure(const struct log *log, const struct log_call *calls, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		int err = calls[i].err;
+
+		if (err < 0 && err != -ENOENT && err != -EEXIST)
+			return lsvd_fail(err, "volume %s: %s %s: %s", log->options.name,
+					 verb(calls[i].io.io.kind), calls[i].io.key,
+					 lsvd_strerror(err));
+	}
+	return 0;
+}
+
+static void run_batch(struct log *log, struct log_call *calls, unsigned n)
+{
+	send_batch(log, calls, n);
+	for (unsigned attempt = 0; attempt + 1 < TRIES; attempt++) {
+		unsigned again = mark_again(calls, n);
+
+		if (!again)
+			return;
+		log->stats.retries += again;
+		pause_procedure(log, attempt);
+		send_batch(log, calls, n);
+	}
+}
+
+int lsvd_call_run(struct log *log, struct log_call *calls, unsigned n)
+{
+	for (unsigned i = 0; i < n; i += BATCH)
+		run_batch(log, calls + i, n - i < BATCH ? n - i : BATCH);
+	return first_failure(log, calls, n);
+}
+
+/* ------------------------------------------------------------------------------------- headers */
+
+static void init_get(struct log *log, struct log_call *call, uint64_t epoch, uint64_t seq,
+		     uint8_t *bytes, size_t len)
+{
+	lsvd_call_init(call, IO_GET);
+	lsvd_key_chain(call->io.key, &log->options.volume, epoch, seq);
+	call->io.buf = bytes;
+	call->io.len = len;
+}
+
+/* What came is the beginning of the header of object (epoch, seq): is it all of it? */
+static int take_header(struct log *log, const struct log_call *call, uint64_t epoch, uint64_t seq,
+		       struct log_header *h)
+{
+	const char *what = call->io.key;
+	int err;
+
+	log->stats.recovery_gets++;
+	log->stats.recovery_get_bytes += call->io.ret_len;
+	err = lsvd_object_head_decode(&h->head, h->bytes, call->io.ret_len, what);
+	if (err < 0)
+		return err;
+	err = lsvd_object_head_expect(&h->head, &log->options.volume, 0, epoch, seq, what);
+	if (err < 0)
+		return err;
+	return lsvd_chain_part_decode(&h->chain, h->bytes, &h->head, what);
+}
+
+/* The beginning was too short: the whole header, whose length is known now. */
+static int get_longer(struct log *log, uint64_t epoch, uint64_t seq, struct log_header *h)
+{
+	struct log_call call;
+	uint8_t *longer;
+	int err;
+
+	longer = lsvd_realloc(h->bytes, h->head.header_bytes);
+	if (!longer)
+		return lsvd_fail_plain(-ENOMEM);
+	h->bytes = longer;
+	init_get(log, &call, epoch, seq, longer, h->head.header_bytes);
+	err = lsvd_call_run(log, &call, 1);
+	if (err < 0)
+		return err;
+	if (call.err == 0)
+		err = take_header(log, &call, epoch, seq, h);
+	if (call.err < 0 || err == -ENODATA)
+		return lsvd_fail(LSVD_E_CORRUPT, "object %s: ends after %zu bytes, its header has %u",
+				 call.io.key, call.io.ret_len, h->head.header_bytes);
+	return err;
+}
+
+static int take_or_get_longer(struct log *log, const struct log_call *call, uint64_t epoch,
+			      uint64_t seq, struct log_header *h)
+{
+	int err;
+
+	h->err = call->err;
+	if (h->err < 0)
+		return 0;
+	err = take_header(log, call, epoch, seq, h);
+	return err == -ENODATA ? get_longer(log, epoch, seq, h) : err;
+}
+
+static int prepare_gets(struct log *log, struct log_call *calls, uint64_t epoch, uint64_t seq,
+			unsigned n, size_t guess, struct log_header *ret)
+{
+	for (unsigned i = 0; i < n; i++) {
+		ret[i].bytes = lsvd_malloc(guess);
+		if (!ret[i].bytes)
+			return lsvd_fail_plain(-ENOMEM);
+		init_get(log, &calls[i], epoch, seq + i, ret[i].bytes, guess);
+	}
+	return 0;
+}
+
+int lsvd_headers_get(struct log *log, uint64_t epoch, uint64_t seq, unsigned n, size_t guess,
+		     struct log_header *ret)
+{
+	struct log_call *calls;
+	int err;
+
+	memset(ret, 0, n * sizeof *ret);
+	calls = lsvd_calloc(n, sizeof *calls);
+	if (!calls)
+		return lsvd_fail_plain(-ENOMEM);
+	err = prepare_gets(log, calls, epoch, seq, n, guess, ret);
+	if (err == 0)
+		err = lsvd_call_run(log, calls, n);
+	for (unsigned i = 0; i < n && err == 0; i++)
+		err = take_or_get_longer(log, &calls[i], epoch, seq + i, &ret[i]);
+	if (err < 0)
+		lsvd_headers_free(ret, n);
+	lsvd_free(calls);
+	return err;
+}
+
+void lsvd_headers_free(struct log_header *headers, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		lsvd_free(headers[i].bytes);
+		headers[i].bytes = NULL;
+	}
+}
+
+int lsvd_base_get(struct log *log, uint64_t epoch, struct log_header *ret)
+{
+	int err;
+
+	err = lsvd_headers_get(log, epoch, 1, 1, OBJECT_HEAD_BYTES + CHAIN_PART_BYTES, ret);
+	if (err < 0)
+		return err;
+	if (ret->err == 0 && ret->head.kind == OBJECT_BASE)
+		return 0;
+	lsvd_headers_free(ret, 1);
+	return lsvd_fail(LSVD_E_CORRUPT, "volume %s: epoch %llu: object 1 %s", log->options.name,
+			 (unsigned long long)epoch,
+			 ret->err < 0 ? "is missing" : "is no base object");
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * log_internal.h - what the files of the log share.
+ *
+ *   log.c          steady state: places, the window of chain puts, their order; fenced, cancelled
+ *   log_upload.c   one object into the store, however long it takes
+ *   log_look.c     is there a newer claim?
+ *   log_call.c     requests of procedures: several at once, tried again a few times; headers
+ *   log_scan.c     the newest claim, the newest activated epoch, the end of a chain
+ *   log_open.c     the protocol of an open
+ *   log_verdict.c  may this cache go on from what the store has?
+ *   log_recover.c  from the root to the end, in order
+ */
+#ifndef LOG_LOG_INTERNAL_H
+#define LOG_LOG_INTERNAL_H
+
+#include "log/log.h"
+
+#define LOG_ANCHOR_EVERY 64u
+
+enum log_state {
+	LOG_OPENING,
+	LOG_RUNNING,
+	LOG_FENCED,
+	LOG_CANCELLED,
+};
+
+struct log {
+	/* immutable after open */
+	struct port *port;
+	struct log_options options;
+	uint32_t window;
+	const struct log_ops *ops;
+	void *ctx;
+	uint64_t epoch;
+	uint64_t base_epoch, base_seq; /* where recovery ends */
+	struct root_ref base_root;   /* where it may begin */
+
+	/* protected by the port's lock once open has returned */
+	enum log_state state;
+	int end_err;                 /* FENCED, CANCELLED: what everything ends with */
+	struct root_ref root;
+	uint64_t next_seq;           /* not yet reserved */
+	uint64_t next_object;
+	uint64_t sent_seq;           /* newest seq whose header is finished: put, or about to be */
+	uint64_t sent_op;
+	uint64_t sent_checksum;      /* of that header */
+	uint64_t acked_seq, acked_op;
+	struct list puts;            /* struct log_put, by seq, until acked */
+	bool draining;
+
+	struct list paused;          /* struct log_upload, waiting for the timer */
+	struct list ending;          /* struct log_upload, to be ended by the step */
+	struct timer_io timer;
+	bool timer_set, step_set;
+	struct io step;
+	uint32_t backoff_ms;
+	unsigned failing;            /* uploads that have failed and not got through yet */
+
+	struct list looks, next_looks; /* of the request in the world; of the one after it */
+	struct obj_io look_io;
+	bool look_out;
+	uint64_t looked_ms;
+
+	struct log_stats stats;
+};
+
+/* ---- log.c, lock held */
+bool lsvd_log_over(const struct log *log);
+/* Sees to it that what is over is ended, from a step of its own and not inside any caller. */
+void lsvd_log_step(struct log *log);
+/* A place was taken by another, or a newer claim was seen. */
+void lsvd_log_fence(struct log *log, int err);
+
+/* ---- log_upload.c, lock held */
+void lsvd_upload_init(struct log *log);
+void lsvd_upload_start(struct log_upload *up);
+/* The log is over: nothing paused is tried again; it ends in the step. */
+void lsvd_upload_give_up(struct log *log);
+
+/* ---- log_look.c, lock held */
+void lsvd_look_init(struct log *log);
+/* The log is over: ends the looks that wait for a request not yet sent. */
+void lsvd_look_end(struct log *log);
+
+/* ---- log_call.c, procedures */
+struct log_call {
+	struct obj_io io;
+	int err;
+};
+void lsvd_call_init(struct log_call *call, enum io_kind kind);
+/*
+ * Runs them at the same time; what fails for a reason that may pass is tried again for some seconds.
+ * Results are in call->err; the function's own is 0, or the first error that is none of -ENOENT
+ * and -EEXIST, with its text.
+ */
+int lsvd_call_run(struct log *log, struct log_call *calls, unsigned n);
+
+/* The header of an object, whole and verified. */
+struct log_header {
+	int err;                     /* 0, -ENOENT */
+	struct object_head head;
+	struct chain_part chain;     /* of chain objects */
+	uint8_t *bytes;
+};
+/* Chain objects (epoch, seq) … (epoch, seq + n - 1); `guess` bytes of each are read at first. */
+int lsvd_headers_get(struct log *log, uint64_t epoch, uint64_t seq, unsigned n, size_t guess,
+		     struct log_header *ret);
+void lsvd_headers_free(struct log_header *headers, unsigned n);
+/* The header of (epoch, 1), which is there. */
+int lsvd_base_get(struct log *log, uint64_t epoch, struct log_header *ret);
+
+/* ---- log_scan.c, procedures */
+/* The end of a chain: its last object that is no fence. */
+struct chain_end {
+	uint64_t epoch;              /* 0: none is activated, and the rest is 0 */
+	uint64_t seq;
+	uint64_t checksum;           /* of its header */
+	struct chain_part chain;
+	bool closed;                 /* it is a CLOSE */
+	bool fenced;                 /* a fence is on the place after it */
+	uint64_t anchor;             /* the newest anchor known, in units of LOG_ANCHOR_EVERY */
+};
+/* The newest claim, sought from `from`, which is there or 0. */
+int lsvd_scan_claims(struct log *log, uint64_t from, uint64_t *ret);
+/* The newest epoch of above … upto that is activated, or `above`. */
+int lsvd_scan_activated(struct log *log, uint64_t above, uint64_t upto, uint64_t *ret);
+/* Goes on from what `end` says (seq 0: from the beginning) to the end of end->epoch. */
+int lsvd_scan_end(struct log *log, struct chain_end *end);
+
+/* ---- log_verdict.c, procedures */
+struct log_view {
+	uint64_t newest;             /* claim */
+	struct chain_end end;        /* of the newest activated epoch */
+	bool cache_known;            /* there is a claim of the cache's epoch, and it carries its id */
+};
+struct log_verdict {
+	bool current;                /* the cache's history is the store's */
+	bool flag;                   /* it needed a flag */
+};
+/* Reads the claim of the cache's epoch, which may be missing. */
+int lsvd_verdict_claim(struct log *log, bool *ret_there, bool *ret_known);
+/* 0, LSVD_E_ROLLBACK or LSVD_E_FOREIGN_CACHE with a text, or another error. */
+int lsvd_verdict(struct log *log, const struct log_view *view, struct log_verdict *ret);
+
+#endif

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * log_open.c - the protocol of an open: look, claim, scan, decide again, note, activate, re-check.
+ *
+ * The order is that of log.h and must stay as it is (docs/design.md, "Fencing"; tests/sim tries the
+ * interleavings, and what each step is good for shows when it is left out):
+ *
+ *   look first         a refused opener would fence the writer, and make its cache look old
+ *   claim, then scan   else the old writer stores and acknowledges behind the scan
+ *   decide again       another may have been activated between the look and the claim
+ *   decide, then fence a refusal must not stop the writer
+ *   note, then object 1  else a crash in between makes our own cache look foreign
+ *   re-check last      whoever claimed later than us scans later than us, and did perhaps not see
+ *                      our object 1: it goes on from before us, so we must not serve
+ */
+#include "log/log_internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/err.h"
+
+#define CLAIMS_MAX 100u
+#define CHASE_MAX 1000u
+#define OBJECT_HEADER_BYTES (OBJECT_HEAD_BYTES + CHAIN_PART_BYTES)
+
+/* Numbers that a dead writer may have given to objects which landed behind the end of its chain. */
+#define OBJECTS_SKIPPED LOG_WINDOW_MAX
+
+/* An open under way. */
+struct opening {
+	struct log *log;
+	struct log_view view;
+	struct log_verdict verdict;
+};
+
+/* ---------------------------------------------------------------------------------- 1 look */
+
+static int look_at_chain(struct opening *o, uint64_t above, uint64_t upto)
+{
+	struct chain_end *end = &o->view.end;
+	uint64_t epoch = 0;
+	int err;
+
+	err = lsvd_scan_activated(o->log, above, upto, &epoch);
+	if (err < 0)
+		return err;
+	if (epoch != end->epoch)
+		*end = (struct chain_end){ .epoch = epoch };
+	return epoch ? lsvd_scan_end(o->log, end) : 0;
+}
+
+static int look(struct opening *o)
+{
+	struct log *log = o->log;
+	bool there;
+	int err;
+
+	err = lsvd_verdict_claim(log, &there, &o->view.cache_known);
+	if (err < 0)
+		return err;
+	err = lsvd_scan_claims(log, there ? log->options.cache.epoch : 0, &o->view.newest);
+	if (err < 0)
+		return err;
+	return look_at_chain(o, 0, o->view.newest);
+}
+
+/* --------------------------------------------------------------------------------- 2 claim */
+
+/*
+ * The claim's bytes are unlike those of any other attempt, also of one by the same cache: so after a
+ * lost answer it is certain whose claim it is.
+ */
+static void describe_claimer(struct log *log, struct fmt_claim *claim)
+{
+	const struct log_options *o = &log->options;
+	struct world *w = log->port->world;
+
+	memset(claim, 0, sizeof *claim);
+	claim->cache_id = o->cache.id;
+	claim->pid = o->pid;
+	claim->created_ms = w->clk->wall_ms(w);
+	if (o->host)
+		memcpy(claim->host, o->host, strnlen(o->host, sizeof claim->host - 1));
+	w->rnd->fill(w, &claim->nonce, sizeof claim->nonce);
+}
+
+/* Creates an object of at most 256 bytes, or finds it there with the same bytes: 0. -EEXIST: other. */
+static int create(struct log *log, const char *key, const void *bytes, size_t len)
+{
+	struct iovec iov = { .iov_base = (void *)(uintptr_t)bytes, .iov_len = len };
+	uint8_t there[FMT_CLAIM_BYTES];
+	struct log_call call;
+	int err;
+
+	lsvd_call_init(&call, IO_PUT);
+	memcpy(call.io.key, key, KEY_CAP);
+	call.io.iov = &iov;
+	call.io.iovcnt = 1;
+	log->stats.fence_requests++;
+	err = lsvd_call_run(log, &call, 1);
+	if (err < 0 || call.err != -EEXIST)
+		return err;
+	lsvd_call_init(&call, IO_GET);
+	memcpy(call.io.key, key, KEY_CAP);
+	call.io.buf = there;
+	call.io.len = sizeof there;
+	log->stats.fence_requests++;
+	err = lsvd_call_run(log, &call, 1);
+	if (err < 0)
+		return err;
+	if (call.err == 0 && call.io.ret_len == len && memcmp(there, bytes, len) == 0)
+		return 0;
+	return -EEXIST;
+}
+
+static int claim_next(struct opening *o)
+{
+	struct log *log = o->log;
+	uint8_t bytes[FMT_CLAIM_BYTES];
+	struct fmt_claim claim;
+	char key[KEY_CAP];
+
+	log->epoch = o->view.newest + 1;
+	describe_claimer(log, &claim);
+	lsvd_claim_encode(bytes, &log->options.volume, log->epoch, &claim);
+	lsvd_key_claim(key, &log->options.volume, log->epoch);
+	return create(log, key, bytes, sizeof bytes);
+}
+
+static int look_and_claim(struct opening *o)
+{
+	int err = -EEXIST;
+
+	for (unsigned i = 0; i < CLAIMS_MAX && err == -EEXIST; i++) {
+		err = look(o);
+		if (err == 0)
+			err = lsvd_verdict(o->log, &o->view, &o->verdict);
+		if (err == 0)
+			err = claim_next(o);
+	}
+	if (err == -EEXIST)
+		return lsvd_fail(LSVD_E_UNAVAILABLE, "volume %s: others claimed it %u times in a row",
+				 o->log->options.name, CLAIMS_MAX);
+	return err;
+}
+
+/* --------------------------------------------------------------- 3 scan, 4 decide, and the fence */
+
+/* A chain object without a body, of this opener. */
+static uint64_t encode_object(struct log *log, uint8_t bytes[OBJECT_HEADER_BYTES], int kind,
+			      uint64_t epoch, uint64_t seq, const struct chain_part *chain)
+{
+	struct object_head head = {
+		.kind = (uint16_t)kind,
+		.header_bytes = OBJECT_HEADER_BYTES,
+		.volume = log->options.volume,
+		.epoch = epoch,
+		.seq = seq,
+	};
+
+	lsvd_chain_part_encode(bytes + OBJECT_HEAD_BYTES, chain);
+	lsvd_object_head_encode(bytes, &head);
+	return head.checksum;
+}
+
+/* What goes on from the end says of itself. */
+static struct chain_part part_after(const struct log *log, const struct chain_end *end)
+{
+	return (struct chain_part){
+		.prev_checksum = end->checksum,
+		.first_op = end->chain.last_op + 1,
+		.last_op = end->chain.last_op,
+		.root = end->chain.root,
+		.volume_bytes = end->epoch ? end->chain.volume_bytes : log->options.volume_bytes,
+		.next_object = end->epoch ? end->chain.next_object + OBJECTS_SKIPPED : 1,
+		.flags = log->options.flush_remote ? CHAIN_FLUSH_REMOTE : 0,
+	};
+}
+
+/* -EEXIST: something has the place, a fence perhaps, or the writer got further. */
+static int put_fence(struct opening *o)
+{
+	struct chain_end *end = &o->view.end;
+	struct chain_part chain = part_after(o->log, end);
+	uint8_t bytes[OBJECT_HEADER_BYTES];
+	char key[KEY_CAP];
+	int err;
+
+	chain.acked_seq = end->seq; /* all of it is in the store */
+	chain.fenced_by = o->log->epoch;
+	(void)encode_object(o->log, bytes, OBJECT_FENCE, end->epoch, end->seq + 1, &chain);
+	lsvd_key_chain(key, &o->log->options.volume, end->epoch, end->seq + 1);
+	err = create(o->log, key, bytes, sizeof bytes);
+	if (err == 0)
+		end->fenced = true;
+	return err;
+}
+
+/* Only epochs between the one known as activated and ours may have been activated since the look. */
+static int scan_and_fence(struct opening *o)
+{
+	struct chain_end *end = &o->view.end;
+	int err;
+
+	err = look_at_chain(o, end->epoch, o->log->epoch - 1);
+	for (unsigned i = 0; err == 0 && i < CHASE_MAX; i++) {
+		err = lsvd_verdict(o->log, &o->view, &o->verdict);
+		if (err < 0 || !end->epoch || end->fenced)
+			return err;
+		err = put_fence(o);
+		if (err == -EEXIST)
+			err = lsvd_scan_end(o->log, end);
+	}
+	if (err == 0)
+		return lsvd_fail(LSVD_E_UNAVAILABLE, "volume %s: the writer of epoch %llu stores faster "
+				 "than its end can be found", o->log->options.name,
+				 (unsigned long long)end->epoch);
+	return err;
+}
+
+/* ------------------------------------------------------------- 5 note, 6 activate, 7 re-check */
+
+static int fenced_while_opening(const struct log *log)
+{
+	return lsvd_fail(LSVD_E_FENCED, "volume %s: another opener claimed epoch %llu after this one "
+			 "claimed %llu", log->options.name, (unsigned long long)log->epoch + 1,
+			 (unsigned long long)log->epoch);
+}
+
+static int activate(struct opening *o)
+{
+	struct log *log = o->log;
+	struct chain_part chain = part_after(log, &o->view.end);
+	uint8_t bytes[OBJECT_HEADER_BYTES];
+	char key[KEY_CAP];
+	int err;
+
+	chain.base_epoch = o->view.end.epoch;
+	chain.base_seq = o->view.end.seq;
+	log->sent_checksum = encode_object(log, bytes, OBJECT_BASE, log->epoch, 1, &chain);
+	lsvd_key_chain(key, &log->options.volume, log->epoch, 1);
+	err = create(log, key, bytes, sizeof bytes);
+	if (err == -EEXIST)
+		return fenced_while_opening(log);
+	log->next_object = chain.next_object;
+	return err;
+}
+
+static int recheck(struct log *log)
+{
+	struct log_call call;
+	int err;
+
+	lsvd_call_init(&call, IO_HEAD);
+	lsvd_key_claim(call.io.key, &log->options.volume, log->epoch + 1);
+	log->stats.fence_requests++;
+	err = lsvd_call_run(log, &call, 1);
+	if (err == 0 && call.err == 0)
+		err = fenced_while_opening(log);
+	log->looked_ms = log->port->world->clk->now_ms(log->port->world);
+	return err;
+}
+
+static int take_over(struct opening *o)
+{
+	struct log *log = o->log;
+	bool discard;
+	int err;
+
+	err = look_and_claim(o);
+	if (err < 0)
+		return err;
+	err = scan_and_fence(o);
+	if (err < 0)
+		return err;
+	discard = log->options.cache.present && !o->verdict.current;
+	err = log->ops->commit_epoch(log->ctx, log->epoch, o->view.end.epoch, discard);
+	if (err < 0)
+		return err;
+	err = activate(o);
+	if (err < 0)
+		return err;
+	return recheck(log);
+}
+
+/* ----------------------------------------------------------------------------------- the open */
+
+/* Nothing is asked of a reader; a cache that is not current is none to it. */
+static int look_only(struct opening *o)
+{
+	int err;
+
+	err = look(o);
+	if (err < 0 || !o->log->options.cache.present)
+		return err;
+	err = lsvd_verdict(o->log, &o->view, &o->verdict);
+	if (err != LSVD_E_ROLLBACK && err != LSVD_E_FOREIGN_CACHE)
+		return err;
+	o->verdict.current = false;
+	return 0;
+}
+
+static void start_running(struct opening *o)
+{
+	const struct chain_end *end = &o->view.end;
+	struct log *log = o->log;
+
+	if (log->options.readonly) {
+		log->epoch = end->epoch;
+		log->next_object = end->chain.next_object;
+	}
+	log->base_epoch = end->epoch;
+	log->base_seq = end->seq;
+	log->base_root = log->root = end->chain.root;
+	if (end->epoch)
+		log->options.volume_bytes = end->chain.volume_bytes;
+	log->acked_op = log->sent_op = end->chain.last_op;
+	log->acked_seq = log->sent_seq = 1;
+	log->next_seq = 2;
+	log->state = LOG_RUNNING;
+}
+
+static void describe(const struct opening *o, struct log_opened *ret)
+{
+	const struct chain_end *end = &o->view.end;
+	const struct log *log = o->log;
+
+	*ret = (struct log_opened){
+		.epoch = log->epoch,
+		.base_epoch = end->epoch,
+		.base_seq = end->seq,
+		.last_op = end->chain.last_op,
+		.next_object = log->next_object,
+		.volume_bytes = log->options.volume_bytes,
+		.root = end->chain.root,
+		.cache_current = o->verdict.current,
+		.rolled_back = !log->options.readonly &&
+			       (o->verdict.flag ||
+				(log->options.cache.present && !o->verdict.current)),
+		.closed = end->closed,
+	};
+}
+
+static int log_new(struct log **ret, struct port *port, const struct log_options *options,
+		   const struct log_ops *ops, void *ctx)
+{
+	struct log *log = lsvd_calloc(1, sizeof *log);
+
+	if (!log)
+		return lsvd_fail_plain(-ENOMEM);
+	log->port = port;
+	log->options = *options;
+	log->window = options->put_window ? options->put_window : 1;
+	if (log->window > LOG_WINDOW_MAX)
+		log->window = LOG_WINDOW_MAX;
+	log->ops = ops;
+	log->ctx = ctx;
+	log->next_object = 1;
+	list_init(&log->puts);
+	lsvd_upload_init(log);
+	lsvd_look_init(log);
+	*ret = log;
+	return 0;
+}
+
+int lsvd_log_open(struct log **ret, struct log_opened *opened, struct port *port,
+		  const struct log_options *options, const struct log_ops *ops, void *ctx)
+{
+	struct opening o = { .log = NULL };
+	int err;
+
+	err = log_new(&o.log, port, options, ops, ctx);
+	if (err < 0)
+		return err;
+	err = options->readonly ? look_only(&o) : take_over(&o);
+	if (err < 0)
+		goto fail;
+	start_running(&o);
+	describe(&o, opened);
+	*ret = o.log;
+	return 0;
+fail:
+	lsvd_log_free(o.log);
+	return err;
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * log_verdict.c - may this opener go on from what the store has?
+ *
+ * A cache is current when the claim of its epoch carries its id and no later epoch has an object 1.
+ * That is enough, and no more than that is asked:
+ *
+ *   - The cache's superblock names an epoch before object 1 of it is put, so an intact cache is never
+ *     behind an activation of its own. One that is has been rolled back (a restored image).
+ *   - An epoch activated by another before our claim, but too late for our scan to see it, has seen
+ *     our claim in its re-check and never served. It makes no cache old.
+ *   - A claim that never came to object 1 binds nobody.
+ *
+ * A current cache holds all that the store has, since an object is put only when its records are
+ * durable in the log. If it ends earlier it is not the cache that we think it is.
+ *
+ * Without a current cache, what the last writer acknowledged and did not store is lost by going on.
+ * That nothing is lost is known in two cases only: its chain is closed, or nobody ever wrote.
+ */
+#include "log/log_internal.h"
+
+#include <errno.h>
+
+#include "base/err.h"
+
+int lsvd_verdict_claim(struct log *log, bool *ret_there, bool *ret_known)
+{
+	const struct log_cache *cache = &log->options.cache;
+	uint8_t bytes[FMT_CLAIM_BYTES];
+	struct fmt_claim claim;
+	struct log_call call;
+	int err;
+
+	*ret_there = *ret_known = false;
+	if (!cache->present || !cache->epoch)
+		return 0;
+	lsvd_call_init(&call, IO_GET);
+	lsvd_key_claim(call.io.key, &log->options.volume, cache->epoch);
+	call.io.buf = bytes;
+	call.io.len = sizeof bytes;
+	log->stats.fence_requests++;
+	err = lsvd_call_run(log, &call, 1);
+	if (err < 0 || call.err < 0)
+		return err;
+	err = lsvd_claim_decode(&claim, &log->options.volume, cache->epoch, bytes, call.io.ret_len,
+				call.io.key);
+	if (err < 0)
+		return err;
+	*ret_there = true;
+	*ret_known = lsvd_uuid_equal(&claim.cache_id, &cache->id);
+	return 0;
+}
+
+/*
+ * What the store had of the history that this cache took part in: goes back from the end through the
+ * bases to the cache's epoch, or, if that was never activated, to the one it was to go on from.
+ */
+static int stored_of_cache(struct log *log, const struct log_view *view, bool *ret_known,
+			   uint64_t *ret_op)
+{
+	const struct log_cache *cache = &log->options.cache;
+	uint64_t epoch = view->end.epoch, op = view->end.chain.last_op;
+	struct log_header base;
+	int err;
+
+	while (epoch > cache->epoch) {
+		err = lsvd_base_get(log, epoch, &base);
+		if (err < 0)
+			return err;
+		epoch = base.chain.base_epoch;
+		op = base.chain.last_op;
+		lsvd_headers_free(&base, 1);
+	}
+	*ret_known = view->cache_known && (epoch == cache->epoch || epoch == cache->base_epoch);
+	*ret_op = op;
+	return 0;
+}
+
+/* A cache that is not current: it may go only if the store has all that it holds. */
+static int check_stale(struct log *log, const struct log_view *view)
+{
+	const struct log_cache *cache = &log->options.cache;
+	uint64_t op = 0;
+	bool known;
+	int err;
+
+	if (log->options.accept_rollback || cache->last_op < cache->first_op)
+		return 0;
+	err = stored_of_cache(log, view, &known, &op);
+	if (err < 0 || (known && cache->last_op <= op))
+		return err;
+	if (!known)
+		return lsvd_fail(LSVD_E_FOREIGN_CACHE,
+				 "volume %s: the cache (epoch %llu, operations %llu to %llu) is not part of "
+				 "the history in the store (epoch %llu)", log->options.name,
+				 (unsigned long long)cache->epoch, (unsigned long long)cache->first_op,
+				 (unsigned long long)cache->last_op,
+				 (unsigned long long)view->end.epoch);
+	return lsvd_fail(LSVD_E_FOREIGN_CACHE,
+			 "volume %s: another writer went on in epoch %llu from operation %llu; the "
+			 "cache (epoch %llu) holds operations up to %llu that were never stored",
+			 log->options.name, (unsigned long long)view->end.epoch,
+			 (unsigned long long)op, (unsigned long long)cache->epoch,
+			 (unsigned long long)cache->last_op);
+}
+
+static int check_current(const struct log *log, const struct log_view *view,
+			 struct log_verdict *ret)
+{
+	uint64_t has = log->options.cache.last_op, stored = view->end.chain.last_op;
+
+	if (has >= stored) {
+		ret->current = true;
+		return 0;
+	}
+	if (!log->options.accept_rollback)
+		return lsvd_fail(LSVD_E_ROLLBACK,
+				 "volume %s: the cache ends at operation %llu, the store has %llu: the "
+				 "cache was rolled back (accept-rollback goes on without it)",
+				 log->options.name, (unsigned long long)has,
+				 (unsigned long long)stored);
+	ret->flag = true;
+	return 0;
+}
+
+static int check_without_cache(const struct log *log, const struct log_view *view,
+			       struct log_verdict *ret)
+{
+	const struct log_options *o = &log->options;
+	const struct chain_end *end = &view->end;
+	bool remote = end->chain.flags & CHAIN_FLUSH_REMOTE;
+
+	if (end->epoch == 0 || end->closed)
+		return 0;
+	ret->flag = true;
+	if (o->accept_rollback || (o->takeover && remote))
+		return 0;
+	return lsvd_fail(LSVD_E_ROLLBACK,
+			 "volume %s: the writer of epoch %llu did not close it, and its cache is not "
+			 "here: what it acknowledged after operation %llu may be lost (%saccept-rollback "
+			 "goes on from there%s)", o->name, (unsigned long long)end->epoch,
+			 (unsigned long long)end->chain.last_op, remote ? "takeover or " : "",
+			 remote ? "; it flushed to the store" : "");
+}
+
+int lsvd_verdict(struct log *log, const struct log_view *view, struct log_verdict *ret)
+{
+	const struct log_cache *cache = &log->options.cache;
+	int err;
+
+	*ret = (struct log_verdict){ .current = false };
+	if (cache->present && view->cache_known && view->end.epoch <= cache->epoch)
+		return check_current(log, view, ret);
+	if (cache->present) {
+		err = check_stale(log, view);
+		if (err < 0)
+			return err;
+	}
+	return check_without_cache(log, view, ret);
+}
