@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* admin.c - what every command does alike: arguments, configuration, store, messages. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "admin/cmd.h"
+
+int admin_fail(void)
+{
+	(void)fprintf(stderr, "lsvd-admin: %s\n", lsvd_last_error());
+	return ADMIN_FAILED;
+}
+
+static void print_message(void *ctx, enum lsvd_log_level level, const char *text)
+{
+	static const char *const names[] = {"error", "warning", "info", "debug"};
+
+	(void)ctx;
+	(void)fprintf(stderr, "lsvd-admin: %s: %s\n", names[level], text);
+}
+
+static bool is_letter_or_digit(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+	       c == '_';
+}
+
+static bool good_name(const char *name)
+{
+	size_t len = strlen(name);
+
+	if (!len || len > LSVD_NAME_MAX || !is_letter_or_digit(*name))
+		return false;
+	for (size_t i = 1; i < len; i++)
+		if (!is_letter_or_digit(name[i]) && name[i] != '.' && name[i] != '-')
+			return false;
+	return true;
+}
+
+static bool is_printable(const char *text)
+{
+	for (; *text; text++)
+		if (*text < ' ' || *text > '~')
+			return false;
+	return true;
+}
+
+static int name_fail(const struct args *args, const char *name)
+{
+	return args_fail(args,
+			 "option --name: '%s' is not a volume's name: 1 to %u letters, digits, "
+			 "_ . -, the first no . or -",
+			 is_printable(name) && strlen(name) <= 200 ? name : "(not shown)",
+			 LSVD_NAME_MAX);
+}
+
+int admin_parse(struct admin *a, const struct args *args, int argc, char **argv, int *ret_exit)
+{
+	int err = args_parse(args, argc, argv, NULL);
+
+	if (err == 0 && a->name && !good_name(a->name))
+		err = name_fail(args, a->name);
+	if (err == 0) {
+		lsvd_set_log(print_message, NULL,
+			     a->debug || getenv("LSVD_DEBUG") ? LSVD_LOG_DEBUG : LSVD_LOG_WARN);
+		return 0;
+	}
+	*ret_exit = err > 0 ? ADMIN_OK : ADMIN_USAGE;
+	return -1;
+}
+
+int admin_open(struct admin *a, uint32_t store_flags)
+{
+	struct lsvd_store_options options = LSVD_STORE_OPTIONS_INIT;
+	int err;
+
+	options.flags = store_flags;
+	err = lsvd_config_load(&a->config, a->config_path);
+	if (err == 0)
+		err = lsvd_config_open_store(a->config, &a->store, &options);
+	if (err < 0)
+		(void)admin_fail(); /* err says it */
+	return err;
+}
+
+void admin_close(struct admin *a)
+{
+	lsvd_store_close(a->store);
+	a->store = NULL;
+	lsvd_config_free(a->config);
+	a->config = NULL;
+}

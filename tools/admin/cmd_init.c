@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* cmd_init.c - "lsvd-admin init": makes a volume, and the directory of the store if it is absent.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "admin/cmd.h"
+#include "admin/output.h"
+
+struct init {
+	struct admin admin;
+	uint64_t bytes;
+	const char *uuid;
+};
+
+static bool good_uuid(const char *text)
+{
+	static const char shape[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+
+	if (strlen(text) != sizeof shape - 1)
+		return false;
+	for (size_t i = 0; shape[i]; i++)
+		if (shape[i] == '-' ? text[i] != '-' : !strchr("0123456789abcdefABCDEF", text[i]))
+			return false;
+	return true;
+}
+
+static int check(const struct init *in, const struct args *args)
+{
+	if (in->bytes % LSVD_SECTOR_BYTES)
+		return args_fail(args, "option --size: %llu is not a multiple of %u",
+				 (unsigned long long)in->bytes, LSVD_SECTOR_BYTES);
+	if (in->uuid && !good_uuid(in->uuid))
+		return args_fail(args, "option --uuid: expected 8-4-4-4-12 hexadecimal digits");
+	return 0;
+}
+
+static int create(struct init *in)
+{
+	struct lsvd_volume_info info = LSVD_VOLUME_INFO_INIT;
+	char size[32], sentence[256];
+
+	if (lsvd_volume_create(in->admin.store, in->admin.name, in->bytes, in->uuid, &info) < 0)
+		return admin_fail();
+	output_bytes(size, info.bytes);
+	(void)snprintf(sentence, sizeof sentence, "volume %s created: %s (%llu bytes), uuid %s",
+		       info.name, size, (unsigned long long)info.bytes, info.uuid);
+	return output_sentence(sentence, output_volume(&info), in->admin.json);
+}
+
+static int run(int argc, char **argv)
+{
+	struct init in = {.bytes = 0};
+	/* clang-format off */
+	const struct args_option options[] = {
+		ADMIN_CONFIG(&in.admin),
+		ADMIN_NAME(&in.admin, "name of the new volume"),
+		{ARGS_SIZE, 's', "size", &in.bytes, "SIZE",
+		 "its size: bytes, or with K M G T P (powers of 1024); also -S",
+		 LSVD_SECTOR_BYTES, LSVD_VOLUME_MAX_BYTES, true},
+		{ARGS_SIZE, 'S', NULL, &in.bytes, "SIZE", NULL,
+		 LSVD_SECTOR_BYTES, LSVD_VOLUME_MAX_BYTES, false},
+		{ARGS_STRING, 'u', "uuid", &in.uuid, "UUID", "its UUID (default: a random one)",
+		 0, 0, false},
+		ADMIN_OPTIONS(&in.admin),
+	};
+	/* clang-format on */
+	const struct args args = {
+		.program = "lsvd-admin init",
+		.usage = "-c FILE -n NAME -s SIZE [-u UUID] [--json]",
+		.about = "Makes a volume. If there is one of that name, nothing is changed.",
+		.options = options,
+	};
+	int status;
+
+	if (admin_parse(&in.admin, &args, argc, argv, &status) < 0)
+		return status;
+	if (check(&in, &args) < 0)
+		return ADMIN_USAGE;
+	status = ADMIN_FAILED;
+	if (admin_open(&in.admin, LSVD_STORE_CREATE) == 0)
+		status = create(&in);
+	admin_close(&in.admin);
+	return status;
+}
+
+const struct admin_cmd cmd_init = {"init", "make a volume", run};
