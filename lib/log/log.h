@@ -79,9 +79,11 @@ struct log_ops {
 	/*
 	 * Open, step 5, a procedure without the lock: note {epoch, base_epoch} in the cache's
 	 * superblock, synced, before object 1 is put. `discard`: the cache's records are not part of
-	 * the volume and must be gone when this returns.
+	 * the volume and must be gone when this returns. `last_op`: R, the newest operation that the
+	 * store has.
 	 */
-	int (*commit_epoch)(void *ctx, uint64_t epoch, uint64_t base_epoch, bool discard);
+	int (*commit_epoch)(void *ctx, uint64_t epoch, uint64_t base_epoch, bool discard,
+			    uint64_t last_op);
 	/* Recovery: the root's whole object (verified header); called at most once, first. */
 	int (*load_root)(void *ctx, const struct object_head *head, const uint8_t *object,
 			 size_t len);

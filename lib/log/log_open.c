@@ -276,7 +276,8 @@ static int take_over(struct opening *o)
 	if (err < 0)
 		return err;
 	discard = log->options.cache.present && !o->verdict.current;
-	err = log->ops->commit_epoch(log->ctx, log->epoch, o->view.end.epoch, discard);
+	err = log->ops->commit_epoch(log->ctx, log->epoch, o->view.end.epoch, discard,
+				      o->view.end.chain.last_op);
 	if (err < 0)
 		return err;
 	err = activate(o);
