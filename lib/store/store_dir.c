@@ -691,7 +691,8 @@ static int read_entries(const struct walk *w, struct entries *e, DIR *stream)
 		return fail_list(w, "read of the directory", errno);
 	if (err < 0)
 		return fail_list(w, "names of the directory", -err);
-	qsort_r(e->at, e->count, sizeof *e->at, by_name, e->text);
+	if (e->count > 1)
+		qsort_r(e->at, e->count, sizeof *e->at, by_name, e->text);
 	return 0;
 }
 

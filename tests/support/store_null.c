@@ -61,7 +61,7 @@ static int null_get(void *ctx, const char *key, uint64_t off, void *buf, size_t 
 		    size_t *ret_len)
 {
 	struct null *n = ctx;
-	uint64_t bytes;
+	uint64_t bytes = 0;
 	size_t got = 0;
 	int err = null_head(ctx, key, &bytes);
 
