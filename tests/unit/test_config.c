@@ -716,7 +716,7 @@ START_TEST(config_random_damage_is_survived)
 				   "  bucket = 'bbb'\n  region = \"r\"\n } /* y */\n}\n";
 	uint64_t random = t_seed();
 
-	for (int i = 0; i < 2000; i++) {
+	for (int i = 0; i < 500; i++) {
 		struct lsvd_config *config = NULL;
 		char text[sizeof good];
 
@@ -899,6 +899,121 @@ START_TEST(config_bounds_are_shown_in_the_largest_unit)
 }
 END_TEST
 
+/* ------------------------------------------------------------------------------- documents */
+
+/* The text of a file of the source tree, whose place is known from this file's own. */
+static char *source_text(const char *name)
+{
+	const char *below = strstr(__FILE__, "tests/unit/");
+	char path[1024], *text = calloc(1, 1 << 20);
+	FILE *f;
+
+	ck_assert_ptr_nonnull(below);
+	ck_assert_ptr_nonnull(text);
+	(void)snprintf(path, sizeof path, "%.*s%s", (int)(below - __FILE__), __FILE__, name);
+	f = fopen(path, "r");
+	ck_assert_msg(f != NULL, "%s: %s", path, strerror(errno));
+	ck_assert_uint_gt(fread(text, 1, (1 << 20) - 1, f), 0);
+	ck_assert_int_eq(fclose(f), 0);
+	return text;
+}
+
+/* The paragraph of a key in the manual page, lines joined, allocated. */
+static char *paragraph(const char *page, const char *key)
+{
+	char tag[64], *text, *end;
+	const char *at;
+
+	(void)snprintf(tag, sizeof tag, "\n.B %s\n", key);
+	at = strstr(page, tag);
+	ck_assert_msg(at != NULL, "the manual page has no paragraph of %s", key);
+	text = strdup(at + 1);
+	ck_assert_ptr_nonnull(text);
+	end = strstr(text, "\n.TP");
+	if (!end)
+		end = strstr(text, "\n.S");
+	if (end)
+		*end = '\0';
+	for (char *p = text; *p; p++)
+		if (*p == '\n')
+			*p = ' ';
+	return text;
+}
+
+static void bounds_text(char *text, size_t size, const struct config_key *key)
+{
+	char min[CONFIG_UNIT_TEXT], max[CONFIG_UNIT_TEXT];
+
+	if (key->kind == KIND_TIME) {
+		lsvd_format_duration(min, key->min);
+		lsvd_format_duration(max, key->max);
+	} else if (key->kind == KIND_COUNT) {
+		(void)snprintf(min, sizeof min, "%" PRIu64, key->min);
+		(void)snprintf(max, sizeof max, "%" PRIu64, key->max);
+	} else {
+		lsvd_format_size(min, key->min);
+		lsvd_format_size(max, key->max);
+	}
+	(void)snprintf(text, size, "from %s to %s", min, max);
+}
+
+START_TEST(config_manual_page_has_every_key_with_its_bounds_and_words)
+{
+	char *page = source_text("docs/man/lsvd.conf.5");
+
+	for (size_t k = KEY_OPTIONS; k < CONFIG_KEYS; k++) {
+		const struct config_key *key = &lsvd_config_keys[k];
+		char *text = paragraph(page, key->name), bounds[80], word[32];
+
+		bounds_text(bounds, sizeof bounds, key);
+		if (key->kind != KIND_WORD)
+			ck_assert_msg(strstr(text, bounds) != NULL, "%s: not \"%s\": %s", key->name,
+				      bounds, text);
+		for (const struct config_word *w = key->words; w && w->name; w++) {
+			(void)snprintf(word, sizeof word, "\"%s\"", w->name);
+			ck_assert_msg(strstr(text, word) != NULL, "%s: nothing of %s", key->name,
+				      word);
+		}
+		ck_assert_msg(strstr(text, "default") != NULL, "%s: no default", key->name);
+		free(text);
+	}
+	for (size_t k = 0; k < KEY_OPTIONS; k++)
+		ck_assert_msg(strstr(page, lsvd_config_keys[k].name) != NULL, "nothing of %s",
+			      lsvd_config_keys[k].name);
+	free(page);
+}
+END_TEST
+
+/* As it stands; with every option uncommented; and the manual says the same defaults. */
+START_TEST(config_example_has_every_key_and_loads)
+{
+	char *text = source_text("docs/examples/lsvd.conf");
+	char *page = source_text("docs/man/lsvd.conf.5");
+	struct lsvd_config *config = load_good(text);
+
+	lsvd_config_free(config);
+	for (char *p = text; *p; p++)
+		if (*p == '#' && (p == text || p[-1] == '\n') && p[1] >= 'a' && p[1] <= 'z')
+			*p = ' ';
+	config = load_good(text);
+	for (size_t k = KEY_OPTIONS; k < CONFIG_KEYS; k++) {
+		char *about = paragraph(page, lsvd_config_keys[k].name);
+
+		ck_assert_msg(config->line[k] != 0, "the example has no %s",
+			      lsvd_config_keys[k].name);
+		ck_assert_msg(strstr(about, config->text[k]) != NULL, "%s: %s is not in: %s",
+			      lsvd_config_keys[k].name, config->text[k], about);
+		free(about);
+	}
+	for (size_t k = 0; k < KEY_OPTIONS; k++)
+		ck_assert_msg(strstr(text, lsvd_config_keys[k].name) != NULL, "no %s",
+			      lsvd_config_keys[k].name);
+	lsvd_config_free(config);
+	free(page);
+	free(text);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
 	Suite *s = suite_create("config");
@@ -946,6 +1061,11 @@ static Suite *make_suite(void)
 	tcase_add_test(c, config_secrets_never_show_however_they_are_mistyped);
 	tcase_add_test(c, config_s3_block_is_checked);
 	tcase_add_test(c, config_nothing_is_printed);
+	suite_add_tcase(s, c);
+
+	c = tcase_create("damage");
+	tcase_set_timeout(c, 60);
+	tcase_add_checked_fixture(c, setup, teardown);
 	tcase_add_test(c, config_random_damage_is_survived);
 	suite_add_tcase(s, c);
 
@@ -963,6 +1083,12 @@ static Suite *make_suite(void)
 	tcase_add_test(c, config_size_text_quotes_what_was_given);
 	tcase_add_test(c, config_duration_has_a_unit);
 	tcase_add_test(c, config_bounds_are_shown_in_the_largest_unit);
+	suite_add_tcase(s, c);
+
+	c = tcase_create("documents");
+	tcase_add_checked_fixture(c, setup, teardown);
+	tcase_add_test(c, config_manual_page_has_every_key_with_its_bounds_and_words);
+	tcase_add_test(c, config_example_has_every_key_and_loads);
 	suite_add_tcase(s, c);
 	return s;
 }
