@@ -574,12 +574,14 @@ static uint64_t data_bytes(const struct seg_record *records, unsigned n)
 	return sum;
 }
 
-static int build(struct builder *b, const struct seg_fragment *fragments, uint32_t n)
+static int build(struct builder *b, unsigned records, const struct seg_fragment *fragments,
+		 uint32_t n)
 {
 	struct tally t = { 0 };
 	int err;
 
 	count(&t, b->records, fragments, n);
+	b->s->user_bytes = data_bytes(b->records, records);
 	b->s->coalesced_bytes = b->s->user_bytes - t.live_bytes;
 	err = allocate(b, &t);
 	for (uint32_t i = 0; err == 0 && i < n; i++)
@@ -641,10 +643,9 @@ int lsvd_segment_build(struct segment **ret, const struct seg_record *records, u
 	b = builder_new(records, owner, object, options);
 	if (!b)
 		return lsvd_fail_plain(-ENOMEM);
-	b->s->user_bytes = data_bytes(records, n);
 	err = lsvd_seg_layer(&fragments, &count_of_fragments, records, n);
 	if (err == 0)
-		err = build(b, fragments, count_of_fragments);
+		err = build(b, n, fragments, count_of_fragments);
 	if (err == 0) {
 		*ret = b->s;
 		b->s = NULL;
