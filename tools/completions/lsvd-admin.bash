@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# bash completion for lsvd-admin: what it offers is what the program itself says, in --help and list.
+
+# The words of the line with "--option=value" as two words, as when it is typed with a blank.
+_lsvd_admin_words() {
+	local i
+	words=()
+	for ((i = 0; i <= COMP_CWORD; i++)); do
+		[[ ${COMP_WORDS[i]} == = && $i -gt 1 ]] || words+=("${COMP_WORDS[i]}")
+	done
+	[[ ${COMP_WORDS[COMP_CWORD]} != = ]] || words+=("")
+	cur=${words[-1]}
+	prev=${words[-2]}
+}
+
+_lsvd_admin_config() {
+	local i
+	for ((i = 1; i < ${#words[@]} - 1; i++)); do
+		case ${words[i]} in
+		-c | --config) printf '%s' "${words[i + 1]}" ;;
+		esac
+	done
+}
+
+_lsvd_admin() {
+	local cur prev words offers='' config
+	_lsvd_admin_words
+	COMPREPLY=()
+	case $prev in
+	-c | --config)
+		compopt -o filenames 2>/dev/null
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		return
+		;;
+	-n | --name)
+		config=$(_lsvd_admin_config)
+		[[ -z $config || ${words[1]} == init ]] ||
+			offers=$("${words[0]}" list -c "$config" 2>/dev/null | sed '1d; s/ .*//')
+		;;
+	-s | -S | --size | -u | --uuid)
+		return
+		;;
+	*)
+		if [[ ${#words[@]} -eq 2 ]]; then
+			offers=$("${words[0]}" --help 2>/dev/null |
+				sed -nE 's/^  ([a-z]+)  .*/\1/p; s/.* (--[a-z-]+).*/\1/p')
+		else
+			offers=$("${words[0]}" "${words[1]}" --help 2>/dev/null </dev/null |
+				sed -nE 's/^  .{4}(--[a-z-]+).*/\1/p')
+		fi
+		;;
+	esac
+	mapfile -t COMPREPLY < <(compgen -W "$offers" -- "$cur")
+}
+
+complete -F _lsvd_admin lsvd-admin
