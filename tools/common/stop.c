@@ -100,12 +100,3 @@ bool stop_requested(void)
 {
 	return atomic_load(&requested);
 }
-
-void stop_undo(void)
-{
-	sigset_t set;
-
-	watched(&set);
-	(void)signal(SIGPIPE, SIG_DFL); /* a valid signal: cannot fail */
-	(void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-}

@@ -6,6 +6,9 @@
  * them to a thread of its own. So no system call of anybody's is ever interrupted, and the second
  * signal ends the process at once however long the main thread is inside a call: what has been
  * acknowledged is in the local log by then, which is what makes this safe.
+ *
+ * A program that is started from here must be given an empty signal mask and SIGPIPE's default back
+ * (POSIX_SPAWN_SETSIGMASK, POSIX_SPAWN_SETSIGDEF).
  */
 #ifndef COMMON_STOP_H
 #define COMMON_STOP_H
@@ -33,8 +36,5 @@ bool stop_requested(void);
 
 /* As if SIGTERM had come, for the tool's own reasons to end. */
 void stop_now(void);
-
-/* In a child between fork and exec: gives the signals back their ordinary meaning. */
-void stop_undo(void);
 
 #endif

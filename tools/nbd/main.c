@@ -1,0 +1,569 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * main.c - lsvd-nbd: options, open the volumes, serve, close in order.
+ *
+ * Beginning: the address is bound before a volume is opened, since opening takes the volume away
+ * from whoever serves it, and that should not happen for an address that is in use.
+ *
+ * End, by a signal or by the end of what the server runs for:
+ *   1. nobody is accepted any more, requests are refused with ESHUTDOWN;
+ *   2. what is in flight ends (QUIET_MS at most);
+ *   3. the volumes are closed: flushed, and stored as far as the drain timeout lets them;
+ *   4. the connections are closed.
+ * The exit status says whether everything is in the store. A second signal ends the process at
+ * once.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <lsvd/lsvd.h>
+
+#include "common/args.h"
+#include "common/stop.h"
+#include "nbd/export.h"
+#include "nbd/listener.h"
+#include "nbd/loop.h"
+#include "nbd/nbd_log.h"
+#include "nbd/single.h"
+
+#define EXIT_LOCAL_ONLY 3
+
+#define DEFAULT_ADDRESS "localhost:8989"
+#define LOOPS_MAX	64u
+#define HANDSHAKE_MS	10000u
+#define STALL_MS	60000u
+#define QUIET_MS	10000u
+#define WATCH_S		1
+#define REPORT_S	60
+#define INFLIGHT_MAX	128u
+#define CONN_BYTES_MAX	(UINT64_C(64) << 20)
+#define ALL_BYTES_MAX	(UINT64_C(512) << 20)
+#define OPTIONS_MIN	64u
+#define OPTIONS_EACH	32u
+
+struct options {
+	const char *config, *name, *cache, *address, *unix_path, *run, *pid_file;
+	bool readonly, single, print_uri, exit_with_parent, debug;
+	bool accept_rollback, takeover, offline;
+	int log_level, log_format;
+	uint64_t poll_us, threads, connections, drain_s;
+};
+
+struct server {
+	struct options opt;
+	struct lsvd_config *config;
+	struct lsvd_store *store;
+	struct exports *exports;
+	struct listener listener;
+	struct loop_config shared;
+	struct loop *loops[LOOPS_MAX];
+	unsigned loop_count;
+	char private_dir[64]; /* of the socket of -U -; "" if there is none */
+	char uri[1024];
+	pid_t child; /* of --run; 0: none */
+	int child_status;
+};
+
+/* ------------------------------------------------------------------------------ command line */
+
+static const char about[] =
+	"Serves log-structured volumes to NBD clients: the Linux kernel, QEMU, libnbd.";
+
+static const char epilogue[] =
+	"Exit status: 0 everything is in the store, 1 failure, 2 usage or configuration,\n"
+	"3 all is safe but some of it only in the local cache, 4 ended by a second signal.";
+
+static int parse(struct options *o, int argc, char **argv)
+{
+	const struct args_option table[] = {
+		{ARGS_STRING, 'c', "config", &o->config, "FILE", "configuration file", 0, 0, true},
+		{ARGS_STRING, 'n', "name", &o->name, "NAME",
+		 "serve this volume (default: all of the store)", 0, 0, false},
+		{ARGS_STRING, 'p', "cache", &o->cache, "DIR",
+		 "directory of log and cache (default: cache_path)", 0, 0, false},
+		{ARGS_STRING, 'a', "address", &o->address, "ADDRESS",
+		 "HOST:PORT or unix:/PATH (default: " DEFAULT_ADDRESS ")", 0, 0, false},
+		{ARGS_STRING, 'U', "unix", &o->unix_path, "PATH",
+		 "listen on a Unix socket; -: a private one", 0, 0, false},
+		{ARGS_FLAG, 's', "single", &o->single, NULL,
+		 "serve one client on standard input and output", 0, 0, false},
+		{ARGS_FLAG, 'r', "read-only", &o->readonly, NULL,
+		 "change nothing, locally or in the store", 0, 0, false},
+		{ARGS_FLAG, 0, "accept-rollback", &o->accept_rollback, NULL,
+		 "go on from what the store has though the last cache is missing", 0, 0, false},
+		{ARGS_FLAG, 0, "takeover", &o->takeover, NULL,
+		 "the same if the last writer flushed to the store", 0, 0, false},
+		{ARGS_FLAG, 0, "offline", &o->offline, NULL,
+		 "open on the local cache while the store is away", 0, 0, false},
+		{ARGS_NUMBER, 0, "drain-timeout", &o->drain_s, "SECONDS",
+		 "try so long to store everything at the end (default: 60)", 0, 86400, false},
+		{ARGS_STRING, 0, "run", &o->run, "COMMAND",
+		 "serve while COMMAND runs; it is told $uri, $unixsocket, $exportname", 0, 0,
+		 false},
+		{ARGS_FLAG, 0, "print-uri", &o->print_uri, NULL,
+		 "print the URI for clients to standard output", 0, 0, false},
+		{ARGS_FLAG, 0, "exit-with-parent", &o->exit_with_parent, NULL,
+		 "end when the parent process does", 0, 0, false},
+		{ARGS_STRING, 'P', "pid-file", &o->pid_file, "FILE",
+		 "write the process id when clients are served", 0, 0, false},
+		{ARGS_NUMBER, 0, "threads", &o->threads, "N",
+		 "event loops (default: one for each CPU, at most 4)", 1, LOOPS_MAX, false},
+		{ARGS_NUMBER, 0, "connections", &o->connections, "N",
+		 "clients at once (default: 100)", 1, 10000, false},
+		{ARGS_NUMBER, 0, "poll-us", &o->poll_us, "N",
+		 "look for work so many microseconds before sleeping (default: 0)", 0, 10000,
+		 false},
+		{ARGS_FLAG, 'D', "debug", &o->debug, NULL, "as --log-level debug", 0, 0, false},
+		{ARGS_CHOICE, 0, "log-level", &o->log_level, "error|warn|info|debug",
+		 "how much is said on standard error (default: info)", 0, 0, false},
+		{ARGS_CHOICE, 0, "log-format", &o->log_format, "text|json",
+		 "how it is said (default: text)", 0, 0, false},
+		{ARGS_HELP, 'h', "help", NULL, NULL, "show this help", 0, 0, false},
+		{ARGS_VERSION, 'V', "version", NULL, NULL, "show the version", 0, 0, false},
+		{ARGS_END, 0, NULL, NULL, NULL, NULL, 0, 0, false},
+	};
+	const struct args args = {"lsvd-nbd", "-c FILE [-n NAME] [-p DIR] [-a ADDRESS | -U PATH]",
+				  about, epilogue, table};
+	const char *debug = getenv("LSVD_DEBUG");
+	int answer = args_parse(&args, argc, argv, NULL);
+
+	if (answer)
+		return answer;
+	if (!!o->address + !!o->unix_path + o->single > 1)
+		return args_fail(&args, "only one of --address, --unix and --single is possible");
+	if (o->single && o->run)
+		return args_fail(&args, "--single and --run do not go together");
+	if (o->debug || (debug && *debug && strcmp(debug, "0") != 0))
+		o->log_level = LSVD_LOG_DEBUG;
+	return 0;
+}
+
+static uint64_t cpus(void)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof set, &set) < 0)
+		return 1;
+	return (uint64_t)CPU_COUNT(&set);
+}
+
+/* ----------------------------------------------------------------------------------- opening */
+
+/* Says what went wrong, and with what exit status to end. */
+static int complain(int err)
+{
+	log_line(LSVD_LOG_ERROR, "%s", lsvd_last_error());
+	return err == LSVD_E_CONFIG ? ARGS_EXIT_USAGE : EXIT_FAILURE;
+}
+
+static int complain_text(const char *text)
+{
+	log_line(LSVD_LOG_ERROR, "%s", text);
+	return EXIT_FAILURE;
+}
+
+static int open_store(struct server *s)
+{
+	struct lsvd_store_options options = LSVD_STORE_OPTIONS_INIT;
+	int err = lsvd_config_load(&s->config, s->opt.config);
+
+	if (err < 0) { /* whatever is wrong with the file, it is the user's to mend */
+		(void)complain(err);
+		return ARGS_EXIT_USAGE;
+	}
+	if (s->opt.readonly)
+		options.flags |= LSVD_STORE_READONLY;
+	err = lsvd_config_open_store(s->config, &s->store, &options);
+	return err < 0 ? complain(err) : 0;
+}
+
+static int open_exports(struct server *s)
+{
+	struct exports_config config = {
+		.store = s->store,
+		.name = s->opt.name,
+		.readonly = s->opt.readonly,
+		.options = LSVD_VOLUME_OPTIONS_INIT,
+	};
+	int err;
+
+	lsvd_config_volume_options(s->config, &config.options);
+	if (s->opt.cache)
+		config.options.cache_dir = s->opt.cache;
+	if (!config.options.cache_dir && !s->opt.readonly) {
+		log_line(LSVD_LOG_ERROR, "%s: no cache_path, and no --cache given", s->opt.config);
+		return ARGS_EXIT_USAGE;
+	}
+	config.options.flags |= (s->opt.readonly ? LSVD_OPEN_READONLY : 0) |
+				(s->opt.accept_rollback ? LSVD_OPEN_ACCEPT_ROLLBACK : 0) |
+				(s->opt.takeover ? LSVD_OPEN_TAKEOVER : 0) |
+				(s->opt.offline ? LSVD_OPEN_OFFLINE : 0);
+	err = exports_open(&s->exports, &config);
+	return err < 0 ? complain(err) : 0;
+}
+
+/* A socket in a directory of its own, for --run and those who read --print-uri. */
+static int listen_private(struct server *s, char *text, size_t len)
+{
+	char path[sizeof s->private_dir + 8];
+
+	(void)snprintf(s->private_dir, sizeof s->private_dir, "/tmp/lsvd-nbd-XXXXXX");
+	if (!mkdtemp(s->private_dir)) {
+		(void)snprintf(text, len, "%s: %s", s->private_dir, strerrordesc_np(errno));
+		s->private_dir[0] = '\0';
+		return -1;
+	}
+	(void)snprintf(path, sizeof path, "%s/socket", s->private_dir);
+	return listener_open_unix(&s->listener, path, text, len);
+}
+
+static int listen_somewhere(struct server *s)
+{
+	const char *address = s->opt.address, *path = s->opt.unix_path;
+	char text[512] = "";
+	int err;
+
+	if (s->opt.single)
+		return 0;
+	if (address && strncmp(address, "unix:", 5) == 0)
+		path = address + 5;
+	err = listener_open_inherited(&s->listener, text, sizeof text);
+	if (err > 0)
+		return 0;
+	if (err < 0)
+		return complain_text(text);
+	if (path ? strcmp(path, "-") == 0 : s->opt.run && !address)
+		err = listen_private(s, text, sizeof text);
+	else if (path)
+		err = listener_open_unix(&s->listener, path, text, sizeof text);
+	else
+		err = listener_open_tcp(&s->listener, address ? address : DEFAULT_ADDRESS, text,
+					sizeof text);
+	if (err < 0)
+		return complain_text(text);
+	if (s->listener.everyone)
+		log_line(LSVD_LOG_WARN,
+			 "%s: whoever can connect can read and write: there is no "
+			 "authentication",
+			 s->listener.address);
+	return 0;
+}
+
+static int count_one(void *ctx, const struct lsvd_volume_info *info)
+{
+	(void)info;
+	++*(uint32_t *)ctx;
+	return 0;
+}
+
+/* A client may ask for each export a few times, but not for ever. */
+static uint32_t options_limit(struct server *s)
+{
+	uint32_t count = 1;
+
+	if (!s->opt.name && lsvd_volume_list(s->store, count_one, &count) < 0)
+		log_line(LSVD_LOG_WARN, "volumes cannot be listed: %s", lsvd_last_error());
+	return count > OPTIONS_MIN / OPTIONS_EACH ? count * OPTIONS_EACH : OPTIONS_MIN;
+}
+
+static int start_loops(struct server *s)
+{
+	s->shared.exports = s->exports;
+	s->shared.limits.options = options_limit(s);
+	s->shared.limits.inflight = INFLIGHT_MAX;
+	s->shared.limits.bytes = CONN_BYTES_MAX;
+	s->shared.budget.max = ALL_BYTES_MAX;
+	s->shared.poll_us = cpus() > 1 ? (uint32_t)s->opt.poll_us : 0;
+	s->shared.handshake_ms = HANDSHAKE_MS;
+	s->shared.stall_ms = STALL_MS;
+	s->shared.closed = s->opt.single ? stop_now : NULL;
+	for (unsigned i = 0; i < s->opt.threads; i++) {
+		int err = loop_start(&s->loops[i], &s->shared, i);
+
+		if (err < 0)
+			return complain_text(strerrordesc_np(-err));
+		s->loop_count++;
+	}
+	return 0;
+}
+
+/* -------------------------------------------------------------------------------- telling */
+
+static int write_pid_file(const char *path)
+{
+	char text[32];
+	int n = snprintf(text, sizeof text, "%d\n", (int)getpid());
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	bool ok = fd >= 0 && write(fd, text, (size_t)n) == n;
+
+	if (fd >= 0 && close(fd) < 0)
+		ok = false;
+	if (ok)
+		return 0;
+	log_line(LSVD_LOG_ERROR, "%s: %s", path, strerrordesc_np(errno));
+	return EXIT_FAILURE;
+}
+
+static int start_command(struct server *s)
+{
+	const struct run_vars vars = {s->uri, s->listener.unix_path,
+				      s->opt.name ? s->opt.name : ""};
+	int err = run_start(&s->child, s->opt.run, &vars);
+
+	if (err < 0)
+		return complain_text(strerrordesc_np(-err));
+	return 0;
+}
+
+static int serve_single(struct server *s)
+{
+	int fd = single_open();
+
+	if (fd < 0)
+		return complain_text(strerrordesc_np(-fd));
+	listener_tune(fd);
+	loop_add(s->loops[0], fd, "standard input");
+	return 0;
+}
+
+/* Everybody who wants to know that clients are served is told now. */
+static int announce(struct server *s)
+{
+	int status = 0;
+
+	if (s->opt.pid_file)
+		status = write_pid_file(s->opt.pid_file);
+	if (!status && s->opt.single)
+		return serve_single(s);
+	listener_uri(&s->listener, s->opt.name, s->uri, sizeof s->uri);
+	log_ready("serving %s on %s", s->opt.name ? s->opt.name : "all volumes",
+		  s->uri[0] ? s->uri : s->listener.address);
+	if (s->opt.print_uri && (printf("%s\n", s->uri) < 0 || fflush(stdout) != 0))
+		status = complain_text("the URI cannot be written to standard output");
+	if (!status && s->opt.run)
+		status = start_command(s);
+	return status;
+}
+
+/* ---------------------------------------------------------------------------------- serving */
+
+static struct loop *least_loaded(struct server *s)
+{
+	struct loop *best = s->loops[0];
+
+	for (unsigned i = 1; i < s->loop_count; i++)
+		if (loop_load(s->loops[i]) < loop_load(best))
+			best = s->loops[i];
+	return best;
+}
+
+/* Takes all who wait; false if it must be tried later. */
+static bool accept_all(struct server *s, int listen_fd)
+{
+	for (;;) {
+		char peer[64];
+		int fd = listener_accept(listen_fd, peer, sizeof peer);
+
+		if (fd == -EMFILE || fd == -ENFILE || fd == -ENOBUFS || fd == -ENOMEM) {
+			log_limited(LSVD_LOG_WARN, "a client must wait: %s", strerrordesc_np(-fd));
+			return false;
+		}
+		if (fd == -EAGAIN)
+			return true;
+		if (fd < 0)
+			continue; /* the client was gone before we came */
+		if (atomic_load(&s->shared.connections) >= s->opt.connections) {
+			log_limited(LSVD_LOG_WARN, "%s: turned away, %u clients are connected",
+				    peer, atomic_load(&s->shared.connections));
+			(void)close(fd); /* nothing was said yet */
+			continue;
+		}
+		log_limited(LSVD_LOG_DEBUG, "%s: connected", peer);
+		loop_add(least_loaded(s), fd, peer);
+	}
+}
+
+static void seal(void *ctx, struct lsvd_volume *volume)
+{
+	(void)ctx;
+	if (lsvd_volume_seal(volume) < 0)
+		log_line(LSVD_LOG_WARN, "%s: %s", lsvd_volume_name(volume), lsvd_last_error());
+}
+
+static void on_signals(struct server *s, unsigned signals)
+{
+	if (signals & STOP_HUP) {
+		log_line(LSVD_LOG_INFO, "storing what is pending");
+		exports_each(s->exports, seal, NULL);
+	}
+	if (signals & STOP_CHILD && s->child && run_ended(s->child, &s->child_status)) {
+		s->child = 0;
+		stop_now();
+	}
+}
+
+static time_t now_s(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail */
+	return now.tv_sec;
+}
+
+/* What is done from time to time; called at least once in WATCH_S. */
+static void now_and_then(struct server *s, time_t *next_report)
+{
+	exports_watch(s->exports);
+	if (now_s() < *next_report)
+		return;
+	*next_report = now_s() + REPORT_S;
+	exports_report(s->exports);
+}
+
+static void serve(struct server *s)
+{
+	struct pollfd fds[1 + LISTENER_FDS_MAX];
+	time_t next_report = now_s() + REPORT_S;
+	bool full = false;
+
+	fds[0] = (struct pollfd){stop_fd(), POLLIN, 0};
+	for (int i = 0; i < s->listener.count; i++)
+		fds[1 + i] = (struct pollfd){s->listener.fds[i], POLLIN, 0};
+	while (!stop_requested()) {
+		nfds_t n = full ? 1 : 1 + (nfds_t)s->listener.count;
+		int ready = poll(fds, n, full ? 100 : WATCH_S * 1000);
+
+		full = false;
+		for (nfds_t i = 1; ready > 0 && i < n; i++)
+			if (fds[i].revents)
+				full |= !accept_all(s, fds[i].fd);
+		on_signals(s, stop_take());
+		now_and_then(s, &next_report);
+	}
+}
+
+/* ------------------------------------------------------------------------------------ the end */
+
+static bool all_quiet(struct server *s)
+{
+	for (unsigned i = 0; i < s->loop_count; i++)
+		if (!loop_quiet(s->loops[i]))
+			return false;
+	return !exports_busy(s->exports);
+}
+
+static void wait_for_quiet(struct server *s)
+{
+	const struct timespec pause = {0, 1000000};
+
+	for (unsigned i = 0; i < s->loop_count; i++)
+		loop_stop(s->loops[i]);
+	exports_stop(s->exports);
+	for (unsigned ms = 0; !all_quiet(s) && ms < QUIET_MS; ms++)
+		(void)nanosleep(&pause, NULL); /* signals go elsewhere: never interrupted */
+}
+
+static int close_volumes(struct server *s)
+{
+	uint32_t drain_ms = (uint32_t)s->opt.drain_s * 1000;
+	int err;
+
+	if (!s->exports)
+		return 0;
+	wait_for_quiet(s);
+	if (exports_busy(s->exports)) {
+		log_line(LSVD_LOG_ERROR,
+			 "a volume is still being opened: leaving as after a crash");
+		_exit(EXIT_LOCAL_ONLY);
+	}
+	err = exports_close(s->exports, drain_ms);
+	return err < 0 ? EXIT_FAILURE : err > 0 ? EXIT_LOCAL_ONLY : 0;
+}
+
+static void end_command(struct server *s)
+{
+	if (!s->child)
+		return;
+	(void)kill(s->child, SIGTERM); /* it may have ended by itself */
+	s->child = 0;
+}
+
+static int shut_down(struct server *s)
+{
+	int status;
+
+	listener_close(&s->listener);
+	end_command(s);
+	status = close_volumes(s);
+	for (unsigned i = 0; i < s->loop_count; i++)
+		loop_end(s->loops[i]);
+	single_finish();
+	lsvd_store_close(s->store);
+	lsvd_config_free(s->config);
+	if (s->opt.pid_file)
+		(void)unlink(s->opt.pid_file); /* somebody may have done so */
+	if (s->private_dir[0])
+		(void)rmdir(s->private_dir);
+	return s->child_status ? s->child_status : status;
+}
+
+static int start(struct server *s)
+{
+	int status = open_store(s);
+
+	if (!status)
+		status = listen_somewhere(s);
+	if (!status)
+		status = open_exports(s);
+	if (!status)
+		status = start_loops(s);
+	if (!status)
+		status = announce(s);
+	return status;
+}
+
+static int die_with_parent(void)
+{
+	pid_t parent = getppid();
+
+	if (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0)
+		return complain_text("--exit-with-parent: not possible here");
+	if (getppid() != parent)
+		stop_now(); /* it died in between */
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	static struct server s;
+	int status, closing;
+	int err = stop_start();
+
+	s.opt.log_level = LSVD_LOG_INFO;
+	s.opt.connections = 100;
+	s.opt.drain_s = 60;
+	s.opt.threads = cpus() < 4 ? cpus() : 4;
+	status = parse(&s.opt, argc, argv);
+	if (status)
+		return status > 0 ? 0 : ARGS_EXIT_USAGE;
+	log_init((enum lsvd_log_level)s.opt.log_level, (enum log_format)s.opt.log_format);
+	if (err < 0)
+		return complain_text("signals cannot be handled");
+	if (s.opt.exit_with_parent)
+		status = die_with_parent();
+	if (!status)
+		status = start(&s);
+	if (!status)
+		serve(&s);
+	closing = shut_down(&s);
+	return status ? status : closing;
+}
