@@ -1,45 +1,45 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# test-admin-config.sh - configurations and stores that cannot be used: status 1, a message that
-# names the object, no secret in it. (What a file may hold is tested by test_config.c.)
+# test-admin-config.sh - configurations (status 2) and stores (status 1) that cannot be used: a
+# message that names the object, no secret in it. (What a file may hold: test_config.c.)
 # lsvd-test: labels=quick
 . "$(dirname "$0")/functions-admin.sh"
 begin
 
-# bad TEXT CONFIGURATION: refused by every command, with the text.
+# bad STATUS TEXT CONFIGURATION: refused by every command, with the text.
 bad() {
 	local command
-	printf '%s' "$2" >lsvd.conf
+	printf '%s' "$3" >lsvd.conf
 	for command in list 'init -n a -s 1G' 'inspect -n a' 'delete -n a --yes'; do
-		expect 1 $command -c lsvd.conf
-		says "$1"
+		expect "$1" $command -c lsvd.conf
+		says "$2"
 		[[ $(wc -l <err) = 1 ]] || fail "more than one line"
 		! grep -q 'hunter2' err || fail "a secret is shown"
 	done
 }
 
-expect 1 list -c absent.conf
+expect 2 list -c absent.conf
 says 'absent.conf: No such file'
-expect 1 list -c .
+expect 2 list -c .
 says 'Is a directory'
 : >unreadable.conf
 chmod 0 unreadable.conf
 if [[ ! -r unreadable.conf ]]; then # the superuser reads it all the same
-	expect 1 list -c unreadable.conf
+	expect 2 list -c unreadable.conf
 	says 'unreadable.conf: Permission denied'
 fi
 
-bad 'lsvd.conf: no store' ''
-bad 'lsvd.conf:1: ' 'cach_path = "x"'
-bad 'cache_path a second time: "b" here, "a" in line 1' $'cache_path = "a"\ncache_path = "b"\n'
-bad 'two stores' $'storage {\n file_path = "s"\n s3 {\n  bucket = "bbb"\n  region = "r"\n }\n}\n'
-bad 'single quotes' $'storage {\n s3 {\n  secret_key = "hunter2${HOME}"\n }\n}\n'
-bad 'lsvd.conf:3: secret_key' $'storage {\n s3 {\n  secret_key = hunter2/x\n }\n}\n'
-bad 'log_size: "9T"' $'log_size = 9T\nstorage { file_path = "s" }\n'
+bad 2 'lsvd.conf: no store' ''
+bad 2 'lsvd.conf:1: ' 'cach_path = "x"'
+bad 2 'cache_path a second time: "b" here, "a" in line 1' $'cache_path = "a"\ncache_path = "b"\n'
+bad 2 'two stores' $'storage {\n file_path = "s"\n s3 {\n  bucket = "bbb"\n  region = "r"\n }\n}\n'
+bad 2 'single quotes' $'storage {\n s3 {\n  secret_key = "hunter2${HOME}"\n }\n}\n'
+bad 2 'lsvd.conf:3: secret_key' $'storage {\n s3 {\n  secret_key = hunter2/x\n }\n}\n'
+bad 2 'log_size: "9T"' $'log_size = 9T\nstorage { file_path = "s" }\n'
 [[ ! -e s && ! -e a ]] || fail "something was made"
 
 # The README of lab47/lsvd: its file is understood; that there is no S3 store yet is said clearly.
-bad 'lsvdinttest' 'cache_path = "./data/cache"
+bad 1 'lsvdinttest' 'cache_path = "./data/cache"
 
 storage {
   s3 {
@@ -83,6 +83,7 @@ is '[v["name"] for v in o["volumes"]] == ["test"]'
 
 # The library's messages on request; the facts stay alone on standard output.
 printf 'storage { file_path = "./store" }\n' >lsvd.conf
+LSVD_DEBUG=0 expect 0 list -c lsvd.conf
 LSVD_DEBUG=1 "$admin" list -c lsvd.conf --json >out 2>err
 is 'len(o["volumes"]) == 1'
 "$admin" list -D -c lsvd.conf --json >out 2>err

@@ -55,6 +55,13 @@ static int name_fail(const struct args *args, const char *name)
 			 LSVD_NAME_MAX);
 }
 
+static bool debug_wanted(const struct admin *a)
+{
+	const char *text = getenv("LSVD_DEBUG");
+
+	return a->debug || (text && *text && strcmp(text, "0") != 0);
+}
+
 int admin_parse(struct admin *a, const struct args *args, int argc, char **argv, int *ret_exit)
 {
 	int err = args_parse(args, argc, argv, NULL);
@@ -62,8 +69,7 @@ int admin_parse(struct admin *a, const struct args *args, int argc, char **argv,
 	if (err == 0 && a->name && !good_name(a->name))
 		err = name_fail(args, a->name);
 	if (err == 0) {
-		lsvd_set_log(print_message, NULL,
-			     a->debug || getenv("LSVD_DEBUG") ? LSVD_LOG_DEBUG : LSVD_LOG_WARN);
+		lsvd_set_log(print_message, NULL, debug_wanted(a) ? LSVD_LOG_DEBUG : LSVD_LOG_WARN);
 		return 0;
 	}
 	*ret_exit = err > 0 ? ADMIN_OK : ADMIN_USAGE;
@@ -73,15 +79,15 @@ int admin_parse(struct admin *a, const struct args *args, int argc, char **argv,
 int admin_open(struct admin *a, uint32_t store_flags)
 {
 	struct lsvd_store_options options = LSVD_STORE_OPTIONS_INIT;
-	int err;
 
 	options.flags = store_flags;
-	err = lsvd_config_load(&a->config, a->config_path);
-	if (err == 0)
-		err = lsvd_config_open_store(a->config, &a->store, &options);
-	if (err < 0)
-		(void)admin_fail(); /* err says it */
-	return err;
+	if (lsvd_config_load(&a->config, a->config_path) < 0) {
+		(void)admin_fail(); /* the status says it */
+		return ADMIN_USAGE;
+	}
+	if (lsvd_config_open_store(a->config, &a->store, &options) < 0)
+		return admin_fail();
+	return ADMIN_OK;
 }
 
 void admin_close(struct admin *a)

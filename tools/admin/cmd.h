@@ -20,7 +20,7 @@
 enum admin_exit {
 	ADMIN_OK = 0,
 	ADMIN_FAILED = 1,
-	ADMIN_USAGE = ARGS_EXIT_USAGE,
+	ADMIN_USAGE = ARGS_EXIT_USAGE, /* or configuration */
 };
 
 struct admin_cmd {
@@ -63,7 +63,10 @@ struct admin {
  */
 int admin_parse(struct admin *a, const struct args *args, int argc, char **argv, int *ret_exit);
 
-/* Loads the configuration and opens its store; prints what fails, and is negative then. */
+/*
+ * Loads the configuration and opens its store with `store_flags`. Returns an exit status: what is
+ * wrong with the configuration is the user's to mend, as a wrong option is.
+ */
 int admin_open(struct admin *a, uint32_t store_flags);
 
 /* Closes what is open; also after a failed admin_open(). */

@@ -84,8 +84,8 @@ static int run(int argc, char **argv)
 		(void)args_fail(&args, "no terminal to ask on: say --yes"); /* the status says it */
 		return ADMIN_USAGE;
 	}
-	status = ADMIN_FAILED;
-	if (admin_open(&d.admin, 0) == 0)
+	status = admin_open(&d.admin, 0);
+	if (status == ADMIN_OK)
 		status = delete_volume(&d);
 	admin_close(&d.admin);
 	return status;

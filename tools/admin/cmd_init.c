@@ -77,8 +77,8 @@ static int run(int argc, char **argv)
 		return status;
 	if (check(&in, &args) < 0)
 		return ADMIN_USAGE;
-	status = ADMIN_FAILED;
-	if (admin_open(&in.admin, LSVD_STORE_CREATE) == 0)
+	status = admin_open(&in.admin, LSVD_STORE_CREATE);
+	if (status == ADMIN_OK)
 		status = create(&in);
 	admin_close(&in.admin);
 	return status;

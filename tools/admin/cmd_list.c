@@ -54,8 +54,8 @@ static int run(int argc, char **argv)
 
 	if (admin_parse(&a, &args, argc, argv, &status) < 0)
 		return status;
-	status = ADMIN_FAILED;
-	if (admin_open(&a, LSVD_STORE_READONLY) == 0)
+	status = admin_open(&a, LSVD_STORE_READONLY);
+	if (status == ADMIN_OK)
 		status = list(&a);
 	admin_close(&a);
 	return status;

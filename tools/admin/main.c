@@ -40,7 +40,8 @@ static int run_without_command(int argc, char **argv)
 		.program = "lsvd-admin",
 		.usage = "COMMAND -c FILE [OPTION ...]",
 		.about = about,
-		.epilogue = "Exit status: 0 success, 1 failure, 2 wrong usage. See lsvd-admin(1).",
+		.epilogue =
+			"Exit status: 0 success, 1 failure, 2 wrong usage or configuration. See lsvd-admin(1).",
 		.options = options,
 	};
 
