@@ -62,7 +62,7 @@ struct lsvd_stats {
 	uint64_t replayed_segments; /* segments read after the checkpoint at open */
 
 	uint64_t rcache_writes, rcache_write_bytes; /* fills of the read cache */
-	uint64_t live_bytes;      /* gauge: stored bytes that the map refers to */
+	uint64_t live_bytes;      /* gauge: user bytes that the map finds in objects */
 	uint64_t stored_bytes;    /* gauge: bytes of all data objects the map knows */
 	uint64_t reserved[14];
 };

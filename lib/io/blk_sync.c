@@ -268,6 +268,14 @@ static int file_fill(struct file *f, uint64_t bytes)
 	return 0;
 }
 
+static int file_resize(struct file *f, uint64_t bytes)
+{
+	if (bytes <= INT64_MAX && ftruncate(f->fd, (off_t)bytes) == 0)
+		return 0;
+	return lsvd_fail(bytes > INT64_MAX ? -EFBIG : -errno, "%s: making it %llu bytes long",
+			 f->name, (unsigned long long)bytes);
+}
+
 /* ------------------------------------------------------------------------ reads, writes and syncs */
 
 static int fail_io(const struct file_io *io, const char *what, int err)
@@ -445,6 +453,7 @@ const struct file_ops lsvd_file_ops_sync = {
 	.open = file_open,
 	.size = file_size,
 	.fill = file_fill,
+	.resize = file_resize,
 	.close = file_close,
 	.start = file_start,
 };

@@ -102,13 +102,15 @@ enum file_flags {
 
 struct file_ops {
 	/*
-	 * Opens `name` of the world's cache directory. -ENOENT, LSVD_E_LOCKED, -errno. These three
+	 * Opens `name` of the world's cache directory. -ENOENT, LSVD_E_LOCKED, -errno. These five
 	 * block and are for procedures (open, close), never called with a port's lock held.
 	 */
 	int (*open)(struct world *w, const char *name, unsigned flags, struct file **ret);
 	int (*size)(struct file *file, uint64_t *ret_bytes);
 	/* Makes the file `bytes` long, every block written with zeroes and synced. */
 	int (*fill)(struct file *file, uint64_t bytes);
+	/* Makes it `bytes` long at once; what is new reads as zeroes. Nothing is synced. */
+	int (*resize)(struct file *file, uint64_t bytes);
 	void (*close)(struct file *file);
 	/*
 	 * Starts a read, write or sync. May end it before it returns. `may_wait`: the calling

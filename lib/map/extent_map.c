@@ -536,6 +536,16 @@ void lsvd_extent_map_remove(struct extent_map *m, uint64_t lba, uint64_t len, ex
 	remove_range(m, lba, lba + len, gone, ctx);
 }
 
+void lsvd_extent_map_drop(struct extent_map *m, uint64_t lba)
+{
+	struct extent e;
+	bool found = lsvd_extent_map_find(m, lba, &e);
+
+	assert(found && e.lba == lba);
+	if (found)
+		remove_range(m, e.lba, e.lba + e.len, NULL, NULL);
+}
+
 bool lsvd_extent_map_find(const struct extent_map *m, uint64_t lba, struct extent *ret)
 {
 	const struct node *n = m->root;

@@ -50,6 +50,9 @@ void lsvd_extent_map_insert(struct extent_map *m, const struct extent *e, extent
 void lsvd_extent_map_remove(struct extent_map *m, uint64_t lba, uint64_t len, extent_fn gone,
 			    void *ctx);
 
+/* Takes out the entry that begins at `lba`, which there must be. Needs no memory and no reserve. */
+void lsvd_extent_map_drop(struct extent_map *m, uint64_t lba);
+
 /*
  * The first entry that ends after `lba`: the one covering it, else the next one. Its range is the
  * entry's own, not cut to lba. False if there is none.

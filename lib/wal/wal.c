@@ -77,10 +77,19 @@ void lsvd_wal_forget(struct wal *w, struct wal_group *g)
 		lsvd_slice_put(&w->pool, &g->slice);
 }
 
-int lsvd_wal_recall(struct wal *w, struct wal_group *g)
+int lsvd_wal_recall(struct wal *w, struct wal_group *g, struct slice *ret)
 {
-	assert(!g->slice.data);
-	return lsvd_slice_get(&w->pool, &g->slice, g->head.header_bytes + g->head.data_bytes);
+	return lsvd_slice_get(&w->pool, ret, g->head.header_bytes + g->head.data_bytes);
+}
+
+void lsvd_wal_recalled(struct wal *w, struct wal_group *g, struct slice *slice, bool good)
+{
+	if (good && !g->slice.data) {
+		g->slice = *slice;
+		*slice = (struct slice){ NULL, NULL };
+	} else {
+		lsvd_slice_put(&w->pool, slice);
+	}
 }
 
 bool lsvd_wal_verify(const struct wal *w, const struct wal_group *g, uint32_t block,

@@ -154,8 +154,9 @@ static inline uint8_t *wal_data(const struct wal_group *g)
 void lsvd_wal_unref(struct wal *w, struct wal_group *g);
 /* Gives the memory back if nobody reads; the file keeps the data. */
 void lsvd_wal_forget(struct wal *w, struct wal_group *g);
-/* Memory to read a forgotten group's data into. */
-int lsvd_wal_recall(struct wal *w, struct wal_group *g);
+/* Memory to read a forgotten group into, header and all; then the group gets it, or it goes back. */
+int lsvd_wal_recall(struct wal *w, struct wal_group *g, struct slice *ret);
+void lsvd_wal_recalled(struct wal *w, struct wal_group *g, struct slice *slice, bool good);
 
 struct file *lsvd_wal_file(const struct wal *w);
 /* Where position `pos` lies in the file. */

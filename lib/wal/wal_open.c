@@ -26,10 +26,14 @@ static int run_file_io(struct wal *w, enum io_kind kind, uint64_t off, void *buf
 	return lsvd_port_run1(w->port, &io.io);
 }
 
+/* The slot that is newest now must be synced before the other one is written. */
 static int write_super(struct wal *w)
 {
 	int err;
 
+	err = run_file_io(w, IO_FILE_SYNC, 0, NULL, 0);
+	if (err)
+		return lsvd_fail_context(err, "%s", w->name);
 	w->super.generation++;
 	lsvd_wal_super_encode(w->super_buf, &w->super);
 	err = run_file_io(w, IO_FILE_WRITE, (w->super.generation & 1) * WAL_SLOT_BYTES,
@@ -59,6 +63,15 @@ static int make_file(struct wal *w, const struct wal_options *o)
 	return write_super(w);
 }
 
+static int read_slot(struct wal *w, unsigned slot)
+{
+	struct file_io io = { .io = { .kind = IO_FILE_READ }, .file = w->file,
+			      .off = slot * WAL_SLOT_BYTES, .buf = w->super_buf,
+			      .len = WAL_SLOT_BYTES, .past_cache = true };
+
+	return lsvd_port_run1(w->port, &io.io);
+}
+
 /* The newer of the valid slots. */
 static int read_super(struct wal *w)
 {
@@ -66,8 +79,7 @@ static int read_super(struct wal *w)
 	int err[2];
 
 	for (unsigned i = 0; i < 2; i++) {
-		err[i] = run_file_io(w, IO_FILE_READ, i * WAL_SLOT_BYTES, w->super_buf,
-				     WAL_SLOT_BYTES);
+		err[i] = read_slot(w, i);
 		if (!err[i])
 			err[i] = lsvd_wal_super_decode(&slot[i], w->super_buf, w->name);
 	}
@@ -90,8 +102,7 @@ static int is_unborn(struct wal *w, uint64_t size, bool *ret)
 		return 0;
 	}
 	for (unsigned slot = 0; slot < 2; slot++) {
-		err = run_file_io(w, IO_FILE_READ, slot * WAL_SLOT_BYTES, w->super_buf,
-				  WAL_SLOT_BYTES);
+		err = read_slot(w, slot);
 		if (err)
 			return err;
 		for (unsigned i = 0; i < WAL_SLOT_BYTES; i++)

@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vol_admin.c - volumes as things in a store: create, look up, list, count, delete.
+ *
+ * A volume is its record, volumes/<name>, created if absent: the name is taken by whoever created
+ * it. Everything else lies below v/<uuid>/, so that a name used again does not meet what an earlier
+ * volume of that name left behind.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/err.h"
+#include "base/options.h"
+#include "format/fmt_key.h"
+#include "io/world_real.h"
+#include "volume/volume_internal.h"
+
+#define PREFIX_VOLUMES "volumes/"
+
+/* -------------------------------------------------------------------------------------- the record */
+
+int lsvd_vol_get_object(struct port *port, const char *key, uint8_t **ret, size_t *ret_len,
+			size_t max)
+{
+	struct obj_io io = { .io = { .kind = IO_HEAD } };
+	uint8_t *buf;
+	int err;
+
+	(void)snprintf(io.key, sizeof io.key, "%s", key); /* keys fit */
+	err = lsvd_port_run1(port, &io.io);
+	if (err)
+		return err;
+	if (io.ret_bytes > max)
+		return lsvd_fail(LSVD_E_CORRUPT, "object %s: %" PRIu64 " bytes, expected at most %zu",
+				 key, io.ret_bytes, max);
+	buf = lsvd_malloc(io.ret_bytes);
+	if (!buf)
+		return lsvd_fail_plain(-ENOMEM);
+	io.io.kind = IO_GET;
+	io.off = 0;
+	io.buf = buf;
+	io.len = io.ret_bytes;
+	err = lsvd_port_run1(port, &io.io);
+	if (err) {
+		lsvd_free(buf);
+		return err;
+	}
+	*ret = buf;
+	*ret_len = io.ret_len;
+	return 0;
+}
+
+int lsvd_vol_record_get(struct port *port, const char *name, struct fmt_volume *ret)
+{
+	char key[KEY_CAP];
+	uint8_t *buf;
+	size_t len;
+	int err;
+
+	lsvd_key_volume(key, name);
+	err = lsvd_vol_get_object(port, key, &buf, &len, FMT_VOLUME_BYTES);
+	if (err == -ENOENT)
+		return lsvd_fail(-ENOENT, "volume %s: there is none in %s", name,
+				 port->world->obj->name(port->world));
+	if (err)
+		return err;
+	err = lsvd_volume_record_decode(ret, buf, len, key);
+	lsvd_free(buf);
+	if (!err && strcmp(ret->name, name) != 0)
+		err = lsvd_fail(LSVD_E_CORRUPT, "object %s: is the record of volume %s", key,
+				ret->name);
+	return err;
+}
+
+static void describe(struct lsvd_volume_info *ret, const struct fmt_volume *record)
+{
+	struct lsvd_volume_info info = LSVD_VOLUME_INFO_INIT;
+
+	memcpy(info.name, record->name, sizeof info.name);
+	lsvd_uuid_format(&record->uuid, info.uuid);
+	info.bytes = record->bytes;
+	info.created_ms = record->created_ms;
+	*ret = info;
+}
+
+/* A port on a world without a cache directory, for the length of one call. */
+struct visit {
+	struct world *world;
+	struct port port;
+};
+
+static int visit_begin(struct visit *v, struct lsvd_store *store)
+{
+	int err = lsvd_world_real_open(&v->world, store, NULL, false);
+
+	if (err)
+		return err;
+	err = lsvd_port_init(&v->port, v->world);
+	if (err)
+		lsvd_world_real_close(v->world);
+	return err;
+}
+
+static void visit_end(struct visit *v)
+{
+	lsvd_port_fini(&v->port);
+	lsvd_world_real_close(v->world);
+}
+
+/* ------------------------------------------------------------------------------------------- create */
+
+static int make_record(struct world *w, const char *name, uint64_t bytes, const char *uuid,
+		       struct fmt_volume *ret)
+{
+	memset(ret, 0, sizeof *ret);
+	if (!name || !lsvd_name_valid(name))
+		return lsvd_fail(-EINVAL, "volume name \"%s\": must be 1 to %u of A-Z a-z 0-9 _ . - and "
+				 "not begin with . or -", name ? name : "(null)", LSVD_NAME_MAX);
+	if (bytes == 0 || bytes % SECTOR_BYTES || bytes > LSVD_VOLUME_MAX_BYTES)
+		return lsvd_fail(-EINVAL, "volume %s: size %" PRIu64 " must be a multiple of %u, at most "
+				 "%" PRIu64, name, bytes, SECTOR_BYTES, LSVD_VOLUME_MAX_BYTES);
+	if (uuid && !lsvd_uuid_parse(&ret->uuid, uuid))
+		return lsvd_fail(-EINVAL, "volume %s: \"%s\" is not a UUID", name, uuid);
+	if (!uuid) {
+		w->rnd->fill(w, ret->uuid.b, sizeof ret->uuid.b);
+		lsvd_uuid_stamp(&ret->uuid);
+	}
+	(void)snprintf(ret->name, sizeof ret->name, "%s", name); /* checked to fit */
+	ret->bytes = bytes;
+	ret->created_ms = w->clk->wall_ms(w);
+	return 0;
+}
+
+static int create_on(struct port *port, const char *name, uint64_t bytes, const char *uuid,
+		     struct lsvd_volume_info *ret)
+{
+	struct obj_io io = { .io = { .kind = IO_PUT } };
+	uint8_t buf[FMT_VOLUME_BYTES];
+	struct iovec iov = { buf, sizeof buf };
+	struct fmt_volume record;
+	int err;
+
+	err = make_record(port->world, name, bytes, uuid, &record);
+	if (err)
+		return err;
+	if (!(port->world->obj->caps(port->world) & LSVD_STORE_CAP_CREATE))
+		return lsvd_fail(LSVD_E_UNSUPPORTED, "store %s cannot create an object only if it is "
+				 "absent", port->world->obj->name(port->world));
+	lsvd_volume_record_encode(buf, &record);
+	lsvd_key_volume(io.key, name);
+	io.iov = &iov;
+	io.iovcnt = 1;
+	err = lsvd_port_run1(port, &io.io);
+	if (err == -EEXIST)
+		return lsvd_fail(-EEXIST, "volume %s exists in %s: nothing was changed", name,
+				 port->world->obj->name(port->world));
+	if (!err && ret)
+		describe(ret, &record);
+	return err;
+}
+
+int lsvd_volume_create_world(struct world *world, const char *name, uint64_t bytes,
+			     const char *uuid, struct lsvd_volume_info *ret)
+{
+	struct port port;
+	int err = lsvd_port_init(&port, world);
+
+	if (err)
+		return err;
+	err = create_on(&port, name, bytes, uuid, ret);
+	lsvd_port_fini(&port);
+	return err;
+}
+
+int lsvd_volume_create(struct lsvd_store *store, const char *name, uint64_t bytes, const char *uuid,
+		       struct lsvd_volume_info *ret)
+{
+	struct visit v;
+	int err = visit_begin(&v, store);
+
+	if (err)
+		return err;
+	err = create_on(&v.port, name, bytes, uuid, ret);
+	visit_end(&v);
+	return err;
+}
+
+/* ----------------------------------------------------------------------------------- look up, list */
+
+static int record_of(struct lsvd_store *store, const char *name, struct fmt_volume *ret)
+{
+	struct visit v;
+	int err;
+
+	if (!name || !lsvd_name_valid(name))
+		return lsvd_fail(-EINVAL, "\"%s\" cannot be the name of a volume",
+				 name ? name : "(null)");
+	err = visit_begin(&v, store);
+	if (err)
+		return err;
+	err = lsvd_vol_record_get(&v.port, name, ret);
+	visit_end(&v);
+	return err;
+}
+
+int lsvd_volume_lookup(struct lsvd_store *store, const char *name, struct lsvd_volume_info *ret)
+{
+	struct fmt_volume record;
+	int err = record_of(store, name, &record);
+
+	if (!err)
+		describe(ret, &record);
+	return err;
+}
+
+struct names {
+	char (*names)[LSVD_NAME_MAX + 1];
+	size_t count, room;
+	int err;
+};
+
+static int note_name(void *ctx, const struct lsvd_object_info *info)
+{
+	struct names *n = ctx;
+	const char *name = info->key + strlen(PREFIX_VOLUMES);
+
+	if (!lsvd_name_valid(name))
+		return 0; /* not one of ours */
+	if (n->count == n->room) {
+		size_t room = n->room ? n->room * 2 : 64;
+		void *p = lsvd_realloc(n->names, room * sizeof *n->names);
+
+		if (!p) {
+			n->err = lsvd_fail_plain(-ENOMEM);
+			return 1;
+		}
+		n->names = p;
+		n->room = room;
+	}
+	(void)snprintf(n->names[n->count++], LSVD_NAME_MAX + 1, "%s", name); /* valid: fits */
+	return 0;
+}
+
+int lsvd_volume_list(struct lsvd_store *store, lsvd_volume_fn fn, void *ctx)
+{
+	struct names n = { NULL, 0, 0, 0 };
+	int err = lsvd_store_list(store, PREFIX_VOLUMES, note_name, &n);
+
+	if (!err)
+		err = n.err;
+	for (size_t i = 0; i < n.count && !err; i++) {
+		struct lsvd_volume_info info;
+
+		err = lsvd_volume_lookup(store, n.names[i], &info);
+		if (err == -ENOENT) {
+			err = 0; /* deleted meanwhile */
+			continue;
+		}
+		if (!err && fn(ctx, &info))
+			break;
+	}
+	lsvd_free(n.names);
+	return err;
+}
+
+/* -------------------------------------------------------------------------------------------- usage */
+
+struct counting {
+	struct lsvd_volume_usage *u;
+	uint64_t newest_epoch, newest_seq;
+};
+
+static int count_object(void *ctx, const struct lsvd_object_info *info)
+{
+	struct counting *c = ctx;
+	struct key_parts k;
+
+	c->u->objects++;
+	c->u->bytes += info->bytes;
+	if (!lsvd_key_parse(&k, info->key))
+		return 0;
+	if (k.kind == KEY_FREE || k.kind == KEY_ROOT)
+		c->u->checkpoints++;
+	if (k.kind != KEY_CHAIN)
+		return 0;
+	c->u->segments++;
+	if (k.epoch > c->newest_epoch || (k.epoch == c->newest_epoch && k.number > c->newest_seq)) {
+		c->newest_epoch = k.epoch;
+		c->newest_seq = k.number;
+	}
+	return 0;
+}
+
+/* What the newest chain object says. A fence is followed back to the one before it. */
+static int read_newest(struct lsvd_store *store, const struct uuid *uuid, struct counting *c)
+{
+	uint8_t header[4096];
+	struct object_head head;
+	struct chain_part chain;
+	char key[KEY_CAP];
+	size_t len;
+	int err;
+
+	if (!c->newest_epoch)
+		return 0;
+	lsvd_key_chain(key, uuid, c->newest_epoch, c->newest_seq);
+	err = lsvd_store_get(store, key, 0, header, sizeof header, &len);
+	if (err)
+		return err;
+	err = lsvd_object_head_decode(&head, header, len, key);
+	if (err == -ENODATA)
+		err = 0; /* a long list of extents; the chain part is there */
+	if (!err)
+		err = lsvd_chain_part_decode(&chain, header, &head, key);
+	if (err)
+		return err;
+	c->u->epoch = c->newest_epoch;
+	c->u->ops = chain.last_op;
+	c->u->closed_cleanly = head.kind == OBJECT_CLOSE;
+	return 0;
+}
+
+int lsvd_volume_usage(struct lsvd_store *store, const char *name, struct lsvd_volume_usage *ret)
+{
+	struct lsvd_volume_usage u = { .size = sizeof u };
+	struct counting c = { &u, 0, 0 };
+	struct fmt_volume record;
+	char prefix[KEY_CAP];
+	int err = record_of(store, name, &record);
+
+	if (err)
+		return err;
+	lsvd_key_prefix(prefix, &record.uuid, 0);
+	err = lsvd_store_list(store, prefix, count_object, &c);
+	if (!err)
+		err = read_newest(store, &record.uuid, &c);
+	return err ? err : lsvd_options_fill(ret, &u, sizeof u, sizeof u, "volume usage");
+}
+
+/* ------------------------------------------------------------------------------------------- delete */
+
+static int claim_next(struct lsvd_store *store, const struct uuid *uuid)
+{
+	struct fmt_claim claim = { .host = "deleted" };
+	uint8_t buf[FMT_CLAIM_BYTES];
+	struct iovec iov = { buf, sizeof buf };
+	char key[KEY_CAP];
+	int err = -EEXIST;
+
+	for (uint64_t epoch = 1; err == -EEXIST; epoch++) {
+		lsvd_claim_encode(buf, uuid, epoch, &claim);
+		lsvd_key_claim(key, uuid, epoch);
+		err = lsvd_store_put_if_absent(store, key, &iov, 1);
+	}
+	return err;
+}
+
+struct deletion {
+	struct lsvd_store *store;
+	char (*keys)[KEY_CAP];
+	size_t count;
+};
+
+#define DELETE_AT_ONCE 1024u
+
+/* Everything but claims: they keep a late writer out, whose looks must find them. */
+static int note_key(void *ctx, const struct lsvd_object_info *info)
+{
+	struct deletion *d = ctx;
+	struct key_parts k;
+
+	if (lsvd_key_parse(&k, info->key) && k.kind == KEY_CLAIM)
+		return 0;
+	(void)snprintf(d->keys[d->count++], KEY_CAP, "%s", info->key); /* keys fit */
+	return d->count == DELETE_AT_ONCE;
+}
+
+static int delete_objects(struct lsvd_store *store, const char *prefix)
+{
+	struct deletion d = { .store = store };
+	int err = 0;
+
+	d.keys = lsvd_malloc(DELETE_AT_ONCE * sizeof *d.keys);
+	if (!d.keys)
+		return lsvd_fail_plain(-ENOMEM);
+	do {
+		d.count = 0;
+		err = lsvd_store_list(store, prefix, note_key, &d);
+		for (size_t i = 0; i < d.count && !err; i++)
+			err = lsvd_store_remove(store, d.keys[i]);
+	} while (!err && d.count);
+	lsvd_free(d.keys);
+	return err;
+}
+
+int lsvd_volume_delete(struct lsvd_store *store, const char *name)
+{
+	struct fmt_volume record;
+	char key[KEY_CAP];
+	int err = record_of(store, name, &record);
+
+	if (err)
+		return err;
+	err = claim_next(store, &record.uuid);
+	if (err)
+		return err;
+	lsvd_key_volume(key, name);
+	err = lsvd_store_remove(store, key);
+	if (err)
+		return err;
+	lsvd_key_prefix(key, &record.uuid, 0);
+	err = delete_objects(store, key);
+	return err ? lsvd_fail_context(err, "volume %s: its name is gone, some of its objects are not",
+				       name)
+		   : 0;
+}

@@ -1,0 +1,607 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vol_open.c - opening and closing a volume: procedures, on the caller's thread.
+ *
+ * Open, in order: the volume record (name to identity and size), the local log as it is found, the
+ * chain (which decides whether that log is still part of the volume, and takes the next epoch), the
+ * newest root and the chain after it into the store map, and then the log's operations that the
+ * store does not have: into the overlay, and as segments on their way again.
+ *
+ * Close, in order: no more operations, those in flight end, the log is synced, what is left is sealed
+ * and stored as long as there is time, a last checkpoint, a close object that says nothing is
+ * missing, and a last superblock.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/err.h"
+#include "base/options.h"
+#include "format/fmt_key.h"
+#include "io/world_real.h"
+#include "volume/shared_rcache.h"
+#include "volume/volume_internal.h"
+
+/* ----------------------------------------------------------------------------------------- options */
+
+struct bound {
+	const char *name;
+	uint64_t value, least, most;
+};
+
+static int check_bounds(const struct bound *b, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (b[i].value < b[i].least || b[i].value > b[i].most)
+			return lsvd_fail(-EINVAL, "option %s is %llu, must be %llu to %llu", b[i].name,
+					 (unsigned long long)b[i].value,
+					 (unsigned long long)b[i].least,
+					 (unsigned long long)b[i].most);
+	return 0;
+}
+
+static void default_u32(uint32_t *field, uint32_t value)
+{
+	if (!*field)
+		*field = value;
+}
+
+static void default_u64(uint64_t *field, uint64_t value)
+{
+	if (!*field)
+		*field = value;
+}
+
+static int set_options(struct lsvd_volume_options *o, const struct lsvd_volume_options *given)
+{
+	int err = lsvd_options_copy(o, sizeof *o, given, sizeof *o, "volume options");
+
+	if (err)
+		return err;
+	default_u64(&o->log_bytes, UINT64_C(512) << 20);
+	default_u32(&o->segment_bytes, 8u << 20);
+	default_u32(&o->seal_after_ms, 5000);
+	default_u32(&o->compression, LSVD_COMPRESS_LZ4);
+	default_u32(&o->unit_bytes, 16384);
+	default_u32(&o->put_window, 8);
+	default_u64(&o->memory_bytes, UINT64_C(64) << 20);
+	default_u64(&o->rcache_bytes, UINT64_C(1) << 30);
+	default_u32(&o->read_timeout_ms, 30000);
+	default_u32(&o->lease_check_ms, 10000);
+	default_u32(&o->checkpoint_segments, 64);
+	const struct bound bounds[] = {
+		{ "flags", o->flags, 0, 0xf },
+		{ "log_bytes", o->log_bytes, UINT64_C(1) << 20, UINT64_C(1) << 40 },
+		{ "segment_bytes", o->segment_bytes, 64u << 10, 64u << 20 },
+		{ "flush", o->flush, 0, LSVD_FLUSH_REMOTE },
+		{ "compression", o->compression, LSVD_COMPRESS_NONE, LSVD_COMPRESS_ZLIB },
+		{ "unit_bytes", o->unit_bytes, 4096, 65536 },
+		{ "put_window", o->put_window, 1, 64 },
+		{ "memory_bytes", o->memory_bytes, UINT64_C(4) << 20, UINT64_C(4) << 30 },
+	};
+	err = check_bounds(bounds, LSVD_ARRAY_LEN(bounds));
+	if (!err && (o->unit_bytes & (o->unit_bytes - 1)))
+		err = lsvd_fail(-EINVAL, "option unit_bytes is %u, must be a power of two",
+				o->unit_bytes);
+	if (!err && !o->cache_dir && !(o->flags & LSVD_OPEN_READONLY))
+		err = lsvd_fail(-EINVAL, "option cache_dir is missing: a volume that is written "
+				"needs a directory for its local log");
+	if (!err && (o->flags & LSVD_OPEN_OFFLINE))
+		err = lsvd_fail(LSVD_E_UNSUPPORTED, "opening offline is not there yet");
+	/* A segment must not keep the log from ever having room. */
+	while (o->segment_bytes > (64u << 10) && o->segment_bytes > o->log_bytes / 4)
+		o->segment_bytes /= 2;
+	return err;
+}
+
+static const enum codec codec_of[] = {
+	[LSVD_COMPRESS_NONE] = CODEC_RAW,
+	[LSVD_COMPRESS_LZ4] = CODEC_LZ4,
+	[LSVD_COMPRESS_ZLIB] = CODEC_ZLIB,
+};
+
+/* --------------------------------------------------------------------------------------- the parts */
+
+static int open_wal(struct lsvd_volume *v, struct wal_found *found)
+{
+	char name[LSVD_NAME_MAX + 8];
+	struct wal_options o = { .name = name, .volume = v->uuid, .log_bytes = v->opt.log_bytes,
+				 .readonly = v->readonly,
+				 .skip_damage = v->opt.flags & LSVD_OPEN_ACCEPT_ROLLBACK };
+	int err;
+
+	memset(found, 0, sizeof *found);
+	found->fresh = true;
+	if (!v->opt.cache_dir)
+		return 0;
+	(void)snprintf(name, sizeof name, "%s.log", v->name); /* LSVD_NAME_MAX + 4 */
+	err = lsvd_wal_open(&v->wal, found, &v->port, &o, &lsvd_vol_wal_ops, v);
+	if (v->readonly && (err == -ENOENT || err == LSVD_E_LOCKED)) {
+		found->fresh = true;
+		return 0; /* a reader sees what the store has */
+	}
+	return err;
+}
+
+/* Open, step 5: the epoch, noted in the local log's superblock. */
+static int commit_epoch(void *ctx, uint64_t epoch, uint64_t base_epoch, bool discard,
+			uint64_t last_op)
+{
+	struct lsvd_volume *v = ctx;
+	uint64_t next = lsvd_wal_next_op(v->wal);
+
+	/* A log that holds nothing of this volume's history starts where the store ends. */
+	if (next <= last_op)
+		discard = true;
+	return lsvd_wal_begin_run(v->wal, epoch, base_epoch, discard,
+				  discard ? last_op + 1 : next);
+}
+
+static void fenced(void *ctx, int err)
+{
+	lsvd_vol_fail(ctx, err, "another writer has taken the volume: writes are refused, "
+		      "reads show what it was");
+}
+
+static void unavailable(void *ctx, bool yes, int err)
+{
+	struct lsvd_volume *v = ctx;
+
+	if (v->unavailable == yes)
+		return;
+	v->unavailable = yes;
+	if (yes)
+		lsvd_report(LSVD_LOG_WARN, "volume %s: the store fails (%s): trying again; writes go "
+			    "on while the local log has room", v->name, lsvd_error_name(err));
+	else
+		lsvd_report(LSVD_LOG_INFO, "volume %s: the store is back", v->name);
+	lsvd_port_changed(&v->port);
+}
+
+static const struct log_ops log_ops = {
+	.commit_epoch = commit_epoch,
+	.load_root = lsvd_vol_load_root,
+	.replay = lsvd_vol_replay,
+	.fenced = fenced,
+	.unavailable = unavailable,
+};
+
+static int open_log(struct lsvd_volume *v, const struct wal_found *found)
+{
+	struct log_options o = {
+		.volume = v->uuid,
+		.volume_bytes = v->bytes,
+		.readonly = v->readonly,
+		.accept_rollback = v->opt.flags & LSVD_OPEN_ACCEPT_ROLLBACK,
+		.takeover = v->opt.flags & LSVD_OPEN_TAKEOVER,
+		.flush_remote = v->opt.flush == LSVD_FLUSH_REMOTE,
+		.put_window = v->opt.put_window,
+		.name = v->name,
+		.cache = { .present = !found->fresh, .id = found->cache_id, .epoch = found->epoch,
+			   .base_epoch = found->base_epoch, .first_op = found->first_op,
+			   .last_op = found->last_op },
+	};
+	int err;
+
+	if (v->wal)
+		o.cache.id = *lsvd_wal_cache_id(v->wal);
+	err = lsvd_log_open(&v->log, &v->opened, &v->port, &o, &log_ops, v);
+	if (err)
+		return err;
+	if (v->opened.volume_bytes) {
+		v->bytes = v->opened.volume_bytes;
+		v->sectors = v->bytes / SECTOR_BYTES;
+	}
+	err = lsvd_object_table_reserve(&v->objects, v->opened.next_object);
+	if (!err)
+		err = lsvd_log_recover(v->log);
+	v->stored_op = v->last_op = v->opened.last_op;
+	v->stored_seq = 1;
+	return err;
+}
+
+/* ---------------------------------------------------------------------------- the log's operations */
+
+static uint64_t group_last_op(const struct wal_group *g)
+{
+	return g->head.first_op + g->head.records - 1;
+}
+
+/* Lock held. What the store has needs no replay; what it has not is newer than the store map. */
+static int replay_group(struct lsvd_volume *v, struct wal_group *g)
+{
+	int err;
+
+	if (g->head.records == 0)
+		return 0;
+	if (group_last_op(g) <= v->opened.last_op) {
+		if (!v->readonly)
+			lsvd_wal_stored(v->wal, g, group_last_op(g));
+		return 0;
+	}
+	err = lsvd_extent_map_reserve(v->overlay, g->head.records);
+	if (!err && !v->readonly)
+		err = lsvd_vol_spare_segment(v);
+	if (err)
+		return err;
+	lsvd_vol_put_in_overlay(v, g);
+	v->last_op = group_last_op(g);
+	v->stats.replayed_ops += g->head.records;
+	if (!v->readonly)
+		lsvd_vol_take_group(v, g);
+	return 0;
+}
+
+static int replay_wal(struct lsvd_volume *v)
+{
+	int err = 0;
+
+	if (!v->wal || !v->opened.cache_current)
+		return 0;
+	lsvd_port_enter(&v->port);
+	list_for_each(n, lsvd_wal_groups(v->wal)) {
+		err = replay_group(v, list_entry(n, struct wal_group, link));
+		if (err)
+			break;
+	}
+	lsvd_port_leave(&v->port, true);
+	return err;
+}
+
+/* --------------------------------------------------------------------------------------------- open */
+
+static void destroy(struct lsvd_volume *v)
+{
+	lsvd_vol_drop_segments(v);
+	lsvd_log_free(v->log);
+	lsvd_wal_close(v->wal);
+	lsvd_shared_rcache_put(v->rcache);
+	lsvd_extent_map_free(v->overlay);
+	lsvd_store_map_free(v->map);
+	lsvd_object_table_fini(&v->objects);
+	lsvd_free(v->pages);
+	lsvd_port_fini(&v->port);
+	if (v->own_world)
+		lsvd_world_real_close(v->world);
+	lsvd_free(v);
+}
+
+static void stop_everything(struct lsvd_volume *v, int err);
+
+static int find_volume(struct lsvd_volume *v)
+{
+	struct fmt_volume record;
+	int err = lsvd_vol_record_get(&v->port, v->name, &record);
+
+	if (err)
+		return err;
+	v->uuid = record.uuid;
+	v->owner = lsvd_uuid_seed(&v->uuid);
+	v->bytes = record.bytes;
+	v->sectors = v->bytes / SECTOR_BYTES;
+	return 0;
+}
+
+static int open_parts(struct lsvd_volume *v)
+{
+	struct wal_found found;
+	int err;
+
+	err = find_volume(v);
+	if (!err)
+		err = lsvd_extent_map_new(&v->overlay);
+	if (!err)
+		err = lsvd_store_map_new(&v->map);
+	if (!err)
+		err = open_wal(v, &found);
+	if (!err)
+		err = open_log(v, &found);
+	if (!err && v->opt.cache_dir && v->opt.rcache_bytes != UINT64_MAX && v->own_world &&
+	    !v->readonly)
+		err = lsvd_shared_rcache_get(&v->rcache, v->opt.cache_dir, v->opt.rcache_bytes);
+	if (!err)
+		err = replay_wal(v);
+	return err;
+}
+
+static void report_opened(const struct lsvd_volume *v)
+{
+	lsvd_report(LSVD_LOG_INFO, "volume %s: open%s in epoch %llu, %llu segments read, %llu "
+		    "operations from the local log", v->name, v->readonly ? " read-only" : "",
+		    (unsigned long long)v->opened.epoch,
+		    (unsigned long long)v->stats.replayed_segments,
+		    (unsigned long long)v->stats.replayed_ops);
+	if (v->opened.rolled_back)
+		lsvd_report(LSVD_LOG_WARN, "volume %s: went on from what the store has, operation %llu, "
+			    "as asked", v->name, (unsigned long long)v->opened.last_op);
+}
+
+static struct lsvd_volume *new_volume(struct world *world, bool own_world, const char *name)
+{
+	struct lsvd_volume *v = lsvd_calloc(1, sizeof *v);
+
+	if (!v)
+		return NULL;
+	if (lsvd_port_init(&v->port, world) < 0) {
+		lsvd_free(v);
+		return NULL;
+	}
+	v->world = world;
+	v->own_world = own_world;
+	(void)snprintf(v->name, sizeof v->name, "%s", name); /* checked to fit */
+	list_init(&v->writes);
+	list_init(&v->segments);
+	list_init(&v->remote_waiters);
+	return v;
+}
+
+static int open_on(struct lsvd_volume **ret, struct world *world, bool own_world, const char *name,
+		   const struct lsvd_volume_options *opt)
+{
+	struct lsvd_volume *v = new_volume(world, own_world, name);
+	int err;
+
+	if (!v) {
+		if (own_world)
+			lsvd_world_real_close(world);
+		return lsvd_fail_plain(-ENOMEM);
+	}
+	v->opt = *opt;
+	v->readonly = opt->flags & LSVD_OPEN_READONLY;
+	v->seg_opt = (struct seg_options){ codec_of[opt->compression], opt->unit_bytes };
+	err = open_parts(v);
+	if (err) {
+		char text[512];
+
+		(void)snprintf(text, sizeof text, "%s", lsvd_last_error()); /* survives the clean-up */
+		stop_everything(v, LSVD_E_SHUTDOWN);
+		destroy(v);
+		lsvd_error_restore(text);
+		return err;
+	}
+	report_opened(v);
+	*ret = v;
+	return 0;
+}
+
+static int check_name(const char *name)
+{
+	if (!name || !lsvd_name_valid(name))
+		return lsvd_fail(-EINVAL, "volume name \"%s\": must be 1 to %u of A-Z a-z 0-9 _ . - and "
+				 "not begin with . or -", name ? name : "(null)", LSVD_NAME_MAX);
+	return 0;
+}
+
+int lsvd_volume_open_world(struct lsvd_volume **ret, struct world *world, const char *name,
+			   const struct lsvd_volume_options *options)
+{
+	struct lsvd_volume_options o;
+	int err = check_name(name);
+
+	if (!err)
+		err = set_options(&o, options);
+	return err ? err : open_on(ret, world, false, name, &o);
+}
+
+int lsvd_volume_open(struct lsvd_volume **ret, struct lsvd_store *store, const char *name,
+		     const struct lsvd_volume_options *options)
+{
+	struct lsvd_volume_options o;
+	struct world *world;
+	int err = check_name(name);
+
+	if (!err)
+		err = set_options(&o, options);
+	if (err)
+		return err;
+	if (!(o.flags & LSVD_OPEN_READONLY) && !(lsvd_store_caps(store) & LSVD_STORE_CAP_CREATE))
+		return lsvd_fail(LSVD_E_UNSUPPORTED, "store %s cannot create an object only if it is "
+				 "absent: nothing would keep a second writer out",
+				 lsvd_store_url(store));
+	err = lsvd_world_real_open(&world, store, o.cache_dir, !(o.flags & LSVD_OPEN_READONLY));
+	return err ? err : open_on(ret, world, true, name, &o);
+}
+
+/* -------------------------------------------------------------------------------------------- close */
+
+struct alarm {
+	struct timer_io timer;
+	bool rang;
+};
+
+static void ring(struct io *io)
+{
+	lsvd_container_of(io, struct alarm, timer.io)->rang = true;
+}
+
+/* lock held: waits until `holds` does, at most until the clock says `deadline` (UINT64_MAX: never). */
+static bool wait_for(struct lsvd_volume *v, vol_cond_fn holds, const void *arg, uint64_t deadline)
+{
+	struct alarm a = { .timer = { .io = { .kind = IO_TIMER, .done = ring },
+				      .at_ms = deadline } };
+	bool armed = deadline != UINT64_MAX && !holds(v, arg);
+
+	if (armed)
+		lsvd_port_start(&v->port, &a.timer.io);
+	while (!holds(v, arg) && !(armed && a.rang))
+		lsvd_port_wait(&v->port);
+	while (armed && !a.rang) {
+		/* Once it is in the world it can be cancelled, and comes back through ring(). */
+		v->world->clk->cancel(v->world, &a.timer);
+		lsvd_port_wait(&v->port);
+	}
+	return holds(v, arg);
+}
+
+static bool wait_until(struct lsvd_volume *v, vol_cond_fn holds, uint64_t deadline)
+{
+	return wait_for(v, holds, NULL, deadline);
+}
+
+static uint64_t deadline_in(const struct lsvd_volume *v, uint32_t ms)
+{
+	return ms == UINT32_MAX ? UINT64_MAX : lsvd_vol_now(v) + ms;
+}
+
+int lsvd_vol_wait(struct lsvd_volume *v, vol_cond_fn holds, const void *arg, uint32_t timeout_ms)
+{
+	if (!wait_for(v, holds, arg, deadline_in(v, timeout_ms)))
+		return lsvd_fail(-ETIMEDOUT, "volume %s: not stored within %u ms", v->name,
+				 timeout_ms);
+	return v->failed;
+}
+
+static bool no_ops(struct lsvd_volume *v, const void *arg)
+{
+	(void)arg;
+	return v->ops == 0;
+}
+
+static bool all_stored(struct lsvd_volume *v, const void *arg)
+{
+	(void)arg;
+	return v->failed || (list_empty(&v->segments) && !v->applying);
+}
+
+static bool no_checkpoint(struct lsvd_volume *v, const void *arg)
+{
+	(void)arg;
+	return v->failed || !v->checkpoint;
+}
+
+static bool nothing_in_world(struct lsvd_volume *v)
+{
+	return v->port.in_world == 0 && list_empty(&v->port.out) && list_empty(&v->port.calls);
+}
+
+static void cancel_timer(struct lsvd_volume *v, struct timer_io *t, bool armed)
+{
+	if (armed)
+		v->world->clk->cancel(v->world, t);
+}
+
+/* A timer that is still queued is not cancelled by this, but by the next call. */
+static void cancel_timers(struct lsvd_volume *v)
+{
+	if (v->wal)
+		lsvd_wal_quiesce(v->wal);
+	cancel_timer(v, &v->seal_timer, v->seal_armed);
+	cancel_timer(v, &v->again_timer, v->again_armed);
+	cancel_timer(v, &v->stall_timer, v->stall_armed);
+}
+
+/* Ends whatever still waits and waits for what is in the world. */
+static void stop_everything(struct lsvd_volume *v, int err)
+{
+	lsvd_port_enter(&v->port);
+	v->closing = true;
+	lsvd_vol_fail_writes(v, err);
+	lsvd_vol_fail_flushes(v, err);
+	if (v->log)
+		lsvd_log_cancel(v->log, err);
+	while (!nothing_in_world(v)) {
+		cancel_timers(v);
+		lsvd_port_wait(&v->port);
+	}
+	lsvd_port_leave(&v->port, true);
+}
+
+/* The chain's last object, which says that nothing is missing: the next open may be anywhere. */
+static void close_acked(struct log_put *put, int err)
+{
+	struct lsvd_volume *v = put->owner;
+
+	v->close_state = err ? CLOSE_FAILED : CLOSE_STORED;
+}
+
+static bool close_is_over(struct lsvd_volume *v, const void *arg)
+{
+	(void)arg;
+	return v->failed || v->close_state != CLOSE_PUTTING;
+}
+
+static int put_close(struct lsvd_volume *v, uint64_t deadline)
+{
+	lsvd_log_reserve(v->log, &v->close_put.place);
+	v->close_put.kind = OBJECT_CLOSE;
+	v->close_put.first_op = v->stored_op + 1;
+	v->close_put.last_op = v->stored_op;
+	v->close_put.acked = close_acked;
+	v->close_put.owner = v;
+	v->close_state = CLOSE_PUTTING;
+	lsvd_log_put(v->log, &v->close_put);
+	(void)wait_until(v, close_is_over, deadline);
+	return v->close_state == CLOSE_STORED ? 0 : 1;
+}
+
+static int drain(struct lsvd_volume *v, uint32_t drain_ms)
+{
+	uint64_t deadline = deadline_in(v, drain_ms);
+	int err = 1;
+
+	lsvd_vol_seal(v);
+	if (wait_until(v, all_stored, deadline) && !v->failed) {
+		if (v->segments_since_root)
+			lsvd_vol_start_checkpoint(v);
+		(void)wait_until(v, no_checkpoint, deadline); /* without it the next open reads more */
+		err = put_close(v, deadline);
+	}
+	return v->failed ? v->failed : err;
+}
+
+static void synced(struct wal_ticket *t, int err)
+{
+	(void)err; /* the volume has failed, and says so */
+	t->pos = UINT64_MAX;
+}
+
+static bool is_synced(struct lsvd_volume *v, const void *arg)
+{
+	(void)arg;
+	return v->close_ticket.pos == UINT64_MAX;
+}
+
+/* Whatever becomes of the store: what was acknowledged survives power loss from here on. */
+static void sync_log(struct lsvd_volume *v)
+{
+	v->close_ticket.pos = lsvd_wal_flush_pos(v->wal);
+	v->close_ticket.done = synced;
+	lsvd_wal_sync(v->wal, &v->close_ticket);
+	(void)wait_until(v, is_synced, UINT64_MAX);
+}
+
+static int end_writing(struct lsvd_volume *v, uint32_t drain_ms)
+{
+	int err;
+
+	lsvd_port_enter(&v->port);
+	v->closing = true;
+	lsvd_vol_fail_writes(v, LSVD_E_SHUTDOWN); /* not acknowledged: they waited for room */
+	(void)wait_until(v, no_ops, UINT64_MAX);
+	sync_log(v);
+	err = drain(v, drain_ms);
+	lsvd_port_leave(&v->port, true);
+	return err;
+}
+
+int lsvd_volume_close(struct lsvd_volume *v, uint32_t drain_ms)
+{
+	int err = 0, end;
+
+	if (!v)
+		return 0;
+	if (!v->readonly)
+		err = end_writing(v, drain_ms);
+	stop_everything(v, LSVD_E_SHUTDOWN);
+	if (!v->readonly) {
+		end = lsvd_wal_end_run(v->wal);
+		if (end < 0 && err >= 0)
+			err = end;
+	}
+	lsvd_report(LSVD_LOG_INFO, "volume %s: closed%s", v->name,
+		    err == 0 ? "" : err == 1 ? ", not everything is in the store" : " after a failure");
+	destroy(v);
+	return err;
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vol_recover.c - the store map again: from a root and its pages, and the chain objects after it.
+ *
+ * Procedures, called by lsvd_log_recover() before the volume is shared. Every count, place and
+ * length comes from outside and is checked before it is used.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/err.h"
+#include "base/hash.h"
+#include "format/fmt_key.h"
+#include "volume/checkpoint.h"
+
+#define PAGES_OBJECT_MAX (64u << 20)
+
+/* ------------------------------------------------------------------------------------------- roots */
+
+static void get_page_ref(struct page_ref *ret, const uint8_t *p)
+{
+	ret->page = le64_get(p);
+	ret->epoch = le64_get(p + 8);
+	ret->number = le64_get(p + 16);
+	ret->off = le32_get(p + 24);
+	ret->len = le32_get(p + 28);
+	ret->hash = le64_get(p + 32);
+}
+
+static int corrupt_root(const struct object_head *head, const char *what, uint64_t have,
+			uint64_t want)
+{
+	return lsvd_fail(LSVD_E_CORRUPT, "root %llu of epoch %llu: %s %llu, expected %llu",
+			 (unsigned long long)head->seq, (unsigned long long)head->epoch, what,
+			 (unsigned long long)have, (unsigned long long)want);
+}
+
+static int load_objects(struct lsvd_volume *v, const struct object_head *head, const uint8_t *p,
+			uint64_t count, uint64_t next_object)
+{
+	int err = lsvd_object_table_reserve(&v->objects, next_object);
+
+	if (err)
+		return err;
+	for (uint64_t i = 0, last = 0; i < count; i++, p += ROOT_OBJECT_BYTES) {
+		uint64_t number = le64_get(p);
+		struct object_entry e = { .epoch = le64_get(p + 8), .seq = le64_get(p + 16),
+					  .bytes = le64_get(p + 24), .data = le64_get(p + 32),
+					  .live = le64_get(p + 40) };
+
+		if (number >= next_object || (i && number <= last) || !e.epoch)
+			return corrupt_root(head, "object number", number, last + 1);
+		lsvd_object_table_set(&v->objects, number, &e);
+		last = number;
+	}
+	return 0;
+}
+
+static int load_refs(struct lsvd_volume *v, const struct object_head *head, const uint8_t *p,
+		     uint64_t count)
+{
+	uint64_t pages = (v->sectors + STORE_MAP_PAGE_SECTORS - 1) / STORE_MAP_PAGE_SECTORS;
+
+	v->pages = lsvd_malloc(count * sizeof *v->pages);
+	if (!v->pages)
+		return lsvd_fail_plain(-ENOMEM);
+	v->page_count = count;
+	for (uint64_t i = 0; i < count; i++, p += ROOT_PAGE_BYTES) {
+		get_page_ref(&v->pages[i], p);
+		if (v->pages[i].page >= pages || (i && v->pages[i].page <= v->pages[i - 1].page))
+			return corrupt_root(head, "page number", v->pages[i].page, pages - 1);
+	}
+	return 0;
+}
+
+/* ------------------------------------------------------------------------------------------- pages */
+
+static int by_place(const void *a, const void *b)
+{
+	const struct page_ref *x = *(const struct page_ref *const *)a;
+	const struct page_ref *y = *(const struct page_ref *const *)b;
+
+	if (x->epoch != y->epoch)
+		return x->epoch < y->epoch ? -1 : 1;
+	if (x->number != y->number)
+		return x->number < y->number ? -1 : 1;
+	return x->off < y->off ? -1 : x->off > y->off;
+}
+
+static int decode_page(struct lsvd_volume *v, const struct page_ref *r, const uint8_t *object,
+		       size_t len, const char *key)
+{
+	uint64_t hash;
+	int err;
+
+	if (!range_within(r->off, r->len, len))
+		return lsvd_fail(LSVD_E_CORRUPT, "object %s: page %llu at %u, %u bytes: beyond its %zu",
+				 key, (unsigned long long)r->page, r->off, r->len, len);
+	hash = lsvd_hash_bind(lsvd_hash(object + r->off, r->len), v->owner, r->page, r->number);
+	if (hash != r->hash)
+		return lsvd_fail(LSVD_E_CORRUPT, "object %s: page %llu: checksum %016llx, expected "
+				 "%016llx", key, (unsigned long long)r->page,
+				 (unsigned long long)hash, (unsigned long long)r->hash);
+	err = lsvd_store_map_decode_page(v->map, r->page, object + r->off, r->len);
+	if (err)
+		return lsvd_fail_context(err, "object %s", key);
+	lsvd_store_map_page_clean(v->map, r->page);
+	return 0;
+}
+
+static int load_pages_object(struct lsvd_volume *v, struct page_ref **refs, uint64_t n)
+{
+	struct object_head head;
+	uint8_t *object = NULL;
+	char key[KEY_CAP];
+	size_t len;
+	int err;
+
+	lsvd_key_free(key, &v->uuid, refs[0]->epoch, refs[0]->number);
+	err = lsvd_vol_get_object(&v->port, key, &object, &len, PAGES_OBJECT_MAX);
+	if (err == -ENOENT)
+		err = lsvd_fail(LSVD_E_CORRUPT, "object %s: missing, though the root names it", key);
+	if (err)
+		return err;
+	v->stats.recovery_gets++;
+	v->stats.recovery_get_bytes += len;
+	err = lsvd_object_head_decode(&head, object, len, key);
+	if (!err)
+		err = lsvd_object_head_expect(&head, &v->uuid, OBJECT_PAGES, refs[0]->epoch,
+					      refs[0]->number, key);
+	for (uint64_t i = 0; i < n && !err; i++)
+		err = decode_page(v, refs[i], object, len, key);
+	lsvd_free(object);
+	return err == -ENODATA ? lsvd_fail(LSVD_E_CORRUPT, "object %s: cut short", key) : err;
+}
+
+static int load_pages(struct lsvd_volume *v)
+{
+	struct page_ref **refs = lsvd_malloc(v->page_count * sizeof *refs);
+	int err = 0;
+
+	if (!refs)
+		return lsvd_fail_plain(-ENOMEM);
+	for (uint64_t i = 0; i < v->page_count; i++)
+		refs[i] = &v->pages[i];
+	qsort(refs, v->page_count, sizeof *refs, by_place);
+	for (uint64_t i = 0, n; i < v->page_count && !err; i += n) {
+		for (n = 1; i + n < v->page_count && refs[i + n]->epoch == refs[i]->epoch &&
+		     refs[i + n]->number == refs[i]->number; n++)
+			;
+		err = load_pages_object(v, refs + i, n);
+	}
+	lsvd_free(refs);
+	return err;
+}
+
+int lsvd_vol_load_root(void *ctx, const struct object_head *head, const uint8_t *object, size_t len)
+{
+	struct lsvd_volume *v = ctx;
+	const uint8_t *part = object + OBJECT_HEAD_BYTES, *body = object + ROOT_HEADER_BYTES;
+	uint64_t pages, objects, next_object, sum;
+	int err;
+
+	if (head->header_bytes != ROOT_HEADER_BYTES || len < ROOT_HEADER_BYTES ||
+	    head->body_bytes != len - ROOT_HEADER_BYTES)
+		return corrupt_root(head, "length", len, ROOT_HEADER_BYTES + head->body_bytes);
+	next_object = le64_get(part + 24);
+	pages = le64_get(part + 40);
+	objects = le64_get(part + 48);
+	if (pages > head->body_bytes / ROOT_PAGE_BYTES ||
+	    objects > head->body_bytes / ROOT_OBJECT_BYTES ||
+	    pages * ROOT_PAGE_BYTES + objects * ROOT_OBJECT_BYTES != head->body_bytes ||
+	    next_object > UINT64_C(1) << 40)
+		return corrupt_root(head, "body length", head->body_bytes,
+				    pages * ROOT_PAGE_BYTES + objects * ROOT_OBJECT_BYTES);
+	sum = lsvd_hash_seeded(body, head->body_bytes, v->owner);
+	if (sum != le64_get(part + 56))
+		return corrupt_root(head, "body checksum", sum, le64_get(part + 56));
+	err = load_refs(v, head, body, pages);
+	if (!err)
+		err = load_objects(v, head, body + pages * ROOT_PAGE_BYTES, objects, next_object);
+	return err ? err : load_pages(v);
+}
+
+/* ----------------------------------------------------------------------------------- chain objects */
+
+int lsvd_vol_replay(void *ctx, const struct object_head *head, const struct chain_part *chain,
+		    const struct seg_extent *extents, uint32_t count)
+{
+	struct lsvd_volume *v = ctx;
+	struct object_entry entry = { .epoch = head->epoch, .seq = head->seq,
+				      .bytes = head->header_bytes + head->body_bytes };
+	int err;
+
+	(void)chain;
+	if (head->kind != OBJECT_DATA)
+		return 0;
+	if (head->object == 0 || head->object >= UINT64_C(1) << 40)
+		return lsvd_fail(LSVD_E_CORRUPT, "object %llu of epoch %llu: number %llu in the lineage",
+				 (unsigned long long)head->seq, (unsigned long long)head->epoch,
+				 (unsigned long long)head->object);
+	for (uint32_t i = 0; i < count; i++)
+		if (extents[i].kind == SEG_RAW || extents[i].kind == SEG_UNIT)
+			entry.data += extents[i].sectors * SECTOR_BYTES;
+	err = lsvd_vol_apply_object(v, head->object, &entry);
+	for (uint32_t i = 0; i < count && !err; i++)
+		err = lsvd_vol_apply_extent(v, head->object, &extents[i]);
+	v->stats.replayed_segments++;
+	return err;
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vol_status.c - looking at an open volume: block status, statistics, the sticky failure; and the
+ * calls that ask it to store things now.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/err.h"
+#include "base/options.h"
+#include "volume/volume_internal.h"
+
+/* ------------------------------------------------------------------------------------- block status */
+
+struct status {
+	struct lsvd_status_extent *ret;
+	size_t max, n;
+};
+
+/* False when there is no room for another extent. */
+static bool add(struct status *s, uint64_t sectors, uint32_t flags)
+{
+	if (s->n && s->ret[s->n - 1].flags == flags) {
+		s->ret[s->n - 1].len += sectors * SECTOR_BYTES;
+		return true;
+	}
+	if (s->n == s->max)
+		return false;
+	s->ret[s->n++] = (struct lsvd_status_extent){ .len = sectors * SECTOR_BYTES,
+						      .flags = flags };
+	return true;
+}
+
+static bool add_stored(const struct lsvd_volume *v, struct status *s, uint64_t lba, uint64_t end)
+{
+	struct map_extent e;
+
+	while (lba < end) {
+		uint64_t stop;
+
+		if (!lsvd_store_map_find(v->map, lba, &e) || e.lba >= end)
+			return add(s, end - lba, LSVD_STATUS_HOLE | LSVD_STATUS_ZERO);
+		if (e.lba > lba) {
+			if (!add(s, e.lba - lba, LSVD_STATUS_HOLE | LSVD_STATUS_ZERO))
+				return false;
+			lba = e.lba;
+		}
+		stop = min_u64(e.lba + e.len, end);
+		if (!add(s, stop - lba, e.kind == MAP_ZERO ? LSVD_STATUS_ZERO : 0))
+			return false;
+		lba = stop;
+	}
+	return true;
+}
+
+static const uint32_t overlay_flags[] = {
+	[EXTENT_DATA] = 0,
+	[EXTENT_ZERO] = LSVD_STATUS_ZERO,
+	[EXTENT_HOLE] = LSVD_STATUS_HOLE | LSVD_STATUS_ZERO,
+};
+
+static void walk(const struct lsvd_volume *v, struct status *s, uint64_t lba, uint64_t end)
+{
+	struct extent e;
+
+	while (lba < end) {
+		uint64_t stop;
+
+		if (!lsvd_extent_map_find(v->overlay, lba, &e) || e.lba >= end) {
+			(void)add_stored(v, s, lba, end); /* full or not, this is the end */
+			return;
+		}
+		if (e.lba > lba && !add_stored(v, s, lba, e.lba))
+			return;
+		lba = max_u64(lba, e.lba);
+		stop = min_u64(e.lba + e.len, end);
+		if (!add(s, stop - lba, overlay_flags[e.kind]))
+			return;
+		lba = stop;
+	}
+}
+
+int lsvd_volume_block_status(struct lsvd_volume *v, uint64_t off, uint64_t len,
+			     struct lsvd_status_extent *ret, size_t max)
+{
+	struct status s = { ret, max, 0 };
+
+	if (off % SECTOR_BYTES || len % SECTOR_BYTES || !range_within(off, len, v->bytes))
+		return lsvd_fail(-EINVAL, "block status of %llu, %llu bytes: volume %s has %llu",
+				 (unsigned long long)off, (unsigned long long)len, v->name,
+				 (unsigned long long)v->bytes);
+	lsvd_port_enter(&v->port);
+	walk(v, &s, off / SECTOR_BYTES, (off + len) / SECTOR_BYTES);
+	lsvd_port_leave(&v->port, false);
+	return (int)s.n;
+}
+
+/* --------------------------------------------------------------------------------------- statistics */
+
+static void add_wal(struct lsvd_volume *v, struct lsvd_stats *s)
+{
+	struct wal_stats w;
+
+	if (!v->wal)
+		return;
+	lsvd_wal_stats(v->wal, &w);
+	s->log_groups = w.groups;
+	s->log_bytes = w.bytes;
+	s->log_syncs = w.syncs;
+	s->log_used = w.used;
+	s->log_capacity = w.capacity;
+	s->memory_bytes = w.memory;
+	s->durable_op = lsvd_wal_durable_op(v->wal);
+}
+
+static void add_log(struct lsvd_volume *v, struct lsvd_stats *s)
+{
+	struct log_stats l;
+
+	lsvd_log_stats(v->log, &l);
+	s->fence_requests = l.fence_requests;
+	s->retries += l.retries;
+	s->recovery_gets += l.recovery_gets;
+	s->recovery_get_bytes += l.recovery_get_bytes;
+	s->epoch = lsvd_log_epoch(v->log);
+}
+
+static void add_unstored(struct lsvd_volume *v, struct lsvd_stats *s)
+{
+	list_for_each(n, &v->segments)
+		s->unstored_bytes += list_entry(n, struct vseg, link)->user_bytes;
+	if (!list_empty(&v->segments))
+		s->unstored_ms = lsvd_vol_now(v) -
+				 list_first(&v->segments, struct vseg, link)->opened_ms;
+}
+
+int lsvd_volume_stats(struct lsvd_volume *v, struct lsvd_stats *ret)
+{
+	struct lsvd_stats s;
+
+	lsvd_port_enter(&v->port);
+	s = v->stats;
+	add_wal(v, &s);
+	add_log(v, &s);
+	add_unstored(v, &s);
+	s.last_op = v->last_op;
+	s.stored_op = v->stored_op;
+	s.map_extents = lsvd_store_map_extents(v->map) + lsvd_extent_map_count(v->overlay);
+	s.map_bytes = lsvd_store_map_memory(v->map) + lsvd_extent_map_memory(v->overlay);
+	s.live_bytes = v->objects.live;
+	s.stored_bytes = v->objects.bytes;
+	lsvd_port_leave(&v->port, false);
+	return lsvd_options_fill(ret, &s, sizeof s, sizeof s, "volume statistics");
+}
+
+int lsvd_volume_status(struct lsvd_volume *v, char *text, size_t text_len)
+{
+	int err;
+
+	lsvd_port_enter(&v->port);
+	err = v->failed ? v->failed : v->unavailable ? LSVD_E_UNAVAILABLE : 0;
+	if (text && text_len)
+		(void)snprintf(text, text_len, "%s", /* cut to the caller's room */
+			       v->failed ? v->status_text : lsvd_strerror(err));
+	lsvd_port_leave(&v->port, false);
+	return err;
+}
+
+/* ----------------------------------------------------------------------------------------- control */
+
+static int refuse_readonly(const struct lsvd_volume *v)
+{
+	return v->readonly ? lsvd_fail(-EROFS, "volume %s is open read-only", v->name) : 0;
+}
+
+int lsvd_volume_seal(struct lsvd_volume *v)
+{
+	int err = refuse_readonly(v);
+
+	if (err)
+		return err;
+	lsvd_port_enter(&v->port);
+	err = v->failed;
+	if (!err)
+		lsvd_vol_seal(v);
+	lsvd_port_leave(&v->port, false);
+	return err;
+}
+
+struct sync_wait {
+	uint64_t op;
+	uint64_t checkpoints;
+};
+
+static bool stored_up_to(struct lsvd_volume *v, const void *arg)
+{
+	return v->failed || v->stored_op >= ((const struct sync_wait *)arg)->op;
+}
+
+static bool checkpointed(struct lsvd_volume *v, const void *arg)
+{
+	return v->failed || v->checkpoints_off ||
+	       v->checkpoints > ((const struct sync_wait *)arg)->checkpoints;
+}
+
+int lsvd_volume_sync(struct lsvd_volume *v, uint32_t timeout_ms)
+{
+	struct sync_wait w = { 0, 0 };
+	int err = refuse_readonly(v);
+
+	if (err)
+		return err;
+	lsvd_port_enter(&v->port);
+	w.op = v->last_op;
+	lsvd_vol_seal(v);
+	err = lsvd_vol_wait(v, stored_up_to, &w, timeout_ms);
+	lsvd_port_leave(&v->port, true);
+	return err;
+}
+
+int lsvd_volume_checkpoint(struct lsvd_volume *v, uint32_t timeout_ms)
+{
+	struct sync_wait w = { 0, 0 };
+	int err = lsvd_volume_sync(v, timeout_ms);
+
+	if (err)
+		return err;
+	lsvd_port_enter(&v->port);
+	w.checkpoints = v->checkpoints + (v->checkpoint ? 1 : 0);
+	v->checkpoint_wanted = true;
+	lsvd_vol_maybe_checkpoint(v);
+	err = lsvd_vol_wait(v, checkpointed, &w, timeout_ms);
+	if (!err && v->checkpoints_off)
+		err = lsvd_fail(LSVD_E_UNAVAILABLE, "volume %s: an earlier checkpoint failed: none "
+				"until the next open", v->name);
+	lsvd_port_leave(&v->port, true);
+	return err;
+}

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * volume_internal.h - an open volume: the parts it is made of, and who owns what.
+ *
+ *   vol_open.c        volume record, cache, chain, checkpoint, log: in that order; closing
+ *   vol_op.c          operations: checks, dispatch, the end of each
+ *   vol_write.c       operations to groups of the local log, published into the overlay
+ *   vol_flush.c       who waits for what to be durable, here and in the store
+ *   vol_read.c        overlay and map to parts; memory, log, zeroes
+ *   vol_fetch.c       parts that lie in objects: read cache, ranged GET, verification
+ *   vol_destage.c     published groups to segments to objects to the store map
+ *   vol_checkpoint.c  the store map's changed pages, and a root that names all of them
+ *   vol_recover.c     a root and the chain after it, back into the store map
+ *   vol_status.c      block status; statistics
+ *   vol_admin.c       create, look up, list, usage, delete
+ *   shared_rcache.c   one read cache for all volumes of a process
+ *
+ * The two parts of the map. The *store map* is exactly the state after the last object of the
+ * acknowledged chain; only it is checkpointed. The *overlay* says where newer data lies in the local
+ * log. An object's extents enter the store map when it joins the acknowledged prefix; its overlay
+ * entries stay, as hints, until their ring space is reused. Reads ask the overlay first.
+ *
+ * One lock: the port's. Everything below is protected by it unless said otherwise.
+ */
+#ifndef VOLUME_VOLUME_INTERNAL_H
+#define VOLUME_VOLUME_INTERNAL_H
+
+#include <lsvd/stats.h>
+#include <lsvd/volume.h>
+
+#include "io/port.h"
+#include "log/log.h"
+#include "map/extent_map.h"
+#include "map/store_map.h"
+#include "segment/segment.h"
+#include "volume/object_table.h"
+#include "wal/wal.h"
+
+struct rcache;
+
+/* The library's part of a struct lsvd_io. */
+struct vol_op {
+	struct call call;              /* the callback at the end */
+	union {
+		struct {
+			struct list queue;
+			uint64_t progress; /* bytes already in groups */
+		} write;               /* writes: waiting for a group */
+		struct wal_ticket ticket; /* flushes: waiting for the local log */
+		struct log_look look;  /* remote flushes: waiting for the look after the ack */
+		struct {
+			struct list link;
+			uint64_t op;   /* remote flushes: waiting until the store has it */
+		} remote;
+	} w;
+	uint32_t left;                 /* writes: records not yet published, + 1 while queued */
+	uint32_t stalled;              /* writes: waited for room in the log */
+};
+
+static inline struct vol_op *vol_op(struct lsvd_io *io)
+{
+	return (struct vol_op *)(void *)io->priv;
+}
+
+static inline struct lsvd_io *vol_op_io(struct vol_op *op)
+{
+	return (struct lsvd_io *)(void *)((char *)op - offsetof(struct lsvd_io, priv));
+}
+
+/*
+ * A segment on its way from the log to the store.
+ *
+ *   OPEN -> SEALED -> LOADING -> BUILDING -> READY -> PUTTING -> ACKED -> (applied, freed)
+ *
+ * SEALED: waits for its turn. LOADING: forgotten groups are read back. READY: built; waits until the
+ * log below its end is durable, so that the store is never ahead of an intact cache.
+ */
+enum vseg_state {
+	VSEG_OPEN,
+	VSEG_SEALED,
+	VSEG_LOADING,
+	VSEG_BUILDING,
+	VSEG_READY,
+	VSEG_PUTTING,
+	VSEG_ACKED,
+};
+
+struct vseg {
+	struct list link;              /* volume->segments, oldest first */
+	struct lsvd_volume *volume;
+	enum vseg_state state;
+	uint64_t first_op, last_op;    /* last_op = first_op - 1: none */
+	struct wal_group *first, *last;
+	uint32_t groups, records;
+	uint64_t data_bytes;           /* of its groups, in the log */
+	uint64_t user_bytes;
+	uint64_t opened_ms;
+	struct vload *loads;           /* groups read back from the log */
+	unsigned load_count, loads_left;
+	int load_err;
+	struct seg_record *recs;       /* while building */
+	struct segment *built;
+	struct job_io build;
+	struct wal_ticket ticket;
+	bool durable;
+	struct log_put put;
+	uint32_t applied;              /* extents already in the store map */
+};
+
+struct lsvd_volume {
+	/* immutable after open */
+	struct port port;
+	struct world *world;
+	bool own_world;
+	char name[LSVD_NAME_MAX + 1];
+	struct uuid uuid;
+	uint64_t owner;                /* lsvd_uuid_seed(uuid) */
+	uint64_t bytes, sectors;
+	bool readonly;
+	struct lsvd_volume_options opt;
+	struct seg_options seg_opt;
+
+	struct wal *wal;               /* NULL: read-only without a cache */
+	struct log *log;
+	struct rcache *rcache;         /* has a lock of its own; NULL: none */
+	struct extent_map *overlay;
+	struct store_map *map;
+	struct object_table objects;
+
+	/* operations */
+	unsigned ops;                  /* begun and not ended */
+	bool closing;
+	int failed;                    /* sticky: LSVD_E_FENCED, LSVD_E_FAILED */
+	bool unavailable;              /* passing: a request to the store is being retried */
+	char status_text[256];
+
+	/* vol_write.c */
+	struct list writes;            /* waiting for a group, in order */
+	unsigned groups_out;           /* reserved and not published */
+	unsigned records_out;          /* in them: what the overlay has memory for */
+	bool waits_for_room;
+	uint64_t room_since_ms;
+	struct timer_io stall_timer;
+	bool stall_armed;
+	uint64_t last_op;              /* newest published */
+
+	/* vol_flush.c */
+	struct list remote_waiters;    /* until the store has an operation */
+	struct log_look lease_look;
+	bool lease_looking;
+
+	/* vol_destage.c */
+	struct list segments;          /* the last one may be OPEN */
+	struct vseg *spare;            /* so that a published group always finds a segment */
+	struct io apply_step;
+	unsigned segments_out;         /* LOADING … PUTTING */
+	bool seal_armed, want_room;
+	struct timer_io seal_timer;
+	uint64_t last_write_ms;
+	uint64_t stored_op;            /* newest operation the store map has */
+	uint64_t stored_seq;
+	struct timer_io again_timer;   /* tries destaging again after a failed allocation */
+	bool again_armed;
+	bool applying;
+
+	/* vol_checkpoint.c */
+	struct checkpoint *checkpoint; /* being written, or NULL */
+	uint64_t segments_since_root;
+	uint64_t free_number;          /* names of free objects and roots of this epoch */
+	struct page_ref *pages;        /* of the newest root, sorted by page */
+	uint64_t page_count;
+	bool frozen;                   /* nothing may be applied to the store map */
+	bool checkpoint_wanted, checkpoints_off;
+	uint64_t checkpoints;
+	uint64_t root_seq;             /* the chain object the newest root stands at */
+
+	/* vol_open.c: closing */
+	struct wal_ticket close_ticket;
+	struct log_put close_put;
+	enum { CLOSE_NONE, CLOSE_PUTTING, CLOSE_STORED, CLOSE_FAILED } close_state;
+
+	struct lsvd_stats stats;
+	struct log_opened opened;
+};
+
+/* ---- vol_op.c */
+void lsvd_vol_begin(struct lsvd_volume *v, struct lsvd_io *io);
+void lsvd_vol_end(struct lsvd_volume *v, struct lsvd_io *io, int err);
+void lsvd_vol_fail(struct lsvd_volume *v, int err, const char *why);
+uint64_t lsvd_vol_now(const struct lsvd_volume *v);
+
+/* Copies between an operation's vector and plain memory; `off` is within the operation. */
+void lsvd_iov_to(const struct iovec *iov, int iovcnt, uint64_t off, const void *src, size_t len);
+void lsvd_iov_from(const struct iovec *iov, int iovcnt, uint64_t off, void *dst, size_t len);
+void lsvd_iov_zero(const struct iovec *iov, int iovcnt, uint64_t off, size_t len);
+/* The one piece of memory that holds the range, NULL if it is spread. */
+void *lsvd_iov_piece(const struct iovec *iov, int iovcnt, uint64_t off, size_t len);
+
+/* ---- vol_write.c */
+void lsvd_vol_write(struct lsvd_volume *v, struct lsvd_io *io);
+void lsvd_vol_form_groups(struct lsvd_volume *v);
+void lsvd_vol_fail_writes(struct lsvd_volume *v, int err);
+void lsvd_vol_put_in_overlay(struct lsvd_volume *v, struct wal_group *g);
+extern const struct wal_ops lsvd_vol_wal_ops;
+
+/* ---- vol_flush.c */
+void lsvd_vol_flush(struct lsvd_volume *v, struct lsvd_io *io);
+void lsvd_vol_stored_more(struct lsvd_volume *v);
+void lsvd_vol_fail_flushes(struct lsvd_volume *v, int err);
+void lsvd_vol_check_lease(struct lsvd_volume *v);
+
+/* ---- vol_read.c, vol_fetch.c */
+struct read_req;
+void lsvd_vol_read(struct lsvd_volume *v, struct lsvd_io *io);
+/* A stretch of the request lies in objects, at the extents given; lock held. */
+int lsvd_vol_fetch(struct read_req *req, const struct map_extent *extents, unsigned n);
+
+struct read_req {
+	struct lsvd_volume *v;
+	struct lsvd_io *io;
+	unsigned left;                 /* parts not done, + 1 while resolving */
+	int err;
+	bool prefetch;                 /* nothing is copied to a user */
+};
+void lsvd_vol_read_part_done(struct read_req *req, int err);
+
+/* ---- vol_destage.c */
+int lsvd_vol_spare_segment(struct lsvd_volume *v);
+void lsvd_vol_take_group(struct lsvd_volume *v, struct wal_group *g);
+void lsvd_vol_seal(struct lsvd_volume *v);
+void lsvd_vol_destage(struct lsvd_volume *v);
+void lsvd_vol_drop_segments(struct lsvd_volume *v);
+int lsvd_vol_apply_extent(struct lsvd_volume *v, uint64_t object, const struct seg_extent *e);
+int lsvd_vol_apply_object(struct lsvd_volume *v, uint64_t object,
+			  const struct object_entry *entry);
+void lsvd_vol_apply(struct lsvd_volume *v);
+
+/* ---- vol_checkpoint.c, vol_recover.c */
+struct page_ref {
+	uint64_t page;
+	uint64_t epoch, number;        /* of the free object it lies in */
+	uint32_t off, len;
+	uint64_t hash;
+};
+void lsvd_vol_start_checkpoint(struct lsvd_volume *v);
+void lsvd_vol_maybe_checkpoint(struct lsvd_volume *v);
+int lsvd_vol_load_root(void *ctx, const struct object_head *head, const uint8_t *object,
+		       size_t len);
+int lsvd_vol_replay(void *ctx, const struct object_head *head, const struct chain_part *chain,
+		    const struct seg_extent *extents, uint32_t extent_count);
+
+/* ---- vol_open.c; lock held: waits until `holds` does. 0, -ETIMEDOUT, or what failed the volume. */
+typedef bool (*vol_cond_fn)(struct lsvd_volume *v, const void *arg);
+int lsvd_vol_wait(struct lsvd_volume *v, vol_cond_fn holds, const void *arg, uint32_t timeout_ms);
+/* For the simulator, on a world of its own */
+int lsvd_volume_open_world(struct lsvd_volume **ret, struct world *world, const char *name,
+			   const struct lsvd_volume_options *options);
+/* ---- vol_admin.c */
+int lsvd_volume_create_world(struct world *world, const char *name, uint64_t bytes,
+			     const char *uuid, struct lsvd_volume_info *ret);
+int lsvd_vol_record_get(struct port *port, const char *name, struct fmt_volume *ret);
+int lsvd_vol_get_object(struct port *port, const char *key, uint8_t **ret, size_t *ret_len,
+			size_t max);
+
+void lsvd_volume_check(struct lsvd_volume *v);
+
+#endif
