@@ -41,7 +41,7 @@ struct log;
 /* What the opener's cache is, by its own superblock. */
 struct log_cache {
 	bool present;            /* there is a cache with a history (not one just made) */
-	struct uuid id;
+	struct uuid id;          /* also of one just made */
 	uint64_t epoch;          /* the epoch its superblock names */
 	uint64_t base_epoch;     /* and the activated epoch that one went on from */
 	uint64_t last_op;        /* newest operation in its log */

@@ -174,7 +174,7 @@ static struct chain_part part_after(const struct log *log, const struct chain_en
 		.last_op = end->chain.last_op,
 		.root = end->chain.root,
 		.volume_bytes = end->epoch ? end->chain.volume_bytes : log->options.volume_bytes,
-		.next_object = end->epoch ? end->chain.next_object + OBJECTS_SKIPPED : 1,
+		.next_object = end->chain.next_object,
 		.flags = log->options.flush_remote ? CHAIN_FLUSH_REMOTE : 0,
 	};
 }
@@ -239,12 +239,12 @@ static int activate(struct opening *o)
 
 	chain.base_epoch = o->view.end.epoch;
 	chain.base_seq = o->view.end.seq;
+	chain.next_object = log->next_object;
 	log->sent_checksum = encode_object(log, bytes, OBJECT_BASE, log->epoch, 1, &chain);
 	lsvd_key_chain(key, &log->options.volume, log->epoch, 1);
 	err = create(log, key, bytes, sizeof bytes);
 	if (err == -EEXIST)
 		return fenced_while_opening(log);
-	log->next_object = chain.next_object;
 	return err;
 }
 
@@ -263,10 +263,52 @@ static int recheck(struct log *log)
 	return err;
 }
 
+/* ----------------------------------------------------------------------------------- the open */
+
+static bool discards(const struct opening *o)
+{
+	return o->log->options.cache.present && !o->verdict.current;
+}
+
+/* What goes on, or only reads, goes on from the end that was found. */
+static void start_here(struct opening *o)
+{
+	const struct chain_end *end = &o->view.end;
+	struct log *log = o->log;
+
+	log->base_epoch = end->epoch;
+	log->base_seq = end->seq;
+	log->base_root = log->root = end->chain.root;
+	if (end->epoch) {
+		log->options.volume_bytes = end->chain.volume_bytes;
+		log->next_object = end->chain.next_object + OBJECTS_SKIPPED;
+	}
+	log->acked_op = log->sent_op = end->chain.last_op;
+	log->acked_seq = log->sent_seq = 1;
+	log->next_seq = 2;
+}
+
+static void describe(const struct opening *o, struct log_opened *ret)
+{
+	const struct log *log = o->log;
+
+	*ret = (struct log_opened){
+		.epoch = log->epoch,
+		.base_epoch = log->base_epoch,
+		.base_seq = log->base_seq,
+		.last_op = log->acked_op,
+		.next_object = log->next_object,
+		.volume_bytes = log->options.volume_bytes,
+		.root = log->base_root,
+		.cache_current = o->verdict.current,
+		.rolled_back = !log->options.readonly && (o->verdict.flag || discards(o)),
+		.closed = o->view.end.closed,
+	};
+}
+
 static int take_over(struct opening *o)
 {
 	struct log *log = o->log;
-	bool discard;
 	int err;
 
 	err = look_and_claim(o);
@@ -275,9 +317,9 @@ static int take_over(struct opening *o)
 	err = scan_and_fence(o);
 	if (err < 0)
 		return err;
-	discard = log->options.cache.present && !o->verdict.current;
-	err = log->ops->commit_epoch(log->ctx, log->epoch, o->view.end.epoch, discard,
-				      o->view.end.chain.last_op);
+	start_here(o);
+	err = log->ops->commit_epoch(log->ctx, log->epoch, log->base_epoch, discards(o),
+				     log->acked_op);
 	if (err < 0)
 		return err;
 	err = activate(o);
@@ -286,62 +328,22 @@ static int take_over(struct opening *o)
 	return recheck(log);
 }
 
-/* ----------------------------------------------------------------------------------- the open */
-
 /* Nothing is asked of a reader; a cache that is not current is none to it. */
 static int look_only(struct opening *o)
 {
 	int err;
 
 	err = look(o);
-	if (err < 0 || !o->log->options.cache.present)
+	if (err < 0)
 		return err;
 	err = lsvd_verdict(o->log, &o->view, &o->verdict);
-	if (err != LSVD_E_ROLLBACK && err != LSVD_E_FOREIGN_CACHE)
+	if (err == LSVD_E_ROLLBACK || err == LSVD_E_FOREIGN_CACHE)
+		o->verdict.current = false;
+	else if (err < 0)
 		return err;
-	o->verdict.current = false;
+	o->log->epoch = o->view.end.epoch;
+	start_here(o);
 	return 0;
-}
-
-static void start_running(struct opening *o)
-{
-	const struct chain_end *end = &o->view.end;
-	struct log *log = o->log;
-
-	if (log->options.readonly) {
-		log->epoch = end->epoch;
-		log->next_object = end->chain.next_object;
-	}
-	log->base_epoch = end->epoch;
-	log->base_seq = end->seq;
-	log->base_root = log->root = end->chain.root;
-	if (end->epoch)
-		log->options.volume_bytes = end->chain.volume_bytes;
-	log->acked_op = log->sent_op = end->chain.last_op;
-	log->acked_seq = log->sent_seq = 1;
-	log->next_seq = 2;
-	log->state = LOG_RUNNING;
-}
-
-static void describe(const struct opening *o, struct log_opened *ret)
-{
-	const struct chain_end *end = &o->view.end;
-	const struct log *log = o->log;
-
-	*ret = (struct log_opened){
-		.epoch = log->epoch,
-		.base_epoch = end->epoch,
-		.base_seq = end->seq,
-		.last_op = end->chain.last_op,
-		.next_object = log->next_object,
-		.volume_bytes = log->options.volume_bytes,
-		.root = end->chain.root,
-		.cache_current = o->verdict.current,
-		.rolled_back = !log->options.readonly &&
-			       (o->verdict.flag ||
-				(log->options.cache.present && !o->verdict.current)),
-		.closed = end->closed,
-	};
 }
 
 static int log_new(struct log **ret, struct port *port, const struct log_options *options,
@@ -376,13 +378,12 @@ int lsvd_log_open(struct log **ret, struct log_opened *opened, struct port *port
 	if (err < 0)
 		return err;
 	err = options->readonly ? look_only(&o) : take_over(&o);
-	if (err < 0)
-		goto fail;
-	start_running(&o);
+	if (err < 0) {
+		lsvd_log_free(o.log);
+		return err;
+	}
+	o.log->state = LOG_RUNNING;
 	describe(&o, opened);
 	*ret = o.log;
 	return 0;
-fail:
-	lsvd_log_free(o.log);
-	return err;
 }
