@@ -38,7 +38,10 @@ static json_t *facts(const struct lsvd_volume_info *info, const struct lsvd_volu
 	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
 		err |= json_object_set_new(all, numbers[i].key,
 					   json_integer((json_int_t)numbers[i].value));
-	err |= json_object_set_new(all, "closed_cleanly", json_boolean(usage->closed_cleanly));
+	/* Without a first writer there is nobody who could have closed it, well or badly. */
+	err |= json_object_set_new(all, "closed_cleanly",
+				   usage->epoch ? json_boolean(usage->closed_cleanly)
+						: json_null());
 	if (err) {
 		json_decref(all);
 		return NULL;

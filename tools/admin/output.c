@@ -72,7 +72,10 @@ static void format_cell(char cell[CELL_MAX], const struct output_field *field, c
 		(void)snprintf(cell, CELL_MAX, "%s", text);
 		break;
 	case OUTPUT_BOOL:
-		(void)snprintf(cell, CELL_MAX, "%s", json_is_true(value) ? "yes" : "no");
+		(void)snprintf(cell, CELL_MAX, "%s",
+			       json_is_null(value)   ? "-"
+			       : json_is_true(value) ? "yes"
+						     : "no");
 		break;
 	}
 }

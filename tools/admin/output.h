@@ -22,7 +22,7 @@ enum output_kind {
 	OUTPUT_NUMBER,
 	OUTPUT_BYTES,	    /* "2 TiB (2199023255552 bytes)" */
 	OUTPUT_BYTES_SHORT, /* "2 TiB" */
-	OUTPUT_BOOL,	    /* "yes" or "no" */
+	OUTPUT_BOOL,	    /* "yes" or "no"; null: "-" */
 };
 
 struct output_field {
