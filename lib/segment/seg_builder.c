@@ -42,7 +42,7 @@
 #define EXTENT_BYTES_MAX (10u + 10u + 3u)
 #define WINDOW_PIECES (UNIT_MAX_BYTES / SECTOR_BYTES)
 #define ARENA_CHUNK_BYTES (256u << 10)
-#define TRIES_IN_VAIN 4u
+#define TRIES_IN_VAIN 8u
 #define PAUSE_SHIFT_MAX 4u
 
 static const uint8_t zeroes[BLOCK_BYTES];
@@ -304,8 +304,8 @@ static bool worth_a_try(struct builder *b)
 
 static void note_miss(struct builder *b)
 {
-	if (++b->misses > TRIES_IN_VAIN)
-		b->pause = (1u << min_u64(b->misses - TRIES_IN_VAIN, PAUSE_SHIFT_MAX)) - 1;
+	if (++b->misses >= TRIES_IN_VAIN)
+		b->pause = (1u << min_u64(b->misses - TRIES_IN_VAIN + 1, PAUSE_SHIFT_MAX)) - 1;
 }
 
 /* Do the pieces' hashes serve as those of the unit's 4 KiB pieces? */

@@ -1,0 +1,365 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""decode.py - a second decoder of objects, written from docs/format.md alone.
+
+    decode.py FILE...        says what is in objects; exit 1 if one is damaged, 3 if it is newer
+    decode.py --sums         says whether checksums can be verified here
+
+It shares no code with the library and needs nothing but Python's own modules, which have no XXH3:
+checksums are verified if the module xxhash (Debian: python3-xxhash) is there, everything else always.
+"""
+import struct
+import sys
+import zlib
+
+try:
+    import xxhash
+except ImportError:
+    xxhash = None
+
+
+class Damaged(Exception):
+    pass
+
+
+class Newer(Exception):
+    pass
+
+
+def must(truth, text):
+    if not truth:
+        raise Damaged(text)
+
+
+# ---- Conventions
+
+def take(layout, data, offset):
+    must(offset + struct.calcsize(layout) <= len(data), f"ends before byte {offset}")
+    return struct.unpack_from(layout, data, offset)[0]
+
+
+def u16(data, offset):
+    return take("<H", data, offset)
+
+
+def u32(data, offset):
+    return take("<I", data, offset)
+
+
+def u64(data, offset):
+    return take("<Q", data, offset)
+
+
+def i64(data, offset):
+    return take("<q", data, offset)
+
+
+def uuid(data, offset):
+    digits = data[offset:offset + 16].hex()
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+
+def text(data, offset, most):
+    field = data[offset:offset + most + 1]
+    must(b"\0" in field, f"the text at {offset} has no end")
+    return field[:field.index(b"\0")].decode("ascii", "replace")
+
+
+def varint(data, at):
+    """The number at `at` and where the next one is."""
+    value = 0
+    for n in range(10):
+        must(at + n < len(data), "a varint is cut off")
+        byte = data[at + n]
+        value |= (byte & 0x7f) << (7 * n)
+        if byte < 0x80:
+            must(byte or n == 0, "a varint is longer than it must be")
+            must(value < 1 << 64, "a varint has more than 64 bits")
+            return value, at + n + 1
+    raise Damaged("a varint has more than 10 bytes")
+
+
+def unzigzag(value):
+    return value // 2 if value % 2 == 0 else -(value + 1) // 2
+
+
+# ---- Checksums
+
+def xxh3(data, seed=0):
+    return xxhash.xxh3_64_intdigest(data, seed)
+
+
+def owner(volume):
+    return xxh3(volume)
+
+
+def bind(h, seed, a, b):
+    return xxh3(struct.pack("<QQQ", h, a, b), seed)
+
+
+def data_sum(data):
+    if len(data) <= 4096:
+        return xxh3(data)
+    pieces = [data[i:i + 4096] for i in range(0, len(data), 4096)]
+    return xxh3(b"".join(struct.pack("<Q", xxh3(p)) for p in pieces))
+
+
+def header_sum(header, volume):
+    rest = xxh3(header[80:], owner(volume))
+    return xxh3(header[:72] + struct.pack("<Q", rest), owner(volume))
+
+
+# ---- Objects
+
+KINDS = {1: "volume", 2: "claim", 3: "base", 4: "data", 5: "fence", 6: "close", 7: "pages",
+         8: "root"}
+
+
+class Head:
+    def __init__(self, data):
+        must(len(data) >= 80, f"{len(data)} bytes are no head")
+        must(data[:8] == b"LSVDOBJ\0", "wrong magic")
+        version = u16(data, 8)
+        if version > 1:
+            raise Newer(f"version {version}")
+        must(version == 1, "version 0")
+        self.kind = u16(data, 10)
+        self.header_bytes = u32(data, 12)
+        must(80 <= self.header_bytes <= 16777216 and self.header_bytes % 16 == 0,
+             f"header of {self.header_bytes} bytes")
+        must(self.header_bytes <= len(data), "the header is cut off")
+        self.volume = data[24:40]
+        if xxhash:
+            must(u64(data, 72) == header_sum(data[:self.header_bytes], self.volume),
+                 "the header's checksum")
+        if u32(data, 20):
+            raise Newer(f"incompatible features {u32(data, 20):08x}")
+        if self.kind not in KINDS:
+            raise Newer(f"kind {self.kind}")
+        self.epoch, self.seq = u64(data, 40), u64(data, 48)
+        self.object, self.body_bytes = u64(data, 56), u64(data, 64)
+        must(self.header_bytes + self.body_bytes == len(data),
+             f"{len(data)} bytes, expected {self.header_bytes} + {self.body_bytes}")
+
+    def show(self, data):
+        print("kind", KINDS[self.kind])
+        print("volume", uuid(data, 24))
+        for name in ("epoch", "seq", "object", "header_bytes", "body_bytes"):
+            print(name, getattr(self, name))
+
+
+def check_volume_bytes(value):
+    must(512 <= value <= 1 << 50 and value % 512 == 0, f"volume of {value} bytes")
+
+
+def show_volume(head, data):
+    must(head.header_bytes >= 256, "too short for a volume record")
+    check_volume_bytes(u64(data, 80))
+    print("bytes", u64(data, 80))
+    print("created_ms", i64(data, 88))
+    print("name", text(data, 96, 64))
+
+
+def show_claim(head, data):
+    must(head.header_bytes >= 256, "too short for a claim")
+    print("cache_id", uuid(data, 80))
+    print("pid", u64(data, 96))
+    print("created_ms", i64(data, 104))
+    print("host", text(data, 112, 64))
+
+
+def show_chain(head, data):
+    must(head.header_bytes >= 208, "too short for a chain part")
+    first_op, last_op, acked_seq = u64(data, 88), u64(data, 96), u64(data, 104)
+    must(first_op == 0 or last_op >= first_op - 1, f"operations {first_op} to {last_op}")
+    must(acked_seq < head.seq, f"acknowledged up to {acked_seq}")
+    check_volume_bytes(u64(data, 128))
+    print(f"prev_checksum {u64(data, 80):016x}")
+    print("first_op", first_op)
+    print("last_op", last_op)
+    print("acked_seq", acked_seq)
+    print("root", u64(data, 112), u64(data, 120))
+    print("volume_bytes", u64(data, 128))
+    print("next_object", u64(data, 136))
+    print("flags", u32(data, 168))
+
+
+def show_base(head, data):
+    show_chain(head, data)
+    epoch, seq = u64(data, 144), u64(data, 152)
+    must(head.seq == 1 and epoch < head.epoch, f"base with seq {head.seq} on epoch {epoch}")
+    must((epoch == 0) == (seq == 0), f"base {epoch} {seq}")
+    print("base", epoch, seq)
+
+
+def show_fence(head, data):
+    show_chain(head, data)
+    must(u64(data, 160) > head.epoch, "fenced by no later epoch")
+    print("fenced_by", u64(data, 160))
+
+
+# ---- Units
+
+def unpack_lz4(stored, most):
+    """One LZ4 block: tokens, literals, matches; never more than `most` bytes."""
+    out = bytearray()
+    at = 0
+
+    def length(nibble, at):
+        if nibble < 15:
+            return nibble, at
+        while True:
+            must(at < len(stored), "LZ4: a length is cut off")
+            nibble += stored[at]
+            at += 1
+            if stored[at - 1] < 255:
+                return nibble, at
+
+    while True:
+        must(at < len(stored), "LZ4: no token")
+        token = stored[at]
+        literals, at = length(token >> 4, at + 1)
+        must(at + literals <= len(stored), "LZ4: literals are cut off")
+        must(len(out) + literals <= most, "LZ4: too much")
+        out += stored[at:at + literals]
+        at += literals
+        if at == len(stored):
+            return bytes(out)
+        distance = u16(stored, at)
+        match, at = length(token & 15, at + 2)
+        match += 4
+        must(0 < distance <= len(out), f"LZ4: distance {distance}")
+        must(len(out) + match <= most, "LZ4: too much")
+        for _ in range(match):
+            out.append(out[-distance])
+
+
+def unpack_deflate(stored, most):
+    unpacker = zlib.decompressobj(-15)
+    try:
+        out = unpacker.decompress(stored, most + 1)
+    except zlib.error as e:
+        raise Damaged(f"deflate: {e}") from e
+    must(unpacker.eof and not unpacker.unused_data, "deflate: not one whole stream")
+    return out
+
+
+def open_unit(data, at, head, lba):
+    """Raw data, codec and stored bytes of the unit at `at`, and where the next one begins."""
+    must(u32(data, at) == lba & 0xffffffff, f"the unit at {at} is not of sector {lba}")
+    stored, sectors, codec = u16(data, at + 4) + 1, data[at + 6] + 1, data[at + 7]
+    raw = sectors * 512
+    after = (at + 16 + stored + 15) // 16 * 16
+    must(after <= len(data), f"the unit at {at} is cut off")
+    must(codec <= 2, f"codec {codec}")
+    if codec == 0:
+        must(sectors <= 8 and stored == raw, f"raw unit of {stored} bytes for {sectors} sectors")
+    else:
+        must(sectors <= 128 and stored < raw, f"unit of {stored} bytes for {sectors} sectors")
+    must(not any(data[at + 16 + stored:after]), "padding is not zero")
+    out = data[at + 16:at + 16 + stored]
+    if codec:
+        out = (unpack_lz4 if codec == 1 else unpack_deflate)(out, raw)
+    must(len(out) == raw, f"the unit at {at} unpacks to {len(out)} bytes, expected {raw}")
+    if xxhash:
+        want = bind(data_sum(out), owner(head.volume), head.object, lba)
+        must(u64(data, at + 8) == want, f"the checksum of the unit at {at}")
+    return out, codec, stored, after
+
+
+# ---- Segments
+
+EXTENT_KINDS = ("raw", "unit", "zero", "hole")
+
+
+def read_extents(head, data):
+    """(lba, sectors, kind, stored, offset) of every extent; the lengths are checked here."""
+    count, length = u32(data, 172), u32(data, 176)
+    must(head.header_bytes == (208 + length + 15) // 16 * 16, "extents do not fill the header")
+    must(count <= length // 2, f"{count} extents in {length} bytes")
+    must(len(data) <= 1 << 27, "the object is too long")
+    encoded = data[208:208 + length]
+    volume_sectors = u64(data, 128) // 512
+    at = lba = 0
+    offset = head.header_bytes
+    for _ in range(count):
+        gap, at = varint(encoded, at)
+        gap = unzigzag(gap)
+        size, at = varint(encoded, at)
+        sectors, kind = size // 4, size % 4
+        must(gap >= 0, "extents are not in order")
+        lba += gap
+        must(sectors >= 1 and lba + sectors <= volume_sectors, f"extent {lba}+{sectors}")
+        stored = space = 0
+        if kind == 0:
+            space = 512 * sectors + 16 * ((sectors + 7) // 8)
+        elif kind == 1:
+            stored, at = varint(encoded, at)
+            must(sectors <= 128 and 1 <= stored < sectors * 512, f"unit of {stored} bytes")
+            space = (16 + stored + 15) // 16 * 16
+        must(offset + space <= len(data), "bodies are longer than the object")
+        yield lba, sectors, kind, stored, offset
+        offset += space
+        lba += sectors
+    must(at == length, "bytes after the last extent")
+    must(offset == len(data), "bytes after the last unit")
+
+
+def extent_data(head, data, extent):
+    lba, sectors, kind, stored, at = extent
+    out = b""
+    while len(out) < sectors * 512:
+        full = min(8, sectors - len(out) // 512) if kind == 0 else sectors
+        raw, codec, length, at = open_unit(data, at, head, lba + len(out) // 512)
+        must((codec == 0) == (kind == 0), "an extent's kind and its unit's codec differ")
+        must(len(raw) == full * 512, "a unit has another length than its extent says")
+        must(kind == 0 or length == stored, "a unit's stored length is not the extent's")
+        out += raw
+    return out
+
+
+def show_data(head, data):
+    show_chain(head, data)
+    must(head.object > 0, "object number 0")
+    extents = list(read_extents(head, data))
+    print("extents", len(extents))
+    for extent in extents:
+        lba, sectors, kind, _, offset = extent
+        line = f"{EXTENT_KINDS[kind]} lba {lba} sectors {sectors}"
+        if kind < 2:
+            line += f" off {offset} crc {zlib.crc32(extent_data(head, data, extent)):08x}"
+        print(line)
+
+
+SHOW = {1: show_volume, 2: show_claim, 3: show_base, 4: show_data, 5: show_fence, 6: show_chain}
+
+
+def show(data):
+    head = Head(data)
+    head.show(data)
+    if head.kind in SHOW:
+        SHOW[head.kind](head, data)
+
+
+def main(names):
+    if names == ["--sums"]:
+        print("checksums are verified" if xxhash else
+              "checksums are not verified: there is no python3-xxhash")
+        return 0
+    status = 0
+    for name in names:
+        with open(name, "rb") as f:
+            data = f.read()
+        try:
+            show(data)
+        except Damaged as e:
+            print(f"{name}: damaged: {e}", file=sys.stderr)
+            status = 1
+        except Newer as e:
+            print(f"{name}: newer than this decoder: {e}", file=sys.stderr)
+            status = 3
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

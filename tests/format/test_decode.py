@@ -1,0 +1,98 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""test_decode.py - the second decoder agrees with the library, on old objects and on new ones.
+
+    test_decode.py TEST_FORMAT_GOLDEN
+
+For every X.obj in golden/, and for the same objects made today by the program given, decode.py must
+say what X.txt says. Damaged ones it must refuse: with checksums all of them, without checksums what
+can be seen without, and either way without falling over.
+"""
+import contextlib
+import io
+import pathlib
+import random
+import subprocess
+import sys
+import tempfile
+
+sys.dont_write_bytecode = True
+import decode
+
+GOLDEN = pathlib.Path(__file__).parent / "golden"
+faults = 0
+
+
+def fault(text):
+    global faults
+    faults += 1
+    print("fault:", text)
+
+
+def listing(data):
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        decode.show(data)
+    return out.getvalue()
+
+
+def agrees(folder):
+    objects = sorted(folder.glob("*.obj"))
+    if not objects:
+        fault(f"{folder}: no objects")
+    for path in objects:
+        try:
+            said = listing(path.read_bytes())
+        except (decode.Damaged, decode.Newer) as e:
+            fault(f"{path}: {e}")
+            continue
+        if said != path.with_suffix(".txt").read_text():
+            fault(f"{path}: decode.py says\n{said}")
+    return len(objects)
+
+
+def refused(data):
+    try:
+        listing(data)
+    except (decode.Damaged, decode.Newer):
+        return True
+    return False
+
+
+def is_noticed(name, data):
+    """Cut and changed objects; returns how many there were."""
+    cuts = [random.randrange(len(data)) for _ in range(20)]
+    for cut in cuts:
+        if not refused(data[:cut]):
+            fault(f"{name}: not refused when cut to {cut} bytes")
+    said = listing(data)
+    header = int.from_bytes(data[12:16], "little")
+    bits = [random.randrange(8 * header) for _ in range(60)]
+    bits += [random.randrange(8 * len(data)) for _ in range(60)]
+    for bit in bits:
+        changed = bytearray(data)
+        changed[bit // 8] ^= 1 << bit % 8
+        # A few bits of compressed bytes mean nothing: then the data must be what it was.
+        if not refused(bytes(changed)) and decode.xxhash and \
+                (bit < 8 * header or listing(bytes(changed)) != said):
+            fault(f"{name}: not refused with bit {bit} changed")
+    return len(cuts) + len(bits)
+
+
+def main():
+    seed = random.randrange(1 << 32)
+    print("seed", seed)
+    random.seed(seed)
+    sums = "verified" if decode.xxhash else "NOT verified: python3-xxhash is not installed"
+    print("checksums are", sums)
+    print(agrees(GOLDEN), "golden objects read")
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([sys.argv[1], "--write", folder], check=True, stdout=subprocess.DEVNULL)
+        print(agrees(pathlib.Path(folder)), "objects of today read")
+    tried = sum(is_noticed(p.name, p.read_bytes()) for p in sorted(GOLDEN.glob("*.obj")))
+    print(tried, "damaged objects tried")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * test_format_golden.c - objects of every kind against the files in golden/, which stay for ever.
+ *
+ *	test_format_golden                 compares
+ *	test_format_golden --write DIR     writes the files; only for kinds of objects that are new
+ *
+ * X.obj is an object; X.txt says what is in it, written from what the object was made of, not from
+ * its bytes: decode.py must print the same of X.obj. Where a compressor of another version may give
+ * other bytes, the bytes are not compared, but the old ones must still be read.
+ */
+#include "t_check.h"
+
+#include <lsvd/volume.h>
+#include <zlib.h>
+
+#include "base/alloc.h"
+#include "t_segment.h"
+
+static const struct uuid volume = { { 0x5e, 0x9d, 0x11, 0x0a, 0x77, 0x01, 0x4c, 0x3b, 0x9f, 0x00,
+				      0x01, 0x02, 0x03, 0x04, 0x05, 0x06 } };
+static const struct uuid cache = { { 0xca, 0xc4, 0xe1, 0xd0, 0x00, 0x00, 0x40, 0x00, 0x80, 0x00,
+				     0xff, 0xfe, 0xfd, 0xfc, 0xfb, 0xfa } };
+#define VOLUME_TEXT "5e9d110a-7701-4c3b-9f00-010203040506"
+#define CACHE_TEXT "cac4e1d0-0000-4000-8000-fffefdfcfbfa"
+
+/* An object and what is in it. */
+struct sample {
+	struct t_object object;
+	FILE *text;
+	char *listing;
+	size_t listing_len;
+};
+
+static void begin(struct sample *s)
+{
+	memset(s, 0, sizeof *s);
+	s->text = open_memstream(&s->listing, &s->listing_len);
+	ck_assert_ptr_nonnull(s->text);
+}
+
+static void end(struct sample *s)
+{
+	ck_assert_int_eq(fclose(s->text), 0);
+	s->text = NULL;
+}
+
+static void sample_free(struct sample *s)
+{
+	t_object_free(&s->object);
+	free(s->listing);
+}
+
+static void list_head(FILE *f, const char *kind, const struct object_head *h)
+{
+	fprintf(f, "kind %s\nvolume " VOLUME_TEXT "\nepoch %" PRIu64 "\nseq %" PRIu64
+		   "\nobject %" PRIu64 "\nheader_bytes %u\nbody_bytes %" PRIu64 "\n",
+		kind, h->epoch, h->seq, h->object, h->header_bytes, h->body_bytes);
+}
+
+static void list_chain(FILE *f, const struct chain_part *c)
+{
+	fprintf(f, "prev_checksum %016" PRIx64 "\nfirst_op %" PRIu64 "\nlast_op %" PRIu64
+		   "\nacked_seq %" PRIu64 "\nroot %" PRIu64 " %" PRIu64 "\nvolume_bytes %" PRIu64
+		   "\nnext_object %" PRIu64 "\nflags %u\n",
+		c->prev_checksum, c->first_op, c->last_op, c->acked_seq, c->root.epoch,
+		c->root.number, c->volume_bytes, c->next_object, c->flags);
+}
+
+/* ------------------------------------------------------------------------- objects without a body */
+
+static void take_bytes(struct sample *s, const void *bytes, size_t len)
+{
+	s->object.bytes = malloc(len);
+	ck_assert_ptr_nonnull(s->object.bytes);
+	memcpy(s->object.bytes, bytes, len);
+	s->object.len = len;
+}
+
+static void make_volume(struct sample *s)
+{
+	struct fmt_volume v = { .uuid = volume, .name = "Disk_1.old-copy",
+				.bytes = UINT64_C(3) << 40, .created_ms = 1700000000123 };
+	struct object_head h = { .header_bytes = FMT_VOLUME_BYTES };
+	uint8_t buf[FMT_VOLUME_BYTES];
+
+	lsvd_volume_record_encode(buf, &v);
+	take_bytes(s, buf, sizeof buf);
+	list_head(s->text, "volume", &h);
+	fprintf(s->text, "bytes 3298534883328\ncreated_ms 1700000000123\nname Disk_1.old-copy\n");
+}
+
+static void make_claim(struct sample *s)
+{
+	struct fmt_claim c = { .cache_id = cache, .host = "storage7.example", .pid = 4194304,
+			       .created_ms = -1 };
+	struct object_head h = { .header_bytes = FMT_CLAIM_BYTES, .epoch = 0x1f };
+	uint8_t buf[FMT_CLAIM_BYTES];
+
+	lsvd_claim_encode(buf, &volume, 0x1f, &c);
+	take_bytes(s, buf, sizeof buf);
+	list_head(s->text, "claim", &h);
+	fprintf(s->text, "cache_id " CACHE_TEXT "\npid 4194304\ncreated_ms -1\n"
+			 "host storage7.example\n");
+}
+
+static struct chain_part a_chain(void)
+{
+	return (struct chain_part){
+		.prev_checksum = 0x0123456789abcdef,
+		.first_op = 1001,
+		.last_op = 1000,
+		.acked_seq = 0,
+		.root = { 2, 77 },
+		.volume_bytes = LSVD_VOLUME_MAX_BYTES,
+		.next_object = 4712,
+		.flags = CHAIN_FLUSH_REMOTE,
+	};
+}
+
+static void make_bare(struct sample *s, const char *kind, struct object_head *h,
+		      const struct chain_part *c)
+{
+	uint8_t buf[OBJECT_HEAD_BYTES + CHAIN_PART_BYTES] = { 0 };
+
+	h->header_bytes = sizeof buf;
+	h->volume = volume;
+	lsvd_chain_part_encode(buf + OBJECT_HEAD_BYTES, c);
+	lsvd_object_head_encode(buf, h);
+	take_bytes(s, buf, sizeof buf);
+	list_head(s->text, kind, h);
+	list_chain(s->text, c);
+}
+
+static void make_base(struct sample *s)
+{
+	struct object_head h = { .kind = OBJECT_BASE, .epoch = 5, .seq = 1 };
+	struct chain_part c = a_chain();
+
+	c.prev_checksum = 0;
+	c.base_epoch = 3;
+	c.base_seq = UINT64_C(0x1122334455);
+	make_bare(s, "base", &h, &c);
+	fprintf(s->text, "base 3 73588229205\n");
+}
+
+static void make_fence(struct sample *s)
+{
+	struct object_head h = { .kind = OBJECT_FENCE, .epoch = 5, .seq = 900 };
+	struct chain_part c = a_chain();
+
+	c.acked_seq = 890;
+	c.fenced_by = 8;
+	make_bare(s, "fence", &h, &c);
+	fprintf(s->text, "fenced_by 8\n");
+}
+
+static void make_close(struct sample *s)
+{
+	struct object_head h = { .kind = OBJECT_CLOSE, .epoch = UINT32_MAX, .seq = 3 };
+	struct chain_part c = a_chain();
+
+	c.acked_seq = 2;
+	c.flags = 0;
+	make_bare(s, "close", &h, &c);
+}
+
+/* ----------------------------------------------------------------------------------- data objects */
+
+static struct t_group group;
+
+static const char *text_of(uint64_t sectors)
+{
+	static char text[128 * SECTOR_BYTES];
+	size_t n = 0;
+
+	ck_assert_uint_le(sectors, 128);
+	for (unsigned i = 0; n + 40 < sizeof text; i++)
+		n += (size_t)sprintf(text + n, "line %u of a text that repeats\n", i % 1000);
+	return text;
+}
+
+static const uint8_t *noise_of(uint64_t seed)
+{
+	static uint8_t noise[64 * SECTOR_BYTES];
+
+	t_fill(noise, sizeof noise, seed);
+	return noise;
+}
+
+/* Every kind of extent, short and long units, gaps, overwrites, the far end of the volume. */
+static void make_group(void)
+{
+	const uint64_t end = LSVD_VOLUME_MAX_BYTES / SECTOR_BYTES;
+
+	group.n = 0;
+	t_group_data(&group, 0, 64, noise_of(1));
+	t_group_data(&group, 64, 19, noise_of(2));
+	t_group_data(&group, 1000, 128, text_of(128));
+	t_group_data(&group, 10, 1, noise_of(3));
+	t_group_data(&group, 2000, 16, NULL);
+	t_group_blank(&group, 2016, 5, SEG_ZERO);
+	t_group_blank(&group, 40, 3, SEG_ZERO);
+	t_group_blank(&group, 5000, UINT64_C(1) << 40, SEG_HOLE);
+	t_group_data(&group, (UINT64_C(1) << 33) + 4, 11, text_of(11));
+	t_group_data(&group, end - 8, 8, noise_of(4));
+}
+
+/* The newest data of one sector, NULL for zeroes. */
+static const uint8_t *sector_of(uint64_t lba)
+{
+	for (unsigned i = group.n; i-- > 0;) {
+		const struct seg_record *r = &group.records[i];
+
+		if (lba >= r->lba && lba - r->lba < r->sectors)
+			return r->kind == SEG_RAW ? r->data + (lba - r->lba) * SECTOR_BYTES : NULL;
+	}
+	ck_abort_msg("sector %" PRIu64 " was not written", lba);
+}
+
+static uint32_t crc_of(const struct seg_extent *e)
+{
+	static const uint8_t zeroes[SECTOR_BYTES];
+	uLong crc = crc32(0, NULL, 0);
+
+	for (uint64_t i = 0; i < e->sectors; i++) {
+		const uint8_t *data = sector_of(e->lba + i);
+
+		crc = crc32(crc, data ? data : zeroes, SECTOR_BYTES);
+	}
+	return (uint32_t)crc;
+}
+
+static void list_extents(FILE *f, const struct segment *s)
+{
+	static const char *const names[] = { "raw", "unit", "zero", "hole" };
+
+	fprintf(f, "extents %u\n", s->extent_count);
+	for (uint32_t i = 0; i < s->extent_count; i++) {
+		const struct seg_extent *e = &s->extents[i];
+
+		fprintf(f, "%s lba %" PRIu64 " sectors %" PRIu64, names[e->kind], e->lba,
+			e->sectors);
+		if (e->off)
+			fprintf(f, " off %u crc %08x", e->off, crc_of(e));
+		fprintf(f, "\n");
+	}
+}
+
+static void make_data(struct sample *s, enum codec codec, uint32_t unit_bytes)
+{
+	struct seg_options options = { codec, unit_bytes };
+	struct object_head h = { .volume = volume, .epoch = 5, .seq = 2, .object = 4711 };
+	struct chain_part c = a_chain();
+	struct segment *segment;
+
+	make_group();
+	c.last_op = 1010;
+	c.acked_seq = 1;
+	ck_assert_ok(lsvd_segment_build(&segment, group.records, group.n, lsvd_uuid_seed(&volume),
+					h.object, &options));
+	(void)lsvd_segment_finish(segment, &h, &c); /* the sum stands in the header */
+	s->object = t_object_of(segment);
+	list_head(s->text, "data", &h);
+	list_chain(s->text, &c);
+	list_extents(s->text, segment);
+	lsvd_segment_free(segment);
+	t_group_free(&group);
+}
+
+static void make_data_raw(struct sample *s)
+{
+	make_data(s, CODEC_RAW, 4096);
+}
+
+static void make_data_lz4(struct sample *s)
+{
+	make_data(s, CODEC_LZ4, 16384);
+}
+
+static void make_data_zlib(struct sample *s)
+{
+	make_data(s, CODEC_ZLIB, 65536);
+}
+
+/* -------------------------------------------------------------------------------------- the files */
+
+static const struct golden {
+	const char *name;
+	void (*make)(struct sample *s);
+	bool compressed;       /* other versions of the compressor may give other bytes */
+} goldens[] = {
+	{ "volume", make_volume, false },      { "claim", make_claim, false },
+	{ "base", make_base, false },          { "fence", make_fence, false },
+	{ "close", make_close, false },        { "data-raw", make_data_raw, false },
+	{ "data-lz4", make_data_lz4, true },   { "data-zlib", make_data_zlib, true },
+};
+#define GOLDENS (int)(sizeof goldens / sizeof goldens[0])
+
+static FILE *open_golden(const char *dir, const char *name, const char *ending, const char *mode)
+{
+	char path[4096];
+	FILE *f;
+
+	ck_assert_int_lt(snprintf(path, sizeof path, "%s/%s.%s", dir, name, ending),
+			 (int)sizeof path);
+	f = fopen(path, mode);
+	ck_assert_msg(f != NULL, "%s: %s", path, strerror(errno));
+	return f;
+}
+
+static void write_file(const char *dir, const char *name, const char *ending, const void *bytes,
+		       size_t len)
+{
+	FILE *f = open_golden(dir, name, ending, "wb");
+
+	ck_assert_uint_eq(fwrite(bytes, 1, len, f), len);
+	ck_assert_int_eq(fclose(f), 0);
+}
+
+static struct t_object read_file(const char *name, const char *ending)
+{
+	char dir[4000];
+	const char *source = getenv("LSVD_SOURCE_DIR");
+	struct t_object o = { malloc(1 << 20), 0 };
+	FILE *f;
+
+	(void)snprintf(dir, sizeof dir, "%s/tests/format/golden", source ? source : ".");
+	f = open_golden(dir, name, ending, "rb");
+	ck_assert_ptr_nonnull(o.bytes);
+	o.len = fread(o.bytes, 1, 1 << 20, f);
+	ck_assert_int_eq(fclose(f), 0);
+	return o;
+}
+
+START_TEST(objects_made_today_are_the_golden_ones)
+{
+	struct t_object old = read_file(goldens[_i].name, "obj");
+	struct sample s;
+
+	begin(&s);
+	goldens[_i].make(&s);
+	end(&s);
+	if (goldens[_i].compressed) {
+		ck_assert_int_eq(memcmp(s.object.bytes, old.bytes, 12), 0);
+	} else {
+		ck_assert_uint_eq(s.object.len, old.len);
+		ck_assert_mem_eq(s.object.bytes, old.bytes, old.len);
+	}
+	t_object_free(&old);
+	sample_free(&s);
+}
+END_TEST
+
+START_TEST(golden_listings_are_those_of_the_objects)
+{
+	struct t_object old = read_file(goldens[_i].name, "txt");
+	struct sample s;
+
+	begin(&s);
+	goldens[_i].make(&s);
+	end(&s);
+	if (!goldens[_i].compressed) {
+		ck_assert_uint_eq(s.listing_len, old.len);
+		ck_assert_mem_eq(s.listing, old.bytes, old.len);
+	}
+	ck_assert_int_eq(memcmp(s.listing, "kind ", 5), 0);
+	t_object_free(&old);
+	sample_free(&s);
+}
+END_TEST
+
+static void check_units(const struct t_object *o, const struct seg_extent *e)
+{
+	static uint8_t scratch[UNIT_MAX_BYTES];
+	uint64_t lba = e->lba;
+	size_t off = e->off;
+
+	while (lba < e->lba + e->sectors) {
+		const uint8_t *data;
+		uint32_t bytes, need;
+
+		ck_assert_ok(lsvd_unit_open(o->bytes + off, o->len - off, lsvd_uuid_seed(&volume),
+					    4711, lba, scratch, &data, &bytes, &need, "golden"));
+		for (uint32_t i = 0; i < bytes / SECTOR_BYTES; i++)
+			ck_assert_mem_eq(data + i * SECTOR_BYTES, sector_of(lba + i), SECTOR_BYTES);
+		lba += bytes / SECTOR_BYTES;
+		off += need;
+	}
+}
+
+START_TEST(golden_data_is_read)
+{
+	static const char *const names[] = { "data-raw", "data-lz4", "data-zlib" };
+	struct t_object o = read_file(names[_i], "obj");
+	struct t_header h;
+	unsigned kinds = 0;
+
+	make_group();
+	ck_assert_ok(t_header_read(&h, o.bytes, o.len));
+	ck_assert_ok(lsvd_object_head_expect(&h.head, &volume, OBJECT_DATA, 5, 2, "golden"));
+	ck_assert_uint_eq(h.head.header_bytes + h.head.body_bytes, o.len);
+	for (uint32_t i = 0; i < h.count; i++) {
+		kinds |= 1u << h.extents[i].kind;
+		if (h.extents[i].kind == SEG_RAW || h.extents[i].kind == SEG_UNIT)
+			check_units(&o, &h.extents[i]);
+	}
+	ck_assert_uint_eq(kinds, _i == 0 ? 0xd : 0xf);
+	lsvd_free(h.extents);
+	t_object_free(&o);
+	t_group_free(&group);
+}
+END_TEST
+
+static Suite *format_golden_suite(void)
+{
+	Suite *s = suite_create("format_golden");
+	TCase *c = tcase_create("golden files");
+
+	tcase_add_loop_test(c, objects_made_today_are_the_golden_ones, 0, GOLDENS);
+	tcase_add_loop_test(c, golden_listings_are_those_of_the_objects, 0, GOLDENS);
+	tcase_add_loop_test(c, golden_data_is_read, 0, 3);
+	suite_add_tcase(s, c);
+	return s;
+}
+
+static const char *write_to;
+
+START_TEST(write_golden_files)
+{
+	const struct golden *g = &goldens[_i];
+	struct sample s;
+
+	begin(&s);
+	g->make(&s);
+	end(&s);
+	write_file(write_to, g->name, "obj", s.object.bytes, s.object.len);
+	write_file(write_to, g->name, "txt", s.listing, s.listing_len);
+	sample_free(&s);
+}
+END_TEST
+
+static Suite *writing_suite(void)
+{
+	Suite *s = suite_create("writing golden files");
+	TCase *c = tcase_create("files");
+
+	tcase_add_loop_test(c, write_golden_files, 0, GOLDENS);
+	suite_add_tcase(s, c);
+	return s;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 3 && strcmp(argv[1], "--write") == 0) {
+		write_to = argv[2];
+		return t_run(writing_suite());
+	}
+	return t_run(format_golden_suite());
+}
