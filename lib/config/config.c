@@ -79,10 +79,14 @@ static int load(struct lsvd_config *c, const char *path, char *text)
 
 int lsvd_config_load(struct lsvd_config **ret, const char *path)
 {
-	struct lsvd_config *c = lsvd_calloc(1, sizeof *c);
-	char *text = lsvd_malloc(FILE_MAX_BYTES + 2);
+	struct lsvd_config *c;
+	char *text;
 	int err = -ENOMEM;
 
+	if (!ret || !path)
+		return lsvd_fail(-EINVAL, "configuration: no path given");
+	c = lsvd_calloc(1, sizeof *c);
+	text = lsvd_malloc(FILE_MAX_BYTES + 2);
 	if (!c || !text) {
 		lsvd_fail_plain(err);
 		goto out;

@@ -11,6 +11,7 @@
 
 #include <lsvd/config.h>
 
+#include "base/alloc.h"
 #include "config/config_keys.h"
 #include "config/config_units.h"
 #include "t_check.h"
@@ -734,6 +735,63 @@ START_TEST(config_random_damage_is_survived)
 }
 END_TEST
 
+/* Refuses the allocation that `countdown` says, and counts those that are not given back. */
+static long countdown, held;
+
+static void *scarce_alloc(size_t align, size_t size)
+{
+	void *p;
+
+	ck_assert_uint_le(align, 16);
+	if (countdown-- == 0)
+		return NULL;
+	p = malloc(size);
+	held += p != NULL;
+	return p;
+}
+
+static void scarce_release(void *p)
+{
+	held -= p != NULL;
+	free(p);
+}
+
+START_TEST(config_without_memory_is_enomem_and_leaks_nothing)
+{
+	static const struct alloc_ops scarce = {
+		.alloc = scarce_alloc, .resize = realloc, .release = scarce_release};
+	static const char text[] = "cache_path = \"c\"\nput_window = 2\n"
+				   "storage { file_path = \"s\" }\n";
+	struct lsvd_config *config = NULL;
+	int err, refused = 0;
+
+	write_bytes(text, sizeof text - 1);
+	lsvd_alloc_set(&scarce);
+	for (;; refused++) {
+		countdown = refused;
+		err = lsvd_config_load(&config, file);
+		if (err == 0)
+			break;
+		ck_assert_err(err, -ENOMEM);
+		ck_assert_ptr_null(config);
+		ck_assert_int_eq(held, 0);
+	}
+	lsvd_config_free(config);
+	ck_assert_int_eq(held, 0);
+	ck_assert_int_ge(refused, 6); /* config, text, name, three values, URL */
+	lsvd_alloc_set(NULL);
+}
+END_TEST
+
+START_TEST(config_without_a_path_is_einval)
+{
+	struct lsvd_config *config = NULL;
+
+	ck_assert_err(lsvd_config_load(&config, NULL), -EINVAL);
+	ck_assert_err(lsvd_config_load(NULL, file), -EINVAL);
+}
+END_TEST
+
 /* -------------------------------------------------------------------------------- open_store */
 
 START_TEST(config_opens_a_directory_store)
@@ -1061,6 +1119,8 @@ static Suite *make_suite(void)
 	tcase_add_test(c, config_secrets_never_show_however_they_are_mistyped);
 	tcase_add_test(c, config_s3_block_is_checked);
 	tcase_add_test(c, config_nothing_is_printed);
+	tcase_add_test(c, config_without_memory_is_enomem_and_leaks_nothing);
+	tcase_add_test(c, config_without_a_path_is_einval);
 	suite_add_tcase(s, c);
 
 	c = tcase_create("damage");
