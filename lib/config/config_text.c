@@ -51,7 +51,7 @@ struct scan {
 	unsigned line;
 	unsigned depth;		    /* of blocks */
 	unsigned opened[DEPTH_MAX]; /* the lines of their braces */
-	char key[KEY_MAX + 1];	    /* of the statement; "" if it has none fit to be shown */
+	char key[KEY_MAX + 1];	    /* whose value is being read; else "" */
 };
 
 #define scan_fail(s, ...) scan_fail_at((s), (s)->line, __VA_ARGS__)
@@ -198,18 +198,14 @@ static int next(struct scan *s)
 	}
 }
 
-/* The word becomes the key, if it can be one. One that cannot may be anything: it is not shown. */
-static int take_key(struct scan *s)
+static bool is_key(const char *word, size_t len)
 {
-	bool ok = s->word_len <= KEY_MAX && is_letter(*s->word);
-
-	for (size_t i = 0; ok && i < s->word_len; i++)
-		ok = is_letter(s->word[i]) || is_digit(s->word[i]);
-	if (!ok)
-		return scan_fail(s, "expected a key (letters, digits and _, at most %d)", KEY_MAX);
-	memcpy(s->key, s->word, s->word_len);
-	s->key[s->word_len] = '\0';
-	return 0;
+	if (len > KEY_MAX || !is_letter(*word))
+		return false;
+	for (size_t i = 0; i < len; i++)
+		if (!is_letter(word[i]) && !is_digit(word[i]))
+			return false;
+	return true;
 }
 
 static int open_block(struct scan *s)
@@ -217,13 +213,11 @@ static int open_block(struct scan *s)
 	if (s->depth == DEPTH_MAX)
 		return scan_fail(s, "more than %d blocks in one another", DEPTH_MAX);
 	s->opened[s->depth++] = s->line;
-	s->key[0] = '\0';
 	return 0;
 }
 
 static int close_block(struct scan *s)
 {
-	s->key[0] = '\0';
 	if (!s->depth)
 		return scan_fail(s, "this } closes nothing");
 	s->depth--;
@@ -254,24 +248,30 @@ static int scan_value(struct scan *s)
 	return 0;
 }
 
-/* After the first word of a line or block. */
+/*
+ * After the first word of a line or block. Until a "=" has shown that it is meant as a key it may
+ * be anything, and is not put into a message.
+ */
 static int scan_statement(struct scan *s)
 {
-	int t = take_key(s);
+	const char *word = s->word;
+	size_t len = s->word_len;
+	int t;
 
-	if (t < 0)
-		return t;
-	if (strcmp(s->key, "include") == 0)
-		return scan_fail(s, "not supported: a configuration is one file");
+	if (!is_key(word, len))
+		return scan_fail(s, "expected a key (letters, digits and _, at most %d)", KEY_MAX);
+	if (len == strlen("include") && memcmp(word, "include", len) == 0)
+		return scan_fail(s, "include is not supported: a configuration is one file");
 	t = next(s);
 	if (t < 0)
 		return t;
-	if (t == TOKEN_EQUALS)
-		return scan_value(s);
 	if (t == TOKEN_OPEN)
 		return open_block(s);
-	s->key[0] = '\0'; /* a word alone: not known to be a key, and so not shown */
-	return scan_fail(s, "expected KEY = VALUE or KEY { on one line");
+	if (t != TOKEN_EQUALS)
+		return scan_fail(s, "expected KEY = VALUE or KEY { on one line");
+	memcpy(s->key, word, len);
+	s->key[len] = '\0';
+	return scan_value(s);
 }
 
 static int scan_file(struct scan *s)

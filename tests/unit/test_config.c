@@ -584,9 +584,9 @@ END_TEST
 
 START_TEST(config_include_is_refused)
 {
-	line_bad("include(\"/etc/passwd\")", "include: not supported");
-	line_bad("include \"/etc/passwd\"", "include: not supported");
-	line_bad("include = \"/etc/passwd\"", "include: not supported");
+	line_bad("include(\"/etc/passwd\")", "include is not supported");
+	line_bad("include \"/etc/passwd\"", "include is not supported");
+	line_bad("include = \"/etc/passwd\"", "include is not supported");
 }
 END_TEST
 
@@ -634,6 +634,7 @@ START_TEST(config_secrets_never_show_however_they_are_mistyped)
 		"secret_key : " SECRET,
 		"secret_key = " SECRET "=",
 		"secret_key = \"a\n" SECRET "\"",
+		SECRET "/bPxR = \"x\"",
 		"secret_key = \"" SECRET "${A}\"",
 		"host = \"http://" ACCESS ":" SECRET "@h\"",
 	};
