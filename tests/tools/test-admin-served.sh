@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # test-admin-served.sh - volumes that are being served, were stopped, or were killed: what inspect
 # says of them, that looking disturbs nobody, and that delete cuts the server off.
-# lsvd-test: labels=quick,e2e
+# lsvd-test: labels=quick
 . "$(dirname "$0")/functions-admin.sh"
 begin
 config 'log_size = 64M' 'segment_size = 1M' 'lease_check = 100ms'
