@@ -8,11 +8,11 @@
  *           may wait, else a thread of the pool
  *   sync    the caller if it may wait, else a thread of the pool
  *
- * A file is opened below the directory's descriptor, never through a symbolic link, and is a regular
- * file. Its lock (flock) belongs to the open file description: it excludes other openers in this
- * process as well, and goes with the process however that ends. A second description, opened with
- * O_DIRECT where the file system has that, reads what the device has: after a failed fdatasync the
- * page cache shows bytes the device never got.
+ * A file is opened below the directory's descriptor, never through a symbolic link, and is a
+ * regular file. Its lock (flock) belongs to the open file description: it excludes other openers
+ * in this process as well, and goes with the process however that ends. A second description,
+ * opened with O_DIRECT where the file system has that, reads what the device has: after a failed
+ * fdatasync the page cache shows bytes the device never got.
  *
  * Deliberately absent: retries of a failed fdatasync. The kernel reports an error once and forgets
  * it; a second call that succeeds proves nothing.
@@ -43,7 +43,7 @@ struct file {
 	char name[];                 /* with the directory, for texts */
 };
 
-/* ------------------------------------------------------------------------------ opening, closing */
+/* ----------------------------------------------------------------------------- opening, closing */
 
 static bool name_is_plain(const char *name)
 {
@@ -95,7 +95,10 @@ static int open_main(struct file *f, const char *name, unsigned flags)
 		return fail_file(f, "stat");
 	if (!S_ISREG(st.st_mode))
 		return lsvd_fail(-EINVAL, "%s: not a regular file", f->name);
-	/* Also when the file was there: whoever made it may have died before its name was durable. */
+	/*
+	 * Also when the file was there: whoever made it may have died before its name was
+	 * durable.
+	 */
 	if (flags & FILE_CREATE && fsync(f->world->dir_fd) < 0)
 		return fail_file(f, "making its name durable");
 	return 0;
@@ -180,7 +183,7 @@ static int file_size(struct file *f, uint64_t *ret_bytes)
 	return 0;
 }
 
-/* --------------------------------------------------------------------------------------- filling */
+/* -------------------------------------------------------------------------------------- filling */
 
 static int write_all(int fd, const void *buf, size_t len, uint64_t off)
 {
@@ -276,7 +279,7 @@ static int file_resize(struct file *f, uint64_t bytes)
 			 f->name, (unsigned long long)bytes);
 }
 
-/* ------------------------------------------------------------------------ reads, writes and syncs */
+/* ---------------------------------------------------------------------- reads, writes and syncs */
 
 static int fail_io(const struct file_io *io, const char *what, int err)
 {

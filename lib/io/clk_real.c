@@ -2,11 +2,11 @@
 /*
  * clk_real.c - the system's clocks, and timers ended by one thread.
  *
- * A timer is in one of four states, which io.err and the list it is in tell apart, under the clock's
- * lock: on its way here (err 0, or -ECANCELED if it was canceled before it came), armed (err ARMED,
- * in c->armed), ripe (err final, in c->ripe), ended. Its owner cancels with the port's lock held,
- * hence never a timer whose done has run; and lsvd_port_finish() is called without our lock, since
- * it takes the port's.
+ * A timer is in one of four states, which io.err and the list it is in tell apart, under the
+ * clock's lock: on its way here (err 0, or -ECANCELED if it was canceled before it came), armed
+ * (err ARMED, in c->armed), ripe (err final, in c->ripe), ended. Its owner cancels with the
+ * port's lock held, hence never a timer whose done has run; and lsvd_port_finish() is called
+ * without our lock, since it takes the port's.
  */
 #include "io/real.h"
 
@@ -55,7 +55,8 @@ static void doze_locked(struct clock *c)
 	}
 	ts.tv_sec = (time_t)(t->at_ms / 1000);
 	ts.tv_nsec = (long)(t->at_ms % 1000) * 1000000;
-	(void)pthread_cond_timedwait(&c->changed, &c->lock, &ts); /* the caller looks at the clock */
+	/* Why it returns does not matter: the caller looks at the clock. */
+	(void)pthread_cond_timedwait(&c->changed, &c->lock, &ts);
 }
 
 static void *tick(void *arg)

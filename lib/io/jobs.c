@@ -13,7 +13,8 @@ int lsvd_thread_start(pthread_t *ret, const char *name, void *(*fn)(void *), voi
 	sigset_t all, old;
 	int err;
 
-	(void)sigfillset(&all); /* cannot fail, nor can the masks below: their arguments are valid */
+	/* Neither this nor the masks can fail: their arguments are valid. */
+	(void)sigfillset(&all);
 	(void)pthread_sigmask(SIG_BLOCK, &all, &old);
 	err = pthread_create(ret, NULL, fn, arg);
 	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
@@ -71,8 +72,9 @@ static void *serve(void *arg)
 }
 
 /*
- * One more thread, if the queue is longer than the waiting threads can take up. A woken thread still
- * counts as idle until it runs, and what it will take still counts as queued: so this is exact.
+ * One more thread, if the queue is longer than the waiting threads can take up. A woken thread
+ * still counts as idle until it runs, and what it will take still counts as queued: so this is
+ * exact.
  */
 static int grow_locked(struct pool *p)
 {

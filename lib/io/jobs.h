@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * jobs.h - a pool of named threads that take requests from one queue, for what may sleep or compute.
+ * jobs.h - a pool of named threads that take requests from one queue, for what may sleep or
+ * compute.
  *
  * Threads are started as they are needed, up to a maximum, and stay until the pool ends. Should the
  * system refuse the first of them, requests are run by whoever submits them: slower, never lost.

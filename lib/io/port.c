@@ -143,8 +143,9 @@ static void make_calls(struct list *calls)
 }
 
 /*
- * lock held on entry and on return, given up in between. A request may be slow on this thread only if
- * nothing else waits for the thread: several go to the world's threads, and the last is done here.
+ * lock held on entry and on return, given up in between. A request may be slow on this thread
+ * only if nothing else waits for the thread: several go to the world's threads, and the last is
+ * done here.
  */
 static void run_loop(struct port *p, bool may_wait)
 {

@@ -2,11 +2,12 @@
 /*
  * port.h - the door between a core and its world: one lock, one queue of requests, one of calls.
  *
- * A core (an open volume, an open value log) is entered, changes state, queues what it wants done,
- * and is left. Leaving is the loop: requests are handed to the tables without the lock, what ends on
- * the spot re-enters at once, users are called back without the lock, until nothing is queued. A
- * core is never entered from inside a table, and a user's callback may call the core again: it only
- * queues, and the loop that is running takes it up. Hence no recursion and no lock over I/O.
+ * A core (an open volume, an open value log) is entered, changes state, queues what it wants
+ * done, and is left. Leaving is the loop: requests are handed to the tables without the lock,
+ * what ends on the spot re-enters at once, users are called back without the lock, until nothing
+ * is queued. A core is never entered from inside a table, and a user's callback may call the core
+ * again: it only queues, and the loop that is running takes it up. Hence no recursion and no lock
+ * over I/O.
  *
  * Invariants:
  *  (1) done and every function marked "lock held" run with port->lock held by this thread.
@@ -45,7 +46,10 @@ int lsvd_port_init(struct port *p, struct world *w);
 void lsvd_port_fini(struct port *p);
 
 void lsvd_port_enter(struct port *p);
-/* Leaves and runs the loop. `may_wait`: this thread may do slow I/O itself, if it is all there is. */
+/*
+ * Leaves and runs the loop. `may_wait`: this thread may do slow I/O itself, if it is all
+ * there is.
+ */
 void lsvd_port_leave(struct port *p, bool may_wait);
 
 /* lock held: queues a request. io->kind, io->done and the rest are set by the caller. */

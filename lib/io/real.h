@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * real.h - what the parts of the real world share: world_real.c, blk_sync.c, clk_real.c, rnd_real.c.
+ * real.h - what the parts of the real world share: world_real.c, blk_sync.c, clk_real.c,
+ * rnd_real.c.
  *
  * Everything but the pools and the clock is immutable while the world is open.
  */
@@ -27,7 +28,7 @@ struct real_world {
 	char *dir;                   /* of the cache; NULL: no file can be opened */
 	int dir_fd;
 	struct pool reads;           /* file reads that would sleep */
-	struct pool syncs;           /* one thread is not enough: the log must not wait for the cache */
+	struct pool syncs;           /* several: the log must not wait for the cache */
 	struct pool gets;            /* reads of the store have threads of their own, so that … */
 	struct pool puts;            /* … uploads in an outage never keep them waiting */
 	struct pool jobs;

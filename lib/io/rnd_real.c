@@ -11,8 +11,8 @@
 #include "base/hash.h"
 
 /*
- * Where the system call is forbidden: identifiers must differ from one another, they keep no secret.
- * The clock's nanoseconds, the process and a counter see to that.
+ * Where the system call is forbidden: identifiers must differ from one another, they keep no
+ * secret. The clock's nanoseconds, the process and a counter see to that.
  */
 static void fill_without_system(uint8_t *p, size_t len)
 {

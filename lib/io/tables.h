@@ -2,14 +2,14 @@
 /*
  * tables.h - how the core reaches the world: local files, objects, time, chance, the processor.
  *
- * The core never waits, reads a clock or starts a thread. It fills in a request (struct io and what
- * it is embedded in), queues it at its port (port.h) while it holds the port's lock, and leaves. The
- * port's loop hands the request to the table; the table ends it, now or later, on any thread; and
- * the core is entered again through io->done with the lock held. A table never calls done itself
- * and is never entered with the lock held.
+ * The core never waits, reads a clock or starts a thread. It fills in a request (struct io and
+ * what it is embedded in), queues it at its port (port.h) while it holds the port's lock, and
+ * leaves. The port's loop hands the request to the table; the table ends it, now or later, on any
+ * thread; and the core is entered again through io->done with the lock held. A table never calls
+ * done itself and is never entered with the lock held.
  *
- * lib/io/world_real.c binds the tables to the operating system; tests/sim binds them to memory and a
- * seeded scheduler.
+ * lib/io/world_real.c binds the tables to the operating system; tests/sim binds them to memory
+ * and a seeded scheduler.
  */
 #ifndef IO_TABLES_H
 #define IO_TABLES_H

@@ -2,9 +2,9 @@
 /*
  * world_real.c - puts the real world together: the cache directory, the store, pools and clock.
  *
- * The store's failures are reported for debugging only: what is tried again is reported by who tries,
- * and an object that is missing or taken is an answer. The text of a failure is lsvd_last_error() in
- * conclude and done, which run on the thread that met it.
+ * The store's failures are reported for debugging only: what is tried again is reported by who
+ * tries, and an object that is missing or taken is an answer. The text of a failure is
+ * lsvd_last_error() in conclude and done, which run on the thread that met it.
  */
 #include "io/world_real.h"
 
@@ -25,7 +25,7 @@
 #define SYNC_THREADS_MAX 2u
 #define READ_THREADS_MAX 8u
 
-/* ------------------------------------------------------------------------------ the object store */
+/* ----------------------------------------------------------------------------- the object store */
 
 static uint32_t obj_caps(struct world *w)
 {
@@ -97,7 +97,7 @@ static const struct obj_ops obj_ops_real = {
 	.start = obj_start,
 };
 
-/* --------------------------------------------------------------------------------- jobs, waiting */
+/* -------------------------------------------------------------------------------- jobs, waiting */
 
 static void run_job(void *ctx, struct io *io)
 {
@@ -129,7 +129,7 @@ static void port_wake(struct world *w, struct port *p)
 
 static const struct wait_ops wait_ops_real = { .wait = port_wait, .wake = port_wake };
 
-/* --------------------------------------------------------------------------- the cache directory */
+/* -------------------------------------------------------------------------- the cache directory */
 
 static int sync_dir(const char *path)
 {
@@ -204,7 +204,7 @@ static int open_dir(struct real_world *w, const char *dir, bool create)
 	return 0;
 }
 
-/* ------------------------------------------------------------------------------ opening, closing */
+/* ----------------------------------------------------------------------------- opening, closing */
 
 static unsigned job_threads(void)
 {

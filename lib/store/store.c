@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * store.c - the way to every store: checked arguments, the driver's operation, a text for a failure.
+ * store.c - the way to every store: checked arguments, the driver's operation, a text for failures.
  *
  * A driver is not trusted to know the grammar of keys, nor to describe what went wrong: keys are
  * checked on the way in and on the way out of list, and a failure for which the driver has noted no
@@ -34,7 +34,7 @@ _Static_assert(sizeof(struct lsvd_store_ops) >= OPS_FIRST_SIZE, "the table only 
 
 static _Thread_local bool text_noted;
 
-/* ------------------------------------------------------------------------------------------ keys */
+/* ----------------------------------------------------------------------------------------- keys */
 
 bool lsvd_key_char(char c)
 {
@@ -47,7 +47,7 @@ static bool component_valid(const char *s, size_t len)
 	return len > 0 && !(len == 1 && s[0] == '.') && !(len == 2 && s[0] == '.' && s[1] == '.');
 }
 
-/* Length and characters are good, and so is every component that a '/' ends; *last: what follows. */
+/* Length and characters are good, and every component that a '/' ends; *last: what follows. */
 static bool path_valid(const char *s, const char **last)
 {
 	size_t len = strnlen(s, LSVD_KEY_MAX + 1);
@@ -92,7 +92,7 @@ static const char *printable(char buf[68], const char *s)
 	return buf;
 }
 
-/* -------------------------------------------------------------------------------- life of a store */
+/* ------------------------------------------------------------------------------ life of a store */
 
 static int check_ops(const struct lsvd_store_ops *ops, const char *name)
 {
@@ -157,7 +157,7 @@ uint32_t lsvd_store_caps(const struct lsvd_store *store)
 	return store->ops.caps;
 }
 
-/* --------------------------------------------------------------------------------------- failures */
+/* ------------------------------------------------------------------------------------- failures */
 
 int lsvd_store_fail(int err, const char *format, ...)
 {
@@ -210,7 +210,7 @@ static int check_writable(const struct lsvd_store *s, const char *verb, const ch
 	return lsvd_fail(-EROFS, "%s: %s %s: the store was opened read-only", s->url, verb, key);
 }
 
-/* ------------------------------------------------------------------------------------- operations */
+/* ----------------------------------------------------------------------------------- operations */
 
 static int check_iov(const struct lsvd_store *s, const struct iovec *iov, int iovcnt)
 {

@@ -2,11 +2,12 @@
 /*
  * store_mem.c - objects in this process's memory, for tests, examples and measurements.
  *
- * Objects stand in one array sorted by key. They are counted: a reader copies from an object without
- * the lock, and one that is removed meanwhile goes when the last reader has left. Stores with a name
- * are found again in a list of the process.
+ * Objects stand in one array sorted by key. They are counted: a reader copies from an object
+ * without the lock, and one that is removed meanwhile goes when the last reader has left. Stores
+ * with a name are found again in a list of the process.
  *
- * Locks: registry, then mem->lock; neither is held over a copy, an allocation of a body or a callback.
+ * Locks: registry, then mem->lock; neither is held over a copy, an allocation of a body or a
+ * callback.
  */
 #include "store/store.h"
 
@@ -42,7 +43,7 @@ struct mem {
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct mem *registry;
 
-/* ----------------------------------------------------------------------------------------- objects */
+/* -------------------------------------------------------------------------------------- objects */
 
 static int64_t wall_ms(void)
 {
@@ -158,7 +159,7 @@ static void put_back(struct mem *m, struct object *o)
 		lsvd_free(o);
 }
 
-/* -------------------------------------------------------------------------------------- operations */
+/* ----------------------------------------------------------------------------------- operations */
 
 static int exists(const char *key)
 {
@@ -278,7 +279,7 @@ static int mem_remove(void *ctx, const char *key)
 	return 0;
 }
 
-/* ---------------------------------------------------------------------------------------- lifetime */
+/* ------------------------------------------------------------------------------------- lifetime */
 
 static void mem_free(struct mem *m)
 {

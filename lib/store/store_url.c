@@ -49,9 +49,9 @@ static int open_by_scheme(struct lsvd_store **ret, const char *url, unsigned fla
 		if (strncmp(url, kinds[i].scheme, n) == 0)
 			return kinds[i].open(ret, url, url + n, flags);
 	}
-	return lsvd_fail(LSVD_E_CONFIG, "store %.*s%s: no kind of store; there are dir:PATH, mem: and "
-					"mem:NAME", len > 64 ? 64 : (int)len, url,
-			 url[len] ? ":..." : "");
+	return lsvd_fail(LSVD_E_CONFIG,
+			 "store %.*s%s: no kind of store; there are dir:PATH, mem: and mem:NAME",
+			 len > 64 ? 64 : (int)len, url, url[len] ? ":..." : "");
 }
 
 static int check_options(const struct lsvd_store_options *o)

@@ -4,8 +4,8 @@
  *
  * lsvd-test: timeout=180
  *
- * Each test runs once for every row of `kinds`. A new driver gets a row and nothing else. What only a
- * directory can be asked stands in a case of its own.
+ * Each test runs once for every row of `kinds`. A new driver gets a row and nothing else. What
+ * only a directory can be asked stands in a case of its own.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -25,7 +25,7 @@
 #include "t_check.h"
 #include "tmpdir.h"
 
-/* ------------------------------------------------------------------------------------- the stores */
+/* ----------------------------------------------------------------------------------- the stores */
 
 static char *dir;
 static struct lsvd_store *store;
@@ -143,7 +143,7 @@ static void assert_lists(const char *prefix, const char *expected)
 	ck_assert_str_eq(l.text, expected);
 }
 
-/* ------------------------------------------------------------------------------ creating, reading */
+/* ---------------------------------------------------------------------------- creating, reading */
 
 START_TEST(store_put_object_is_read_back)
 {
@@ -270,13 +270,13 @@ START_TEST(store_impossible_vectors_are_refused)
 }
 END_TEST
 
-/* -------------------------------------------------------------------------------------------- keys */
+/* ----------------------------------------------------------------------------------------- keys */
 
 START_TEST(store_keys_of_the_grammar_are_taken)
 {
 	char longest[LSVD_KEY_MAX + 1], parts[LSVD_KEY_MAX + 1];
-	const char *good[] = { "a", "Z9", ".hidden", "...", "..a", "a..", "q/.b/-c/_d", "-", longest,
-			       parts };
+	const char *good[] = { "a", "Z9", ".hidden", "...", "..a", "a..", "q/.b/-c/_d", "-",
+			       longest, parts };
 
 	kinds[_i].open(dir);
 	memset(longest, 'k', LSVD_KEY_MAX);
@@ -294,9 +294,10 @@ END_TEST
 START_TEST(store_keys_outside_the_grammar_are_refused_by_every_operation)
 {
 	char too_long[LSVD_KEY_MAX + 2];
-	const char *bad[] = { "", "/", "/a", "a/", "a//b", ".", "..", "../a", "a/..", "a/../b", "./a",
-			      "a/.", "a b", "a\nb", "a\tb", "\x01", "a\x7f", "a~", "a%2e%2e", "a\\b",
-			      "a:b", "\xc3\xa4", "a\xff", "a*", "a\"", too_long };
+	const char *bad[] = { "", "/", "/a", "a/", "a//b", ".", "..", "../a", "a/..", "a/../b",
+			      "./a", "a/.", "a b", "a\nb", "a\tb", "\x01", "a\x7f", "a~",
+			      "a%2e%2e", "a\\b", "a:b", "\xc3\xa4", "a\xff", "a*", "a\"",
+			      too_long };
 	uint64_t bytes;
 	size_t got;
 	char c;
@@ -339,7 +340,7 @@ START_TEST(store_list_prefixes_outside_the_grammar_are_refused)
 }
 END_TEST
 
-/* ----------------------------------------------------------------------------------------- listing */
+/* -------------------------------------------------------------------------------------- listing */
 
 static void put_some(void)
 {
@@ -445,7 +446,7 @@ START_TEST(store_list_tells_the_stores_own_time)
 }
 END_TEST
 
-/* ---------------------------------------------------------------------------------------- removing */
+/* ------------------------------------------------------------------------------------- removing */
 
 START_TEST(store_removed_object_is_gone_and_may_come_again)
 {
@@ -472,7 +473,7 @@ START_TEST(store_removing_what_is_not_there_is_no_error)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------------- races */
+/* ---------------------------------------------------------------------------------------- races */
 
 enum { RACERS = 8, ROUNDS = 40 };
 
@@ -588,7 +589,7 @@ START_TEST(store_object_appears_whole_or_not_at_all)
 }
 END_TEST
 
-/* ---------------------------------------------------------------------------------- the directory */
+/* -------------------------------------------------------------------------------- the directory */
 
 static char *path_of(const char *name)
 {
@@ -830,7 +831,7 @@ START_TEST(store_dir_leftovers_are_not_listed_and_are_gone_after_the_next_openin
 }
 END_TEST
 
-/* ---------------------------------------------------------------------------- by URL, and read-only */
+/* ------------------------------------------------------------------------ by URL, and read-only */
 
 static int open_url(const char *path, unsigned flags)
 {
@@ -918,7 +919,7 @@ START_TEST(store_dir_read_only_changes_nothing)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------------- suite */
+/* ---------------------------------------------------------------------------------------- suite */
 
 static TCase *every_kind(Suite *s, const char *name)
 {
@@ -940,7 +941,8 @@ static void add_contract(Suite *s)
 	tcase_add_loop_test(t, store_second_put_is_eexist_and_changes_nothing, 0, KINDS);
 	tcase_add_loop_test(t, store_ranges_end_where_the_object_ends, 0, KINDS);
 	tcase_add_loop_test(t, store_big_object_is_whole, 0, KINDS);
-	tcase_add_loop_test(t, store_vector_of_more_elements_than_one_call_takes_is_whole, 0, KINDS);
+	tcase_add_loop_test(t, store_vector_of_more_elements_than_one_call_takes_is_whole, 0,
+			    KINDS);
 	tcase_add_loop_test(t, store_impossible_vectors_are_refused, 0, KINDS);
 
 	t = every_kind(s, "keys");
@@ -973,7 +975,8 @@ static void add_directory(Suite *s)
 {
 	TCase *t = every_kind(s, "directory");
 
-	tcase_add_loop_test(t, store_dir_link_in_place_of_a_directory_is_not_followed, 0, DIR_KINDS);
+	tcase_add_loop_test(t, store_dir_link_in_place_of_a_directory_is_not_followed, 0,
+			    DIR_KINDS);
 	tcase_add_loop_test(t, store_dir_link_in_place_of_an_object_is_not_followed, 0, DIR_KINDS);
 	tcase_add_loop_test(t, store_dir_what_is_no_file_is_no_object, 0, DIR_KINDS);
 	tcase_add_loop_test(t, store_dir_object_and_directory_of_one_name_exclude_each_other, 0,

@@ -58,7 +58,7 @@ static uint64_t next_chance_locked(struct store_fault *f)
 	return z ^ (z >> 31);
 }
 
-/* ------------------------------------------------------------------------------------------- rules */
+/* ---------------------------------------------------------------------------------------- rules */
 
 static bool matches(const struct rule *rule, enum fault_verb verb, const char *key)
 {
@@ -150,7 +150,7 @@ static int refuse(struct store_fault *f, enum fault_verb verb, const char *key, 
 	return end(f, verb, key, fate, 0, err);
 }
 
-/* ------------------------------------------------------------------------------------ operations */
+/* ----------------------------------------------------------------------------------- operations */
 
 static int fault_put(void *ctx, const char *key, const struct iovec *iov, int iovcnt)
 {
@@ -278,7 +278,7 @@ int store_fault_open(struct lsvd_store **ret, struct store_fault **ret_fault,
 	return err;
 }
 
-/* ----------------------------------------------------------------------------------------- control */
+/* -------------------------------------------------------------------------------------- control */
 
 int store_fault_add(struct store_fault *f, const struct fault_rule *rule)
 {

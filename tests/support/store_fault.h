@@ -3,8 +3,9 @@
  * store_fault.h - a store around a store that misbehaves as it is told, and counts.
  *
  * What it does is a list of rules. For each call the first rule that matches it, and has not been
- * used up, acts; a call that none matches goes through. Chance (permille) comes from the seed, in the
- * order of the calls. Rules may be added and cleared while the store is in use, from any thread.
+ * used up, acts; a call that none matches goes through. Chance (permille) comes from the seed, in
+ * the order of the calls. Rules may be added and cleared while the store is in use, from any
+ * thread.
  *
  *	struct store_fault *f;
  *	ck_assert_ok(store_fault_open(&store, &f, inner, seed));
@@ -54,8 +55,8 @@ struct fault_rule {
 struct store_fault;
 
 /*
- * `*ret` closes `inner` too. `*ret_fault` lives as long as the store. The store has the capabilities
- * of `inner` except LSVD_STORE_CAP_INLINE, since it may wait.
+ * `*ret` closes `inner` too. `*ret_fault` lives as long as the store. The store has the
+ * capabilities of `inner` except LSVD_STORE_CAP_INLINE, since it may wait.
  */
 int store_fault_open(struct lsvd_store **ret, struct store_fault **ret_fault,
 		     struct lsvd_store *inner, uint64_t seed);

@@ -2,8 +2,8 @@
 /*
  * store_null.c - keeps the beginning of each object.
  *
- * It stands on a memory store, whose object of the same key holds the true length (8 bytes) and then
- * the beginning.
+ * It stands on a memory store, whose object of the same key holds the true length (8 bytes) and
+ * then the beginning.
  */
 #include "store_null.h"
 

@@ -194,8 +194,8 @@ START_TEST(io_clock_cancel_races_with_the_end_and_each_timer_ends_once)
 	ended = 0;
 	for (unsigned i = 0; i < THREADS; i++) {
 		users[i].seed = t_random(&seed);
-		ck_assert_int_eq(pthread_create(&users[i].thread, NULL, start_and_cancel, &users[i]),
-				 0);
+		ck_assert_int_eq(
+			pthread_create(&users[i].thread, NULL, start_and_cancel, &users[i]), 0);
 	}
 	for (unsigned i = 0; i < THREADS; i++)
 		ck_assert_int_eq(pthread_join(users[i].thread, NULL), 0);

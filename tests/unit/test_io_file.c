@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test_io_file.c - files of the cache directory: opening, locking, filling, reading, writing, syncing
- * (world_real.h).
+ * test_io_file.c - files of the cache directory: opening, locking, filling, reading, writing,
+ * syncing (world_real.h).
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -86,7 +86,7 @@ static struct stat status_of(const char *name)
 	return st;
 }
 
-/* ----------------------------------------------------------------------------------------- opening */
+/* -------------------------------------------------------------------------------------- opening */
 
 START_TEST(io_file_that_is_missing_is_enoent_and_not_made)
 {
@@ -180,7 +180,7 @@ START_TEST(io_file_opened_read_only_refuses_writes)
 }
 END_TEST
 
-/* ----------------------------------------------------------------------------------------- locking */
+/* -------------------------------------------------------------------------------------- locking */
 
 START_TEST(io_file_exclusive_lock_excludes_other_handles_of_the_same_process)
 {
@@ -250,7 +250,7 @@ START_TEST(io_file_lock_of_another_process_goes_when_it_is_killed)
 }
 END_TEST
 
-/* ----------------------------------------------------------------------------------------- filling */
+/* -------------------------------------------------------------------------------------- filling */
 
 static void assert_zeroes(struct file *f, uint64_t bytes)
 {
@@ -318,7 +318,7 @@ START_TEST(io_file_fill_without_room_fails_and_says_how_much_was_wanted)
 }
 END_TEST
 
-/* --------------------------------------------------------------------------------- reading, writing */
+/* ----------------------------------------------------------------------------- reading, writing */
 
 START_TEST(io_file_read_beyond_the_end_is_eio_and_says_where_it_ends)
 {
@@ -458,7 +458,7 @@ START_TEST(io_file_failing_write_is_an_error_with_place_and_length)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------- the cache directory */
+/* -------------------------------------------------------------------------- the cache directory */
 
 START_TEST(io_cache_directory_is_made_with_its_parents_when_asked)
 {

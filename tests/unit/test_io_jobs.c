@@ -49,7 +49,7 @@ static void wait_for(unsigned n)
 	lsvd_port_leave(&port, false);
 }
 
-/* -------------------------------------------------------------------------------------------- jobs */
+/* ----------------------------------------------------------------------------------------- jobs */
 
 struct job {
 	struct job_io job;
@@ -129,7 +129,7 @@ START_TEST(io_world_that_gets_no_thread_for_its_clock_does_not_open)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------------- store */
+/* ---------------------------------------------------------------------------------------- store */
 
 static void start_gets(struct obj_io *gets, unsigned n, char *buf)
 {

@@ -51,7 +51,7 @@ static void assert_locked(void)
 	ck_assert_int_eq(pthread_mutex_trylock(&port->lock), EBUSY);
 }
 
-/* ------------------------------------------------------------------------------------ one request */
+/* ---------------------------------------------------------------------------------- one request */
 
 static unsigned done_count;
 
@@ -125,7 +125,7 @@ START_TEST(io_port_prepare_and_conclude_are_called_once_each_around_the_request)
 }
 END_TEST
 
-/* --------------------------------------------------------------------------- requests that go on */
+/* -------------------------------------------------------------------------- requests that go on */
 
 struct chain {
 	struct io io;
@@ -209,7 +209,7 @@ START_TEST(io_port_callback_may_call_the_core_again_without_recursion)
 }
 END_TEST
 
-/* --------------------------------------------------------------------------------- several at once */
+/* ------------------------------------------------------------------------------ several at once */
 
 START_TEST(io_port_slow_requests_that_start_together_run_together)
 {
@@ -294,7 +294,7 @@ START_TEST(io_port_run_returns_the_first_error_in_order_with_its_text)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------ many threads */
+/* --------------------------------------------------------------------------------- many threads */
 
 enum { THREADS = 6, ROUNDS = 300, SLOT = 512 };
 
@@ -344,7 +344,7 @@ START_TEST(io_port_many_threads_use_one_core)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------------ ending */
+/* --------------------------------------------------------------------------------------- ending */
 
 struct slow_call {
 	struct call call;
