@@ -75,10 +75,12 @@ static int store_bounded(const struct args *args, const struct args_option *opt,
 {
 	char buf[64];
 
-	if (n < opt->min || (opt->max && n > opt->max))
-		return args_fail(args,
-				 "option %s: %" PRIu64 " is not within %" PRIu64 " and %" PRIu64,
-				 shown(opt, buf), n, opt->min, opt->max ? opt->max : UINT64_MAX);
+	if (n < opt->min)
+		return args_fail(args, "option %s: %" PRIu64 " is less than %" PRIu64,
+				 shown(opt, buf), n, opt->min);
+	if (opt->max && n > opt->max)
+		return args_fail(args, "option %s: %" PRIu64 " is more than %" PRIu64,
+				 shown(opt, buf), n, opt->max);
 	*(uint64_t *)opt->ret = n;
 	return 0;
 }
@@ -126,7 +128,10 @@ static int store_choice(const struct args *args, const struct args_option *opt, 
 static void help_left(const struct args_option *opt, char *buf, size_t len)
 {
 	(void)snprintf(buf, len, "  %c%c%s%s%s%s%s", opt->letter ? '-' : ' ',
-		       opt->letter ? opt->letter : ' ', opt->letter && opt->name ? ", " : "  ",
+		       opt->letter ? opt->letter : ' ',
+		       opt->letter && opt->name ? ", "
+		       : opt->name		? "  "
+						: "",
 		       opt->name ? "--" : "", opt->name ? opt->name : "", opt->value ? " " : "",
 		       opt->value ? opt->value : "");
 }

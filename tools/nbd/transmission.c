@@ -23,7 +23,7 @@
 
 #include <lsvd/error.h>
 
-#define SMALL_MAX (UINT32_C(64) << 10)
+#define SMALL_MAX (UINT32_C(32) << 10)
 /* A refused WRITE up to this size is read and dropped; a client that sends more is cut off. */
 #define DROP_MAX (UINT32_C(128) << 20)
 /* Below this a hole in a READ is not worth looking for. */
