@@ -119,8 +119,16 @@ has_ended() {
 	[[ $stat == *") Z "* ]]
 }
 
+# is_child PID: process numbers are used again, so only children of this shell are ever signalled.
+is_child() {
+	local stat
+	read -r stat 2>/dev/null <"/proc/$1/stat" || return 1
+	[[ ${stat##*) } == [A-Z]" $$ "* ]]
+}
+
 # end_process PID [SIGNAL]: signals, waits, and after 30 s insists.
 end_process() {
+	is_child "$1" || return 0
 	kill -s "${2:-TERM}" "$1" 2>/dev/null || true
 	wait_until 30 has_ended "$1" || kill -s KILL "$1"
 	wait "$1" 2>/dev/null || true
@@ -162,6 +170,7 @@ server_says_ready() {
 # launch_server [ARG...]: starts it and does not wait; $server_pid, $server_log.
 launch_server() {
 	server_log=$tmp/server-$((++server_count)).log
+	: >"$server_log"
 	"$bin_dir/lsvd-nbd" -c "$config" "$@" </dev/null 2>"$server_log" &
 	server_pid=$!
 	defer end_process "$server_pid" KILL
@@ -187,7 +196,7 @@ stop_server() {
 }
 
 kill_server() {
-	kill -s KILL "$server_pid"
+	kill -s KILL "$server_pid" 2>/dev/null || true
 	wait "$server_pid" 2>/dev/null || true
 }
 
@@ -223,9 +232,42 @@ python_child() {
 		-c 'import os; server = os.environ["E2E_SERVER"].split("\n")' -c -
 }
 
-# loop_on FILE: a loop device on a file; prints its name, detaches it at the end.
-loop_on() {
-	local dev
-	dev=$(losetup -f --show --direct-io=on "$1")
-	say "$dev"
+# ------------------------------------------------------------- file systems of this kernel
+
+need_root_and_loop() {
+	[[ $(id -u) -eq 0 ]] || skip "root: mounting needs it"
+	[[ -c /dev/fuse ]] || skip "FUSE (/dev/fuse)"
+	[[ -c /dev/loop-control ]] || skip "loop devices (/dev/loop-control)"
+}
+
+# attach_nbd URI: the export as a block device of this kernel: $loop, by way of a file in FUSE.
+attach_nbd() {
+	local dir=$tmp/fuse-$((++server_count))
+	mkdir "$dir"
+	nbdfuse "$dir/disk" "$1" 2>"$dir.log" &
+	fuse_pid=$!
+	defer end_process "$fuse_pid" KILL
+	defer fusermount3 -uz "$dir"
+	wait_until 30 test -s "$dir/disk" || fail "nbdfuse: $(<"$dir.log")"
+	loop=$(losetup -f --show --direct-io=on "$dir/disk")
+	defer detach_loop_of "$dir/disk"
+	fuse_dir=$dir
+}
+
+# Device names are used again: the file says whose a loop device is.
+loop_of() { losetup -l -n -O NAME,BACK-FILE | awk -v file="$1" '$2 == file { print $1 }'; }
+no_loop_of() { [[ -z $(loop_of "$1") ]]; }
+detach_loop_of() { no_loop_of "$1" || losetup -d "$(loop_of "$1")"; }
+
+# mount_loop TYPE DIRECTORY [OPTION...]
+mount_loop() {
+	mount -t "$1" "${@:3}" "$loop" "$2"
+	defer umount -l "$2"
+}
+
+detach_nbd() {
+	losetup -d "$loop"
+	wait_until 30 no_loop_of "$fuse_dir/disk" || fail "$loop stays attached"
+	fusermount3 -u "$fuse_dir"
+	wait_until 30 has_ended "$fuse_pid" || fail "nbdfuse does not end"
 }

@@ -333,6 +333,9 @@ static bool wants_more(struct load *ld)
 		ld->stopping = true;
 	if (ld->acks >= ld->opt->acks && !ld->opt->kill_pid)
 		ld->stopping = true;
+	/* Whoever was killed was not the server: it may go on, but not for ever. */
+	if (ld->killed && ld->acks / 2 >= ld->opt->acks)
+		ld->stopping = true;
 	return !ld->stopping;
 }
 
@@ -364,7 +367,7 @@ static void drain(struct load *ld)
 	uint32_t i;
 
 	for (i = 0; i < ld->opt->connections; i++)
-		while (ld->killed && alive(ld->nbd[i]) && nbd_poll(ld->nbd[i], 10000) > 0)
+		while (alive(ld->nbd[i]) && nbd_poll(ld->nbd[i], 10000) > 0)
 			;
 }
 
@@ -421,7 +424,8 @@ int load_run(struct state *st, const struct load_options *opt)
 	know(&ld);
 	open_connections(&ld);
 	up = play(&ld);
-	drain(&ld);
+	if (!up)
+		drain(&ld);
 	if (up && opt->flush_last)
 		flush_last(&ld);
 	rc = verdict(&ld, up);

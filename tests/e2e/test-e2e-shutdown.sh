@@ -1,0 +1,163 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# test-e2e-shutdown.sh - how the server begins and ends: signals, exit codes, sockets, one at a time.
+. "$(dirname "$0")/functions.sh"
+begin
+need nbdinfo nbdsh
+
+state=$ram/state
+size=$((64 << 20))
+make_store
+make_volume "$size"
+server_command
+
+# client SCRIPT: a connected nbdsh that says when it is ready and then does as it is told; stays.
+hold_client() {
+	mkfifo "$tmp/hold"
+	nbdsh -u "$uri" -c 'h.pwrite(b"\x41" * 4096, 0)' \
+		-c 'print("connected", flush=True)' -c 'open("hold").read()' >"$tmp/client.out" 2>&1 &
+	client=$!
+	defer end_process "$client" KILL
+	wait_until 30 grep -q connected "$tmp/client.out"
+}
+
+objects() { find "$tmp/store" -type f | wc -l; }
+
+it 'the ready line comes when connections are accepted, and is the only one'
+start_server
+[[ $(grep -c ready "$server_log") -eq 1 ]]
+nbdinfo --size "$uri" >"$tmp/out"
+
+it 'SIGTERM without a client ends the server with 0'
+stop_server
+[[ $server_status -eq 0 ]] || fail "exit code $server_status"
+
+it 'the socket is gone after the end, and a stale one is replaced after a kill'
+[[ ! -e $sock ]] || fail "$sock is still there"
+start_server
+kill_server
+[[ -S $sock ]]
+start_server
+
+it 'SIGTERM with an idle client ends the server with 0'
+hold_client
+stop_server
+[[ $server_status -eq 0 ]] || fail "exit code $server_status"
+end_process "$client"
+
+for signal in INT QUIT; do
+	it "SIG$signal is the same as SIGTERM"
+	start_server
+	stop_server "$signal"
+	[[ $server_status -eq 0 ]] || fail "exit code $server_status"
+done
+
+it 'SIGTERM under load answers or refuses every request and keeps what it answered'
+writer init "$state" --size "$size" --seed "$seed"
+start_server
+python_nbd <<<'h.zero(h.get_size(), 0)'
+writer load "$state" "$uri" --may-die --connections 4 >"$tmp/load" 2>&1 &
+load=$!
+wait_until 30 grep -q . <(find "$ram" -newer "$server_log" -name state) || true
+acked() { /usr/bin/python3 -c 'import struct, sys
+print(struct.unpack("<7Q", open(sys.argv[1], "rb").read(56))[6])' "$state"; }
+busy() { [[ $(acked) -gt 500 ]]; }
+wait_until 60 busy || fail "the load does not get on"
+stop_server
+wait "$load" || fail "$(<"$tmp/load")"
+[[ $server_status -eq 0 ]] || fail "exit code $server_status"
+start_server
+writer check "$state" "$uri"
+
+it 'a second server on the same cache is refused, and the first one goes on'
+status=0
+timeout 30 "${server[@]}" -U "$tmp/second.sock" 2>"$tmp/second.log" || status=$?
+[[ $status -ne 0 && $status -ne 124 ]] || fail "the second server ended with $status"
+grep -q "$volume" "$tmp/second.log" || fail "no reason given: $(<"$tmp/second.log")"
+writer load "$state" "$uri" --acks 200 --flush
+writer check "$state" "$uri"
+
+it 'SIGHUP stores what is pending'
+before=$(objects)
+python_nbd <<<'h.pwrite(b"\x42" * 4096, 8192)'
+kill -s HUP "$server_pid"
+more_objects() { [[ $(objects) -gt $before ]]; }
+wait_until 30 more_objects || fail "no new object in the store after SIGHUP"
+! has_ended "$server_pid"
+stop_server
+[[ $server_status -eq 0 ]] || fail "exit code $server_status"
+
+it 'a volume that was not changed is served read-only without a byte put into the store'
+before=$(cd "$tmp/store" && find . -type f -printf '%p %s\n' | sort)
+start_server --read-only
+nbdinfo --is read-only "$uri"
+! nbdsh -u "$uri" -c 'h.set_strict_mode(0); h.pwrite(b"x" * 512, 0)' 2>"$tmp/out" ||
+	fail "a read-only export was written"
+stop_server
+[[ $server_status -eq 0 ]] || fail "exit code $server_status"
+[[ $(cd "$tmp/store" && find . -type f -printf '%p %s\n' | sort) == "$before" ]] ||
+	fail "the store has changed"
+
+it 'TCP, and -a unix:PATH, serve the same volume'
+port=$((20000 + RANDOM % 20000))
+start_server_as -n "$volume" -a "localhost:$port"
+[[ $(nbdinfo --size "nbd://localhost:$port/$volume") == "$size" ]]
+stop_server
+start_server_as -n "$volume" -a "unix:$sock"
+[[ $(nbdinfo --size "$uri") == "$size" ]]
+stop_server
+
+it 'without -n every volume of the store is served by its name'
+make_volume 8M second
+start_server_as -U "$sock"
+[[ $(nbdinfo --size "$uri") == "$size" ]]
+[[ $(nbdinfo --size "nbd+unix:///second?socket=$sock") == $((8 << 20)) ]]
+nbdinfo --list "nbd+unix:///?socket=$sock" >"$tmp/out" 2>&1
+grep -q second "$tmp/out"
+stop_server
+[[ $server_status -eq 0 ]] || fail "exit code $server_status"
+
+it '-s serves standard input and output and ends with its client'
+server+=(-s)
+python_child <<'PY'
+h.connect_command(server)
+assert h.get_size() == 64 << 20
+h.pwrite(b"\x43" * 512, 0, nbd.CMD_FLAG_FUA)
+h.shutdown()
+PY
+server_command
+
+it 'a socket handed over by LISTEN_FDS is served'
+python_child <<'PY'
+h.connect_systemd_socket_activation(server)
+assert h.pread(512, 0) == b"\x43" * 512
+PY
+wait_until 30 bash -c '! fuser -s "$1"/*.log 2>/dev/null' _ "$tmp/cache" || true
+
+it '-U - --run gives a command the socket and ends with its exit code'
+status=0
+timeout 60 "${server[@]}" -U - --run 'nbdinfo --size "$uri" && exit 7' >"$tmp/out" \
+	2>"$tmp/run.log" || status=$?
+[[ $status -eq 7 && $(<"$tmp/out") == "$size" ]] || fail "status $status: $(cat "$tmp/run.log")"
+
+it '--print-uri prints an address that works'
+launch_server -n "$volume" -U "$sock" --print-uri >"$tmp/printed"
+wait_until 60 server_says_ready
+[[ $(nbdinfo --size "$(head -n 1 "$tmp/printed")") == "$size" ]]
+stop_server
+
+it '--exit-with-parent: the server ends when who started it is gone'
+bash -c '"$@" </dev/null 2>"$0" & echo $!; read -r' "$tmp/child.log" \
+	"${server[@]}" -U "$sock" --exit-with-parent <"$(mkfifo "$tmp/go"; echo "$tmp/go")" \
+	>"$tmp/child.pid" &
+parent=$!
+exec {go}>"$tmp/go"
+wait_until 60 grep -qs ready "$tmp/child.log"
+child=$(<"$tmp/child.pid")
+defer end_process "$child" KILL
+kill -s KILL "$parent"
+exec {go}>&-
+wait_until 60 has_ended "$child" || fail "the server outlives its parent"
+
+it 'a store that takes nothing leaves exit code 3, and the cache has it all'
