@@ -23,24 +23,27 @@
 
 static char dir[] = "/tmp/lsvd-full-XXXXXX";
 
-/* Who is not the superuser becomes it in a name space of users. */
-static bool become_root(void)
+static bool write_text(const char *path, const char *text)
 {
-	char map[64];
-	unsigned uid = geteuid();
-	bool ok;
-	int fd;
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	bool ok = fd >= 0 && write(fd, text, strlen(text)) > 0;
 
-	if (uid == 0)
-		return true;
-	if (unshare(CLONE_NEWUSER) < 0)
-		return false;
-	(void)snprintf(map, sizeof map, "0 %u 1\n", uid); /* fits */
-	fd = open("/proc/self/uid_map", O_WRONLY | O_CLOEXEC);
-	ok = fd >= 0 && write(fd, map, strlen(map)) > 0;
 	if (fd >= 0)
 		(void)close(fd); /* the write has said how it went */
 	return ok;
+}
+
+/* Who is not the superuser becomes it in a name space of users. */
+static bool become_root(void)
+{
+	char users[64], groups[64];
+
+	if (geteuid() == 0)
+		return true;
+	(void)snprintf(users, sizeof users, "0 %u 1\n", geteuid()); /* fits */
+	(void)snprintf(groups, sizeof groups, "0 %u 1\n", getegid());
+	return unshare(CLONE_NEWUSER) == 0 && write_text("/proc/self/setgroups", "deny") &&
+	       write_text("/proc/self/uid_map", users) && write_text("/proc/self/gid_map", groups);
 }
 
 static bool mount_small_file_system(void)
