@@ -43,22 +43,49 @@ enum plant {
 	PLANT_SCAN_BEFORE_CLAIM,
 	PLANT_TAKEN_NAME_IS_SUCCESS,
 	PLANT_TAKEN_CLAIM_IS_OURS,
-	PLANT_NO_LOOK_BEFORE_REPLY,
-	PLANT_LOOK_BEFORE_ACK,
 	PLANT_EPOCH_NOTED_AFTER_OBJECT_1,
 	PLANT_NO_FENCE,
+	PLANT_TAKEN_FENCE_IS_OURS,
+	PLANT_NO_FENCE_NO_LOOK,
+	PLANT_NO_FENCE_LOOK_BEFORE_ACK,
 	PLANT_OLDER_EPOCH_IS_BASE,
-	PLANT_CACHE_NEVER_OLD,
 	PLANT_REPLY_AT_FIRST_ACK,
+	PLANT_ABANDONED_CLAIM_IS_REMOVED,
 	PLANTS,
+	/* No faults: of two safeguards of a flush to the store either is enough. */
+	ONLY_THE_FENCE = PLANTS,
+	ONLY_THE_LOOK,
 };
 
 static const char *const plant_names[PLANTS] = {
 	"nothing", "serve without re-check", "scan before claim", "a taken name is success",
-	"a taken claim is ours", "no look before the reply", "look before the acknowledgement",
-	"epoch noted after object 1", "no fence", "an older epoch is the base",
-	"a cache is never old", "reply at the first acknowledgement",
+	"a taken claim is ours", "epoch noted after object 1", "no fence",
+	"a taken fence is ours", "no fence, no look before the reply",
+	"no fence, look before the acknowledgement", "an older epoch is the base",
+	"reply at the first acknowledgement", "an abandoned claim is removed",
 };
+
+static bool without_fence(enum plant plant)
+{
+	return plant == PLANT_NO_FENCE || plant == PLANT_NO_FENCE_NO_LOOK ||
+	       plant == PLANT_NO_FENCE_LOOK_BEFORE_ACK || plant == ONLY_THE_LOOK;
+}
+
+/* Without a fence a writer is told that things are stored which are behind the end. */
+static bool acks_mean_little(enum plant plant)
+{
+	return without_fence(plant) && plant != PLANT_NO_FENCE;
+}
+
+static bool looks_too_early(enum plant plant)
+{
+	return plant == PLANT_NO_FENCE_LOOK_BEFORE_ACK;
+}
+
+static bool never_looks(enum plant plant)
+{
+	return plant == PLANT_NO_FENCE_NO_LOOK || plant == ONLY_THE_FENCE;
+}
 
 /* ---------------------------------------------------------------------------------- the world */
 
@@ -89,6 +116,8 @@ struct node {
 	enum phase phase;
 	uint64_t epoch;            /* claimed by it */
 	bool activated;            /* its object 1 has landed */
+	unsigned remotes, locals, ackeds; /* what it must serve: what was acknowledged when it
+				      * looked for the last time before it served */
 	bool delayed;              /* planted: its claim, not yet made */
 	char delayed_key[KEY_CAP];
 	uint8_t delayed_claim[FMT_CLAIM_BYTES];
@@ -224,7 +253,9 @@ static int plant_put(struct run *r, struct node *n, const struct key_parts *p, c
 		n->epoch = p->epoch;
 		return 0;
 	}
-	if (r->plant == PLANT_NO_FENCE && head.kind == OBJECT_FENCE && !there)
+	if (without_fence(r->plant) && head.kind == OBJECT_FENCE && !there)
+		return 0;
+	if (r->plant == PLANT_TAKEN_FENCE_IS_OURS && head.kind == OBJECT_FENCE && there)
 		return 0;
 	if (r->plant != PLANT_SCAN_BEFORE_CLAIM || n->phase != OPENING)
 		return SIM_AS_USUAL;
@@ -243,13 +274,18 @@ static int plant_put(struct run *r, struct node *n, const struct key_parts *p, c
 	return SIM_AS_USUAL;
 }
 
-static int plant_head(struct run *r, struct node *n, const struct key_parts *p)
+/* The re-check is the moment of which an open tells the truth. */
+static int watch_head(struct run *r, struct node *n, const struct key_parts *p)
 {
 	if (n->phase != OPENING)
 		return SIM_AS_USUAL;
-	if (r->plant == PLANT_SERVE_WITHOUT_RECHECK && p->kind == KEY_CLAIM && n->activated &&
-	    p->epoch == n->epoch + 1)
-		return -ENOENT;
+	if (p->kind == KEY_CLAIM && n->activated && p->epoch == n->epoch + 1) {
+		n->remotes = r->remotes;
+		n->locals = r->locals;
+		n->ackeds = r->ackeds;
+		if (r->plant == PLANT_SERVE_WITHOUT_RECHECK)
+			return -ENOENT;
+	}
 	/* The newest epoch that served is passed over. */
 	if (r->plant == PLANT_OLDER_EPOCH_IS_BASE && p->kind == KEY_CHAIN && p->number == 1 &&
 	    p->epoch > 1 && p->epoch % 2)
@@ -274,7 +310,7 @@ static int watch(void *ctx, struct sim_host *h, enum io_kind kind, const char *k
 	if (kind == IO_REMOVE)
 		violated(r, "%s was removed", key);
 	if (kind == IO_HEAD)
-		return plant_head(r, n, &p);
+		return watch_head(r, n, &p);
 	if (kind != IO_PUT)
 		return SIM_AS_USUAL;
 	check_bytes(r, key, bytes, len);
@@ -323,20 +359,21 @@ static bool in_history(const struct process *p, uint64_t epoch, uint64_t seq)
 static void check_served(struct process *p)
 {
 	struct run *r = p->node->run;
-	const struct cache *c = &p->node->cache;
+	const struct node *n = p->node;
+	const struct cache *c = &n->cache;
 
-	for (unsigned i = 0; i < r->remotes; i++)
+	for (unsigned i = 0; i < n->remotes; i++)
 		if (!contains(c->ids, c->last_op, r->remote_ids[i]))
 			violated(r, "epoch %llu serves without operation id %llu, whose flush the "
 				 "store acknowledged", (unsigned long long)p->opened.epoch,
 				 (unsigned long long)r->remote_ids[i]);
-	for (unsigned i = 0; i < r->locals && !r->flag_used; i++)
+	for (unsigned i = 0; i < n->locals && !r->flag_used; i++)
 		if (!contains(c->ids, c->last_op, r->local_ids[i]))
 			violated(r, "epoch %llu serves without operation id %llu, which was "
 				 "acknowledged, and nobody used a flag",
 				 (unsigned long long)p->opened.epoch,
 				 (unsigned long long)r->local_ids[i]);
-	for (unsigned i = 0; i < r->ackeds; i++)
+	for (unsigned i = 0; i < n->ackeds && !acks_mean_little(r->plant); i++)
 		if (r->acked[i].epoch < p->opened.epoch &&
 		    !in_history(p, r->acked[i].epoch, r->acked[i].seq))
 			violated(r, "object %llu of epoch %llu was acknowledged and is not in the "
@@ -377,6 +414,7 @@ static int commit_epoch(void *ctx, uint64_t epoch, uint64_t base_epoch, bool dis
 	if (discard || !c->present) {
 		c->first_op = last_op + 1;
 		c->last_op = last_op;
+		p->node->run->flag_used |= p->node->accept_rollback || p->node->takeover;
 	}
 	if (p->node->run->plant != PLANT_EPOCH_NOTED_AFTER_OBJECT_1) {
 		c->present = true;
@@ -478,15 +516,11 @@ static int open_log(struct process *p)
 	};
 	int err;
 
-	if (r->plant == PLANT_CACHE_NEVER_OLD && n->cache.present)
-		n->cache.epoch = o.cache.epoch; /* see below */
 	err = lsvd_log_open(&p->log, &p->opened, &p->port, &o, &ops, p);
 	if (err < 0) {
 		check_refusal(p, err);
 		return err;
 	}
-	if (p->opened.rolled_back)
-		r->flag_used = true;
 	if (r->plant == PLANT_EPOCH_NOTED_AFTER_OBJECT_1) {
 		n->cache.present = true;
 		n->cache.epoch = p->opened.epoch;
@@ -637,12 +671,12 @@ static void flush_remote(struct process *p)
 
 	while (p->sent_op < op)
 		put_next(p, OBJECT_DATA);
-	if (r->plant == PLANT_LOOK_BEFORE_ACK)
+	if (looks_too_early(r->plant))
 		err = look(p);
 	wait_acked(p, op);
 	if (p->over)
 		return;
-	if (r->plant != PLANT_LOOK_BEFORE_ACK && r->plant != PLANT_NO_LOOK_BEFORE_REPLY)
+	if (!looks_too_early(r->plant) && !never_looks(r->plant))
 		err = look(p);
 	if (err < 0 || p->fenced)
 		return;
@@ -747,6 +781,11 @@ static void start(struct node *n)
 
 static void crash(struct node *n)
 {
+	char key[KEY_CAP];
+
+	lsvd_key_claim(key, &n->run->volume, n->epoch);
+	if (n->run->plant == PLANT_ABANDONED_CLAIM_IS_REMOVED && n->epoch && !n->activated)
+		sim_store_remove(n->run->sim, key);
 	sim_host_crash(n->host, SIM_KILLED);
 	n->phase = OFF;
 }
@@ -905,6 +944,16 @@ START_TEST(a_planted_fault_is_found)
 }
 END_TEST
 
+START_TEST(the_fence_alone_or_the_look_alone_keeps_remote_flushes)
+{
+	struct totals t;
+	uint64_t found = campaign((enum plant)_i, seed_wanted(), runs_wanted(4000), &t, &the_run);
+
+	ck_assert_msg(!found, "run %" PRIu64 ": %s", found, the_run.violation);
+	ck_assert_uint_gt(t.flushes, 0);
+}
+END_TEST
+
 START_TEST(the_same_seed_gives_the_same_digest)
 {
 	struct totals first, second, other;
@@ -925,6 +974,8 @@ static Suite *suite(void)
 	tcase_set_timeout(c, 240);
 	tcase_add_test(c, hosts_that_fight_lose_nothing_and_refuse_nobody);
 	tcase_add_loop_test(c, a_planted_fault_is_found, PLANT_NOTHING + 1, PLANTS);
+	tcase_add_loop_test(c, the_fence_alone_or_the_look_alone_keeps_remote_flushes,
+			    ONLY_THE_FENCE, ONLY_THE_LOOK + 1);
 	tcase_add_test(c, the_same_seed_gives_the_same_digest);
 	suite_add_tcase(s, c);
 	return s;

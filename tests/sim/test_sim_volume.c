@@ -1,0 +1,717 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * test_sim_volume.c - a whole volume in the simulator, crashed everywhere, compared with a model.
+ *
+ * lsvd-test: timeout=600
+ *
+ * A workload of random operations runs on a tiny volume (a log of some dozen blocks, segments of a
+ * few operations, a checkpoint every other segment), so that everything wraps, fills and rolls over
+ * in each run. It is stopped at a boundary (any start or end of a request to a file or the store);
+ * then every kind of loss of what was not yet stable is tried: each leaves a state from which the
+ * volume is opened again and read whole.
+ *
+ * The model: the history is the list of operations in the order they were submitted. A recovered
+ * volume must equal the volume after some prefix k of it, with
+ *     k >= the newest operation covered by an acknowledged flush or FUA    (power lost)
+ *     k >= the newest acknowledged operation                               (process killed)
+ *     k >= the newest operation in an acknowledged segment                 (cache lost)
+ * Then it must be possible to write, flush and read again, and some states go on: more operations on
+ * top of the recovered prefix, and another crash.
+ *
+ * Every sector written carries the number of its operation and its address, and the rest is made
+ * from them: torn, stale, misplaced and foreign data all show.
+ */
+#include "sim_world.h"
+
+#include <stdarg.h>
+
+#include "t_check.h"
+
+#include "base/bytes.h"
+#include "base/hash.h"
+#include "volume/volume_internal.h"
+
+#define SECTORS 512u             /* of the volume: 256 KiB */
+#define BYTES (SECTORS * SECTOR_BYTES)
+#define OPS_MAX 400u
+#define WRITE_MAX_SECTORS 40u
+#define IN_FLIGHT 6u
+#define LOSSES_MAX 24u
+#define DEPTH_MAX 3u
+
+enum model_kind { MODEL_WRITE, MODEL_ZERO };
+
+struct model_op {
+	enum model_kind kind;
+	uint32_t lba, sectors;
+	bool acked;
+};
+
+/* What the tester knows; it survives every crash of the host. */
+struct model {
+	struct model_op ops[OPS_MAX + 1]; /* operation k is ops[k] */
+	uint32_t issued;
+	uint32_t acked;          /* newest acknowledged: all before it are too, in order */
+	uint32_t flushed;        /* F */
+	uint32_t stored;         /* R */
+};
+
+struct slot {
+	struct lsvd_io io;
+	struct iovec iov;
+	struct tester *tester;
+	bool busy;
+	uint32_t op;             /* of a write; 0: a flush */
+	uint32_t covers;         /* a flush, a FUA: acknowledged when it was submitted, or itself */
+	uint8_t data[WRITE_MAX_SECTORS * SECTOR_BYTES];
+};
+
+struct tester {
+	struct sim *sim;
+	struct sim_host *host, *other;
+	struct lsvd_volume *volume;
+	struct model m;
+	struct slot slots[IN_FLIGHT];
+	uint32_t ops_wanted;
+	bool remote;
+	unsigned compression;
+	uint8_t image[BYTES];    /* as read back */
+	char why[400];
+	bool failed, finished;
+	/* of the phase that runs now */
+	enum { BY_FLUSH, BY_ACK, BY_STORE } bound;
+	uint32_t recovered;      /* k */
+	bool flags_needed;
+	uint64_t states, points, deep;
+};
+
+/* ------------------------------------------------------------------------------------ the content */
+
+static void fill_sector(uint8_t *to, uint32_t op, uint32_t lba)
+{
+	le32_put(to, UINT32_C(0x5ec70a11));
+	le32_put(to + 4, op);
+	le32_put(to + 8, lba);
+	le32_put(to + 12, (op * 2654435761u) ^ lba);
+	for (unsigned i = 16; i < SECTOR_BYTES; i += 8)
+		le64_put(to + i, op % 3 ? lsvd_hash_bind(i, op, lba, 7) : (uint64_t)op * 0x101010101);
+}
+
+/* The operation a sector was written by, 0 for zeroes, UINT32_MAX for anything else. */
+static uint32_t sector_op(const uint8_t *p, uint32_t lba)
+{
+	static const uint8_t zeroes[SECTOR_BYTES];
+	uint8_t want[SECTOR_BYTES];
+	uint32_t op = le32_get(p + 4);
+
+	if (memcmp(p, zeroes, SECTOR_BYTES) == 0)
+		return 0;
+	fill_sector(want, op, lba);
+	return memcmp(p, want, SECTOR_BYTES) == 0 ? op : UINT32_MAX;
+}
+
+/* --------------------------------------------------------------------------------------- the model */
+
+LSVD_PRINTF(2, 3) static void complain(struct tester *t, const char *format, ...)
+{
+	va_list ap;
+
+	if (t->failed)
+		return;
+	t->failed = true;
+	va_start(ap, format);
+	(void)vsnprintf(t->why, sizeof t->why, format, ap);
+	va_end(ap);
+}
+
+static uint32_t tag_of(const struct model *m, uint32_t op)
+{
+	return m->ops[op].kind == MODEL_WRITE ? op : 0;
+}
+
+/* The prefix the image equals, at least `least`; UINT32_MAX if there is none. */
+static uint32_t find_prefix(const struct tester *t, uint32_t least)
+{
+	uint32_t have[SECTORS], want[SECTORS] = { 0 }, wrong = 0;
+
+	for (uint32_t i = 0; i < SECTORS; i++) {
+		have[i] = sector_op(t->image + i * SECTOR_BYTES, i);
+		wrong += have[i] != 0;
+	}
+	for (uint32_t k = 0;; k++) {
+		if (k >= least && wrong == 0)
+			return k;
+		if (k == t->m.issued)
+			return UINT32_MAX;
+		const struct model_op *op = &t->m.ops[k + 1];
+
+		for (uint32_t i = op->lba; i < op->lba + op->sectors; i++) {
+			wrong -= want[i] != have[i];
+			want[i] = tag_of(&t->m, k + 1);
+			wrong += want[i] != have[i];
+		}
+	}
+}
+
+/* For the message: what differs most simply from P(issued). */
+static void explain(struct tester *t, uint32_t least)
+{
+	uint32_t want[SECTORS] = { 0 };
+
+	for (uint32_t k = 1; k <= t->m.issued; k++)
+		for (uint32_t i = t->m.ops[k].lba; i < t->m.ops[k].lba + t->m.ops[k].sectors; i++)
+			want[i] = tag_of(&t->m, k);
+	for (uint32_t i = 0; i < SECTORS; i++) {
+		uint32_t have = sector_op(t->image + i * SECTOR_BYTES, i);
+
+		if (have != want[i])
+			complain(t, "no prefix from %u to %u: sector %u has %s %d, the last writer "
+				 "is %u", least, t->m.issued, i,
+				 have == UINT32_MAX ? "garbage" : "operation", (int)have, want[i]);
+	}
+	complain(t, "no prefix from %u to %u", least, t->m.issued);
+}
+
+static uint32_t least_allowed(const struct tester *t)
+{
+	uint32_t r = t->m.stored;
+
+	if (t->bound == BY_STORE)
+		return t->remote && t->m.flushed > r ? t->m.flushed : r;
+	if (t->bound == BY_ACK)
+		return t->m.acked > r ? t->m.acked : r;
+	return t->m.flushed > r ? t->m.flushed : r;
+}
+
+/* ------------------------------------------------------------------------------------ the workload */
+
+static void on_segment(void *ctx, const struct lsvd_segment_event *e)
+{
+	struct tester *t = ctx;
+
+	if (e->last_op > t->m.stored)
+		t->m.stored = (uint32_t)e->last_op;
+}
+
+static void on_done(struct lsvd_io *io)
+{
+	struct slot *s = (struct slot *)(void *)((char *)io - offsetof(struct slot, io));
+	struct tester *t = s->tester;
+
+	s->busy = false;
+	if (io->err) {
+		if (io->err != LSVD_E_SHUTDOWN)
+			complain(t, "operation %u failed: %s", s->op, lsvd_error_name(io->err));
+		return;
+	}
+	if (s->op) {
+		t->m.ops[s->op].acked = true;
+		while (t->m.acked < t->m.issued && t->m.ops[t->m.acked + 1].acked)
+			t->m.acked++;
+	}
+	if (s->covers > t->m.flushed)
+		t->m.flushed = s->covers;
+}
+
+static struct lsvd_volume_options options_of(struct tester *t, unsigned flags)
+{
+	struct lsvd_volume_options o = LSVD_VOLUME_OPTIONS_INIT;
+
+	o.flags = flags;
+	o.cache_dir = "cache";
+	o.log_bytes = 192u << 10;
+	o.segment_bytes = 24u << 10;
+	o.memory_bytes = 16u << 20;
+	o.checkpoint_segments = 3;
+	o.rcache_bytes = UINT64_MAX;
+	o.put_window = 3;
+	o.compression = t->compression;
+	o.seal_after_ms = 400;
+	o.lease_check_ms = 2000;
+	o.flush = t->remote ? LSVD_FLUSH_REMOTE : LSVD_FLUSH_LOCAL;
+	o.segment_fn = on_segment;
+	o.segment_ctx = t;
+	return o;
+}
+
+static struct slot *free_slot(struct tester *t)
+{
+	for (;;) {
+		for (unsigned i = 0; i < IN_FLIGHT; i++)
+			if (!t->slots[i].busy)
+				return &t->slots[i];
+		sim_yield(t->host);
+	}
+}
+
+static void wait_all(struct tester *t)
+{
+	for (unsigned i = 0; i < IN_FLIGHT; i++)
+		while (t->slots[i].busy)
+			sim_yield(t->host);
+}
+
+static uint32_t below(struct tester *t, uint32_t n)
+{
+	return (uint32_t)sim_random_below(t->sim, n);
+}
+
+static void fill_range(struct tester *t, struct slot *s)
+{
+	struct lsvd_io *io = &s->io;
+	uint32_t sectors = 1 + below(t, below(t, 3) ? 12 : WRITE_MAX_SECTORS);
+	uint32_t lba = below(t, 4) ? below(t, 64) * 8 : below(t, SECTORS);
+
+	if (lba + sectors > SECTORS)
+		sectors = SECTORS - lba;
+	io->off = (uint64_t)lba * SECTOR_BYTES;
+	io->len = (uint64_t)sectors * SECTOR_BYTES;
+}
+
+static void make_write(struct tester *t, struct slot *s)
+{
+	struct model_op *op = &t->m.ops[++t->m.issued];
+	uint32_t kind = below(t, 10);
+
+	fill_range(t, s);
+	s->op = t->m.issued;
+	*op = (struct model_op){ .lba = (uint32_t)(s->io.off / SECTOR_BYTES),
+				 .sectors = (uint32_t)(s->io.len / SECTOR_BYTES),
+				 .kind = kind < 7 ? MODEL_WRITE : MODEL_ZERO };
+	s->io.kind = kind < 7 ? LSVD_IO_WRITE : kind < 9 ? LSVD_IO_TRIM : LSVD_IO_WRITE_ZEROES;
+	if (kind == 9 && below(t, 2))
+		s->io.flags |= LSVD_IO_NO_HOLE;
+	if (below(t, 12) == 0) {
+		s->io.flags |= LSVD_IO_FUA;
+		s->covers = s->op;
+	}
+	for (uint32_t i = 0; i < op->sectors && kind < 7; i++)
+		fill_sector(s->data + i * SECTOR_BYTES, s->op, op->lba + i);
+	s->iov = (struct iovec){ s->data, (size_t)s->io.len };
+	s->io.iov = &s->iov;
+	s->io.iovcnt = 1;
+}
+
+static void submit_one(struct tester *t)
+{
+	struct slot *s = free_slot(t);
+
+	memset(&s->io, 0, sizeof s->io);
+	s->tester = t;
+	s->busy = true;
+	s->op = s->covers = 0;
+	s->io.done = on_done;
+	if (below(t, 7) == 0) {
+		s->io.kind = LSVD_IO_FLUSH;
+		s->covers = t->m.acked;
+	} else {
+		make_write(t, s);
+	}
+	lsvd_volume_submit(t->volume, &s->io);
+}
+
+static bool read_image(struct tester *t)
+{
+	for (uint32_t off = 0; off < BYTES; off += BYTES / 4) {
+		int err = lsvd_volume_read(t->volume, t->image + off, off, BYTES / 4);
+
+		if (err) {
+			complain(t, "read at %u: %s: %s", off, lsvd_error_name(err),
+				 lsvd_last_error());
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool open_volume(struct tester *t, struct sim_host *host, unsigned flags)
+{
+	struct lsvd_volume_options o = options_of(t, flags);
+	int err = LSVD_E_UNAVAILABLE;
+
+	/* The store is made to fail now and then; an open may say so, and is tried again. */
+	for (unsigned i = 0; i < 50 && err == LSVD_E_UNAVAILABLE; i++)
+		err = lsvd_volume_open_world(&t->volume, sim_host_world(host), "v", &o);
+	if (err)
+		complain(t, "open: %s: %s", lsvd_error_name(err), lsvd_last_error());
+	return err == 0;
+}
+
+static void close_volume(struct tester *t)
+{
+	int err;
+
+	wait_all(t);
+	err = lsvd_volume_close(t->volume, UINT32_MAX);
+	t->volume = NULL;
+	if (err)
+		complain(t, "close: %d", err);
+	t->m.flushed = t->m.stored = t->m.acked;
+}
+
+static void check_now(struct tester *t)
+{
+	wait_all(t);
+	if (!read_image(t))
+		return;
+	if (find_prefix(t, t->m.issued) != t->m.issued)
+		explain(t, t->m.issued);
+	lsvd_volume_check(t->volume);
+}
+
+/* A phase: some operations on an open volume, with a reopening, a look and a pause now and then. */
+static void work(struct tester *t)
+{
+	uint32_t stop = t->m.issued + t->ops_wanted;
+
+	if (stop > OPS_MAX)
+		stop = OPS_MAX;
+	while (t->m.issued < stop && !t->failed) {
+		uint32_t what = below(t, 60);
+
+		if (what == 0)
+			check_now(t);
+		else if (what == 1)
+			(void)lsvd_volume_seal(t->volume);
+		else if (what == 2)
+			sim_sleep(t->host, 50 + below(t, 1000));
+		else if (what == 3) {
+			close_volume(t);
+			if (!open_volume(t, t->host, 0))
+				return;
+		} else
+			submit_one(t);
+	}
+	check_now(t);
+}
+
+static void first_life(void *arg)
+{
+	struct tester *t = arg;
+	int err = LSVD_E_UNAVAILABLE;
+	unsigned tries = 0;
+
+	for (; err == LSVD_E_UNAVAILABLE && tries < 50; tries++)
+		err = lsvd_volume_create_world(sim_host_world(t->host), "v", BYTES, NULL, NULL);
+	if (err && !(err == -EEXIST && tries > 1)) /* an earlier try may have got through */
+		complain(t, "create: %s: %s", lsvd_error_name(err), lsvd_last_error());
+	else if (open_volume(t, t->host, 0))
+		work(t);
+	if (!t->failed && t->volume && below(t, 2))
+		close_volume(t);
+	t->finished = true;
+}
+
+/* ------------------------------------------------------------------------------------- recovering */
+
+/* What was acknowledged on a state that is gone does not bind the next one. */
+static void cut_history(struct tester *t, uint32_t k)
+{
+	t->recovered = k;
+	t->m.issued = k;
+	for (uint32_t i = 1; i <= k; i++)
+		t->m.ops[i].acked = true;
+	t->m.acked = k;
+	t->m.flushed = t->m.flushed > k ? k : t->m.flushed;
+	t->m.stored = t->m.stored > k ? k : t->m.stored;
+}
+
+/* Is there anything to find? A volume whose creation was not acknowledged need not be there. */
+static bool exists(struct tester *t)
+{
+	size_t len;
+
+	return sim_store_find(t->sim, "volumes/v", &len) != NULL;
+}
+
+static void recover(void *arg)
+{
+	struct tester *t = arg;
+	struct sim_host *host = t->bound == BY_STORE ? t->other : t->host;
+	uint32_t least = least_allowed(t), k;
+
+	t->finished = true;
+	if (!exists(t)) {
+		if (t->m.issued)
+			complain(t, "the volume is gone");
+		return;
+	}
+	t->finished = false;
+	if (!open_volume(t, host, t->bound == BY_STORE ? LSVD_OPEN_ACCEPT_ROLLBACK : 0))
+		return;
+	if (!read_image(t))
+		return;
+	k = find_prefix(t, least);
+	if (k == UINT32_MAX) {
+		explain(t, least);
+		return;
+	}
+	lsvd_volume_check(t->volume);
+	cut_history(t, k);
+	t->finished = true;
+}
+
+/* After recovery: more of the workload, on top of the prefix that was found. */
+static void next_life(void *arg)
+{
+	struct tester *t = arg;
+
+	recover(t);
+	if (t->failed || !t->volume)
+		return;
+	t->finished = false;
+	work(t);
+	if (!t->failed && below(t, 2))
+		close_volume(t);
+	t->finished = true;
+}
+
+/* A round trip, so that a state that reads well but cannot go on is found too. */
+static void recover_and_write(void *arg)
+{
+	struct tester *t = arg;
+
+	recover(t);
+	if (t->failed || !t->volume)
+		return;
+	t->finished = false;
+	for (unsigned i = 0; i < 3 && t->m.issued < OPS_MAX; i++)
+		submit_one(t);
+	wait_all(t);
+	if (lsvd_volume_flush(t->volume) < 0)
+		complain(t, "flush after recovery: %s", lsvd_last_error());
+	check_now(t);
+	t->finished = true;
+}
+
+static void run_phase(struct tester *t, void (*life)(void *), struct sim_host *host)
+{
+	t->volume = NULL;
+	t->finished = false;
+	memset(t->slots, 0, sizeof t->slots);
+	sim_spawn(host, life, t);
+}
+
+static void halt_all(struct tester *t)
+{
+	sim_host_halt(t->host);
+	sim_host_halt(t->other);
+}
+
+static const struct sim_options usual_rates = {
+	.fail_before = 10, .fail_after = 10, .fail_late = 5, .slow = 5, .inline_files = 300,
+	.ghosts = 20,
+};
+
+static bool phase_over(void *ctx)
+{
+	struct tester *t = ctx;
+
+	return t->finished || t->failed;
+}
+
+/*
+ * One state: restored, settled by the loss, recovered. Deep states go on with another life that is
+ * crashed in its turn.
+ */
+static void try_state(struct tester *t, const struct model *before, const struct sim_image *image,
+		      const struct sim_loss *loss, bool lost_cache)
+{
+	struct sim_host *host = lost_cache ? t->other : t->host;
+
+	sim_image_restore(t->sim, image);
+	sim_host_settle(t->host, loss);
+	sim_host_settle(t->other, loss);
+	t->m = *before;
+	t->bound = lost_cache ? BY_STORE : loss->keep == SIM_KILLED ? BY_ACK : BY_FLUSH;
+	run_phase(t, recover_and_write, host);
+	(void)sim_run_until(t->sim, phase_over, t);
+	t->states++;
+	if (!t->failed && !t->finished)
+		complain(t, "recovery hangs");
+	halt_all(t);
+}
+
+static void settle_both(struct tester *t, const struct sim_loss *loss)
+{
+	sim_host_settle(t->host, loss);
+	sim_host_settle(t->other, loss);
+}
+
+/*
+ * The run stands at a crash point, machines off: every loss is tried from here, then one of them is
+ * taken for the next life. False when a check failed.
+ */
+static bool try_point(struct tester *t, struct sim_loss *taken)
+{
+	struct sim_loss losses[LOSSES_MAX];
+	struct sim_image *image = sim_image_take(t->sim);
+	struct model before = t->m;
+	unsigned n = sim_losses(t->host, losses, LOSSES_MAX - 2);
+	static const struct sim_loss killed = { .keep = SIM_KILLED };
+
+	losses[n++] = killed;
+	t->points++;
+	for (unsigned i = 0; i < n && !t->failed; i++) {
+		try_state(t, &before, image, &losses[i], false);
+		if (t->failed)
+			(void)fprintf(stderr, "loss: keep %d which %u tear %d objects %d\n",
+				      losses[i].keep, losses[i].which, losses[i].tear,
+				      losses[i].objects);
+	}
+	if (!t->failed)
+		try_state(t, &before, image, &losses[below(t, n)], true);
+	*taken = losses[below(t, n)];
+	if (!t->failed) {
+		sim_image_restore(t->sim, image);
+		t->m = before;
+	}
+	sim_image_free(image);
+	return !t->failed;
+}
+
+/* Runs the first life to boundary `at` (0: to its end), then the losses, then lives on top. */
+static void run_case(struct tester *t, uint64_t seed, uint64_t at, unsigned depth)
+{
+	struct sim_options o = usual_rates;
+	struct sim_loss taken;
+
+	o.seed = seed;
+	memset(&t->m, 0, sizeof t->m);
+	t->sim = sim_new(&o);
+	t->host = sim_host_new(t->sim, "a");
+	t->other = sim_host_new(t->sim, "b");
+	t->remote = seed % 4 == 3;
+	t->compression = 1 + seed % 3;
+	t->ops_wanted = 60;
+	t->failed = false;
+	run_phase(t, first_life, t->host);
+	sim_stop_at(t->sim, at);
+	(void)sim_run_until(t->sim, phase_over, t);
+	sim_stop_at(t->sim, 0);
+	for (unsigned d = 0; !t->failed && at; d++) {
+		halt_all(t);
+		if (!try_point(t, &taken) || d == depth)
+			break;
+		t->bound = taken.keep == SIM_KILLED ? BY_ACK : BY_FLUSH;
+		settle_both(t, &taken);
+		t->ops_wanted = 25;
+		t->deep++;
+		run_phase(t, next_life, t->host);
+		sim_stop_at(t->sim, sim_boundaries(t->sim) + 1 + below(t, 500));
+		(void)sim_run_until(t->sim, phase_over, t);
+		sim_stop_at(t->sim, 0);
+	}
+	if (!t->failed && !at && !t->finished)
+		complain(t, "the workload hangs");
+}
+
+static struct tester tester;
+
+static uint64_t env_u64(const char *name, uint64_t usual)
+{
+	const char *text = getenv(name);
+
+	return text && *text ? strtoull(text, NULL, 0) : usual;
+}
+
+static void expect_well(struct tester *t, uint64_t seed, uint64_t at)
+{
+	ck_assert_msg(!t->failed, "seed %" PRIu64 ", boundary %" PRIu64 ": %s "
+		      "(issued %u, acknowledged %u, flushed %u, stored %u)", seed, at, t->why,
+		      t->m.issued, t->m.acked, t->m.flushed, t->m.stored);
+}
+
+/* ------------------------------------------------------------------------------------------- tests */
+
+START_TEST(a_workload_without_a_crash_reads_what_it_wrote)
+{
+	struct tester *t = &tester;
+
+	for (uint64_t seed = 1; seed <= 40; seed++) {
+		run_case(t, seed, 0, 0);
+		expect_well(t, seed, 0);
+		halt_all(t);
+		sim_free(t->sim);
+	}
+}
+END_TEST
+
+START_TEST(the_same_seed_gives_the_same_digest)
+{
+	struct tester *t = &tester;
+	uint64_t digest[2];
+
+	for (unsigned i = 0; i < 2; i++) {
+		run_case(t, 5, 400, 1);
+		expect_well(t, 5, 400);
+		digest[i] = sim_digest(t->sim);
+		sim_free(t->sim);
+	}
+	ck_assert_uint_eq(digest[0], digest[1]);
+}
+END_TEST
+
+static uint64_t boundaries_of(struct tester *t, uint64_t seed)
+{
+	uint64_t n;
+
+	run_case(t, seed, 0, 0);
+	expect_well(t, seed, 0);
+	n = sim_boundaries(t->sim);
+	halt_all(t);
+	sim_free(t->sim);
+	return n;
+}
+
+START_TEST(a_crash_at_every_request_of_one_workload_leaves_a_prefix)
+{
+	struct tester *t = &tester;
+	uint64_t seed = env_u64("LSVD_SIM_SEED", 1), n = boundaries_of(t, seed);
+
+	t->states = t->points = t->deep = 0;
+	for (uint64_t at = 1; at <= n; at++) {
+		run_case(t, seed, at, 0);
+		expect_well(t, seed, at);
+		halt_all(t);
+		sim_free(t->sim);
+	}
+	printf("%" PRIu64 " crash points, %" PRIu64 " states\n", t->points, t->states);
+}
+END_TEST
+
+/* The same numbers always: what CI tries is what was tried before. LSVD_SIM_RUNS for more. */
+START_TEST(crashes_of_crashes_of_random_workloads_leave_a_prefix)
+{
+	struct tester *t = &tester;
+	uint64_t first = env_u64("LSVD_TEST_SEED", 1000), runs = env_u64("LSVD_SIM_RUNS", 300);
+
+	t->states = t->points = t->deep = 0;
+	for (uint64_t seed = first; seed < first + runs; seed++) {
+		uint64_t at = 1 + lsvd_hash_bind(seed, 1, 2, 3) % 1500;
+
+		run_case(t, seed, at, DEPTH_MAX);
+		expect_well(t, seed, at);
+		halt_all(t);
+		sim_free(t->sim);
+	}
+	printf("%" PRIu64 " runs, %" PRIu64 " crash points, %" PRIu64 " of them after a recovery, "
+	       "%" PRIu64 " states\n", runs, t->points, t->deep, t->states);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("sim_volume");
+	TCase *c = tcase_create("crash");
+
+	tcase_set_timeout(c, 600);
+	tcase_add_test(c, a_workload_without_a_crash_reads_what_it_wrote);
+	tcase_add_test(c, the_same_seed_gives_the_same_digest);
+	tcase_add_test(c, a_crash_at_every_request_of_one_workload_leaves_a_prefix);
+	tcase_add_test(c, crashes_of_crashes_of_random_workloads_leave_a_prefix);
+	suite_add_tcase(s, c);
+	return s;
+}
+
+T_MAIN(suite)
