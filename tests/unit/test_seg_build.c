@@ -484,6 +484,7 @@ START_TEST(two_records_in_every_position_equal_the_array)
 
 	for (unsigned i = 0; i < 9 * 64; i++) {
 		unsigned lba = i / 9 % 8, sectors = 1 + i / 72 * 2;
+		struct segment *s;
 
 		fresh();
 		for (unsigned k = 0; k < 2; k++) {
@@ -496,12 +497,9 @@ START_TEST(two_records_in_every_position_equal_the_array)
 			else
 				t_group_blank(&group, at, n, kind);
 		}
-		for (unsigned c = 0; c < 2; c++) {
-			struct segment *s = built(codecs[c], 4096);
-
-			check_equals_array(s, 32);
-			lsvd_segment_free(s);
-		}
+		s = built(codecs[(i + (unsigned)_i) % 2], 4096);
+		check_equals_array(s, 32);
+		lsvd_segment_free(s);
 	}
 }
 END_TEST
@@ -540,7 +538,7 @@ START_TEST(random_groups_equal_the_array)
 {
 	uint64_t state = t_seed();
 
-	for (int round = 0; round < 1500; round++) {
+	for (int round = 0; round < 500; round++) {
 		uint64_t space = 1 + t_random_below(&state, T_ARRAY_SECTORS);
 		enum codec codec = codecs[t_random_below(&state, 3)];
 		struct segment *s;
