@@ -203,6 +203,7 @@ static void settle_file(struct sim_host *h, struct sim_file *f, const struct sim
 		     i == torn ? loss->tear : SIM_TEAR_NONE, seed);
 		i++;
 	}
+	list_splice_tail(&f->done, &f->lost);
 	list_for_each(node, &f->done)
 		reread(f, list_entry(node, struct sim_write, link));
 	while (!list_empty(&f->done))

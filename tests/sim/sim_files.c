@@ -123,6 +123,7 @@ static void file_free(struct sim_file *f)
 	list_del(&f->link);
 	clear_writes(&f->done);
 	clear_writes(&f->pending);
+	clear_writes(&f->lost);
 	for (size_t i = 0; i < f->pages; i++) {
 		page_unref(f->now[i]);
 		page_unref(f->stable[i]);
@@ -149,6 +150,7 @@ static struct sim_file *file_new(struct list *files, const char *name)
 		sim_die("no memory");
 	list_init(&f->done);
 	list_init(&f->pending);
+	list_init(&f->lost);
 	list_add_tail(files, &f->link);
 	return f;
 }
@@ -198,6 +200,7 @@ void sim_files_clone(struct list *to, const struct list *from)
 		}
 		clone_writes(&copy->done, &f->done);
 		clone_writes(&copy->pending, &f->pending);
+		clone_writes(&copy->lost, &f->lost);
 	}
 }
 
@@ -327,8 +330,12 @@ static int complete_sync(struct file_io *io, uint64_t started)
 
 		if (w->completed > started)
 			continue;
-		if (!fails)
-			sim_pages_write(f, f->stable, w->off, w->blob->bytes, w->blob->len);
+		if (fails) {
+			list_del(&w->link);
+			list_add_tail(&f->lost, &w->link);
+			continue;
+		}
+		sim_pages_write(f, f->stable, w->off, w->blob->bytes, w->blob->len);
 		sim_write_free(w);
 	}
 	return fails ? -EIO : 0;

@@ -100,6 +100,7 @@ struct sim_file {
 	struct page **now;           /* what readers see */
 	struct page **stable;
 	struct list done, pending;   /* writes that are not stable: completed; not completed */
+	struct list lost;            /* by a failed sync: readers see them, the disk never will */
 	unsigned exclusive, shared;  /* open handles */
 };
 struct file {

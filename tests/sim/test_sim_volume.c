@@ -700,17 +700,23 @@ START_TEST(crashes_of_crashes_of_random_workloads_leave_a_prefix)
 }
 END_TEST
 
+static void add(Suite *s, const char *name, const TTest *test)
+{
+	TCase *c = tcase_create(name);
+
+	tcase_set_timeout(c, 600);
+	tcase_add_test(c, test);
+	suite_add_tcase(s, c);
+}
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("sim_volume");
-	TCase *c = tcase_create("crash");
 
-	tcase_set_timeout(c, 600);
-	tcase_add_test(c, a_workload_without_a_crash_reads_what_it_wrote);
-	tcase_add_test(c, the_same_seed_gives_the_same_digest);
-	tcase_add_test(c, a_crash_at_every_request_of_one_workload_leaves_a_prefix);
-	tcase_add_test(c, crashes_of_crashes_of_random_workloads_leave_a_prefix);
-	suite_add_tcase(s, c);
+	add(s, "workload", a_workload_without_a_crash_reads_what_it_wrote);
+	add(s, "digest", the_same_seed_gives_the_same_digest);
+	add(s, "script", a_crash_at_every_request_of_one_workload_leaves_a_prefix);
+	add(s, "random", crashes_of_crashes_of_random_workloads_leave_a_prefix);
 	return s;
 }
 
