@@ -82,7 +82,7 @@ void lsvd_key_root(char key[KEY_CAP], const struct uuid *u, uint64_t epoch, uint
 	numbered(key, u, KEY_ROOT, epoch, number);
 }
 
-/* Reads up to 16 lower-case hexadecimal digits; returns what follows them, NULL if there is none. */
+/* Reads up to 16 lower-case hexadecimal digits; returns what follows, NULL if there are none. */
 static const char *hex(const char *p, uint64_t *ret)
 {
 	uint64_t v = 0;

@@ -73,7 +73,7 @@ enum record_at {
 	CLAIM_NONCE = 184,
 };
 
-/* ------------------------------------------------------------------------------ the fixed part */
+/* ------------------------------------------------------------------------------- the fixed part */
 
 /* The checksum of a header whose checksum field may hold anything. Hashed in two halves, so that
  * neither a copy nor a change of the caller's bytes is needed: docs/format.md, "Checksums". */
@@ -269,7 +269,8 @@ static int check_chain(const struct chain_part *c, const struct object_head *h, 
 				 what, c->volume_bytes, (uint64_t)LSVD_VOLUME_MAX_BYTES);
 	if (c->first_op && c->last_op < c->first_op - 1)
 		return lsvd_fail(LSVD_E_CORRUPT,
-				 "object %s: last operation %" PRIu64 ", expected at least %" PRIu64,
+				 "object %s: last operation %" PRIu64
+				 ", expected at least %" PRIu64,
 				 what, c->last_op, c->first_op - 1);
 	if (c->acked_seq >= h->seq)
 		return lsvd_fail(LSVD_E_CORRUPT,
@@ -322,8 +323,8 @@ int lsvd_chain_part_decode(struct chain_part *ret, const void *header, const str
 	int err;
 
 	if (h->kind < OBJECT_BASE || h->kind > OBJECT_CLOSE)
-		return lsvd_fail(LSVD_E_CORRUPT, "object %s: kind %u, expected a chain object (%u to %u)",
-				 what, h->kind, OBJECT_BASE, OBJECT_CLOSE);
+		return lsvd_fail(LSVD_E_CORRUPT, "object %s: kind %u, expected %u to %u", what,
+				 h->kind, OBJECT_BASE, OBJECT_CLOSE);
 	if (h->header_bytes < OBJECT_HEAD_BYTES + CHAIN_PART_BYTES)
 		return lsvd_fail(LSVD_E_CORRUPT, "object %s: header of %u bytes, expected %u", what,
 				 h->header_bytes, OBJECT_HEAD_BYTES + CHAIN_PART_BYTES);
@@ -351,8 +352,9 @@ static int decode_small(struct object_head *ret, const void *buf, size_t len, in
 
 	err = lsvd_object_head_decode(&h, buf, len, what);
 	if (err == -ENODATA || (err == 0 && h.header_bytes < bytes))
-		return lsvd_fail(LSVD_E_CORRUPT, "object %s: %zu bytes with a header of %u, expected %u",
-				 what, len, h.header_bytes, bytes);
+		return lsvd_fail(LSVD_E_CORRUPT,
+				 "object %s: %zu bytes with a header of %u, expected %u", what, len,
+				 h.header_bytes, bytes);
 	if (err < 0)
 		return err;
 	if (h.kind != kind)

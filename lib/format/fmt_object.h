@@ -75,8 +75,8 @@ void lsvd_object_head_encode(void *buf, struct object_head *h);
 
 /*
  * Reads and checks the fixed part of at least OBJECT_HEAD_BYTES bytes. If `len` covers the whole
- * header its checksum is verified, else -ENODATA with *ret filled: read header_bytes and call again.
- * `what` names the object in texts.
+ * header its checksum is verified, else -ENODATA with *ret filled: read header_bytes and call
+ * again. `what` names the object in texts.
  */
 int lsvd_object_head_decode(struct object_head *ret, const void *buf, size_t len, const char *what);
 

@@ -2,9 +2,9 @@
 /*
  * seg_builder.c - a group of records made into one data object.
  *
- * Fragments (seg_layer.h) are cut into pieces at the borders of their record's 4 KiB pieces, so that
- * a piece that nobody cut still has the hash it came with. Pieces that follow one another gather in
- * a window, and a window becomes either one compressed unit or raw units:
+ * Fragments (seg_layer.h) are cut into pieces at the borders of their record's 4 KiB pieces, so
+ * that a piece that nobody cut still has the hash it came with. Pieces that follow one another
+ * gather in a window, and a window becomes either one compressed unit or raw units:
  *
  *   whole piece       raw: its frame goes to the arena, its data stays where it is; nothing is
  *                     hashed or copied. This is the fast path.
@@ -82,7 +82,7 @@ struct builder {
 	uint64_t zero_hash[BLOCK_SECTORS + 1]; /* of so many sectors of zeroes */
 };
 
-/* ------------------------------------------------------------------------------------------ arena */
+/* ---------------------------------------------------------------------------------------- arena */
 
 /* `bytes` bytes that may be used; what is used must then be taken. NULL: no memory. */
 static uint8_t *arena_reserve(struct segment *s, uint32_t bytes)
@@ -111,7 +111,7 @@ static void arena_take(struct segment *s, uint32_t bytes)
 	c->used += bytes;
 }
 
-/* ------------------------------------------------------------------------------- extents and body */
+/* ----------------------------------------------------------------------------- extents and body */
 
 static void add_iov(struct builder *b, const uint8_t *base, uint32_t bytes)
 {
@@ -128,7 +128,7 @@ static void add_iov(struct builder *b, const uint8_t *base, uint32_t bytes)
 	b->s->iovcnt++;
 }
 
-/* May an extent go on with what follows it at `lba`? A raw one only as long as its units are full. */
+/* May an extent go on with what follows at `lba`? A raw one only as long as its units are full. */
 static bool goes_on(const struct seg_extent *e, uint64_t lba, int kind)
 {
 	return e->lba + e->sectors == lba && e->kind == kind && kind != SEG_UNIT &&
@@ -150,7 +150,7 @@ static void add_extent(struct builder *b, uint64_t lba, uint64_t sectors, int ki
 	*e = (struct seg_extent){ lba, sectors, body ? (uint32_t)b->off : 0, (uint8_t)kind };
 }
 
-/* ------------------------------------------------------------------------------------------ pieces */
+/* --------------------------------------------------------------------------------------- pieces */
 
 static bool whole(const struct piece *p)
 {
@@ -195,7 +195,7 @@ static uint32_t gather(uint8_t *to, const struct piece *p, unsigned n)
 	return bytes;
 }
 
-/* ---------------------------------------------------------------------------------------- raw units */
+/* ------------------------------------------------------------------------------------ raw units */
 
 static uint64_t bind(const struct builder *b, uint64_t h, uint64_t lba)
 {
@@ -281,7 +281,7 @@ static int store_raw(struct builder *b)
 	return err;
 }
 
-/* --------------------------------------------------------------------------------- compressed units */
+/* ----------------------------------------------------------------------------- compressed units */
 
 /* The most stored bytes with which a unit of `raw` bytes takes an eighth less space than raw. */
 static uint32_t most_that_pays(uint32_t raw)
@@ -398,7 +398,7 @@ static int store_compressed(struct builder *b)
 	return err < 0 ? err : 1;
 }
 
-/* ----------------------------------------------------------------------------------------- the window */
+/* ----------------------------------------------------------------------------------- the window */
 
 static int flush_window(struct builder *b)
 {
@@ -478,7 +478,7 @@ static int add_fragment(struct builder *b, const struct seg_fragment *f)
 	return err;
 }
 
-/* ---------------------------------------------------------------------------------------- the whole */
+/* ------------------------------------------------------------------------------------ the whole */
 
 /* What the fragments can become at most, and what the records were. */
 struct tally {

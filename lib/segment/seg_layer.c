@@ -43,7 +43,7 @@ static uint64_t end_of(const struct seg_record *r)
 	return r->lba + r->sectors;
 }
 
-/* ---------------------------------------------------------------------------------------- sorting */
+/* -------------------------------------------------------------------------------------- sorting */
 
 static bool sorted(const uint64_t *keys, uint32_t n)
 {
@@ -86,7 +86,7 @@ static uint64_t *radix_sort(uint64_t *keys, uint64_t *spare, uint32_t n)
 	return keys;
 }
 
-/* ------------------------------------------------------------------------------------------- heap */
+/* ----------------------------------------------------------------------------------------- heap */
 
 static void heap_push(struct sweep *s, uint32_t record)
 {
@@ -114,7 +114,7 @@ static void heap_pop(struct sweep *s)
 	s->heap[i] = last;
 }
 
-/* ------------------------------------------------------------------------------------------ sweep */
+/* ---------------------------------------------------------------------------------------- sweep */
 
 static uint64_t next_start(const struct sweep *s)
 {

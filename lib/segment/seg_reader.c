@@ -2,9 +2,9 @@
 /*
  * seg_reader.c - the extents of a data object, read back from its header and checked.
  *
- * Offsets are not stored: bodies follow one another in the order of the extents, so an offset is the
- * header's length and the space of all bodies before. seg_builder.c counts by the same rule, and the
- * sum must come out at the body's length.
+ * Offsets are not stored: bodies follow one another in the order of the extents, so an offset is
+ * the header's length and the space of all bodies before. seg_builder.c counts by the same rule,
+ * and the sum must come out at the body's length.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -128,8 +128,9 @@ static int read_extent(struct reader *r, struct seg_extent *ret)
 static int check_end(const struct reader *r)
 {
 	if (r->p != r->end)
-		return lsvd_fail(LSVD_E_CORRUPT, "object %s: %td bytes after the last extent, expected 0",
-				 r->what, r->end - r->p);
+		return lsvd_fail(LSVD_E_CORRUPT,
+				 "object %s: %td bytes after the last extent, expected 0", r->what,
+				 r->end - r->p);
 	if (r->off != r->object_bytes)
 		return lsvd_fail(LSVD_E_CORRUPT,
 				 "object %s: extents end at %" PRIu64 ", expected %" PRIu64,
@@ -142,8 +143,8 @@ static int check_counts(const struct object_head *head, const struct chain_part 
 			const char *what)
 {
 	if (head->kind != OBJECT_DATA)
-		return lsvd_fail(LSVD_E_CORRUPT, "object %s: kind %u, expected %u", what, head->kind,
-				 OBJECT_DATA);
+		return lsvd_fail(LSVD_E_CORRUPT, "object %s: kind %u, expected %u", what,
+				 head->kind, OBJECT_DATA);
 	if (!range_within(EXTENTS_AT, chain->extent_bytes, head->header_bytes) ||
 	    chain->extents > chain->extent_bytes / 2)
 		return lsvd_fail(LSVD_E_CORRUPT,

@@ -74,9 +74,9 @@ struct segment {
 };
 
 /*
- * Builds object number `object` of the volume with seed `owner`. -ENOMEM; LSVD_E_CORRUPT if a record's
- * data no longer matches its hashes where it had to be hashed again; -E2BIG if the group is beyond
- * SEG_RECORDS_MAX or SEG_OBJECT_MAX.
+ * Builds object number `object` of the volume with seed `owner`. -ENOMEM; LSVD_E_CORRUPT if a
+ * record's data no longer matches its hashes where it had to be hashed again; -E2BIG if the group
+ * is beyond SEG_RECORDS_MAX or SEG_OBJECT_MAX.
  */
 int lsvd_segment_build(struct segment **ret, const struct seg_record *records, unsigned n,
 		       uint64_t owner, uint64_t object, const struct seg_options *options);
@@ -89,7 +89,7 @@ uint64_t lsvd_segment_finish(struct segment *s, struct object_head *head, struct
 
 void lsvd_segment_free(struct segment *s);
 
-/* The extents of a whole, verified header of a DATA object, checked; allocated, the caller frees. */
+/* The extents of a whole, verified header of a DATA object; allocated, the caller frees. */
 int lsvd_segment_extents(struct seg_extent **ret, uint32_t *ret_count, const uint8_t *header,
 			 const struct object_head *head, const struct chain_part *chain,
 			 const char *what);

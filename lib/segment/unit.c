@@ -75,7 +75,8 @@ static int check_frame(const struct unit_frame *f, const char *what, uint64_t lb
 
 	if (f->codec > CODEC_ZLIB)
 		return lsvd_fail(LSVD_E_CORRUPT,
-				 "object %s: unit of sector %" PRIu64 ": codec %u, expected 0 to %u",
+				 "object %s: unit of sector %" PRIu64
+				 ": codec %u, expected 0 to %u",
 				 what, lba, f->codec, CODEC_ZLIB);
 	if (raw > (f->codec == CODEC_RAW ? UNIT_RAW_BYTES : UNIT_MAX_BYTES))
 		return lsvd_fail(LSVD_E_CORRUPT,

@@ -67,7 +67,7 @@ static void list_chain(FILE *f, const struct chain_part *c)
 		c->root.number, c->volume_bytes, c->next_object, c->flags);
 }
 
-/* ------------------------------------------------------------------------- objects without a body */
+/* ----------------------------------------------------------------------- objects without a body */
 
 static void take_bytes(struct sample *s, const void *bytes, size_t len)
 {
@@ -165,7 +165,7 @@ static void make_close(struct sample *s)
 	make_bare(s, "close", &h, &c);
 }
 
-/* ----------------------------------------------------------------------------------- data objects */
+/* --------------------------------------------------------------------------------- data objects */
 
 static struct t_group group;
 
@@ -176,7 +176,8 @@ static const char *text_of(uint64_t sectors)
 
 	ck_assert_uint_le(sectors, 128);
 	for (unsigned i = 0; n + 40 < sizeof text; i++)
-		n += (size_t)sprintf(text + n, "line %u of a text that repeats\n", i % 1000);
+		n += (size_t)snprintf(text + n, sizeof text - n,
+				      "line %u of a text that repeats\n", i % 1000);
 	return text;
 }
 
@@ -283,7 +284,7 @@ static void make_data_zlib(struct sample *s)
 	make_data(s, CODEC_ZLIB, 65536);
 }
 
-/* -------------------------------------------------------------------------------------- the files */
+/* ------------------------------------------------------------------------------------ the files */
 
 static const struct golden {
 	const char *name;

@@ -2,8 +2,8 @@
 /*
  * fuzz.h - what a fuzz target is, and how it complains.
  *
- * A target defines LLVMFuzzerTestOneInput(), which takes any bytes at all and returns 0. It ends the
- * program if something that must hold does not. libFuzzer calls it, or standalone.c.
+ * A target defines LLVMFuzzerTestOneInput(), which takes any bytes at all and returns 0. It ends
+ * the program if something that must hold does not. libFuzzer calls it, or standalone.c.
  */
 #ifndef FUZZ_H
 #define FUZZ_H

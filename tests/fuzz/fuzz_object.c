@@ -3,7 +3,8 @@
  * fuzz_object.c - any bytes as a name, as a header, as extents.
  *
  * The first byte says what the rest is: an object as it stands (0), an object whose header is
- * summed again first, so that what lies behind the checksum is reached (1), a name (2), integers (3).
+ * summed again first, so that what lies behind the checksum is reached (1), a name (2), or
+ * integers (3).
  */
 #include "fuzz.h"
 

@@ -3,7 +3,9 @@
  * standalone.c - runs a fuzz target without libFuzzer: over a corpus, and over changes of it.
  *
  *	fuzz_x FILE-OR-FOLDER...               every file once
- *	fuzz_x --mutate N FILE-OR-FOLDER...    and N random changes; prints the seed, takes LSVD_TEST_SEED
+ *	fuzz_x --mutate N FILE-OR-FOLDER...    and N random changes
+ *
+ * Changes come from a seed that is printed, or from LSVD_TEST_SEED.
  *
  * With LSVD_FUZZ_SAVE set, each change is written to ./crash-input before it is run.
  */

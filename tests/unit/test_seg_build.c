@@ -108,7 +108,7 @@ static void expect_extents(const struct segment *s, const struct seg_extent *e, 
 	}
 }
 
-/* --------------------------------------------------------------------------------- segment bytes */
+/* -------------------------------------------------------------------------------- segment bytes */
 
 START_TEST(an_empty_group_is_a_header_alone)
 {
@@ -233,8 +233,8 @@ START_TEST(data_that_is_all_zero_is_stored_without_a_body)
 	t_group_data(&group, 3, 1000, NULL);
 	t_group_data(&group, 2000, 1, NULL);
 	s = built(_i ? CODEC_LZ4 : CODEC_RAW, 16384);
-	expect_extents(s, (struct seg_extent[]){ { 3, 1000, 0, SEG_ZERO }, { 2000, 1, 0, SEG_ZERO } },
-		       2);
+	expect_extents(s, (struct seg_extent[]){ { 3, 1000, 0, SEG_ZERO },
+						 { 2000, 1, 0, SEG_ZERO } }, 2);
 	ck_assert_uint_eq(s->body_bytes, 0);
 	check_equals_array(s, T_ARRAY_SECTORS);
 	lsvd_segment_free(s);
@@ -397,7 +397,7 @@ START_TEST(a_compressor_that_did_not_pay_gets_another_chance)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------ damage */
+/* --------------------------------------------------------------------------------------- damage */
 
 /* The first of two records is cut by the second, so its border piece has to be hashed again. */
 static void make_cut_group(void)
@@ -473,7 +473,7 @@ START_TEST(a_group_beyond_the_largest_object_is_refused)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------------ model */
+/* ---------------------------------------------------------------------------------------- model */
 
 static const enum codec codecs[] = { CODEC_RAW, CODEC_LZ4, CODEC_ZLIB };
 
@@ -591,7 +591,7 @@ START_TEST(damaged_objects_never_give_wrong_data)
 }
 END_TEST
 
-/* ----------------------------------------------------------------------------------------- memory */
+/* --------------------------------------------------------------------------------------- memory */
 
 static int allocations_left, in_use;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* test_seg_layer.c - records laid over one another: the newest is seen, in order, everywhere once. */
+/* test_seg_layer.c - records laid over one another: the newest is seen, in order, and once. */
 #include "t_check.h"
 
 #include <lsvd/volume.h>
