@@ -38,7 +38,8 @@ struct lsvd_volume;
 #define LSVD_NAME_MAX 64u
 /* Volumes have at least one and at most this many bytes (1 PiB), a multiple of 512. */
 #define LSVD_VOLUME_MAX_BYTES (UINT64_C(1) << 50)
-/* A write up to this long is all there or not at all after a crash; longer ones are cut in order. */
+/* A write up to this long is all there or not at all after a crash; longer ones are cut in order
+ * (so are they at an eighth of the local log, if that is less). */
 #define LSVD_ATOMIC_BYTES (UINT32_C(1) << 20)
 /* The longest single read or write. Trim and write_zeroes have no limit but the volume's end. */
 #define LSVD_IO_MAX_BYTES (UINT32_C(64) << 20)

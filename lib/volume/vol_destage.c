@@ -39,11 +39,17 @@ static void again(struct lsvd_volume *v);
 
 /* -------------------------------------------------------------------------------- the open segment */
 
-int lsvd_vol_spare_segment(struct lsvd_volume *v)
+int lsvd_vol_spare_segments(struct lsvd_volume *v, unsigned groups)
 {
-	if (!v->spare)
-		v->spare = lsvd_calloc(1, sizeof *v->spare);
-	return v->spare ? 0 : lsvd_fail_plain(-ENOMEM);
+	while (v->spare_count < groups) {
+		struct vseg *s = lsvd_calloc(1, sizeof *s);
+
+		if (!s)
+			return lsvd_fail_plain(-ENOMEM);
+		list_add_tail(&v->spares, &s->link);
+		v->spare_count++;
+	}
+	return 0;
 }
 
 static struct vseg *open_segment(struct lsvd_volume *v)
@@ -86,10 +92,10 @@ static void seal_due(struct io *io)
 
 static struct vseg *begin_segment(struct lsvd_volume *v, struct wal_group *g)
 {
-	struct vseg *s = v->spare;
+	struct vseg *s = list_entry(list_pop(&v->spares), struct vseg, link);
 
-	assert(s);
-	v->spare = NULL;
+	assert(v->spare_count);
+	v->spare_count--;
 	s->volume = v;
 	s->state = VSEG_OPEN;
 	s->first = g;
@@ -672,5 +678,6 @@ void lsvd_vol_drop_segments(struct lsvd_volume *v)
 		lsvd_segment_free(s->built);
 		lsvd_free(s);
 	}
-	lsvd_free(v->spare);
+	while ((n = list_pop(&v->spares)))
+		lsvd_free(list_entry(n, struct vseg, link));
 }

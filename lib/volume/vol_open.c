@@ -54,7 +54,16 @@ static void default_u64(uint64_t *field, uint64_t value)
 		*field = value;
 }
 
-static int set_options(struct lsvd_volume_options *o, const struct lsvd_volume_options *given)
+/* What a volume may be asked for; the simulator's are tiny, so that everything wraps and fills. */
+struct limits {
+	uint64_t log_least, segment_least, memory_least;
+};
+
+static const struct limits public_limits = { 1u << 20, 64u << 10, 4u << 20 };
+static const struct limits tiny_limits = { 64u << 10, 4u << 10, 64u << 10 };
+
+static int set_options(struct lsvd_volume_options *o, const struct lsvd_volume_options *given,
+		       const struct limits *limits)
 {
 	int err = lsvd_options_copy(o, sizeof *o, given, sizeof *o, "volume options");
 
@@ -73,13 +82,13 @@ static int set_options(struct lsvd_volume_options *o, const struct lsvd_volume_o
 	default_u32(&o->checkpoint_segments, 64);
 	const struct bound bounds[] = {
 		{ "flags", o->flags, 0, 0xf },
-		{ "log_bytes", o->log_bytes, UINT64_C(1) << 20, UINT64_C(1) << 40 },
-		{ "segment_bytes", o->segment_bytes, 64u << 10, 64u << 20 },
+		{ "log_bytes", o->log_bytes, limits->log_least, UINT64_C(1) << 40 },
+		{ "segment_bytes", o->segment_bytes, limits->segment_least, 64u << 20 },
 		{ "flush", o->flush, 0, LSVD_FLUSH_REMOTE },
 		{ "compression", o->compression, LSVD_COMPRESS_NONE, LSVD_COMPRESS_ZLIB },
 		{ "unit_bytes", o->unit_bytes, 4096, 65536 },
 		{ "put_window", o->put_window, 1, 64 },
-		{ "memory_bytes", o->memory_bytes, UINT64_C(4) << 20, UINT64_C(4) << 30 },
+		{ "memory_bytes", o->memory_bytes, limits->memory_least, UINT64_C(4) << 30 },
 	};
 	err = check_bounds(bounds, LSVD_ARRAY_LEN(bounds));
 	if (!err && (o->unit_bytes & (o->unit_bytes - 1)))
@@ -91,7 +100,7 @@ static int set_options(struct lsvd_volume_options *o, const struct lsvd_volume_o
 	if (!err && (o->flags & LSVD_OPEN_OFFLINE))
 		err = lsvd_fail(LSVD_E_UNSUPPORTED, "opening offline is not there yet");
 	/* A segment must not keep the log from ever having room. */
-	while (o->segment_bytes > (64u << 10) && o->segment_bytes > o->log_bytes / 4)
+	while (o->segment_bytes > limits->segment_least && o->segment_bytes > o->log_bytes / 4)
 		o->segment_bytes /= 2;
 	return err;
 }
@@ -223,7 +232,7 @@ static int replay_group(struct lsvd_volume *v, struct wal_group *g)
 	}
 	err = lsvd_extent_map_reserve(v->overlay, g->head.records);
 	if (!err && !v->readonly)
-		err = lsvd_vol_spare_segment(v);
+		err = lsvd_vol_spare_segments(v, 1);
 	if (err)
 		return err;
 	lsvd_vol_put_in_overlay(v, g);
@@ -333,6 +342,7 @@ static struct lsvd_volume *new_volume(struct world *world, bool own_world, const
 	(void)snprintf(v->name, sizeof v->name, "%s", name); /* checked to fit */
 	list_init(&v->writes);
 	list_init(&v->segments);
+	list_init(&v->spares);
 	list_init(&v->remote_waiters);
 	return v;
 }
@@ -381,7 +391,7 @@ int lsvd_volume_open_world(struct lsvd_volume **ret, struct world *world, const 
 	int err = check_name(name);
 
 	if (!err)
-		err = set_options(&o, options);
+		err = set_options(&o, options, &tiny_limits);
 	return err ? err : open_on(ret, world, false, name, &o);
 }
 
@@ -393,7 +403,7 @@ int lsvd_volume_open(struct lsvd_volume **ret, struct lsvd_store *store, const c
 	int err = check_name(name);
 
 	if (!err)
-		err = set_options(&o, options);
+		err = set_options(&o, options, &public_limits);
 	if (err)
 		return err;
 	if (!(o.flags & LSVD_OPEN_READONLY) && !(lsvd_store_caps(store) & LSVD_STORE_CAP_CREATE))

@@ -237,3 +237,14 @@ int lsvd_volume_checkpoint(struct lsvd_volume *v, uint32_t timeout_ms)
 	lsvd_port_leave(&v->port, true);
 	return err;
 }
+
+/* For tests: the invariants of the parts. */
+void lsvd_volume_check(struct lsvd_volume *v)
+{
+	lsvd_port_enter(&v->port);
+	lsvd_extent_map_check(v->overlay);
+	lsvd_store_map_check(v->map);
+	if (v->wal)
+		lsvd_wal_check(v->wal);
+	lsvd_port_leave(&v->port, false);
+}

@@ -32,12 +32,14 @@ struct gather {
 	uint32_t records, blocks;
 };
 
-static uint64_t record_sectors(const struct lsvd_io *io, uint64_t off)
+/* Data is cut to what is promised to be atomic, and in a very small log to what it can take. */
+static uint64_t record_sectors(const struct lsvd_volume *v, const struct lsvd_io *io, uint64_t off)
 {
 	uint64_t left = io->len - off;
 
 	if (io->kind == LSVD_IO_WRITE)
-		left = min_u64(left, LSVD_ATOMIC_BYTES);
+		left = min_u64(left, min_u64(LSVD_ATOMIC_BYTES, (uint64_t)BLOCK_BYTES *
+					     lsvd_wal_group_blocks(v->wal)));
 	return left / SECTOR_BYTES;
 }
 
@@ -50,11 +52,12 @@ static enum wal_kind record_kind(const struct lsvd_io *io)
 	return WAL_HOLE;
 }
 
-static struct wal_record make_record(const struct lsvd_io *io, uint64_t off)
+static struct wal_record make_record(const struct lsvd_volume *v, const struct lsvd_io *io,
+				     uint64_t off)
 {
 	return (struct wal_record){
 		.lba = (io->off + off) / SECTOR_BYTES,
-		.sectors = record_sectors(io, off),
+		.sectors = record_sectors(v, io, off),
 		.kind = record_kind(io),
 	};
 }
@@ -100,7 +103,7 @@ static struct gather gather(const struct lsvd_volume *v)
 		struct lsvd_io *io = queued(n);
 
 		for (uint64_t off = *progress(io); off < io->len;) {
-			struct wal_record r = make_record(io, off);
+			struct wal_record r = make_record(v, io, off);
 			uint32_t blocks = wal_record_blocks(&r);
 
 			if (g.records == GROUP_RECORDS_MAX ||
@@ -135,7 +138,7 @@ static void load_group(struct lsvd_volume *v, struct wal_group *g, struct source
 		uint64_t off = *progress(io);
 		struct wal_record *r = &g->records[i];
 
-		*r = make_record(io, off);
+		*r = make_record(v, io, off);
 		r->block = block;
 		block += wal_record_blocks(r);
 		sources[i] = (struct source){ io, off };
@@ -246,7 +249,7 @@ static int form_group(struct lsvd_volume *v)
 	struct wal_group *g;
 	int err;
 
-	err = lsvd_vol_spare_segment(v);
+	err = lsvd_vol_spare_segments(v, v->groups_out + 1);
 	if (!err)
 		err = lsvd_extent_map_reserve(v->overlay, v->records_out + want.records);
 	if (err)

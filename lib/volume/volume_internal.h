@@ -151,7 +151,8 @@ struct lsvd_volume {
 
 	/* vol_destage.c */
 	struct list segments;          /* the last one may be OPEN */
-	struct vseg *spare;            /* so that a published group always finds a segment */
+	struct list spares;            /* one for each group that may be published */
+	unsigned spare_count;
 	struct io apply_step;
 	unsigned segments_out;         /* LOADING … PUTTING */
 	bool seal_armed, want_room;
@@ -225,7 +226,8 @@ struct read_req {
 void lsvd_vol_read_part_done(struct read_req *req, int err);
 
 /* ---- vol_destage.c */
-int lsvd_vol_spare_segment(struct lsvd_volume *v);
+/* Memory for the segments that `groups` groups may begin when they are published. */
+int lsvd_vol_spare_segments(struct lsvd_volume *v, unsigned groups);
 void lsvd_vol_take_group(struct lsvd_volume *v, struct wal_group *g);
 void lsvd_vol_seal(struct lsvd_volume *v);
 void lsvd_vol_destage(struct lsvd_volume *v);

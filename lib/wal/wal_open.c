@@ -91,26 +91,35 @@ static int read_super(struct wal *w)
 	return 0;
 }
 
-/* Was the file made only in part? Then its superblocks are zeroes, and nothing is lost. */
+static bool all_zero(const uint8_t *p, size_t len)
+{
+	return p[0] == 0 && memcmp(p, p + 1, len - 1) == 0;
+}
+
+/*
+ * Was the file made only in part? The first superblock goes into slot 1, and slot 0 stays zeroes
+ * until the first run begins: while slot 0 is zeroes and slot 1 not valid nothing was ever
+ * acknowledged from this file. (Should both be rot, the log made anew has no history, and the store
+ * will ask for a flag before it lets that pass.)
+ */
 static int is_unborn(struct wal *w, uint64_t size, bool *ret)
 {
+	struct wal_super super;
 	int err;
 
-	*ret = false;
-	if (size < 2 * WAL_SLOT_BYTES) {
-		*ret = true;
-		return 0;
-	}
-	for (unsigned slot = 0; slot < 2; slot++) {
-		err = read_slot(w, slot);
-		if (err)
-			return err;
-		for (unsigned i = 0; i < WAL_SLOT_BYTES; i++)
-			if (w->super_buf[i])
-				return 0;
-	}
 	*ret = true;
-	return 0;
+	if (size < 2 * WAL_SLOT_BYTES)
+		return 0;
+	err = read_slot(w, 0);
+	if (err)
+		return err;
+	*ret = all_zero(w->super_buf, WAL_SLOT_BYTES);
+	if (!*ret)
+		return 0;
+	err = read_slot(w, 1);
+	if (!err)
+		*ret = lsvd_wal_super_decode(&super, w->super_buf, w->name) == LSVD_E_CORRUPT;
+	return err;
 }
 
 static int check_file(struct wal *w, const struct wal_options *o, uint64_t size)

@@ -291,7 +291,7 @@ int lsvd_wal_replay(struct wal *w, bool skip_damage, struct wal_found *found)
 	uint64_t end;
 	int err;
 
-	s.window = lsvd_aligned_alloc(BLOCK_BYTES, WINDOW_BYTES);
+	s.window = lsvd_aligned_alloc(BLOCK_BYTES, min_u64(WINDOW_BYTES, w->ring_bytes));
 	if (!s.window)
 		return lsvd_fail_plain(-ENOMEM);
 	err = find_groups(&s);
@@ -304,6 +304,12 @@ int lsvd_wal_replay(struct wal *w, bool skip_damage, struct wal_found *found)
 		note_found(&s, found);
 	if (!err)
 		found->cut = s.pos != end;
+	if (!err)
+		lsvd_report(LSVD_LOG_DEBUG, "%s: operations %llu to %llu in %llu groups; ends at %llu "
+			    "(%s)%s", w->name, (unsigned long long)found->first_op,
+			    (unsigned long long)found->last_op, (unsigned long long)found->groups,
+			    (unsigned long long)s.pos, s.why,
+			    found->cut ? ", cut where the disk has something else" : "");
 	lsvd_free(s.window);
 	return err;
 }
