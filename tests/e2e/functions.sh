@@ -164,7 +164,7 @@ server_command() {
 }
 
 server_says_ready() {
-	has_ended "$server_pid" || grep -q 'ready' "$server_log"
+	has_ended "$server_pid" || grep -q '^lsvd-nbd: serving ' "$server_log"
 }
 
 # launch_server [ARG...]: starts it and does not wait; $server_pid, $server_log.

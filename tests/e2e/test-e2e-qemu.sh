@@ -18,7 +18,7 @@ patterns() {
 	for command; do
 		args+=(-c "$command")
 	done
-	qemu-io -f raw -t writeback "${args[@]}" "$url" >"$tmp/out" 2>&1
+	qemu-io -f raw -t writeback "${args[@]}" "$url" >"$tmp/out" 2>&1 || fail "$(<"$tmp/out")"
 	! grep -q 'Pattern verification failed\|failed:\|error' "$tmp/out" || fail "$(<"$tmp/out")"
 }
 
@@ -61,7 +61,8 @@ it 'qemu-io: patterns that respect no boundary'
 patterns 'write -P 0x5a 1048577 1023' 'read -P 0x5a 1048577 1023' 'read -P 0 1048576 1' \
 	'write -P 0x5b 1049088 512' 'write -P 0x5c 1049600 1536' 'read -P 0x5b 1049088 512' \
 	'read -P 0x5c 1049600 1536' 'write -z 1049100 700' 'read -P 0 1049100 700' \
-	'read -P 0x5c 1049800 1336' 'discard 1050000 777' 'read -P 0x5a 1048577 511'
+	'read -P 0x5c 1049800 1336' 'discard 1050112 512' \
+	'read -P 0x5c 1049800 312' 'read -P 0 1050112 512' 'read -P 0x5a 1048577 511'
 
 it 'qemu-io: overlapping asynchronous writes end as one of them'
 commands=()

@@ -26,7 +26,7 @@ objects() { find "$tmp/store" -type f | wc -l; }
 
 it 'the ready line comes when connections are accepted, and is the only one'
 start_server
-[[ $(grep -c ready "$server_log") -eq 1 ]]
+[[ $(grep -c "^lsvd-nbd: serving " "$server_log") -eq 1 ]]
 nbdinfo --size "$uri" >"$tmp/out"
 
 it 'SIGTERM without a client ends the server with 0'
@@ -153,7 +153,7 @@ bash -c '"$@" </dev/null 2>"$0" & echo $!; read -r' "$tmp/child.log" \
 	>"$tmp/child.pid" &
 parent=$!
 exec {go}>"$tmp/go"
-wait_until 60 grep -qs ready "$tmp/child.log"
+wait_until 60 grep -qs serving "$tmp/child.log"
 child=$(<"$tmp/child.pid")
 defer end_process "$child" KILL
 kill -s KILL "$parent"
