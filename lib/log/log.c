@@ -5,7 +5,7 @@
  * A chain object's header holds the checksum of the one before it, so headers are finished strictly
  * in order of seq, each once, when its put is first sent; the bytes stay the same from then on. At
  * most `window` objects lie between the newest acknowledged one and the newest sent. That bound is
- * not only one on memory: because it is below LOG_ANCHOR_EVERY, an anchor is sent only when the
+ * not only one on memory: because it is not above LOG_ANCHOR_EVERY, an anchor is sent only when the
  * anchor before it is acknowledged, and so the end of a chain can be sought among anchors by halving
  * (log_scan.c).
  *

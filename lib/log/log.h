@@ -35,8 +35,8 @@
 
 struct log;
 
-/* At most so many chain objects are in the world at once: less than from one anchor to the next. */
-#define LOG_WINDOW_MAX 63u
+/* At most so many chain objects are in the world at once: as many as from one anchor to the next. */
+#define LOG_WINDOW_MAX 64u
 
 /* What the opener's cache is, by its own superblock. */
 struct log_cache {

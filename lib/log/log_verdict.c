@@ -12,7 +12,8 @@
  *   - A claim that never came to object 1 binds nobody.
  *
  * A current cache holds all that the store has, since an object is put only when its records are
- * durable in the log. If it ends earlier it is not the cache that we think it is.
+ * durable in the log. If it ends earlier it is not the cache that we think it is. If it begins later
+ * than the store ends, the store has lost what it acknowledged: there would be a hole between them.
  *
  * Without a current cache, what the last writer acknowledged and did not store is lost by going on.
  * That nothing is lost is known in two cases only: its chain is closed, or nobody ever wrote.
@@ -107,12 +108,19 @@ static int check_stale(struct log *log, const struct log_view *view)
 static int check_current(const struct log *log, const struct log_view *view,
 			 struct log_verdict *ret)
 {
-	uint64_t has = log->options.cache.last_op, stored = view->end.chain.last_op;
+	uint64_t first = log->options.cache.first_op, has = log->options.cache.last_op;
+	uint64_t stored = view->end.chain.last_op;
 
-	if (has >= stored) {
+	if (has >= stored && first <= stored + 1) {
 		ret->current = true;
 		return 0;
 	}
+	if (!log->options.accept_rollback && first > stored + 1)
+		return lsvd_fail(LSVD_E_CORRUPT,
+				 "volume %s: the store acknowledged operation %llu and now ends at %llu: "
+				 "it has lost objects, and the cache begins after them "
+				 "(accept-rollback goes on without it)", log->options.name,
+				 (unsigned long long)first - 1, (unsigned long long)stored);
 	if (!log->options.accept_rollback)
 		return lsvd_fail(LSVD_E_ROLLBACK,
 				 "volume %s: the cache ends at operation %llu, the store has %llu: the "
