@@ -2,10 +2,10 @@
 /*
  * extent_map.c - a B+tree of ranges: the overlay's index from sectors to places in the local log.
  *
- * Leaves hold up to FANOUT entries sorted by lba, each field in an array of its own so that a search
- * touches nothing but addresses; they are linked both ways. Inner nodes hold up to FANOUT children.
- * Leaves and inner nodes are one type and one size, and come from one pool: what a split needs has
- * been put there by lsvd_extent_map_reserve(), what a merge frees goes back there.
+ * Leaves hold up to FANOUT entries sorted by lba, addresses in an array of their own so that a search
+ * touches nothing else; they are linked both ways. Inner nodes hold up to FANOUT children. Leaves and
+ * inner nodes are one type and one size, and come from one pool: what a split needs has been put
+ * there by lsvd_extent_map_reserve(), what a merge frees goes back there.
  *
  * key[i] of an inner node is a lower bound of what lies under child[i] and an upper bound of what
  * lies under child[i - 1]; it need not be an address that is mapped. key[0] is never read: what
@@ -31,16 +31,24 @@
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/bytes.h"
 
 #define FANOUT 64u
+#define CACHE_LINE 64u
 #define LEVELS_MAX 16u            /* 16^15 nodes would not fit any memory */
 #define KIND_SHIFT 62
 #define VALUE_MASK ((UINT64_C(1) << KIND_SHIFT) - 1)
 #define POOL_SLACK 16u            /* free nodes kept beyond what was reserved last */
+
+/* An entry but for its address. */
+struct body {
+	uint64_t len;
+	uint64_t val;             /* kind << KIND_SHIFT | value */
+};
 
 struct node {
 	uint16_t n;
@@ -48,10 +56,7 @@ struct node {
 	struct node *prev, *next; /* leaves: neighbours; next: the pool's link too */
 	uint64_t key[FANOUT];
 	union {
-		struct {
-			uint64_t len[FANOUT];
-			uint64_t val[FANOUT]; /* kind << KIND_SHIFT | value */
-		};
+		struct body body[FANOUT];
 		struct node *child[FANOUT];
 	};
 };
@@ -97,14 +102,14 @@ static void report(extent_fn gone, void *ctx, uint64_t lba, uint64_t len, uint64
 
 static uint64_t entry_end(const struct node *leaf, unsigned i)
 {
-	return leaf->key[i] + leaf->len[i];
+	return leaf->key[i] + leaf->body[i].len;
 }
 
 static void entry_set(struct node *leaf, unsigned i, uint64_t lba, uint64_t len, uint64_t val)
 {
 	leaf->key[i] = lba;
-	leaf->len[i] = len;
-	leaf->val[i] = val;
+	leaf->body[i].len = len;
+	leaf->body[i].val = val;
 }
 
 /* ------------------------------------------------------------------------------- nodes, pool */
@@ -168,20 +173,24 @@ static void leaf_link_after(struct node *leaf, struct node *new)
 	leaf->next = new;
 }
 
+/* Moves or copies `count` slots; within one node they may overlap. */
+static void slots_move(struct node *dst, unsigned to, const struct node *src, unsigned from,
+		       unsigned count)
+{
+	memmove(dst->key + to, src->key + from, count * sizeof(*src->key));
+	if (src->level == 0)
+		memmove(dst->body + to, src->body + from, count * sizeof(*src->body));
+	else
+		memmove(dst->child + to, src->child + from, count * sizeof(*src->child));
+}
+
 /* Makes room for `count` slots at `at`, or takes them out if `count` is negative. */
 static void node_shift(struct node *n, unsigned at, int count)
 {
 	unsigned from = count < 0 ? at + (unsigned)-count : at;
 	unsigned to = count < 0 ? at : at + (unsigned)count;
-	size_t bytes = (n->n - from) * sizeof(uint64_t);
 
-	memmove(n->key + to, n->key + from, bytes);
-	if (n->level == 0) {
-		memmove(n->len + to, n->len + from, bytes);
-		memmove(n->val + to, n->val + from, bytes);
-	} else {
-		memmove(n->child + to, n->child + from, bytes);
-	}
+	slots_move(n, to, n, from, n->n - from);
 	n->n = (uint16_t)(n->n + count);
 }
 
@@ -189,22 +198,18 @@ static void node_shift(struct node *n, unsigned at, int count)
 static void node_move_tail(struct node *dst, struct node *src, unsigned from)
 {
 	unsigned count = src->n - from;
-	size_t bytes = count * sizeof(uint64_t);
 
-	memcpy(dst->key + dst->n, src->key + from, bytes);
-	if (src->level == 0) {
-		memcpy(dst->len + dst->n, src->len + from, bytes);
-		memcpy(dst->val + dst->n, src->val + from, bytes);
-	} else {
-		memcpy(dst->child + dst->n, src->child + from, bytes);
-	}
+	slots_move(dst, dst->n, src, from, count);
 	dst->n = (uint16_t)(dst->n + count);
 	src->n = (uint16_t)from;
 }
 
 /* ------------------------------------------------------------------------------------- search */
 
-/* How many of the sorted keys are <= lba. Without branches that depend on the data. */
+/*
+ * How many of the sorted keys are <= lba. The mask is written out so that the compiler makes no
+ * branch of it: half of them would be mispredicted.
+ */
 static unsigned upper_bound(const uint64_t *key, unsigned n, uint64_t lba)
 {
 	const uint64_t *base = key;
@@ -212,12 +217,19 @@ static unsigned upper_bound(const uint64_t *key, unsigned n, uint64_t lba)
 	if (n == 0)
 		return 0;
 	while (n > 1) {
-		unsigned half = n / 2;
+		size_t half = n / 2;
 
-		base += base[half - 1] <= lba ? half : 0;
-		n -= half;
+		base += half & -(size_t)(base[half - 1] <= lba);
+		n -= (unsigned)half;
 	}
 	return (unsigned)(base - key) + (*base <= lba);
+}
+
+/* The search needs the keys in an order nobody can foresee: better have all on their way. */
+static inline void prefetch_keys(const struct node *n)
+{
+	for (unsigned at = 0; at < offsetof(struct node, body); at += CACHE_LINE)
+		__builtin_prefetch((const char *)n + at);
 }
 
 /* Down to the leaf in whose bounds lba lies; at[0] is the first entry with a key > lba. */
@@ -231,6 +243,7 @@ static void descend(const struct extent_map *m, uint64_t lba, struct path *p)
 			break;
 		p->at[n->level] = upper_bound(n->key + 1, n->n - 1u, lba);
 		n = n->child[p->at[n->level]];
+		prefetch_keys(n);
 	}
 	p->at[0] = upper_bound(n->key, n->n, lba);
 }
@@ -262,7 +275,7 @@ static bool seek(const struct extent_map *m, uint64_t lba, struct path *p)
 	return true;
 }
 
-/* ---------------------------------------------------------------------------- growing, shrinking */
+/* -------------------------------------------------------------------------- growing, shrinking */
 
 static void child_insert(struct node *n, unsigned at, uint64_t key, struct node *child)
 {
@@ -294,9 +307,9 @@ static bool on_right_edge(const struct extent_map *m, const struct path *p, unsi
 }
 
 /*
- * Splits the full node at `level` of the path, its ancestors first where they are full too. `lba` is
- * what is about to be inserted at slot at[0] of the leaf; the path then leads to the half where it
- * belongs.
+ * Splits the full node at `level` of the path, its ancestors first where they are full too. `lba`
+ * is what is about to be inserted at slot at[0] of the leaf; the path then leads to the half where
+ * it belongs.
  */
 static void split(struct extent_map *m, struct path *p, unsigned level, uint64_t lba)
 {
@@ -419,11 +432,11 @@ static void entry_divide(struct extent_map *m, struct path *p, uint64_t lo, uint
 {
 	struct node *leaf = p->node[0];
 	unsigned i = p->at[0]++;
-	uint64_t lba = leaf->key[i], val = leaf->val[i];
+	uint64_t lba = leaf->key[i], val = leaf->body[i].val;
 	uint64_t end = entry_end(leaf, i);
 
 	raise_bound(m, p, i);
-	leaf->len[i] = lo - lba;
+	leaf->body[i].len = lo - lba;
 	report(gone, ctx, lo, hi - lo, value_after(val, lo - lba));
 	entry_insert(m, p, hi, end - hi, value_after(val, hi - lba));
 }
@@ -433,11 +446,11 @@ static void entry_behead(struct extent_map *m, struct path *p, unsigned i, uint6
 			 extent_fn gone, void *ctx)
 {
 	struct node *leaf = p->node[0];
-	uint64_t lba = leaf->key[i], val = leaf->val[i];
+	uint64_t lba = leaf->key[i], val = leaf->body[i].val;
 
 	raise_bound(m, p, i);
 	report(gone, ctx, lba, hi - lba, val);
-	entry_set(leaf, i, hi, leaf->len[i] - (hi - lba), value_after(val, hi - lba));
+	entry_set(leaf, i, hi, leaf->body[i].len - (hi - lba), value_after(val, hi - lba));
 }
 
 /*
@@ -452,18 +465,18 @@ static bool remove_in_leaf(struct extent_map *m, struct path *p, uint64_t lo, ui
 	bool more;
 
 	if (leaf->key[i] < lo) {
-		uint64_t before = lo - leaf->key[i], len = leaf->len[i];
+		uint64_t before = lo - leaf->key[i], len = leaf->body[i].len;
 
 		if (entry_end(leaf, i) > hi) {
 			entry_divide(m, p, lo, hi, gone, ctx);
 			return false;
 		}
-		leaf->len[i] = before;
-		report(gone, ctx, lo, len - before, value_after(leaf->val[i], before));
+		leaf->body[i].len = before;
+		report(gone, ctx, lo, len - before, value_after(leaf->body[i].val, before));
 		i++;
 	}
 	for (j = i; j < leaf->n && entry_end(leaf, j) <= hi; j++)
-		report(gone, ctx, leaf->key[j], leaf->len[j], leaf->val[j]);
+		report(gone, ctx, leaf->key[j], leaf->body[j].len, leaf->body[j].val);
 	more = j == leaf->n;
 	if (!more && leaf->key[j] < hi)
 		entry_behead(m, p, j, hi, gone, ctx);
@@ -517,9 +530,9 @@ void lsvd_extent_map_insert(struct extent_map *m, const struct extent *e, extent
 	descend(m, e->lba, &p);
 	leaf = p.node[0];
 	i = p.at[0];
-	if (i > 0 && leaf->key[i - 1] == e->lba && leaf->len[i - 1] == e->len) {
-		report(gone, ctx, e->lba, e->len, leaf->val[i - 1]);
-		leaf->val[i - 1] = pack_value(e);
+	if (i > 0 && leaf->key[i - 1] == e->lba && leaf->body[i - 1].len == e->len) {
+		report(gone, ctx, e->lba, e->len, leaf->body[i - 1].val);
+		leaf->body[i - 1].val = pack_value(e);
 		return;
 	}
 	if (!range_free(leaf, i, e->lba, e->lba + e->len)) {
@@ -551,8 +564,10 @@ bool lsvd_extent_map_find(const struct extent_map *m, uint64_t lba, struct exten
 	const struct node *n = m->root;
 	unsigned i;
 
-	while (n->level > 0)
+	while (n->level > 0) {
 		n = n->child[upper_bound(n->key + 1, n->n - 1u, lba)];
+		prefetch_keys(n);
+	}
 	i = upper_bound(n->key, n->n, lba);
 	if (i > 0 && entry_end(n, i - 1) > lba) {
 		i--;
@@ -566,9 +581,9 @@ bool lsvd_extent_map_find(const struct extent_map *m, uint64_t lba, struct exten
 	if (!n || n->n == 0)
 		return false;
 	ret->lba = n->key[i];
-	ret->len = n->len[i];
-	ret->value = n->val[i] & VALUE_MASK;
-	ret->kind = (enum extent_kind)(n->val[i] >> KIND_SHIFT);
+	ret->len = n->body[i].len;
+	ret->value = n->body[i].val & VALUE_MASK;
+	ret->kind = (enum extent_kind)(n->body[i].val >> KIND_SHIFT);
 	return true;
 }
 
@@ -617,8 +632,8 @@ void lsvd_extent_map_free(struct extent_map *m)
  * The most nodes that `calls` calls can take. A call adds two entries at most (the new one, and the
  * second half of one it divides), each of which splits one leaf at most. Above the leaves a split
  * needs a node that is full already, or becomes so by a quarter of FANOUT insertions since it was
- * split or merged; a cut at the right edge leaves a node behind that is nearly full and may be split
- * once more.
+ * split or merged; a cut at the right edge leaves a node behind that is nearly full and may be
+ * split once more.
  */
 static uint64_t nodes_needed(const struct extent_map *m, uint64_t calls)
 {
@@ -687,8 +702,8 @@ static void check_leaf(const struct node *n, uint64_t lo, uint64_t hi, struct ch
 	for (unsigned i = 0; i < n->n; i++) {
 		assert(n->key[i] >= lo && n->key[i] < hi);
 		assert(n->key[i] >= c->end);
-		assert(n->len[i] > 0 && n->len[i] <= UINT64_MAX - n->key[i]);
-		assert(n->val[i] >> KIND_SHIFT <= EXTENT_HOLE);
+		assert(n->body[i].len > 0 && n->body[i].len <= UINT64_MAX - n->key[i]);
+		assert(n->body[i].val >> KIND_SHIFT <= EXTENT_HOLE);
 		c->end = entry_end(n, i);
 	}
 	c->entries += n->n;
@@ -742,8 +757,8 @@ void lsvd_extent_map_dump(const struct extent_map *m, FILE *out)
 		for (unsigned i = 0; i < n->n; i++) {
 			int len = snprintf(line, sizeof(line),
 					   "%" PRIu64 " +%" PRIu64 " %s %" PRIu64 "\n", n->key[i],
-					   n->len[i], kinds[n->val[i] >> KIND_SHIFT],
-					   (uint64_t)(n->val[i] & VALUE_MASK));
+					   n->body[i].len, kinds[n->body[i].val >> KIND_SHIFT],
+					   (uint64_t)(n->body[i].val & VALUE_MASK));
 
 			(void)fwrite(line, 1, (size_t)len, out); /* a dump is for people */
 		}
