@@ -24,32 +24,20 @@
 
 #include "base/err.h"
 
-int lsvd_verdict_claim(struct log *log, bool *ret_there, bool *ret_known)
+int lsvd_verdict_claim(struct log *log, const struct log_call *call, bool *ret_known)
 {
 	const struct log_cache *cache = &log->options.cache;
-	uint8_t bytes[FMT_CLAIM_BYTES];
 	struct fmt_claim claim;
-	struct log_call call;
 	int err;
 
-	*ret_there = *ret_known = false;
-	if (!cache->present || !cache->epoch)
+	*ret_known = false;
+	if (call->err < 0)
 		return 0;
-	lsvd_call_init(&call, IO_GET);
-	lsvd_key_claim(call.io.key, &log->options.volume, cache->epoch);
-	call.io.buf = bytes;
-	call.io.len = sizeof bytes;
-	log->stats.fence_requests++;
-	err = lsvd_call_run(log, &call, 1);
-	if (err < 0 || call.err < 0)
-		return err;
-	err = lsvd_claim_decode(&claim, &log->options.volume, cache->epoch, bytes, call.io.ret_len,
-				call.io.key);
-	if (err < 0)
-		return err;
-	*ret_there = true;
-	*ret_known = lsvd_uuid_equal(&claim.cache_id, &cache->id);
-	return 0;
+	err = lsvd_claim_decode(&claim, &log->options.volume, cache->epoch, call->io.buf,
+				call->io.ret_len, call->io.key);
+	if (err == 0)
+		*ret_known = lsvd_uuid_equal(&claim.cache_id, &cache->id);
+	return err;
 }
 
 /*

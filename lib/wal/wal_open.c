@@ -240,7 +240,7 @@ int lsvd_wal_begin_run(struct wal *w, uint64_t epoch, uint64_t base_epoch, bool 
 	w->super.run++;
 	w->super.run_start = w->head;
 	if (w->head == w->super.tail)
-		w->super.tail_run = w->last_run = w->super.run;
+		w->super.tail_run = w->stored_run = w->last_run = w->super.run;
 	w->super.epoch = epoch;
 	w->super.base_epoch = base_epoch;
 	w->super.flags &= ~WAL_SUPER_EMPTY;
