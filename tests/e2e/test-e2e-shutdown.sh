@@ -5,6 +5,7 @@
 . "$(dirname "$0")/functions.sh"
 begin
 need nbdinfo nbdsh
+[[ $(id -u) -eq 0 ]] || skip "root: a small file system is mounted"
 
 state=$ram/state
 size=$((64 << 20))
@@ -59,7 +60,6 @@ start_server
 python_nbd <<<'h.zero(h.get_size(), 0)'
 writer load "$state" "$uri" --may-die --connections 4 >"$tmp/load" 2>&1 &
 load=$!
-wait_until 30 grep -q . <(find "$ram" -newer "$server_log" -name state) || true
 acked() { /usr/bin/python3 -c 'import struct, sys
 print(struct.unpack("<7Q", open(sys.argv[1], "rb").read(56))[6])' "$state"; }
 busy() { [[ $(acked) -gt 500 ]]; }
@@ -133,7 +133,6 @@ python_child <<'PY'
 h.connect_systemd_socket_activation(server)
 assert h.pread(512, 0) == b"\x43" * 512
 PY
-wait_until 30 bash -c '! fuser -s "$1"/*.log 2>/dev/null' _ "$tmp/cache" || true
 
 it '-U - --run gives a command the socket and ends with its exit code'
 status=0
@@ -148,16 +147,40 @@ wait_until 60 server_says_ready
 stop_server
 
 it '--exit-with-parent: the server ends when who started it is gone'
-bash -c '"$@" </dev/null 2>"$0" & echo $!; read -r' "$tmp/child.log" \
-	"${server[@]}" -U "$sock" --exit-with-parent <"$(mkfifo "$tmp/go"; echo "$tmp/go")" \
-	>"$tmp/child.pid" &
+bash -c '"${@:2}" </dev/null 2>"$0" & echo $! >"$1.new"; mv "$1.new" "$1"; wait' \
+	"$tmp/child.log" "$tmp/child.pid" "${server[@]}" -U "$sock" --exit-with-parent &
 parent=$!
-exec {go}>"$tmp/go"
+defer end_process "$parent" KILL
 wait_until 60 grep -qs serving "$tmp/child.log"
 child=$(<"$tmp/child.pid")
-defer end_process "$child" KILL
-kill -s KILL "$parent"
-exec {go}>&-
-wait_until 60 has_ended "$child" || fail "the server outlives its parent"
+end_process "$parent" KILL
+wait_until 60 has_ended "$child" || {
+	kill -s KILL "$child"
+	fail "the server outlives its parent"
+}
 
 it 'a store that takes nothing leaves exit code 3, and the cache has it all'
+store_dir=$tmp/small
+mkdir "$store_dir"
+mount -t tmpfs -o size=8m e2e "$store_dir" 2>"$tmp/mount.log" || skip "tmpfs to mount: $(<"$tmp/mount.log")"
+defer umount -l "$store_dir"
+cache_dir=$tmp/cache-small
+make_store
+make_volume "$size"
+writer init "$ram/small" --size "$size" --seed "$seed"
+start_server --drain-timeout 1
+writer load "$ram/small" "$uri" --acks 500 --flush
+stop_server
+[[ $server_status -eq 3 ]] || fail "exit code $server_status"
+mount -o remount,size=256m "$store_dir"
+start_server
+writer check "$ram/small" "$uri"
+stop_server
+[[ $server_status -eq 0 ]] || fail "exit code $server_status"
+
+it 'and then the cache is no longer needed'
+rm -rf "$cache_dir"
+start_server
+writer check "$ram/small" "$uri"
+stop_server
+[[ $server_status -eq 0 ]] || fail "exit code $server_status"
