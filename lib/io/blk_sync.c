@@ -23,6 +23,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -39,6 +40,8 @@ struct file {
 	struct real_world *world;
 	int fd;
 	int direct_fd;               /* -1 where there is no O_DIRECT */
+	void *mapped;                /* by map(), or NULL */
+	size_t mapped_len;
 	bool no_nowait;              /* atomic, relaxed: a hint that RWF_NOWAIT is of no use here */
 	char name[];                 /* with the directory, for texts */
 };
@@ -139,6 +142,8 @@ static void file_close(struct file *f)
 	if (!f)
 		return;
 	/* What had to last was synced, and said so, before: close has nothing to add. */
+	if (f->mapped)
+		(void)munmap(f->mapped, f->mapped_len);
 	if (f->direct_fd >= 0)
 		(void)close(f->direct_fd);
 	if (f->fd >= 0)
@@ -277,6 +282,19 @@ static int file_resize(struct file *f, uint64_t bytes)
 		return 0;
 	return lsvd_fail(bytes > INT64_MAX ? -EFBIG : -errno, "%s: making it %llu bytes long",
 			 f->name, (unsigned long long)bytes);
+}
+
+static int file_map(struct file *f, size_t len, void **ret)
+{
+	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, f->fd, 0);
+
+	if (p == MAP_FAILED)
+		return lsvd_fail(-errno, "%s: mapping %zu bytes: %s", f->name, len,
+				 lsvd_strerror(-errno));
+	f->mapped = p;
+	f->mapped_len = len;
+	*ret = p;
+	return 0;
 }
 
 /* ---------------------------------------------------------------------- reads, writes and syncs */
@@ -457,6 +475,7 @@ const struct file_ops lsvd_file_ops_sync = {
 	.size = file_size,
 	.fill = file_fill,
 	.resize = file_resize,
+	.map = file_map,
 	.close = file_close,
 	.start = file_start,
 };

@@ -102,7 +102,7 @@ enum file_flags {
 
 struct file_ops {
 	/*
-	 * Opens `name` of the world's cache directory. -ENOENT, LSVD_E_LOCKED, -errno. These five
+	 * Opens `name` of the world's cache directory. -ENOENT, LSVD_E_LOCKED, -errno. These
 	 * block and are for procedures (open, close), never called with a port's lock held.
 	 */
 	int (*open)(struct world *w, const char *name, unsigned flags, struct file **ret);
@@ -111,6 +111,11 @@ struct file_ops {
 	int (*fill)(struct file *file, uint64_t bytes);
 	/* Makes it `bytes` long at once; what is new reads as zeroes. Nothing is synced. */
 	int (*resize)(struct file *file, uint64_t bytes);
+	/*
+	 * The first `len` bytes as memory that is the file's: what is stored there outlives the
+	 * process. They must have been written once. Gone with close.
+	 */
+	int (*map)(struct file *file, size_t len, void **ret);
 	void (*close)(struct file *file);
 	/*
 	 * Starts a read, write or sync. May end it before it returns. `may_wait`: the calling

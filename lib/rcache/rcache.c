@@ -4,8 +4,9 @@
  *
  * The file: the index (4 bytes a slot: bit 31 used, bit 30 touched, 30 bits of the key's hash),
  * padded to 4 KiB, then the slots. A key belongs to one set; within it the slot to be reused is found
- * by the clock: the first that has not been touched since the hand passed. The index is read at
- * open and written at close; whatever is missing or wrong in it after a crash costs misses.
+ * by the clock: the first that has not been touched since the hand passed. The index is the file's
+ * own pages, mapped: it outlives the process without being written, and whatever is wrong in it after
+ * a power cut costs misses.
  */
 #include "rcache/rcache.h"
 
@@ -34,7 +35,7 @@ struct rcache {
 	uint64_t data_off;       /* where slot 0 begins */
 	pthread_mutex_t lock;
 	/* protected by lock */
-	uint32_t *tags;          /* sets * WAYS */
+	uint32_t *tags;          /* sets * WAYS, the file's own pages */
 	uint8_t *hands;          /* of each set */
 };
 
@@ -142,12 +143,19 @@ static size_t index_bytes(const struct rcache *c)
 	return (size_t)round_up(c->sets * WAYS * sizeof *c->tags, BLOCK_BYTES);
 }
 
-static int index_io(struct rcache *c, enum io_kind kind)
+/* Every block of the index is written, so that a full disk cannot fail a store to the mapping. */
+static int clear_index(struct rcache *c)
 {
-	struct file_io io = { .io = { .kind = kind }, .file = c->file, .buf = c->tags,
+	struct file_io io = { .io = { .kind = IO_FILE_WRITE }, .file = c->file,
 			      .len = index_bytes(c) };
+	int err;
 
-	return lsvd_port_run1(c->port, &io.io);
+	io.buf = lsvd_calloc(1, io.len);
+	if (!io.buf)
+		return lsvd_fail_plain(-ENOMEM);
+	err = lsvd_port_run1(c->port, &io.io);
+	lsvd_free(io.buf);
+	return err;
 }
 
 /* The first file that nobody else has. */
@@ -169,26 +177,18 @@ static int load_index(struct rcache *c)
 {
 	struct world *w = c->port->world;
 	uint64_t want = c->data_off + c->sets * WAYS * RCACHE_LINE_BYTES, have;
+	void *tags = NULL;
 	int err = w->file->size(c->file, &have);
 
-	if (err)
-		return err;
-	if (have != want) {
+	if (!err && have != want) {
 		err = w->file->resize(c->file, want);
-		return err ? err : index_io(c, IO_FILE_WRITE);
+		if (!err)
+			err = clear_index(c);
 	}
-	return index_io(c, IO_FILE_READ);
-}
-
-static int allocate(struct rcache *c)
-{
-	c->tags = lsvd_aligned_alloc(BLOCK_BYTES, index_bytes(c));
-	c->hands = lsvd_calloc(c->sets, 1);
-	if (!c->tags || !c->hands)
-		return lsvd_fail(-ENOMEM, "read cache: no memory for an index of %zu bytes",
-				 index_bytes(c));
-	memset(c->tags, 0, index_bytes(c));
-	return 0;
+	if (!err)
+		err = w->file->map(c->file, index_bytes(c), &tags);
+	c->tags = tags;
+	return err;
 }
 
 int lsvd_rcache_open(struct rcache **ret, struct port *port, uint64_t bytes)
@@ -206,9 +206,8 @@ int lsvd_rcache_open(struct rcache **ret, struct port *port, uint64_t bytes)
 		lsvd_free(c);
 		return lsvd_fail_plain(err);
 	}
-	err = allocate(c);
-	if (!err)
-		err = open_file(c);
+	c->hands = lsvd_calloc(c->sets, 1);
+	err = c->hands ? open_file(c) : lsvd_fail_plain(-ENOMEM);
 	if (!err)
 		err = load_index(c);
 	if (err) {
@@ -223,13 +222,9 @@ void lsvd_rcache_close(struct rcache *c)
 {
 	if (!c)
 		return;
-	if (c->file) {
-		/* A lost index is only a cold cache. */
-		(void)index_io(c, IO_FILE_WRITE);
+	if (c->file)
 		c->port->world->file->close(c->file);
-	}
 	pthread_mutex_destroy(&c->lock);
-	lsvd_free(c->tags);
 	lsvd_free(c->hands);
 	lsvd_free(c);
 }

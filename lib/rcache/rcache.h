@@ -28,7 +28,7 @@ struct rcache;
  * of rcache.0, rcache.1, … that no other process has. -ENOSPC, -ENOMEM, -errno.
  */
 int lsvd_rcache_open(struct rcache **ret, struct port *port, uint64_t bytes);
-/* Procedure: writes the index and closes. */
+/* Procedure. */
 void lsvd_rcache_close(struct rcache *c);
 
 /* Where the line's slot begins in the file, if the index has it. `owner`: the volume's seed. */

@@ -222,6 +222,7 @@ static struct lsvd_volume_options options_of(struct tester *t, unsigned flags)
 	o.compression = t->compression;
 	o.seal_after_ms = 400;
 	o.lease_check_ms = 2000;
+	o.read_timeout_ms = 3600000; /* some requests take a minute here, and some fail after it */
 	o.flush = t->remote ? LSVD_FLUSH_REMOTE : LSVD_FLUSH_LOCAL;
 	o.segment_fn = on_segment;
 	o.segment_ctx = t;
