@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/args.h"
@@ -192,6 +193,19 @@ static int clear_stale(const struct sockaddr_un *addr)
 	return unlink(addr->sun_path) < 0 && errno != ENOENT ? -errno : 0;
 }
 
+/* A server that was killed a moment ago may still answer the probe: it gets a second to be gone. */
+static int clear_stale_patiently(const struct sockaddr_un *addr)
+{
+	const struct timespec pause = {.tv_nsec = 20000000};
+	int err = clear_stale(addr);
+
+	for (unsigned i = 0; err == -EADDRINUSE && i < 50; i++) {
+		(void)nanosleep(&pause, NULL); /* cut short by a signal: tried a little sooner */
+		err = clear_stale(addr);
+	}
+	return err;
+}
+
 static int bind_private(int fd, const struct sockaddr_un *addr)
 {
 	mode_t old = umask(0177); /* the socket is never open to others, not even for a moment */
@@ -213,7 +227,7 @@ int listener_open_unix(struct listener *ret, const char *path, char *text, size_
 		return -EINVAL;
 	}
 	memcpy(addr.sun_path, path, strlen(path) + 1);
-	err = clear_stale(&addr);
+	err = clear_stale_patiently(&addr);
 	if (err < 0)
 		return say(text, len, err, path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
