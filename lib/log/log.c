@@ -335,5 +335,6 @@ void lsvd_log_free(struct log *log)
 		return;
 	assert(list_empty(&log->puts) && list_empty(&log->paused) && list_empty(&log->ending));
 	assert(!log->timer_set && !log->step_set && !log->look_out);
+	lsvd_root_drop(log);
 	lsvd_free(log);
 }

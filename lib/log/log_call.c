@@ -102,19 +102,33 @@ int lsvd_call_run(struct log *log, struct log_call *calls, unsigned n)
 	return first_failure(log, calls, n);
 }
 
+int lsvd_call_run_with(struct log *log, struct log_call *calls, unsigned n,
+		       const struct log_also *also)
+{
+	unsigned more = also ? also->n : 0;
+	int err;
+
+	if (more)
+		memcpy(calls + n, also->calls, more * sizeof *calls);
+	err = lsvd_call_run(log, calls, n + more);
+	if (more)
+		memcpy(also->calls, calls + n, more * sizeof *calls);
+	return err;
+}
+
 /* ------------------------------------------------------------------------------------- headers */
 
-static void init_get(struct log *log, struct log_call *call, uint64_t epoch, uint64_t seq,
+static void init_get(struct log *log, struct log_call *call, const struct log_where *at,
 		     uint8_t *bytes, size_t len)
 {
 	lsvd_call_init(call, IO_GET);
-	lsvd_key_chain(call->io.key, &log->options.volume, epoch, seq);
+	lsvd_key_chain(call->io.key, &log->options.volume, at->epoch, at->seq);
 	call->io.buf = bytes;
 	call->io.len = len;
 }
 
-/* What came is the beginning of the header of object (epoch, seq): is it all of it? */
-static int take_header(struct log *log, const struct log_call *call, uint64_t epoch, uint64_t seq,
+/* What came is the beginning of the header of the object at `at`: is it all of it? */
+static int take_header(struct log *log, const struct log_call *call, const struct log_where *at,
 		       struct log_header *h)
 {
 	const char *what = call->io.key;
@@ -125,14 +139,15 @@ static int take_header(struct log *log, const struct log_call *call, uint64_t ep
 	err = lsvd_object_head_decode(&h->head, h->bytes, call->io.ret_len, what);
 	if (err < 0)
 		return err;
-	err = lsvd_object_head_expect(&h->head, &log->options.volume, 0, epoch, seq, what);
+	err = lsvd_object_head_expect(&h->head, &log->options.volume, 0, at->epoch, at->seq,
+					what);
 	if (err < 0)
 		return err;
 	return lsvd_chain_part_decode(&h->chain, h->bytes, &h->head, what);
 }
 
 /* The beginning was too short: the whole header, whose length is known now. */
-static int get_longer(struct log *log, uint64_t epoch, uint64_t seq, struct log_header *h)
+static int get_longer(struct log *log, const struct log_where *at, struct log_header *h)
 {
 	struct log_call call;
 	uint8_t *longer;
@@ -142,57 +157,57 @@ static int get_longer(struct log *log, uint64_t epoch, uint64_t seq, struct log_
 	if (!longer)
 		return lsvd_fail_plain(-ENOMEM);
 	h->bytes = longer;
-	init_get(log, &call, epoch, seq, longer, h->head.header_bytes);
+	init_get(log, &call, at, longer, h->head.header_bytes);
 	err = lsvd_call_run(log, &call, 1);
 	if (err < 0)
 		return err;
 	if (call.err == 0)
-		err = take_header(log, &call, epoch, seq, h);
+		err = take_header(log, &call, at, h);
 	if (call.err < 0 || err == -ENODATA)
 		return lsvd_fail(LSVD_E_CORRUPT, "object %s: ends after %zu bytes, its header has %u",
 				 call.io.key, call.io.ret_len, h->head.header_bytes);
 	return err;
 }
 
-static int take_or_get_longer(struct log *log, const struct log_call *call, uint64_t epoch,
-			      uint64_t seq, struct log_header *h)
+static int take_or_get_longer(struct log *log, const struct log_call *call,
+			      const struct log_where *at, struct log_header *h)
 {
 	int err;
 
 	h->err = call->err;
 	if (h->err < 0)
 		return 0;
-	err = take_header(log, call, epoch, seq, h);
-	return err == -ENODATA ? get_longer(log, epoch, seq, h) : err;
+	err = take_header(log, call, at, h);
+	return err == -ENODATA ? get_longer(log, at, h) : err;
 }
 
-static int prepare_gets(struct log *log, struct log_call *calls, uint64_t epoch, uint64_t seq,
+static int prepare_gets(struct log *log, struct log_call *calls, const struct log_where *at,
 			unsigned n, size_t guess, struct log_header *ret)
 {
 	for (unsigned i = 0; i < n; i++) {
 		ret[i].bytes = lsvd_malloc(guess);
 		if (!ret[i].bytes)
 			return lsvd_fail_plain(-ENOMEM);
-		init_get(log, &calls[i], epoch, seq + i, ret[i].bytes, guess);
+		init_get(log, &calls[i], &at[i], ret[i].bytes, guess);
 	}
 	return 0;
 }
 
-int lsvd_headers_get(struct log *log, uint64_t epoch, uint64_t seq, unsigned n, size_t guess,
-		     struct log_header *ret)
+int lsvd_headers_get(struct log *log, const struct log_where *at, unsigned n, size_t guess,
+		     struct log_header *ret, const struct log_also *also)
 {
 	struct log_call *calls;
 	int err;
 
 	memset(ret, 0, n * sizeof *ret);
-	calls = lsvd_calloc(n, sizeof *calls);
+	calls = lsvd_calloc(n + (also ? also->n : 0), sizeof *calls);
 	if (!calls)
 		return lsvd_fail_plain(-ENOMEM);
-	err = prepare_gets(log, calls, epoch, seq, n, guess, ret);
+	err = prepare_gets(log, calls, at, n, guess, ret);
 	if (err == 0)
-		err = lsvd_call_run(log, calls, n);
+		err = lsvd_call_run_with(log, calls, n, also);
 	for (unsigned i = 0; i < n && err == 0; i++)
-		err = take_or_get_longer(log, &calls[i], epoch, seq + i, &ret[i]);
+		err = take_or_get_longer(log, &calls[i], &at[i], &ret[i]);
 	if (err < 0)
 		lsvd_headers_free(ret, n);
 	lsvd_free(calls);
@@ -207,17 +222,10 @@ void lsvd_headers_free(struct log_header *headers, unsigned n)
 	}
 }
 
-int lsvd_base_get(struct log *log, uint64_t epoch, struct log_header *ret)
+int lsvd_base_check(const struct log *log, uint64_t epoch, const struct log_header *h)
 {
-	int err;
-
-	err = lsvd_headers_get(log, epoch, 1, 1, OBJECT_HEAD_BYTES + CHAIN_PART_BYTES, ret);
-	if (err < 0)
-		return err;
-	if (ret->err == 0 && ret->head.kind == OBJECT_BASE)
+	if (h->err == 0 && h->head.kind == OBJECT_BASE)
 		return 0;
-	lsvd_headers_free(ret, 1);
 	return lsvd_fail(LSVD_E_CORRUPT, "volume %s: epoch %llu: object 1 %s", log->options.name,
-			 (unsigned long long)epoch,
-			 ret->err < 0 ? "is missing" : "is no base object");
+			 (unsigned long long)epoch, h->err < 0 ? "is missing" : "is no base object");
 }

@@ -25,6 +25,13 @@ enum log_state {
 	LOG_CANCELLED,
 };
 
+/* The root of a checkpoint, as far as it has been read. */
+struct log_root {
+	struct root_ref ref;
+	uint8_t *bytes;              /* NULL: nothing yet */
+	size_t len;
+};
+
 struct log {
 	/* immutable after open */
 	struct port *port;
@@ -35,6 +42,7 @@ struct log {
 	uint64_t epoch;
 	uint64_t base_epoch, base_seq; /* where recovery ends */
 	struct root_ref base_root;   /* where it may begin */
+	struct log_root early;       /* read while something else was waited for, or empty */
 
 	/* protected by the port's lock once open has returned */
 	enum log_state state;
@@ -95,6 +103,14 @@ void lsvd_call_init(struct log_call *call, enum io_kind kind);
  * and -EEXIST, with its text.
  */
 int lsvd_call_run(struct log *log, struct log_call *calls, unsigned n);
+/* Calls to be run at the same time as others. */
+struct log_also {
+	struct log_call *calls;
+	unsigned n;
+};
+/* lsvd_call_run() with those of `also` (may be NULL): there is room for them behind the n. */
+int lsvd_call_run_with(struct log *log, struct log_call *calls, unsigned n,
+		       const struct log_also *also);
 
 /* The header of an object, whole and verified. */
 struct log_header {
@@ -103,12 +119,25 @@ struct log_header {
 	struct chain_part chain;     /* of chain objects */
 	uint8_t *bytes;
 };
-/* Chain objects (epoch, seq) … (epoch, seq + n - 1); `guess` bytes of each are read at first. */
-int lsvd_headers_get(struct log *log, uint64_t epoch, uint64_t seq, unsigned n, size_t guess,
-		     struct log_header *ret);
+struct log_where {
+	uint64_t epoch, seq;
+};
+/*
+ * The chain objects at the `n` places; `guess` bytes of each are read at first. `also` (may be NULL)
+ * is run at the same time.
+ */
+int lsvd_headers_get(struct log *log, const struct log_where *at, unsigned n, size_t guess,
+		     struct log_header *ret, const struct log_also *also);
 void lsvd_headers_free(struct log_header *headers, unsigned n);
-/* The header of (epoch, 1), which is there. */
-int lsvd_base_get(struct log *log, uint64_t epoch, struct log_header *ret);
+/* Fails unless the header is that of a BASE that is there. */
+int lsvd_base_check(const struct log *log, uint64_t epoch, const struct log_header *h);
+
+/* ---- log_recover.c, procedures */
+/* A call that reads the root, to be run with others: false if there is none, or no memory. */
+bool lsvd_root_early(struct log *log, struct root_ref ref, struct log_call *ret);
+/* It has run. */
+void lsvd_root_take(struct log *log, const struct log_call *call);
+void lsvd_root_drop(struct log *log);
 
 /* ---- log_scan.c, procedures */
 /* The end of a chain: its last object that is no fence. */
@@ -121,12 +150,13 @@ struct chain_end {
 	bool fenced;                 /* a fence is on the place after it */
 	uint64_t anchor;             /* the newest anchor known, in units of LOG_ANCHOR_EVERY */
 };
-/* The newest claim, sought from `from`, which is there or 0. */
-int lsvd_scan_claims(struct log *log, uint64_t from, uint64_t *ret);
-/* The newest epoch of above … upto that is activated, or `above`. */
-int lsvd_scan_activated(struct log *log, uint64_t above, uint64_t upto, uint64_t *ret);
-/* Goes on from what `end` says (seq 0: from the beginning) to the end of end->epoch. */
-int lsvd_scan_end(struct log *log, struct chain_end *end);
+/* The newest claim, sought from `from`, which is there or 0. `also` (may be NULL): see above. */
+int lsvd_scan_claims(struct log *log, uint64_t from, const struct log_also *also, uint64_t *ret);
+/*
+ * The end of the newest activated epoch, of those up to `newest`: *end says what is known of it (all
+ * zero: nothing), and is brought up to date.
+ */
+int lsvd_scan_end(struct log *log, uint64_t newest, struct chain_end *end);
 
 /* ---- log_verdict.c, procedures */
 struct log_view {
@@ -138,8 +168,8 @@ struct log_verdict {
 	bool current;                /* the cache's history is the store's */
 	bool flag;                   /* it needed a flag */
 };
-/* Reads the claim of the cache's epoch, which may be missing. */
-int lsvd_verdict_claim(struct log *log, bool *ret_there, bool *ret_known);
+/* Whose is the claim that `call` has read? Of a claim that is not there: nobody's. */
+int lsvd_verdict_claim(struct log *log, const struct log_call *call, bool *ret_known);
 /* 0, LSVD_E_ROLLBACK or LSVD_E_FOREIGN_CACHE with a text, or another error. */
 int lsvd_verdict(struct log *log, const struct log_view *view, struct log_verdict *ret);
 

@@ -37,33 +37,40 @@ struct opening {
 
 /* ---------------------------------------------------------------------------------- 1 look */
 
-static int look_at_chain(struct opening *o, uint64_t above, uint64_t upto)
+/* The claims, and whose the one of the cache's epoch is. If it is not there they begin anew. */
+static int look_at_claims(struct opening *o, uint64_t from)
 {
-	struct chain_end *end = &o->view.end;
-	uint64_t epoch = 0;
+	struct log *log = o->log;
+	uint8_t bytes[FMT_CLAIM_BYTES];
+	struct log_call call;
+	const struct log_also also = { &call, 1 };
 	int err;
 
-	err = lsvd_scan_activated(o->log, above, upto, &epoch);
+	if (!from)
+		return lsvd_scan_claims(log, 0, NULL, &o->view.newest);
+	lsvd_call_init(&call, IO_GET);
+	lsvd_key_claim(call.io.key, &log->options.volume, from);
+	call.io.buf = bytes;
+	call.io.len = sizeof bytes;
+	log->stats.fence_requests++;
+	err = lsvd_scan_claims(log, from, &also, &o->view.newest);
 	if (err < 0)
 		return err;
-	if (epoch != end->epoch)
-		*end = (struct chain_end){ .epoch = epoch };
-	return epoch ? lsvd_scan_end(o->log, end) : 0;
+	if (call.err < 0)
+		return lsvd_scan_claims(log, 0, NULL, &o->view.newest);
+	return lsvd_verdict_claim(log, &call, &o->view.cache_known);
 }
 
 static int look(struct opening *o)
 {
-	struct log *log = o->log;
-	bool there;
+	const struct log_cache *cache = &o->log->options.cache;
 	int err;
 
-	err = lsvd_verdict_claim(log, &there, &o->view.cache_known);
+	o->view = (struct log_view){ .newest = 0 };
+	err = look_at_claims(o, cache->present ? cache->epoch : 0);
 	if (err < 0)
 		return err;
-	err = lsvd_scan_claims(log, there ? log->options.cache.epoch : 0, &o->view.newest);
-	if (err < 0)
-		return err;
-	return look_at_chain(o, 0, o->view.newest);
+	return lsvd_scan_end(o->log, o->view.newest, &o->view.end);
 }
 
 /* --------------------------------------------------------------------------------- 2 claim */
@@ -86,22 +93,13 @@ static void describe_claimer(struct log *log, struct fmt_claim *claim)
 	w->rnd->fill(w, &claim->nonce, sizeof claim->nonce);
 }
 
-/* Creates an object of at most 256 bytes, or finds it there with the same bytes: 0. -EEXIST: other. */
-static int create(struct log *log, const char *key, const void *bytes, size_t len)
+/* The name is taken: by these very bytes, after a lost answer? -EEXIST: no. */
+static int read_back(struct log *log, const char *key, const void *bytes, size_t len)
 {
-	struct iovec iov = { .iov_base = (void *)(uintptr_t)bytes, .iov_len = len };
 	uint8_t there[FMT_CLAIM_BYTES];
 	struct log_call call;
 	int err;
 
-	lsvd_call_init(&call, IO_PUT);
-	memcpy(call.io.key, key, KEY_CAP);
-	call.io.iov = &iov;
-	call.io.iovcnt = 1;
-	log->stats.fence_requests++;
-	err = lsvd_call_run(log, &call, 1);
-	if (err < 0 || call.err != -EEXIST)
-		return err;
 	lsvd_call_init(&call, IO_GET);
 	memcpy(call.io.key, key, KEY_CAP);
 	call.io.buf = there;
@@ -115,18 +113,46 @@ static int create(struct log *log, const char *key, const void *bytes, size_t le
 	return -EEXIST;
 }
 
+/* Creates an object of at most 256 bytes; -EEXIST: others have its name. `also` is run with it. */
+static int create(struct log *log, const char *key, const void *bytes, size_t len,
+		  const struct log_also *also)
+{
+	struct iovec iov = { .iov_base = (void *)(uintptr_t)bytes, .iov_len = len };
+	struct log_call calls[2];
+	int err;
+
+	lsvd_call_init(&calls[0], IO_PUT);
+	memcpy(calls[0].io.key, key, KEY_CAP);
+	calls[0].io.iov = &iov;
+	calls[0].io.iovcnt = 1;
+	log->stats.fence_requests++;
+	err = lsvd_call_run_with(log, calls, 1, also);
+	if (err < 0 || calls[0].err == 0)
+		return err;
+	return read_back(log, key, bytes, len);
+}
+
+/* Claims the next epoch, and reads the root meanwhile: it is likely to be the one that is needed. */
 static int claim_next(struct opening *o)
 {
 	struct log *log = o->log;
 	uint8_t bytes[FMT_CLAIM_BYTES];
 	struct fmt_claim claim;
+	struct log_call root;
+	const struct log_also also = { &root, 1 };
 	char key[KEY_CAP];
+	bool early;
+	int err;
 
 	log->epoch = o->view.newest + 1;
 	describe_claimer(log, &claim);
 	lsvd_claim_encode(bytes, &log->options.volume, log->epoch, &claim);
 	lsvd_key_claim(key, &log->options.volume, log->epoch);
-	return create(log, key, bytes, sizeof bytes);
+	early = lsvd_root_early(log, o->view.end.chain.root, &root);
+	err = create(log, key, bytes, sizeof bytes, early ? &also : NULL);
+	if (early)
+		lsvd_root_take(log, &root);
+	return err;
 }
 
 static int look_and_claim(struct opening *o)
@@ -192,26 +218,25 @@ static int put_fence(struct opening *o)
 	chain.fenced_by = o->log->epoch;
 	(void)encode_object(o->log, bytes, OBJECT_FENCE, end->epoch, end->seq + 1, &chain);
 	lsvd_key_chain(key, &o->log->options.volume, end->epoch, end->seq + 1);
-	err = create(o->log, key, bytes, sizeof bytes);
+	err = create(o->log, key, bytes, sizeof bytes, NULL);
 	if (err == 0)
 		end->fenced = true;
 	return err;
 }
 
-/* Only epochs between the one known as activated and ours may have been activated since the look. */
 static int scan_and_fence(struct opening *o)
 {
 	struct chain_end *end = &o->view.end;
 	int err;
 
-	err = look_at_chain(o, end->epoch, o->log->epoch - 1);
+	err = lsvd_scan_end(o->log, o->log->epoch - 1, end);
 	for (unsigned i = 0; err == 0 && i < CHASE_MAX; i++) {
 		err = lsvd_verdict(o->log, &o->view, &o->verdict);
 		if (err < 0 || !end->epoch || end->fenced)
 			return err;
 		err = put_fence(o);
 		if (err == -EEXIST)
-			err = lsvd_scan_end(o->log, end);
+			err = lsvd_scan_end(o->log, end->epoch, end);
 	}
 	if (err == 0)
 		return lsvd_fail(LSVD_E_UNAVAILABLE, "volume %s: the writer of epoch %llu stores faster "
@@ -242,7 +267,7 @@ static int activate(struct opening *o)
 	chain.next_object = log->next_object;
 	log->sent_checksum = encode_object(log, bytes, OBJECT_BASE, log->epoch, 1, &chain);
 	lsvd_key_chain(key, &log->options.volume, log->epoch, 1);
-	err = create(log, key, bytes, sizeof bytes);
+	err = create(log, key, bytes, sizeof bytes, NULL);
 	if (err == -EEXIST)
 		return fenced_while_opening(log);
 	return err;

@@ -18,10 +18,11 @@
 
 #define WINDOW 32u
 #define GUESS_BYTES 65536u              /* of each object at first: its header, nearly always */
+#define ROOT_BYTES (4u << 20)           /* read at once */
 #define ROOT_MAX_BYTES (UINT64_C(1) << 30)
 #define REPORT_EVERY 4096u
 
-/* Objects first … last of an epoch. */
+/* Objects first … last of an epoch, which are yet to be replayed. */
 struct leg {
 	uint64_t epoch, first, last;
 };
@@ -42,70 +43,130 @@ struct recovery {
 
 /* ------------------------------------------------------------------------------------ the root */
 
-static int get_object(struct log *log, const char *key, uint8_t **ret, size_t *ret_len)
+static void init_root_get(struct log *log, struct log_call *call, struct log_root *root, size_t room)
 {
+	lsvd_call_init(call, IO_GET);
+	lsvd_key_root(call->io.key, &log->options.volume, root->ref.epoch, root->ref.number);
+	call->io.off = root->len;
+	call->io.buf = root->bytes + root->len;
+	call->io.len = room - root->len;
+}
+
+bool lsvd_root_early(struct log *log, struct root_ref ref, struct log_call *ret)
+{
+	struct log_root *root = &log->early;
+
+	lsvd_root_drop(log);
+	if (!ref.epoch)
+		return false;
+	root->bytes = lsvd_malloc(ROOT_BYTES);
+	if (!root->bytes)
+		return false; /* recovery will say so, if it is still true then */
+	root->ref = ref;
+	init_root_get(log, ret, root, ROOT_BYTES);
+	return true;
+}
+
+void lsvd_root_take(struct log *log, const struct log_call *call)
+{
+	if (call->err < 0) {
+		lsvd_root_drop(log); /* recovery will meet the same error, and has a text for it */
+		return;
+	}
+	log->early.len = call->io.ret_len;
+	log->stats.recovery_gets++;
+	log->stats.recovery_get_bytes += call->io.ret_len;
+}
+
+void lsvd_root_drop(struct log *log)
+{
+	lsvd_free(log->early.bytes);
+	log->early = (struct log_root){ .bytes = NULL };
+}
+
+/* ROOT_BYTES more, from where it ends so far. *ret_more: there may be even more. */
+static int read_root_on(struct log *log, struct log_root *root, bool *ret_more)
+{
+	size_t room = root->len + ROOT_BYTES;
 	struct log_call call;
-	uint64_t bytes;
+	uint8_t *bytes;
 	int err;
 
-	lsvd_call_init(&call, IO_HEAD);
-	memcpy(call.io.key, key, KEY_CAP);
+	bytes = lsvd_realloc(root->bytes, room);
+	if (!bytes)
+		return lsvd_fail_plain(-ENOMEM);
+	root->bytes = bytes;
+	init_root_get(log, &call, root, room);
 	err = lsvd_call_run(log, &call, 1);
 	if (err == 0 && call.err < 0)
-		err = lsvd_fail(LSVD_E_CORRUPT, "volume %s: root %s is missing", log->options.name, key);
+		err = lsvd_fail(LSVD_E_CORRUPT, "volume %s: root %s is missing", log->options.name,
+				call.io.key);
 	if (err < 0)
 		return err;
-	bytes = call.io.ret_bytes;
-	if (bytes < OBJECT_HEAD_BYTES + 16 || bytes > ROOT_MAX_BYTES)
-		return lsvd_fail(LSVD_E_CORRUPT, "object %s: %llu bytes, expected %u to %llu", key,
-				 (unsigned long long)bytes, OBJECT_HEAD_BYTES + 16,
-				 (unsigned long long)ROOT_MAX_BYTES);
-	*ret = lsvd_malloc((size_t)bytes);
-	if (!*ret)
-		return lsvd_fail_plain(-ENOMEM);
-	lsvd_call_init(&call, IO_GET);
-	memcpy(call.io.key, key, KEY_CAP);
-	call.io.buf = *ret;
-	call.io.len = (size_t)bytes;
-	err = lsvd_call_run(log, &call, 1);
-	if (err == 0 && (call.err < 0 || call.io.ret_len != bytes))
-		err = lsvd_fail(LSVD_E_CORRUPT, "object %s: %zu bytes, expected %llu", key,
-				call.io.ret_len, (unsigned long long)bytes);
 	log->stats.recovery_gets++;
 	log->stats.recovery_get_bytes += call.io.ret_len;
-	*ret_len = call.io.ret_len;
+	root->len += call.io.ret_len;
+	*ret_more = root->len == room;
+	return 0;
+}
+
+static int read_root(struct log *log, struct log_root *root)
+{
+	bool more = root->len % ROOT_BYTES == 0;
+	int err = 0;
+
+	while (err == 0 && more) {
+		if (root->len >= ROOT_MAX_BYTES)
+			return lsvd_fail(LSVD_E_CORRUPT, "volume %s: root %llu of epoch %llu has more "
+					 "than %llu bytes", log->options.name,
+					 (unsigned long long)root->ref.number,
+					 (unsigned long long)root->ref.epoch,
+					 (unsigned long long)ROOT_MAX_BYTES);
+		err = read_root_on(log, root, &more);
+	}
 	return err;
 }
 
+static bool same_root(struct root_ref a, struct root_ref b)
+{
+	return a.epoch == b.epoch && a.number == b.number;
+}
+
 /* The kind's own part of a root begins with the chain object whose state it is. */
+static int take_root(struct recovery *r, const struct log_root *root)
+{
+	struct log *log = r->log;
+	struct object_head head;
+	char key[KEY_CAP];
+	int err;
+
+	lsvd_key_root(key, &log->options.volume, root->ref.epoch, root->ref.number);
+	err = lsvd_object_head_decode(&head, root->bytes, root->len, key);
+	if (err == -ENODATA || (err == 0 && head.header_bytes < OBJECT_HEAD_BYTES + 16))
+		err = lsvd_fail(LSVD_E_CORRUPT, "object %s: %zu bytes with a header of %u", key,
+				root->len, head.header_bytes);
+	if (err == 0)
+		err = lsvd_object_head_expect(&head, &log->options.volume, OBJECT_ROOT,
+					      root->ref.epoch, root->ref.number, key);
+	if (err < 0)
+		return err;
+	r->root_epoch = le64_get(root->bytes + OBJECT_HEAD_BYTES);
+	r->root_seq = le64_get(root->bytes + OBJECT_HEAD_BYTES + 8);
+	return log->ops->load_root(log->ctx, &head, root->bytes, root->len);
+}
+
 static int load_root(struct recovery *r)
 {
 	struct log *log = r->log;
-	struct root_ref root = log->base_root;
-	struct object_head head;
-	char key[KEY_CAP];
-	uint8_t *bytes = NULL;
-	size_t len = 0;
 	int err;
 
-	lsvd_key_root(key, &log->options.volume, root.epoch, root.number);
-	err = get_object(log, key, &bytes, &len);
-	if (err < 0)
-		goto out;
-	err = lsvd_object_head_decode(&head, bytes, len, key);
-	if (err == -ENODATA || (err == 0 && head.header_bytes < OBJECT_HEAD_BYTES + 16))
-		err = lsvd_fail(LSVD_E_CORRUPT, "object %s: %zu bytes with a header of %u", key, len,
-				head.header_bytes);
+	if (!same_root(log->early.ref, log->base_root))
+		lsvd_root_drop(log);
+	log->early.ref = log->base_root;
+	err = read_root(log, &log->early);
 	if (err == 0)
-		err = lsvd_object_head_expect(&head, &log->options.volume, OBJECT_ROOT, root.epoch,
-					      root.number, key);
-	if (err < 0)
-		goto out;
-	r->root_epoch = le64_get(bytes + OBJECT_HEAD_BYTES);
-	r->root_seq = le64_get(bytes + OBJECT_HEAD_BYTES + 8);
-	err = log->ops->load_root(log->ctx, &head, bytes, len);
-out:
-	lsvd_free(bytes);
+		err = take_root(r, &log->early);
+	lsvd_root_drop(log);
 	return err;
 }
 
@@ -139,27 +200,56 @@ static int root_astray(const struct recovery *r)
 			 (unsigned long long)r->log->base_epoch);
 }
 
-static int find_path(struct recovery *r)
+/* Where the path has got to, backwards: an epoch and its last object on the path. */
+struct step {
+	uint64_t epoch, last;
+};
+
+/* Follows the bases of epochs step->epoch, and of the `n` - 1 before it in number, as far as they go. */
+static int follow(struct recovery *r, struct step *step, const struct log_header *bases, unsigned n)
 {
-	struct log *log = r->log;
-	uint64_t epoch = log->base_epoch, last = log->base_seq;
-	struct log_header base;
+	uint64_t newest = step->epoch;
 	int err;
 
-	while (epoch > r->root_epoch) {
-		err = add_leg(&r->path, epoch, 1, last);
+	while (step->epoch > r->root_epoch && newest - step->epoch < n) {
+		const struct log_header *base = &bases[newest - step->epoch];
+
+		err = lsvd_base_check(r->log, step->epoch, base);
 		if (err < 0)
 			return err;
-		err = lsvd_base_get(log, epoch, &base);
+		err = add_leg(&r->path, step->epoch, 1, step->last);
 		if (err < 0)
 			return err;
-		epoch = base.chain.base_epoch;
-		last = base.chain.base_seq;
-		lsvd_headers_free(&base, 1);
+		*step = (struct step){ base->chain.base_epoch, base->chain.base_seq };
 	}
-	if (epoch != r->root_epoch || r->root_seq > last)
+	return 0;
+}
+
+/* An epoch mostly goes on from the one before it, so the bases of several are read at once. */
+static int find_path(struct recovery *r)
+{
+	struct step step = { r->log->base_epoch, r->log->base_seq };
+	struct log_header bases[WINDOW];
+	struct log_where at[WINDOW];
+	int err;
+
+	while (step.epoch > r->root_epoch) {
+		unsigned n = (unsigned)min_u64(WINDOW, step.epoch - r->root_epoch);
+
+		for (unsigned i = 0; i < n; i++)
+			at[i] = (struct log_where){ step.epoch - i, 1 };
+		err = lsvd_headers_get(r->log, at, n, OBJECT_HEAD_BYTES + CHAIN_PART_BYTES, bases,
+				       NULL);
+		if (err < 0)
+			return err;
+		err = follow(r, &step, bases, n);
+		lsvd_headers_free(bases, n);
+		if (err < 0)
+			return err;
+	}
+	if (step.epoch != r->root_epoch || r->root_seq > step.last)
 		return root_astray(r);
-	return epoch ? add_leg(&r->path, epoch, r->root_seq + 1, last) : 0;
+	return step.epoch ? add_leg(&r->path, step.epoch, r->root_seq + 1, step.last) : 0;
 }
 
 /* ---------------------------------------------------------------------------------- the replay */
@@ -191,18 +281,16 @@ static int replay_data(struct log *log, const struct log_header *h)
 	return err;
 }
 
-static int replay_one(struct recovery *r, const struct leg *leg, uint64_t seq,
-		      const struct log_header *h)
+static int replay_one(struct recovery *r, const struct log_where *at, const struct log_header *h)
 {
 	struct log *log = r->log;
 	int err;
 
 	if (h->err < 0 || h->head.kind == OBJECT_FENCE)
-		return lsvd_fail(LSVD_E_CORRUPT, "volume %s: object %llu of epoch %llu %s, though %llu "
-				 "belong to the history", log->options.name,
-				 (unsigned long long)seq, (unsigned long long)leg->epoch,
-				 h->err < 0 ? "is missing" : "is a fence",
-				 (unsigned long long)leg->last);
+		return lsvd_fail(LSVD_E_CORRUPT, "volume %s: object %llu of epoch %llu %s, and is part "
+				 "of the history", log->options.name, (unsigned long long)at->seq,
+				 (unsigned long long)at->epoch,
+				 h->err < 0 ? "is missing" : "is a fence");
 	err = check_link(r, h);
 	if (err < 0)
 		return err;
@@ -216,19 +304,35 @@ static int replay_one(struct recovery *r, const struct leg *leg, uint64_t seq,
 	return log->ops->replay(log->ctx, &h->head, &h->chain, NULL, 0);
 }
 
-static int replay_leg(struct recovery *r, const struct leg *leg)
+/* The next places of the path, at most WINDOW; they may lie in several epochs. */
+static unsigned next_places(struct path *p, struct log_where at[WINDOW])
+{
+	unsigned n = 0;
+
+	while (n < WINDOW && p->count) {
+		struct leg *leg = &p->legs[p->count - 1];
+
+		if (leg->first > leg->last)
+			p->count--;
+		else
+			at[n++] = (struct log_where){ leg->epoch, leg->first++ };
+	}
+	return n;
+}
+
+static int replay_path(struct recovery *r)
 {
 	struct log_header headers[WINDOW];
+	struct log_where at[WINDOW];
+	unsigned n;
 	int err = 0;
 
-	for (uint64_t seq = leg->first; seq <= leg->last && err == 0; seq += WINDOW) {
-		unsigned n = (unsigned)min_u64(WINDOW, leg->last - seq + 1);
-
-		err = lsvd_headers_get(r->log, leg->epoch, seq, n, GUESS_BYTES, headers);
+	while (err == 0 && (n = next_places(&r->path, at))) {
+		err = lsvd_headers_get(r->log, at, n, GUESS_BYTES, headers, NULL);
 		if (err < 0)
 			return err;
 		for (unsigned i = 0; i < n && err == 0; i++)
-			err = replay_one(r, leg, seq + i, &headers[i]);
+			err = replay_one(r, &at[i], &headers[i]);
 		lsvd_headers_free(headers, n);
 	}
 	return err;
@@ -243,12 +347,12 @@ int lsvd_log_recover(struct log *log)
 		err = load_root(&r);
 	if (err == 0)
 		err = find_path(&r);
-	if (err == 0)
+	if (err == 0) {
 		lsvd_report(LSVD_LOG_INFO, "volume %s: %llu objects to read after %s",
 			    log->options.name, (unsigned long long)r.path.objects,
 			    r.root_epoch ? "the checkpoint" : "the beginning");
-	for (unsigned i = r.path.count; i-- > 0 && err == 0;)
-		err = replay_leg(&r, &r.path.legs[i]);
+		err = replay_path(&r);
+	}
 	lsvd_free(r.path.legs);
 	return err;
 }

@@ -7,7 +7,7 @@
  * every epoch, and of each chain what lies after the objects that its newest anchor calls
  * acknowledged. Claims and anchors have no gaps: a claim is made only by who saw the one before it;
  * an anchor is sent only when the one before it is acknowledged (log.c). So the last of them is
- * found by doubling and dividing, four probes at a time.
+ * found by doubling and dividing, PROBES at a time.
  *
  * From the newest anchor on the chain is read object by object: its end is before the first one
  * missing, or before a fence. Whatever lies behind that landed too late and belongs to nobody.
@@ -20,11 +20,11 @@
 #include "base/bytes.h"
 #include "base/err.h"
 
-#define PROBES 4u
+#define PROBES 8u
 #define LOOK_BYTES 16384u  /* of a chain object at first: nearly always its whole header */
-#define LOOK_FIRST 4u      /* objects read at once, at first and later */
-#define LOOK_MORE 16u
-#define LIMIT (UINT64_C(1) << 40)
+#define LOOK_FIRST 8u      /* objects read at once, at first and later */
+#define LOOK_MORE 64u
+#define DOUBLINGS_MAX 5u
 #define ROUNDS_MAX 64u     /* far more than dividing takes; others may claim meanwhile */
 
 /* ---------------------------------------------------------------- the last of a row without gaps */
@@ -32,6 +32,7 @@
 struct row {
 	enum key_kind kind;    /* KEY_CLAIM: number n; KEY_CHAIN: seq n * LOG_ANCHOR_EVERY */
 	uint64_t epoch;
+	uint64_t lo, hi;       /* number lo is there or 0, hi is not */
 };
 
 static void init_probe(struct log *log, struct log_call *call, const struct row *row, uint64_t n)
@@ -44,90 +45,103 @@ static void init_probe(struct log *log, struct log_call *call, const struct row 
 			       n * LOG_ANCHOR_EVERY);
 }
 
-/* Asks for the numbers at[0] < at[1] < …; narrows lo (there) and hi (not there). */
-static int probe(struct log *log, const struct row *row, const uint64_t *at, unsigned n,
-		 uint64_t *lo, uint64_t *hi)
+/* What came of asking for the numbers at[0] < at[1] < … */
+static void narrow(struct row *row, const struct log_call *calls, const uint64_t *at, unsigned n)
 {
-	struct log_call calls[PROBES];
-	int err;
+	for (unsigned i = 0; i < n && calls[i].err == 0; i++)
+		row->lo = at[i];
+	for (unsigned i = n; i-- > 0 && calls[i].err < 0;)
+		row->hi = at[i];
+}
+
+/* What to ask for: ever further while hi is unknown, then what divides the rest. */
+static unsigned choose(const struct row *row, unsigned round, uint64_t at[PROBES])
+{
+	uint64_t gap = row->hi - row->lo;
+	unsigned n = (unsigned)min_u64(PROBES, gap - 1);
+
+	if (row->hi == UINT64_MAX) {
+		for (unsigned i = 0; i < PROBES; i++)
+			at[i] = row->lo + (UINT64_C(1) << (round * PROBES + i));
+		return PROBES;
+	}
+	for (unsigned i = 0; i < n; i++)
+		at[i] = row->lo + gap * (i + 1) / (n + 1);
+	return n;
+}
+
+static int no_end(const struct log *log, const struct row *row)
+{
+	const char *what = row->kind == KEY_CLAIM ? "claims" : "anchors";
+
+	if (row->hi == UINT64_MAX)
+		return lsvd_fail(LSVD_E_CORRUPT, "volume %s: %s have no end: the store has even "
+				 "number %llu", log->options.name, what,
+				 (unsigned long long)row->lo);
+	return lsvd_fail(LSVD_E_CORRUPT, "volume %s: %s have a gap between number %llu and %llu",
+			 log->options.name, what, (unsigned long long)row->lo,
+			 (unsigned long long)row->hi);
+}
+
+/* Prepares a round of requests; returns how many. */
+static unsigned prepare(struct log *log, const struct row *row, unsigned round,
+			struct log_call calls[PROBES], uint64_t at[PROBES])
+{
+	unsigned n = choose(row, round, at);
 
 	for (unsigned i = 0; i < n; i++)
 		init_probe(log, &calls[i], row, at[i]);
 	log->stats.fence_requests += n;
-	err = lsvd_call_run(log, calls, n);
-	if (err < 0)
-		return err;
-	for (unsigned i = 0; i < n && calls[i].err == 0; i++)
-		*lo = at[i];
-	for (unsigned i = n; i-- > 0 && calls[i].err < 0;)
-		*hi = at[i];
-	return 0;
+	return n;
 }
 
-static int probe_doubling(struct log *log, const struct row *row, uint64_t *lo, uint64_t *hi)
+static int probe(struct log *log, struct row *row, unsigned round, const struct log_also *also)
 {
-	uint64_t from = *lo, at[PROBES];
+	struct log_call calls[PROBES + 1];
+	uint64_t at[PROBES];
+	unsigned n = prepare(log, row, round, calls, at);
 	int err;
 
-	*hi = UINT64_MAX;
-	for (uint64_t step = 1; *hi == UINT64_MAX; step <<= PROBES) {
-		if (step > LIMIT)
-			return lsvd_fail(LSVD_E_CORRUPT, "volume %s: the store says that every object "
-					 "is there, even number %llu", log->options.name,
-					 (unsigned long long)*lo);
-		for (unsigned i = 0; i < PROBES; i++)
-			at[i] = from + (step << i);
-		err = probe(log, row, at, PROBES, lo, hi);
-		if (err < 0)
-			return err;
-	}
-	return 0;
-}
-
-/* Divides what lies between lo and hi, which are more than 1 apart, by up to PROBES probes. */
-static int probe_dividing(struct log *log, const struct row *row, uint64_t *lo, uint64_t *hi)
-{
-	uint64_t gap = *hi - *lo, base = *lo, at[PROBES];
-	unsigned n = (unsigned)min_u64(PROBES, gap - 1);
-
-	for (unsigned i = 0; i < n; i++)
-		at[i] = base + gap * (i + 1) / (n + 1);
-	return probe(log, row, at, n, lo, hi);
-}
-
-/* The last number of the row that is there, where `from` is there or is 0. */
-static int find_last(struct log *log, const struct row *row, uint64_t from, uint64_t *ret)
-{
-	uint64_t lo = from, hi;
-	int err;
-
-	err = probe_doubling(log, row, &lo, &hi);
-	for (unsigned round = 0; err == 0 && hi - lo > 1; round++) {
-		if (round == ROUNDS_MAX)
-			return lsvd_fail(LSVD_E_CORRUPT, "volume %s: %s have a gap between number %llu "
-					 "and %llu", log->options.name,
-					 row->kind == KEY_CLAIM ? "claims" : "anchors",
-					 (unsigned long long)lo, (unsigned long long)hi);
-		err = probe_dividing(log, row, &lo, &hi);
-	}
+	err = lsvd_call_run_with(log, calls, n, also);
 	if (err == 0)
-		*ret = lo;
+		narrow(row, calls, at, n);
 	return err;
 }
 
-int lsvd_scan_claims(struct log *log, uint64_t from, uint64_t *ret)
+/*
+ * Finds row->lo, the last number of the row that is there, given a row->lo that is there or 0, and a
+ * row->hi that is not there, or UINT64_MAX after `round` rounds.
+ */
+static int find_last(struct log *log, struct row *row, unsigned round, const struct log_also *also)
 {
-	const struct row claims = { .kind = KEY_CLAIM };
+	int err = 0;
 
-	return find_last(log, &claims, from, ret);
+	for (; err == 0 && row->hi - row->lo > 1; round++) {
+		if (round == ROUNDS_MAX || (row->hi == UINT64_MAX && round == DOUBLINGS_MAX))
+			return no_end(log, row);
+		err = probe(log, row, round, round ? NULL : also);
+	}
+	return err;
 }
 
-int lsvd_scan_activated(struct log *log, uint64_t above, uint64_t upto, uint64_t *ret)
+int lsvd_scan_claims(struct log *log, uint64_t from, const struct log_also *also, uint64_t *ret)
+{
+	struct row claims = { .kind = KEY_CLAIM, .lo = from, .hi = UINT64_MAX };
+	int err;
+
+	err = find_last(log, &claims, 0, also);
+	if (err == 0)
+		*ret = claims.lo;
+	return err;
+}
+
+/* The newest epoch of above … upto that is activated, or `above`. */
+static int find_activated(struct log *log, uint64_t above, uint64_t upto, uint64_t *ret)
 {
 	struct log_call calls[PROBES];
 	int err;
 
-	while (upto > above) {
+	for (; upto > above; upto -= min_u64(PROBES, upto - above)) {
 		unsigned n = (unsigned)min_u64(PROBES, upto - above);
 
 		for (unsigned i = 0; i < n; i++) {
@@ -144,7 +158,6 @@ int lsvd_scan_activated(struct log *log, uint64_t above, uint64_t upto, uint64_t
 				return 0;
 			}
 		}
-		upto -= n;
 	}
 	*ret = above;
 	return 0;
@@ -200,13 +213,17 @@ static int take_next(struct chain_end *end, const struct log_header *h, bool *re
 	return 0;
 }
 
-/* Reads `n` objects from `seq` on. */
-static int read_on(struct log *log, struct chain_end *end, uint64_t seq, unsigned n, bool *ret_more)
+/* Reads `n` objects from `seq` on, and runs `also` with them. */
+static int read_some(struct log *log, struct chain_end *end, uint64_t seq, unsigned n,
+		     const struct log_also *also, bool *ret_more)
 {
 	struct log_header headers[LOOK_MORE];
+	struct log_where at[LOOK_MORE];
 	int err;
 
-	err = lsvd_headers_get(log, end->epoch, seq, n, LOOK_BYTES, headers);
+	for (unsigned i = 0; i < n; i++)
+		at[i] = (struct log_where){ end->epoch, seq + i };
+	err = lsvd_headers_get(log, at, n, LOOK_BYTES, headers, also);
 	if (err < 0)
 		return err;
 	*ret_more = true;
@@ -216,55 +233,93 @@ static int read_on(struct log *log, struct chain_end *end, uint64_t seq, unsigne
 	return err;
 }
 
-static int acked_by_anchor(struct log *log, const struct chain_end *end, uint64_t *ret)
+static int read_on(struct log *log, struct chain_end *end, uint64_t seq)
 {
-	uint64_t seq = end->anchor * LOG_ANCHOR_EVERY;
+	bool more = true;
+	int err = 0;
+
+	for (; err == 0 && more; seq += LOOK_MORE)
+		err = read_some(log, end, seq, LOOK_MORE, NULL, &more);
+	return err;
+}
+
+static int acked_by_anchor(struct log *log, uint64_t epoch, uint64_t anchor, uint64_t *ret)
+{
+	const struct log_where at = { epoch, anchor * LOG_ANCHOR_EVERY };
 	struct log_header h;
 	int err;
 
-	err = lsvd_headers_get(log, end->epoch, seq, 1, LOOK_BYTES, &h);
+	err = lsvd_headers_get(log, &at, 1, LOOK_BYTES, &h, NULL);
 	if (err < 0)
 		return err;
 	*ret = h.chain.acked_seq;
 	lsvd_headers_free(&h, 1);
-	return h.err < 0 ? missing(log, end->epoch, seq) : 0;
+	return h.err < 0 ? missing(log, at.epoch, at.seq) : 0;
 }
 
-/*
- * Where to begin reading. Without a newer anchor than when this chain was looked at before, nothing
- * after its then end can have been deleted meanwhile, so that is where to go on.
- */
-static int find_start(struct log *log, struct chain_end *end, uint64_t *ret)
+/* There are newer anchors than were known: from what the newest of them calls acknowledged. */
+static int scan_from_anchor(struct log *log, struct chain_end *end, struct row *anchors)
 {
-	const struct row anchors = { .kind = KEY_CHAIN, .epoch = end->epoch };
-	uint64_t known = end->anchor;
+	uint64_t start = 0;
 	int err;
 
-	err = find_last(log, &anchors, known, &end->anchor);
+	err = find_last(log, anchors, 1, NULL);
+	if (err == 0)
+		err = acked_by_anchor(log, end->epoch, anchors->lo, &start);
 	if (err < 0)
 		return err;
-	if (end->anchor == known) {
-		*ret = end->seq + 1;
-		return 0;
-	}
-	end->seq = 0;
-	err = acked_by_anchor(log, end, ret);
-	if (err == 0 && *ret == 0)
-		*ret = 1;
-	return err;
-}
-
-int lsvd_scan_end(struct log *log, struct chain_end *end)
-{
-	unsigned n = LOOK_FIRST;
-	uint64_t start, seq;
-	bool more = true;
-	int err;
-
-	err = find_start(log, end, &start);
-	for (seq = start; err == 0 && more; seq += n, n = LOOK_MORE)
-		err = read_on(log, end, seq, n, &more);
+	if (start == 0)
+		start = 1;
+	*end = (struct chain_end){ .epoch = end->epoch, .anchor = anchors->lo };
+	err = read_on(log, end, start);
 	if (err == 0 && end->seq == 0)
 		return missing(log, end->epoch, start);
 	return err;
+}
+
+/*
+ * The beginning of a chain is read together with the question for its anchors; so is what follows an
+ * end that was found before. As long as there is no newer anchor nothing behind that end can have
+ * been deleted: what is missing there was never written. With a newer one it does not matter what
+ * was read, not even that it was damaged. end->seq stays 0 if the epoch was never activated.
+ */
+static int scan_on(struct log *log, struct chain_end *end)
+{
+	struct row anchors = { .kind = KEY_CHAIN, .epoch = end->epoch, .lo = end->anchor,
+			       .hi = UINT64_MAX };
+	struct log_call calls[PROBES];
+	uint64_t at[PROBES];
+	const struct log_also also = { calls, prepare(log, &anchors, 0, calls, at) };
+	bool more = false;
+	int err;
+
+	err = read_some(log, end, end->seq + 1, LOOK_FIRST, &also, &more);
+	if (err == 0 || err == LSVD_E_CORRUPT)
+		narrow(&anchors, calls, at, also.n);
+	if (anchors.lo > end->anchor)
+		return scan_from_anchor(log, end, &anchors);
+	return err == 0 && more ? read_on(log, end, end->seq + 1) : err;
+}
+
+/* Mostly the newest claim is that of the newest activated epoch: begins as if it were. */
+int lsvd_scan_end(struct log *log, uint64_t newest, struct chain_end *end)
+{
+	uint64_t epoch = 0;
+	int err;
+
+	if (!end->epoch && newest) {
+		*end = (struct chain_end){ .epoch = newest };
+		err = scan_on(log, end);
+		if (err < 0 || end->seq)
+			return err;
+		*end = (struct chain_end){ .epoch = 0 };
+		newest--;
+	}
+	err = find_activated(log, end->epoch, newest, &epoch);
+	if (err < 0 || !epoch)
+		return err;
+	if (epoch != end->epoch)
+		*end = (struct chain_end){ .epoch = epoch };
+	err = scan_on(log, end);
+	return err == 0 && end->seq == 0 ? missing(log, epoch, 1) : err;
 }

@@ -53,12 +53,17 @@ static int stored_of_cache(struct log *log, const struct log_view *view, bool *r
 	int err;
 
 	while (epoch > cache->epoch) {
-		err = lsvd_base_get(log, epoch, &base);
+		const struct log_where at = { epoch, 1 };
+
+		err = lsvd_headers_get(log, &at, 1, OBJECT_HEAD_BYTES + CHAIN_PART_BYTES, &base, NULL);
+		if (err < 0)
+			return err;
+		lsvd_headers_free(&base, 1);
+		err = lsvd_base_check(log, epoch, &base);
 		if (err < 0)
 			return err;
 		epoch = base.chain.base_epoch;
 		op = base.chain.last_op;
-		lsvd_headers_free(&base, 1);
 	}
 	*ret_known = view->cache_known && (epoch == cache->epoch || epoch == cache->base_epoch);
 	*ret_op = op;

@@ -287,6 +287,8 @@ static void start(struct world *w, struct obj_io *io, bool may_wait)
 	if (e->verb == IO_PUT)
 		e->blob = gather(io->iov, io->iovcnt);
 	memcpy(e->key, io->key, sizeof e->key);
+	if (s->options.latency_ms)
+		e->at_ms = s->now_ms + s->options.latency_ms;
 	if (sim_chance(s, s->options.slow)) {
 		s->stats.slow++;
 		e->at_ms = s->now_ms + sim_random_below(s, 60000);

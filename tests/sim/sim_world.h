@@ -61,6 +61,7 @@ struct sim_options {
 	unsigned fail_after;     /* PUTs and REMOVEs that have their effect, then fail */
 	unsigned fail_late;      /* PUTs and REMOVEs that fail and become ghosts */
 	unsigned slow;           /* store requests that take up to a minute */
+	unsigned latency_ms;     /* how long each of the others takes; not a rate */
 	unsigned inline_files;   /* file reads and writes that end inside their start */
 	unsigned ghosts;         /* steps in which a ghost lands, if there is one */
 };
