@@ -203,13 +203,27 @@ kill_server() {
 # ------------------------------------------------------------------------------- tools
 
 # The stamping writer; built here when the script is run by hand.
+need_writer() {
+	[[ -z ${LSVD_E2E_WRITER:-} ]] || return 0
+	LSVD_E2E_WRITER=$tmp/writer
+	cc -std=gnu11 -D_GNU_SOURCE -O2 -o "$LSVD_E2E_WRITER" "$e2e_dir"/writer*.c -lnbd
+}
+
 writer() {
-	if [[ -z ${LSVD_E2E_WRITER:-} ]]; then
-		LSVD_E2E_WRITER=$tmp/writer
-		cc -std=gnu11 -D_GNU_SOURCE -O2 -o "$LSVD_E2E_WRITER" "$e2e_dir"/writer*.c -lnbd
-	fi
+	need_writer
 	"$LSVD_E2E_WRITER" "$@"
 }
+
+# start_writer ARG...: the same in the background: $load, and what it says in $tmp/load.
+start_writer() {
+	need_writer
+	"$LSVD_E2E_WRITER" "$@" >"$tmp/load" 2>&1 &
+	load=$!
+	defer end_process "$load" KILL
+}
+
+# issued STATE: how many operations a writer has issued since its last check.
+issued() { od -An -t u8 -j 48 -N 8 "$1" | tr -d ' '; }
 
 # random_file FILE BYTES: the same bytes for the same seed.
 random_file() {

@@ -58,11 +58,8 @@ it 'SIGTERM under load answers or refuses every request and keeps what it answer
 writer init "$state" --size "$size" --seed "$seed"
 start_server
 python_nbd <<<'h.zero(h.get_size(), 0)'
-writer load "$state" "$uri" --may-die --connections 4 >"$tmp/load" 2>&1 &
-load=$!
-acked() { /usr/bin/python3 -c 'import struct, sys
-print(struct.unpack("<7Q", open(sys.argv[1], "rb").read(56))[6])' "$state"; }
-busy() { [[ $(acked) -gt 500 ]]; }
+start_writer load "$state" "$uri" --may-die --connections 4
+busy() { [[ $(issued "$state") -gt 500 ]]; }
 wait_until 60 busy || fail "the load does not get on"
 stop_server
 wait "$load" || fail "$(<"$tmp/load")"
