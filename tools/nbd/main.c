@@ -161,7 +161,9 @@ static uint64_t cpus(void)
 /* Says what went wrong, and with what exit status to end. */
 static int complain(int err)
 {
-	log_line(LSVD_LOG_ERROR, "%s", lsvd_last_error());
+	const char *text = lsvd_last_error();
+
+	log_line(LSVD_LOG_ERROR, "%s", text[0] ? text : lsvd_strerror(err));
 	return err == LSVD_E_CONFIG ? ARGS_EXIT_USAGE : EXIT_FAILURE;
 }
 
