@@ -234,12 +234,18 @@ static void fail_first(struct lsvd_volume *v, int err)
 	put_op(v, io);
 }
 
+/*
+ * Forgetting sealed segments keeps memory within its budget whatever the store does; what is left
+ * then is the segments being put, the open one and what readers pin. Only far above that, when the
+ * pieces of chunks no longer add up, do writers wait for a segment to be stored.
+ */
 static bool memory_is_short(struct lsvd_volume *v)
 {
 	struct wal_stats s;
 
 	lsvd_wal_stats(v->wal, &s);
-	return s.memory > v->opt.memory_bytes && v->segments_out > 0;
+	return v->segments_out > 0 &&
+	       s.memory > v->opt.memory_bytes + 2 * v->opt.segment_bytes + 4 * CHUNK_BYTES;
 }
 
 static int form_group(struct lsvd_volume *v)
