@@ -2,10 +2,10 @@
 /*
  * extent_map.c - a B+tree of ranges: the overlay's index from sectors to places in the local log.
  *
- * Leaves hold up to FANOUT entries sorted by lba, addresses in an array of their own so that a search
- * touches nothing else; they are linked both ways. Inner nodes hold up to FANOUT children. Leaves and
- * inner nodes are one type and one size, and come from one pool: what a split needs has been put
- * there by lsvd_extent_map_reserve(), what a merge frees goes back there.
+ * Leaves hold up to FANOUT entries sorted by lba, addresses in an array of their own so that a
+ * search touches nothing else; they are linked both ways. Inner nodes hold up to FANOUT children.
+ * Leaves and inner nodes are one type and one size, and come from one pool: what a split needs has
+ * been put there by lsvd_extent_map_reserve(), what a merge frees goes back there.
  *
  * key[i] of an inner node is a lower bound of what lies under child[i] and an upper bound of what
  * lies under child[i - 1]; it need not be an address that is mapped. key[0] is never read: what

@@ -37,8 +37,8 @@ int lsvd_extent_map_new(struct extent_map **ret);
 void lsvd_extent_map_free(struct extent_map *m);
 
 /*
- * Memory for the next `n` calls of insert or remove, so that they cannot fail: call it where failing
- * is still possible. -ENOMEM.
+ * Memory for the next `n` calls of insert or remove, so that they cannot fail: call it where
+ * failing is still possible. -ENOMEM.
  */
 int lsvd_extent_map_reserve(struct extent_map *m, unsigned n);
 

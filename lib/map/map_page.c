@@ -18,12 +18,13 @@
  *   dense   every extent is exactly one 4 KiB block: 1024 entries without lba and len, at their
  *           place, packed to the bit; object code 0 is a block that is not mapped. About 5 bytes.
  *
- * A change is made in place if the entries it leaves fit the widths and the room. Else the page is
- * made anew from what it will hold: widths, form and room are chosen then, and only then. The old
- * page is untouched until the new one is complete, so -ENOMEM changes nothing.
+ * A change is made in place if the entries it leaves fit the widths; a sorted page may have to get
+ * more room first. Else the page is made anew from what it will hold: widths and form are chosen
+ * then, and only then. The old page is untouched until the new one is complete, so -ENOMEM changes
+ * nothing.
  *
- * The page that is one MAP_ZERO extent exists once, for all: zeroing a large range costs little more
- * than the directory.
+ * The page that is one MAP_ZERO extent exists once, for all: zeroing a large range costs little
+ * more than the directory.
  *
  * Invariants (lsvd_map_page_check() asserts them):
  *  (1) Extents are in order, do not overlap and lie within the page; n is their number, > 0.
@@ -47,7 +48,6 @@
 #define OFF_BITS_MIN 19u          /* offsets in an 8 MiB object: pages seldom need widening */
 #define WORD_BITS 57u             /* what one load gives wherever it begins in a byte */
 #define PAD_BYTES 8u              /* loads and stores of the last entry reach so far beyond it */
-#define RAW_UNIT_SPACE (16u + BLOCK_BYTES)
 #define SPARE_SHIFT 4             /* room for 1/16 more entries */
 #define DENSE_MIN (PAGE_BLOCKS / 2) /* a dense page with fewer blocks becomes sorted */
 
@@ -66,6 +66,7 @@ struct map_page {
 	uint8_t w_lba;            /* bits of each field; w_lba 0: dense */
 	uint8_t w_len, w_off, w_sub, w_kind, w_code;
 	uint8_t kind_min;
+	bool plain;               /* w_len, w_sub and w_kind are 0 and an entry is one load */
 	uint8_t data[];
 };
 
@@ -76,6 +77,7 @@ static struct map_page zero_page = {
 	.stride = 16,
 	.w_lba = LBA_BITS,
 	.w_code = 1,
+	.plain = true,
 	.data = { 0, 1u << (LBA_BITS - 8), 0, 0, 0, 0, 0, 0, 0, 0 },
 };
 
@@ -90,7 +92,7 @@ struct map_extent lsvd_map_extent_advance(const struct map_extent *e, uint32_t s
 	if (e->kind == MAP_UNIT) {
 		r.sub = (uint16_t)at;
 	} else if (e->kind == MAP_RAW) {
-		r.off += at / BLOCK_SECTORS * RAW_UNIT_SPACE;
+		r.off += at / BLOCK_SECTORS * STORE_MAP_RAW_SPACE;
 		r.sub = (uint16_t)(at % BLOCK_SECTORS);
 	}
 	return r;
@@ -144,21 +146,31 @@ static uint64_t field(uint64_t *word, unsigned width)
 	return v;
 }
 
-/* Entry i; false if it is a block of a dense page that is not mapped. */
-static bool entry_get(const struct map_page *p, unsigned i, struct map_extent *e)
+/*
+ * Entry i; false if it is a block of a dense page that is not mapped. What random writes of one
+ * size make, a page where only lba, off and object differ, is decoded by a shorter way.
+ */
+static inline bool entry_get(const struct map_page *p, unsigned i, struct map_extent *e)
 {
 	size_t at = (size_t)i * p->stride;
 	uint64_t a = bits_get(p->data, at);
-	uint64_t b = width_a(p) + width_b(p) <= WORD_BITS ? a >> width_a(p)
-							  : bits_get(p->data, at + width_a(p));
-	uint64_t code;
+	uint64_t b, code;
 
 	e->lba = is_dense(p) ? (uint64_t)i * BLOCK_SECTORS : field(&a, LBA_BITS);
-	e->len = p->len_min + (uint32_t)field(&a, p->w_len);
-	e->off = (uint32_t)field(&a, p->w_off) << OFF_SHIFT;
-	e->sub = (uint16_t)field(&b, p->w_sub);
-	e->kind = (uint8_t)(p->kind_min + field(&b, p->w_kind));
-	code = field(&b, p->w_code);
+	e->len = p->len_min;
+	e->sub = 0;
+	e->kind = p->kind_min;
+	if (lsvd_likely(p->plain)) {
+		e->off = (uint32_t)field(&a, p->w_off) << OFF_SHIFT;
+		code = field(&a, p->w_code);
+	} else {
+		e->len += (uint32_t)field(&a, p->w_len);
+		e->off = (uint32_t)field(&a, p->w_off) << OFF_SHIFT;
+		b = bits_get(p->data, at + width_a(p));
+		e->sub = (uint16_t)field(&b, p->w_sub);
+		e->kind = (uint8_t)(e->kind + field(&b, p->w_kind));
+		code = field(&b, p->w_code);
+	}
 	e->object = p->base + code - CODE_FIRST;
 	if (lsvd_unlikely(code < CODE_FIRST)) {
 		e->kind = MAP_ZERO;
@@ -255,6 +267,11 @@ static size_t data_bytes(size_t entries, unsigned stride)
 	return (entries * stride + 7) / 8 + PAD_BYTES;
 }
 
+static bool is_plain(const struct map_page *p)
+{
+	return p->w_len + p->w_sub + p->w_kind == 0 && width_a(p) + width_b(p) <= WORD_BITS;
+}
+
 /* Turns the sorted page's widths into a dense page's if that is smaller. */
 static void choose_form(struct map_page *p, const struct map_shape *s)
 {
@@ -272,6 +289,13 @@ static void choose_form(struct map_page *p, const struct map_shape *s)
 		*p = dense;
 }
 
+/* Of a sorted page for n extents, with room for a few more. */
+static size_t sorted_footprint(unsigned n, unsigned stride)
+{
+	return map_footprint(sizeof(struct map_page) +
+			     data_bytes(n + (n >> SPARE_SHIFT) + 1, stride));
+}
+
 static bool is_zero_page(const struct map_shape *s)
 {
 	return s->n == 1 && s->kinds == 1u << MAP_ZERO && s->len_min == STORE_MAP_PAGE_SECTORS;
@@ -280,7 +304,7 @@ static bool is_zero_page(const struct map_shape *s)
 int lsvd_map_page_new(struct map_page **ret, const struct map_shape *s)
 {
 	struct map_page head, *p;
-	size_t entries, bytes;
+	size_t bytes;
 
 	*ret = NULL;
 	if (s->n == 0)
@@ -291,8 +315,9 @@ int lsvd_map_page_new(struct map_page **ret, const struct map_shape *s)
 	}
 	choose_widths(&head, s);
 	choose_form(&head, s);
-	entries = is_dense(&head) ? PAGE_BLOCKS : s->n + (s->n >> SPARE_SHIFT) + 1;
-	bytes = map_footprint(sizeof(*p) + data_bytes(entries, head.stride));
+	head.plain = is_plain(&head);
+	bytes = is_dense(&head) ? map_footprint(sizeof(*p) + data_bytes(PAGE_BLOCKS, head.stride))
+				: sorted_footprint(s->n, head.stride);
 	p = lsvd_malloc(bytes - 8);
 	if (!p)
 		return -ENOMEM;
@@ -330,23 +355,27 @@ size_t lsvd_map_page_memory(const struct map_page *p)
 
 /* -------------------------------------------------------------------------------------- search */
 
-static unsigned lba_at(const struct map_page *p, unsigned i)
+/* The entries of a sorted page begin at whole bytes, with the address. */
+static unsigned lba_at(const uint8_t *entry)
 {
-	return le16_get(p->data + (size_t)i * (p->stride / 8u)) & (unsigned)ones(LBA_BITS);
+	return le16_get(entry) & (unsigned)ones(LBA_BITS);
 }
 
-/* The number of entries of a sorted page with an address <= lba. */
-static unsigned upper_bound(const struct map_page *p, uint32_t lba)
+/*
+ * The number of entries of a sorted page with an address <= lba. The mask is written out so that
+ * the compiler makes no branch of it: half of them would be mispredicted.
+ */
+static inline unsigned upper_bound(const struct map_page *p, uint32_t lba)
 {
-	unsigned base = 0, n = p->n;
+	unsigned width = p->stride / 8u, base = 0;
 
-	while (n > 1) {
+	for (unsigned n = p->n; n > 1;) {
 		unsigned half = n / 2;
 
-		base += lba_at(p, base + half - 1) <= lba ? half : 0;
+		base += half & -(unsigned)(lba_at(p->data + (base + half) * width) <= lba);
 		n -= half;
 	}
-	return base + (lba_at(p, base) <= lba);
+	return base + (lba_at(p->data + base * width) <= lba);
 }
 
 /* The index after the last entry. */
@@ -356,34 +385,41 @@ static unsigned entries_end(const struct map_page *p)
 }
 
 /* The first entry that ends after lba: its index, or entries_end(). Blocks may be unmapped. */
-static unsigned first_after(const struct map_page *p, uint32_t lba, struct map_extent *e)
-{
-	unsigned i;
-
-	if (is_dense(p)) {
-		i = lba / BLOCK_SECTORS;
-	} else {
-		i = upper_bound(p, lba);
-		if (i > 0) {
-			(void)entry_get(p, i - 1, e); /* never empty in a sorted page */
-			if (e->lba + e->len > lba)
-				return i - 1;
-		}
-	}
-	return i;
-}
-
-bool lsvd_map_page_find(const struct map_page *p, uint32_t lba, struct map_extent *ret)
+static unsigned first_after(const struct map_page *p, uint32_t lba)
 {
 	struct map_extent e;
 	unsigned i;
 
-	for (i = first_after(p, lba, &e); i < entries_end(p); i++)
-		if (entry_get(p, i, &e)) {
-			*ret = e;
+	if (is_dense(p))
+		return lba / BLOCK_SECTORS;
+	i = upper_bound(p, lba);
+	if (i == 0)
+		return 0;
+	(void)entry_get(p, i - 1, &e); /* never empty in a sorted page */
+	return e.lba + e.len > lba ? i - 1 : i;
+}
+
+static bool find_dense(const struct map_page *p, uint32_t lba, struct map_extent *ret)
+{
+	for (unsigned i = lba / BLOCK_SECTORS; i < PAGE_BLOCKS; i++)
+		if (entry_get(p, i, ret))
 			return true;
-		}
 	return false;
+}
+
+bool lsvd_map_page_find(const struct map_page *p, uint32_t lba, struct map_extent *ret)
+{
+	unsigned i;
+
+	if (is_dense(p))
+		return find_dense(p, lba, ret);
+	i = upper_bound(p, lba);
+	if (i > 0) {
+		(void)entry_get(p, i - 1, ret); /* never empty in a sorted page */
+		if (ret->lba + ret->len > lba)
+			return true;
+	}
+	return i < p->n && entry_get(p, i, ret);
 }
 
 /* -------------------------------------------------------------------------------------- change */
@@ -401,7 +437,7 @@ static void splice_init(struct splice *s, const struct map_page *p, uint32_t lo,
 {
 	struct map_extent e, tail = { .len = 0 };
 
-	*s = (struct splice){ .first = p ? first_after(p, lo, &e) : 0 };
+	*s = (struct splice){ .first = p ? first_after(p, lo) : 0 };
 	for (s->last = s->first; p && s->last < entries_end(p); s->last++) {
 		bool mapped = entry_get(p, s->last, &e);
 
@@ -451,14 +487,52 @@ static size_t room(const struct map_page *p)
 	return (p->chunks * 16u - 8 - sizeof(*p) - PAD_BYTES) * 8 / p->stride;
 }
 
-static bool fits_in_place(const struct map_page *p, const struct splice *s)
+/* Are p's fields wide enough for what the splice puts there? */
+static bool fits_widths(const struct map_page *p, const struct splice *s)
 {
-	if (!p || p == &zero_page)
-		return false;
 	for (unsigned i = 0; i < s->pieces; i++)
 		if (!entry_fits(p, &s->piece[i]))
 			return false;
-	return is_dense(p) || count_after(p, s) <= room(p);
+	return true;
+}
+
+/* Might a sorted page with n extents be smaller as a dense one? */
+static bool better_dense(const struct map_page *p, unsigned n)
+{
+	return p->w_len == 0 && p->len_min == BLOCK_SECTORS &&
+	       n * p->stride >= PAGE_BLOCKS * (p->stride - LBA_BITS);
+}
+
+/* Gives a sorted page room for n extents and a few more. */
+static int grow(struct map_page **page, unsigned n)
+{
+	struct map_page *p = *page;
+	size_t old = p->chunks * 16u - 8, bytes = sorted_footprint(n, p->stride);
+
+	p = lsvd_realloc(p, bytes - 8);
+	if (!p)
+		return -ENOMEM;
+	memset((uint8_t *)p + old, 0, bytes - 8 - old);
+	p->chunks = (uint16_t)(bytes / 16);
+	*page = p;
+	return 0;
+}
+
+/* Makes *page take the splice in place, if that can be: 1; 0: it has to be made anew. -ENOMEM. */
+static int prepare(struct map_page **page, const struct splice *s)
+{
+	struct map_page *p = *page;
+	unsigned n = count_after(p, s);
+	int err;
+
+	if (!p || p == &zero_page || n == 0 || !fits_widths(p, s))
+		return 0;
+	if (is_dense(p) || n <= room(p))
+		return 1;
+	if (better_dense(p, n))
+		return 0;
+	err = grow(page, n);
+	return err < 0 ? err : 1;
 }
 
 /* Would a page with n extents better be made anew, smaller? */
@@ -531,35 +605,68 @@ static int rebuild(struct map_page **ret, const struct map_page *p, const struct
 	return 0;
 }
 
+/*
+ * The commonest change by far: an extent gives way to one of just the same range. False if this is
+ * another case.
+ */
+static bool replace_same(struct map_page *p, uint32_t lo, uint32_t hi,
+			 const struct map_extent *put, const struct map_gone *gone)
+{
+	struct map_extent e;
+	unsigned i;
+
+	if (!p || !put || p == &zero_page || !entry_fits(p, put))
+		return false;
+	i = is_dense(p) ? lo / BLOCK_SECTORS : upper_bound(p, lo) - 1;
+	if (i >= entries_end(p) || !entry_get(p, i, &e) || e.lba != lo || e.len != hi - lo)
+		return false;
+	e.lba += gone->base;
+	if (gone->fn)
+		gone->fn(gone->ctx, &e);
+	entry_put(p, i, put);
+	return true;
+}
+
+static void apply(struct map_page *p, const struct splice *s)
+{
+	if (is_dense(p))
+		apply_dense(p, s);
+	else
+		apply_sorted(p, s);
+	p->n = (uint16_t)count_after(p, s);
+}
+
 int lsvd_map_page_replace(struct map_page **page, uint32_t lo, uint32_t hi,
 			  const struct map_extent *put, const struct map_gone *gone)
 {
-	struct map_page *p = *page, *new;
+	struct map_page *new;
 	struct splice s;
-	bool in_place;
+	int err, in_place;
 
-	splice_init(&s, p, lo, hi, put);
+	if (replace_same(*page, lo, hi, put, gone))
+		return 1;
+	splice_init(&s, *page, lo, hi, put);
 	if (s.gone == 0 && !put)
 		return 0;
-	in_place = fits_in_place(p, &s) && count_after(p, &s) > 0;
-	if (!in_place || too_large(p, count_after(p, &s))) {
-		int err = rebuild(&new, p, &s);
-
-		if (err == 0) {
-			splice_report(&s, p, lo, hi, gone);
-			lsvd_map_page_free(p);
-			*page = new;
-			return 1;
-		}
-		if (!in_place)
-			return err;
+	in_place = prepare(page, &s);
+	if (in_place < 0)
+		return in_place;
+	if (in_place > 0 && !too_large(*page, count_after(*page, &s))) {
+		splice_report(&s, *page, lo, hi, gone);
+		apply(*page, &s);
+		return 1;
 	}
-	splice_report(&s, p, lo, hi, gone);
-	if (is_dense(p))
-		apply_dense(p, &s);
-	else
-		apply_sorted(p, &s);
-	p->n = (uint16_t)count_after(p, &s);
+	err = rebuild(&new, *page, &s);
+	if (err < 0 && in_place == 0)
+		return err;
+	splice_report(&s, *page, lo, hi, gone);
+	if (err < 0) {
+		/* No memory for a smaller page: the large one still does. */
+		apply(*page, &s);
+		return 1;
+	}
+	lsvd_map_page_free(*page);
+	*page = new;
 	return 1;
 }
 

@@ -2,8 +2,8 @@
 /*
  * map_page.h - the extents of one page of the store map, packed.
  *
- * Addresses here are sectors from the page's beginning, 0 … STORE_MAP_PAGE_SECTORS. An empty page is
- * NULL. map_page.c says how extents are packed; nobody else knows.
+ * Addresses here are sectors from the page's beginning, 0 … STORE_MAP_PAGE_SECTORS. An empty page
+ * is NULL. map_page.c says how extents are packed; nobody else knows.
  *
  * Memory only, no locks, no I/O.
  */
@@ -50,7 +50,7 @@ struct map_gone {
 int lsvd_map_page_replace(struct map_page **page, uint32_t lo, uint32_t hi,
 			  const struct map_extent *put, const struct map_gone *gone);
 
-/* The first extent that ends after lba, whole; false if there is none. */
+/* The first extent that ends after lba, whole; false if there is none, and *ret is of no use. */
 bool lsvd_map_page_find(const struct map_page *p, uint32_t lba, struct map_extent *ret);
 
 unsigned lsvd_map_page_count(const struct map_page *p);
@@ -58,6 +58,13 @@ size_t lsvd_map_page_memory(const struct map_page *p);
 
 /* Asserts the invariants; for tests. */
 void lsvd_map_page_check(const struct map_page *p);
+
+/* Starts to bring a page into the cache; no more than random 4 KiB writes make of one. */
+static inline void map_page_prefetch(const struct map_page *p)
+{
+	for (unsigned at = 0; at < 320; at += 64)
+		__builtin_prefetch((const char *)p + at);
+}
 
 /* What the C library takes for an allocation of so many bytes: 8 more, in steps of 16. */
 static inline size_t map_footprint(size_t bytes)

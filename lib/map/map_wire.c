@@ -16,9 +16,9 @@
  *         varint  (off / 16) << 1 | s: off is the unit's offset in the object, in bytes
  *         byte    only if s is 1: sub, sectors into the unit, 1 … 127; else sub is 0
  *
- * and ends there. An extent lies within the page (8192 sectors). Object numbers are 1 … 2^40 - 1, off
- * is below 2^27. Raw: sub <= 7, and the last unit of its row begins below 2^27 too. Unit: sub + len
- * <= 128. A random 4 KiB write takes 8 bytes, the next block of a sequential one 6.
+ * and ends there. An extent lies within the page (8192 sectors). Object numbers are 1 … 2^40 - 1,
+ * off is below 2^27. Raw: sub <= 7, and the last unit of its row begins below 2^27 too. Unit: sub +
+ * len <= 128. A random 4 KiB write takes 8 bytes, the next block of a sequential one 6.
  *
  * There is one encoding of a page; a decoder takes no other. It checks everything before it makes
  * anything.
@@ -31,12 +31,9 @@
 #include "base/err.h"
 
 #define WIRE_FORMAT 1u
-#define VARINT_MAX_BYTES 10u
+#define VARINT_MAX_BYTES 8u        /* no number of a page needs more than 6 */
 #define EXTENT_MAX_BYTES 16u      /* 2 + 3 + 6 + 4 + 1: gap, len, object, off, sub */
-#define OBJECT_LIMIT (UINT64_C(1) << 40)
-#define OFF_LIMIT (UINT32_C(1) << 27)
 #define OFF_SHIFT 4
-#define UNIT_SECTORS_MAX 128u
 
 /* ------------------------------------------------------------------------------------ encoding */
 
@@ -124,7 +121,7 @@ static int varint_get(struct reader *r, const char *what, uint64_t limit, uint64
 					 (unsigned long long)r->index, what);
 		byte = *r->at++;
 		v |= (uint64_t)(byte & 0x7f) << shift;
-		if (shift == 7 * (VARINT_MAX_BYTES - 2) || (byte == 0 && shift > 0))
+		if (shift == 7 * VARINT_MAX_BYTES || (byte == 0 && shift > 0))
 			return lsvd_fail(LSVD_E_CORRUPT,
 					 "map page %llu: extent %llu: %s of %u bytes, too long",
 					 (unsigned long long)r->number,
@@ -138,8 +135,8 @@ static int varint_get(struct reader *r, const char *what, uint64_t limit, uint64
 
 static int read_object(struct reader *r, struct map_extent *e)
 {
-	uint64_t z, limit = OBJECT_LIMIT - 1;
-	int err = varint_get(r, "object difference", OBJECT_LIMIT << 1, &z);
+	uint64_t z, limit = STORE_MAP_OBJECT_LIMIT - 1;
+	int err = varint_get(r, "object difference", STORE_MAP_OBJECT_LIMIT << 1, &z);
 
 	if (err < 0)
 		return err;
@@ -153,8 +150,9 @@ static int read_object(struct reader *r, struct map_extent *e)
 
 static int read_place(struct reader *r, struct map_extent *e)
 {
+	const uint32_t limit = STORE_MAP_OFF_LIMIT - 1;
 	uint64_t off, last;
-	int err = varint_get(r, "offset", (uint64_t)(OFF_LIMIT >> OFF_SHIFT << 1) - 1, &off);
+	int err = varint_get(r, "offset", limit >> (OFF_SHIFT - 1), &off);
 
 	if (err < 0)
 		return err;
@@ -166,12 +164,12 @@ static int read_place(struct reader *r, struct map_extent *e)
 		if (e->sub == 0)
 			return bad(r, "sub of 0 written out", 1, 0);
 	}
-	if (e->kind == MAP_UNIT && e->sub + e->len > UNIT_SECTORS_MAX)
-		return bad(r, "end in its unit", e->sub + e->len, UNIT_SECTORS_MAX);
+	if (e->kind == MAP_UNIT && e->sub + e->len > STORE_MAP_UNIT_SECTORS)
+		return bad(r, "end in its unit", e->sub + e->len, STORE_MAP_UNIT_SECTORS);
 	if (e->kind == MAP_RAW && e->sub >= BLOCK_SECTORS)
 		return bad(r, "sub", e->sub, BLOCK_SECTORS - 1);
 	last = e->kind == MAP_RAW ? lsvd_map_extent_advance(e, e->len - 1).off : e->off;
-	return last < OFF_LIMIT ? 0 : bad(r, "offset of the last unit", last, OFF_LIMIT - 1);
+	return last <= limit ? 0 : bad(r, "offset of the last unit", last, limit);
 }
 
 static int read_extent(struct reader *r, struct map_extent *e)
@@ -233,7 +231,8 @@ int lsvd_map_wire_decode(struct map_page **ret, const void *buf, size_t len, uin
 	int err;
 
 	if (len == 0 || *r.at != WIRE_FORMAT)
-		return lsvd_fail(LSVD_E_CORRUPT, "map page %llu: format %u, expected %u (%zu bytes)",
+		return lsvd_fail(LSVD_E_CORRUPT,
+				 "map page %llu: format %u, expected %u (%zu bytes)",
 				 (unsigned long long)number, len ? *r.at : 0u, WIRE_FORMAT, len);
 	r.at++;
 	err = varint_get(&r, "count of extents", STORE_MAP_PAGE_SECTORS, &n);

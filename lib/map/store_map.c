@@ -3,8 +3,8 @@
  * store_map.c - where each stored sector lies: a directory of pages of packed extents.
  *
  * The directory is a radix tree over page numbers, 64 children a node, as high as the largest page
- * number so far asks for: one mapped page costs one node a level. A node has two bit masks beside its
- * slots, so that a walk steps over what is absent without looking at it:
+ * number so far asks for: one mapped page costs one node a level. A node has two bit masks beside
+ * its slots, so that a walk steps over what is absent without looking at it:
  *
  *   present   of a leaf: the page has extents; of an inner node: a page below the child has
  *   dirty     of a leaf: the page changed since it was saved or loaded; of an inner node likewise
@@ -26,7 +26,6 @@
  */
 #include "map/store_map.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -43,7 +42,6 @@
 #define PAGE_SHIFT 13             /* sectors to pages */
 #define LEVELS_MAX 9u             /* 9 * 6 bits: all pages of a 64-bit sector number */
 #define NO_PAGE UINT64_MAX
-#define CACHE_LINE 64
 
 _Static_assert(STORE_MAP_PAGE_SECTORS == 1u << PAGE_SHIFT, "a page is a power of two");
 
@@ -244,10 +242,14 @@ static int page_replace(struct store_map *m, struct path *p, uint32_t lo, uint32
 	struct dir *leaf = p->node[0];
 	uint64_t bit = bit_of(p->page, 0);
 	struct map_page *page = leaf->slot[slot_of(p->page, 0)];
-	unsigned extents = lsvd_map_page_count(page);
-	size_t bytes = lsvd_map_page_memory(page);
-	int err = lsvd_map_page_replace(&page, lo, hi, put, &g);
+	unsigned extents;
+	size_t bytes;
+	int err;
 
+	map_page_prefetch(page);
+	extents = lsvd_map_page_count(page);
+	bytes = lsvd_map_page_memory(page);
+	err = lsvd_map_page_replace(&page, lo, hi, put, &g);
 	if (err > 0) {
 		leaf->slot[slot_of(p->page, 0)] = page;
 		bit_set(&leaf->present, bit, page != NULL);
@@ -268,14 +270,35 @@ static void page_range(uint64_t lba, uint64_t end, uint32_t *ret_lo, uint32_t *r
 	*ret_hi = (uint32_t)min_u64(end - lba + *ret_lo, STORE_MAP_PAGE_SECTORS);
 }
 
+/* Does e keep to the bounds of store_map.h? What did not could not be saved and loaded again. */
+static bool extent_sound(const struct map_extent *e)
+{
+	uint64_t end = (uint64_t)e->sub + e->len;
+
+	if (e->len == 0 || e->len > UINT64_MAX - e->lba)
+		return false;
+	if (e->kind == MAP_ZERO)
+		return e->object == 0 && e->off == 0 && e->sub == 0;
+	if (e->object == 0 || e->object >= STORE_MAP_OBJECT_LIMIT)
+		return false;
+	if (e->off >= STORE_MAP_OFF_LIMIT || e->off % 16 != 0)
+		return false;
+	if (e->kind == MAP_UNIT)
+		return end <= STORE_MAP_UNIT_SECTORS;
+	return e->kind == MAP_RAW && e->sub < BLOCK_SECTORS &&
+	       e->off + (end - 1) / BLOCK_SECTORS * STORE_MAP_RAW_SPACE < STORE_MAP_OFF_LIMIT;
+}
+
 int lsvd_store_map_insert(struct store_map *m, const struct map_extent *e, map_gone_fn gone,
 			  void *ctx)
 {
 	struct map_extent rest = *e;
 
-	assert(e->len > 0 && e->len <= UINT64_MAX - e->lba && e->kind <= MAP_ZERO);
-	assert(e->object < UINT64_C(1) << 40 && (e->object != 0) == (e->kind != MAP_ZERO));
-	assert(e->off < 1u << 27 && e->off % 16 == 0);
+	if (lsvd_unlikely(!extent_sound(e)))
+		return lsvd_fail(-EINVAL,
+				 "map extent %" PRIu64 " +%" PRIu32 ": kind %u, object %" PRIu64
+				 ", offset %" PRIu32 ", sub %u are out of bounds",
+				 e->lba, e->len, e->kind, e->object, e->off, e->sub);
 	for (;;) {
 		struct map_extent part = rest;
 		struct path p;
@@ -328,6 +351,7 @@ bool lsvd_store_map_find(const struct store_map *m, uint64_t lba, struct map_ext
 	const struct map_page *p = page_get(m, page);
 	struct map_extent e;
 
+	map_page_prefetch(p);
 	if (!p || !lsvd_map_page_find(p, (uint32_t)(lba % STORE_MAP_PAGE_SECTORS), &e)) {
 		page = next_page(m, page + 1, false);
 		if (page == NO_PAGE)
@@ -337,6 +361,11 @@ bool lsvd_store_map_find(const struct store_map *m, uint64_t lba, struct map_ext
 	*ret = e;
 	ret->lba += page << PAGE_SHIFT;
 	return true;
+}
+
+void lsvd_store_map_prefetch(const struct store_map *m, uint64_t lba)
+{
+	map_page_prefetch(page_get(m, lba >> PAGE_SHIFT));
 }
 
 uint64_t lsvd_store_map_extents(const struct store_map *m)

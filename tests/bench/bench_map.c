@@ -5,12 +5,16 @@
  * Numbers, not pass or fail. All addresses are 4 KiB blocks; random ones come from a permutation of
  * all block numbers, so that no extent is met twice by accident and none is kept in an array that
  * would share the caches with the map. Places are what 8 MiB objects of raw 4 KiB units give.
- * "bytes" is the map's own account; "resident" what the process grew by, as the system sees it.
+ * Look-ups and updates are measured in rounds: "best" is the quickest round, what it costs when
+ * nobody else wants the memory; "mean" is over all. "announced" means 32 at a time, each prefetched
+ * before the first is done. "bytes" is the map's own account with the allocator's overhead;
+ * "resident" is by how much the process grew, as the system sees it.
  *
  *   bench_map [--json] [--extents N] [--seed N]
  */
 #include <getopt.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +31,8 @@
 #define UNIT_SPACE (16u + BLOCK_BYTES)
 #define OBJECT_UNITS ((8u << 20) / UNIT_SPACE)
 #define OBJECT_HEADER 8192u
+#define ROUNDS 20u
+#define ANNOUNCED 32u             /* operations known at a time */
 
 static bool json;
 static unsigned results;
@@ -48,12 +54,14 @@ static double now(void)
 	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
-/* Bytes of the process in memory. */
+/* Bytes of the process in memory, but for what the allocator merely keeps. */
 static double resident(void)
 {
 	unsigned long pages = 0;
-	FILE *f = fopen("/proc/self/statm", "r");
+	FILE *f;
 
+	(void)malloc_trim(0); /* says whether there was any */
+	f = fopen("/proc/self/statm", "r");
 	if (!f || fscanf(f, "%*u %lu", &pages) != 1)
 		die("/proc/self/statm cannot be read");
 	(void)fclose(f);
@@ -100,22 +108,70 @@ static uint64_t shuffled(uint64_t i, unsigned bits)
 	return i;
 }
 
-static void result(const char *map, const char *what, uint64_t ops, double ns, uint64_t extents,
-		   uint64_t bytes, double grown)
+/* One line of the report. */
+struct result {
+	const char *map, *what;
+	uint64_t ops;
+	double best, mean;         /* ns an operation; best 0: not measured in rounds */
+	uint64_t extents, bytes;
+	double grown;              /* resident bytes */
+};
+
+static double per(double total, uint64_t n)
 {
-	double each = ns / (double)ops;
-	double per = extents ? (double)bytes / (double)extents : 0;
-	double rss = extents ? grown / (double)extents : 0;
+	return n ? total / (double)n : 0;
+}
+
+static void print(const struct result *r)
+{
+	double best = r->best > 0 ? r->best : r->mean;
+	double bytes = per((double)r->bytes, r->extents);
+	double grown = per(r->grown, r->extents);
 
 	if (json)
 		printf("%s\n  {\"map\": \"%s\", \"case\": \"%s\", \"ops\": %" PRIu64
-		       ", \"ns_per_op\": %.1f, \"extents\": %" PRIu64
+		       ", \"best_ns\": %.1f, \"mean_ns\": %.1f, \"extents\": %" PRIu64
 		       ", \"bytes_per_extent\": %.2f, \"resident_per_extent\": %.2f}",
-		       results++ ? "," : "[", map, what, ops, each, extents, per, rss);
+		       results++ ? "," : "[", r->map, r->what, r->ops, best, r->mean, r->extents,
+		       bytes, grown);
 	else
-		printf("%-7s %-34s %10" PRIu64 " %9.1f %10" PRIu64 " %9.2f %9.2f\n", map, what,
-		       ops, each, extents, per, rss);
+		printf("%-7s %-36s %9" PRIu64 " %8.1f %8.1f %9" PRIu64 " %7.2f %9.2f\n", r->map,
+		       r->what, r->ops, best, r->mean, r->extents, bytes, grown);
 	(void)fflush(stdout);
+}
+
+/* What the operations of a case are about. */
+struct bench {
+	uint64_t extents;          /* in the map: the first so many of the permutation */
+	unsigned bits;             /* of block numbers */
+	uint64_t first_k;          /* place of the first update */
+	uint64_t spread;           /* places from one update to the next */
+};
+
+/* Does operations [from, from + n). */
+typedef void (*round_fn)(void *map, const struct bench *b, uint64_t from, uint64_t n);
+
+/* The block of operation i: any of those in the map. */
+static uint64_t block_of(const struct bench *b, uint64_t i)
+{
+	return shuffled(i * 0x5851f42d4c957f2du % b->extents, b->bits);
+}
+
+static void run_rounds(struct result *r, round_fn round, void *map, const struct bench *b)
+{
+	uint64_t n = r->ops / ROUNDS;
+	double sum = 0;
+
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		double t = now();
+
+		round(map, b, i * n, n);
+		t = now() - t;
+		sum += t;
+		if (i == 0 || t / (double)n < r->best)
+			r->best = t / (double)n;
+	}
+	r->mean = sum / (double)r->ops;
 }
 
 /* ---------------------------------------------------------------------------------- store map */
@@ -153,94 +209,121 @@ static struct store_map *store_new(void)
 	return m;
 }
 
-static void store_find(const struct store_map *m, const char *what, uint64_t n, uint64_t ops,
-		       unsigned bits)
+static void store_look(const struct store_map *m, uint64_t block)
 {
-	double t = now();
+	struct map_extent e;
 
-	for (uint64_t i = 0; i < ops; i++) {
-		struct map_extent e;
-		uint64_t block = shuffled((i * 0x5851f42d4c957f2du) % n, bits);
-
-		if (!lsvd_store_map_find(m, block * BLOCK_SECTORS, &e) ||
-		    e.lba != block * BLOCK_SECTORS)
-			die("an extent is missing");
-		sink += e.off;
-	}
-	result("store", what, ops, now() - t, lsvd_store_map_extents(m),
-	       lsvd_store_map_memory(m), 0);
+	if (!lsvd_store_map_find(m, block * BLOCK_SECTORS, &e) || e.lba != block * BLOCK_SECTORS)
+		die("an extent is missing");
+	sink += e.off;
 }
 
-static void store_encode(const struct store_map *m, const char *what)
+static void round_look(void *map, const struct bench *b, uint64_t from, uint64_t n)
+{
+	for (uint64_t i = from; i < from + n; i++)
+		store_look(map, block_of(b, i));
+}
+
+static void round_update(void *map, const struct bench *b, uint64_t from, uint64_t n)
+{
+	for (uint64_t i = from; i < from + n; i++)
+		store_insert(map, block_of(b, i), b->first_k + i * b->spread);
+}
+
+static void round_look_announced(void *map, const struct bench *b, uint64_t from, uint64_t n)
+{
+	uint64_t block[ANNOUNCED];
+
+	for (uint64_t i = from; i < from + n; i += ANNOUNCED) {
+		for (unsigned k = 0; k < ANNOUNCED; k++) {
+			block[k] = block_of(b, i + k);
+			lsvd_store_map_prefetch(map, block[k] * BLOCK_SECTORS);
+		}
+		for (unsigned k = 0; k < ANNOUNCED; k++)
+			store_look(map, block[k]);
+	}
+}
+
+static void round_update_announced(void *map, const struct bench *b, uint64_t from, uint64_t n)
+{
+	uint64_t block[ANNOUNCED];
+
+	for (uint64_t i = from; i < from + n; i += ANNOUNCED) {
+		for (unsigned k = 0; k < ANNOUNCED; k++) {
+			block[k] = block_of(b, i + k);
+			lsvd_store_map_prefetch(map, block[k] * BLOCK_SECTORS);
+		}
+		for (unsigned k = 0; k < ANNOUNCED; k++)
+			store_insert(map, block[k], b->first_k + (i + k) * b->spread);
+	}
+}
+
+static void print_store(const char *group, const char *what, uint64_t ops, double best,
+			double mean, const struct store_map *m, double base)
+{
+	char text[64];
+	struct result r = { .map = "store", .what = text, .ops = ops, .best = best, .mean = mean };
+
+	(void)snprintf(text, sizeof(text), "%s: %s", group, what); /* fits: all are short */
+	r.extents = lsvd_store_map_extents(m);
+	r.bytes = lsvd_store_map_memory(m);
+	r.grown = resident() - base;
+	print(&r);
+}
+
+static void store_rounds(const char *group, const char *what, round_fn round,
+			 struct store_map *m, const struct bench *b, double base)
+{
+	/* A whole number of announcements in each round. */
+	uint64_t n = min_u64(b->extents, 4000000) / (ROUNDS * ANNOUNCED) * (ROUNDS * ANNOUNCED);
+	struct result r = { .ops = n ? n : ROUNDS * ANNOUNCED };
+
+	run_rounds(&r, round, m, b);
+	print_store(group, what, r.ops, r.best, r.mean, m, base);
+}
+
+static void store_encode(const char *group, const struct store_map *m)
 {
 	static uint8_t buf[STORE_MAP_PAGE_MAX_BYTES];
-	uint64_t bytes = 0, extents = lsvd_store_map_extents(m);
+	struct result r = { .map = "store", .extents = lsvd_store_map_extents(m) };
 	double t = now();
+	char text[64];
 
 	for (uint64_t page = 0;; page++) {
 		page = lsvd_store_map_next_page(m, page, false);
 		if (page == UINT64_MAX)
 			break;
-		bytes += (uint64_t)lsvd_store_map_encode_page(m, page, buf, sizeof(buf));
+		r.bytes += (uint64_t)lsvd_store_map_encode_page(m, page, buf, sizeof(buf));
 	}
-	result("store", what, extents, now() - t, extents, bytes, 0);
+	(void)snprintf(text, sizeof(text), "%s: encode all pages", group); /* fits */
+	r.what = text;
+	r.ops = r.extents;
+	r.mean = per(now() - t, r.ops);
+	print(&r);
 }
 
-static void bench_store_sequential(uint64_t n)
+/* Fills a map in an order, then looks up, updates and encodes. */
+static void bench_store(const char *group, bool sequential, struct bench b)
 {
 	double base = resident(), t = now();
 	struct store_map *m = store_new();
 
-	for (uint64_t i = 0; i < n; i++)
-		store_insert(m, i, i);
-	result("store", "sequential fill", n, now() - t, lsvd_store_map_extents(m),
-	       lsvd_store_map_memory(m), resident() - base);
+	for (uint64_t i = 0; i < b.extents; i++)
+		store_insert(m, sequential ? i : shuffled(i, b.bits), i * b.spread);
+	print_store(group, "fill", b.extents, 0, per(now() - t, b.extents), m, base);
+	b.first_k = b.extents * b.spread;
+	if (!sequential) {
+		store_rounds(group, "look-up", round_look, m, &b, base);
+		store_rounds(group, "look-up, announced", round_look_announced, m, &b, base);
+		store_rounds(group, "update", round_update, m, &b, base);
+		store_rounds(group, "update, announced", round_update_announced, m, &b, base);
+	}
+	store_encode(group, m);
 	t = now();
 	if (lsvd_store_map_remove(m, 0, UINT64_MAX, count_gone, &sink) < 0)
 		die("no memory");
-	result("store", "remove all of it at once", n, now() - t, 0, 0, 0);
-	lsvd_store_map_free(m);
-}
-
-static void bench_store_random(uint64_t n)
-{
-	uint64_t ops = min_u64(n, 4000000), k = n;
-	double base = resident(), t = now();
-	struct store_map *m = store_new();
-
-	for (uint64_t i = 0; i < n; i++)
-		store_insert(m, shuffled(i, SPARSE_BITS), i);
-	result("store", "random fill over 1 TiB", n, now() - t, lsvd_store_map_extents(m),
-	       lsvd_store_map_memory(m), resident() - base);
-	store_find(m, "random look-up", n, ops, SPARSE_BITS);
-	t = now();
-	for (uint64_t i = 0; i < ops; i++)
-		store_insert(m, shuffled((i * 0x5851f42d4c957f2du) % n, SPARSE_BITS), k++);
-	result("store", "random update", ops, now() - t, lsvd_store_map_extents(m),
-	       lsvd_store_map_memory(m), resident() - base);
-	store_encode(m, "encode all pages");
-	lsvd_store_map_free(m);
-}
-
-/* `spread` objects lie between two writes to the region: as in a volume written for long. */
-static void bench_store_dense(uint64_t spread, const char *fill, const char *find,
-			      const char *update, const char *encode)
-{
-	uint64_t n = UINT64_C(1) << DENSE_BITS, k = 0;
-	double base = resident(), t = now();
-	struct store_map *m = store_new();
-
-	for (uint64_t i = 0; i < n; i++, k += spread)
-		store_insert(m, shuffled(i, DENSE_BITS), k);
-	result("store", fill, n, now() - t, lsvd_store_map_extents(m),
-	       lsvd_store_map_memory(m), resident() - base);
-	store_find(m, find, n, 2 * n, DENSE_BITS);
-	t = now();
-	for (uint64_t i = 0; i < 2 * n; i++, k += spread)
-		store_insert(m, shuffled(i * 7, DENSE_BITS), k);
-	result("store", update, 2 * n, now() - t, lsvd_store_map_extents(m),
-	       lsvd_store_map_memory(m), resident() - base);
-	store_encode(m, encode);
+	print_store(group, "remove all in one call", b.extents, 0, per(now() - t, b.extents), m,
+		    base);
 	lsvd_store_map_free(m);
 }
 
@@ -262,50 +345,57 @@ static void overlay_insert(struct extent_map *m, uint64_t block, uint64_t value)
 	lsvd_extent_map_insert(m, &e, overlay_gone, &sink);
 }
 
-static struct extent_map *overlay_new(void)
+static void round_overlay_look(void *map, const struct bench *b, uint64_t from, uint64_t n)
 {
+	for (uint64_t i = from; i < from + n; i++) {
+		uint64_t lba = block_of(b, i) * BLOCK_SECTORS;
+		struct extent e;
+
+		if (!lsvd_extent_map_find(map, lba, &e) || e.lba != lba)
+			die("an extent is missing");
+		sink += e.value;
+	}
+}
+
+static void round_overlay_overwrite(void *map, const struct bench *b, uint64_t from, uint64_t n)
+{
+	for (uint64_t i = from; i < from + n; i++)
+		overlay_insert(map, block_of(b, i), b->first_k + i);
+}
+
+static void overlay_rounds(const char *what, round_fn round, struct extent_map *m,
+			   const struct bench *b)
+{
+	struct result r = { .map = "overlay", .what = what };
+
+	r.ops = 2 * b->extents / ROUNDS * ROUNDS;
+	r.extents = lsvd_extent_map_count(m);
+	r.bytes = lsvd_extent_map_memory(m);
+	run_rounds(&r, round, m, b);
+	print(&r);
+}
+
+static void bench_overlay(uint64_t n, bool sequential)
+{
+	struct bench b = { .extents = n, .bits = SPARSE_BITS, .first_k = n };
+	struct result r = { .map = "overlay", .ops = n };
+	double base = resident(), t = now();
 	struct extent_map *m;
 
 	if (lsvd_extent_map_new(&m) < 0)
 		die("no memory");
-	return m;
-}
-
-static void bench_overlay_sequential(uint64_t n)
-{
-	struct extent_map *m = overlay_new();
-	double base = resident(), t = now();
-
 	for (uint64_t i = 0; i < n; i++)
-		overlay_insert(m, i, i);
-	result("overlay", "sequential fill", n, now() - t, lsvd_extent_map_count(m),
-	       lsvd_extent_map_memory(m), resident() - base);
-	lsvd_extent_map_free(m);
-}
-
-static void bench_overlay_random(uint64_t n, unsigned bits)
-{
-	struct extent_map *m = overlay_new();
-	double base = resident(), t = now();
-	struct extent e;
-
-	for (uint64_t i = 0; i < n; i++)
-		overlay_insert(m, shuffled(i, bits), i);
-	result("overlay", "random fill", n, now() - t, lsvd_extent_map_count(m),
-	       lsvd_extent_map_memory(m), resident() - base);
-	t = now();
-	for (uint64_t i = 0; i < 2 * n; i++) {
-		if (!lsvd_extent_map_find(m, shuffled(i * 7 % n, bits) * BLOCK_SECTORS, &e))
-			die("an extent is missing");
-		sink += e.value;
+		overlay_insert(m, sequential ? i : shuffled(i, b.bits), i);
+	r.what = sequential ? "sequential: fill" : "random: fill";
+	r.mean = per(now() - t, n);
+	r.extents = lsvd_extent_map_count(m);
+	r.bytes = lsvd_extent_map_memory(m);
+	r.grown = resident() - base;
+	print(&r);
+	if (!sequential) {
+		overlay_rounds("random: look-up", round_overlay_look, m, &b);
+		overlay_rounds("random: overwrite", round_overlay_overwrite, m, &b);
 	}
-	result("overlay", "random look-up", 2 * n, now() - t, lsvd_extent_map_count(m),
-	       lsvd_extent_map_memory(m), 0);
-	t = now();
-	for (uint64_t i = 0; i < 2 * n; i++)
-		overlay_insert(m, shuffled(i * 7 % n, bits), n + i);
-	result("overlay", "random overwrite", 2 * n, now() - t, lsvd_extent_map_count(m),
-	       lsvd_extent_map_memory(m), 0);
 	lsvd_extent_map_free(m);
 }
 
@@ -343,18 +433,20 @@ int main(int argc, char **argv)
 	if (n == 0 || n > UINT64_C(1) << SPARSE_BITS)
 		die("--extents: 1 … 268435456");
 	if (!json)
-		printf("%-7s %-34s %10s %9s %10s %9s %9s\n", "map", "case", "ops", "ns/op",
-		       "extents", "bytes/ext", "resident");
-	result("-", "one uncached load of memory", 1, memory_latency(), 0, 0, 0);
-	bench_store_sequential(n);
-	bench_store_random(n);
-	bench_store_dense(1, "dense 4 GiB: random fill", "dense 4 GiB: random look-up",
-			  "dense 4 GiB: random update", "dense 4 GiB: encode all pages");
-	bench_store_dense(256, "dense, aged: random fill", "dense, aged: random look-up",
-			  "dense, aged: random update", "dense, aged: encode all pages");
-	bench_overlay_sequential(131072);
-	bench_overlay_random(131072, 18);
-	bench_overlay_random(1000000, SPARSE_BITS);
+		printf("%-7s %-36s %9s %8s %8s %9s %7s %9s\n", "map", "case", "ops", "best ns",
+		       "mean ns", "extents", "bytes", "resident");
+	print(&(struct result){ .map = "-",
+				.what = "one load that misses the caches",
+				.ops = 1000000,
+				.mean = memory_latency() });
+	bench_store("random 1 TiB", false, (struct bench){ n, SPARSE_BITS, 0, 1 });
+	bench_store("sequential", true, (struct bench){ n, SPARSE_BITS, 0, 1 });
+	bench_store("dense 4 GiB", false, (struct bench){ 1u << DENSE_BITS, DENSE_BITS, 0, 1 });
+	/* As in a volume written for long: the region's blocks lie in 250,000 objects. */
+	bench_store("dense, aged", false, (struct bench){ 1u << DENSE_BITS, DENSE_BITS, 0, 512 });
+	bench_overlay(131072, true);
+	bench_overlay(131072, false);
+	bench_overlay(1000000, false);
 	if (json)
 		printf("\n]\n");
 	/* To standard error: it only keeps the compiler from leaving work out. */

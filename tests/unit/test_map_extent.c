@@ -361,7 +361,7 @@ START_TEST(large_ranges_removed_back_to_back_leave_nothing_behind)
 }
 END_TEST
 
-/* --------------------------------------------------------------------------------------- finding */
+/* -------------------------------------------------------------------------------------- finding */
 
 static void assert_found(uint64_t lba, const struct extent *expected)
 {
@@ -568,7 +568,7 @@ START_TEST(a_new_map_without_memory_is_refused)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------ against an array */
+/* ----------------------------------------------------------------------------- against an array */
 
 #define SPACE 5000u
 #define NONE (-1)

@@ -319,7 +319,7 @@ START_TEST(a_callback_is_not_needed)
 }
 END_TEST
 
-/* --------------------------------------------------------------------------- values of all sizes */
+/* -------------------------------------------------------------------------- values of all sizes */
 
 START_TEST(the_largest_values_survive)
 {
@@ -331,6 +331,35 @@ START_TEST(the_largest_values_survive)
 	put(ONE(UNIT(8, 128, object, 0, 0)));
 	assert_map_is(UNIT(0, 1, object, off, 127), UNIT(8, 128, object, 0, 0),
 		      RAW(PAGE - 1, 1, 1, 0, 7));
+}
+END_TEST
+
+START_TEST(a_place_out_of_bounds_is_refused_and_named)
+{
+	static const struct map_extent bad[] = {
+		RAW(8, 0, 1, 16, 0),
+		RAW(UINT64_MAX - 8, 9, 1, 16, 0),
+		RAW(8, 8, 0, 16, 0),
+		RAW(8, 8, UINT64_C(1) << 40, 16, 0),
+		RAW(8, 8, 1, 24, 0),
+		RAW(8, 8, 1, 1u << 27, 0),
+		RAW(8, 8, 1, 16, 8),
+		RAW(8, 9, 1, (1u << 27) - RAW_SPACE, 0),
+		RAW(8, UINT32_MAX, 1, 16, 0),
+		UNIT(8, 129, 1, 16, 0),
+		UNIT(8, 2, 1, 16, 127),
+		{ 8, 8, 0, 1, 0, MAP_ZERO },
+		{ 8, 8, 16, 0, 0, MAP_ZERO },
+		{ 8, 8, 0, 0, 1, MAP_ZERO },
+		{ 8, 8, 16, 1, 0, 3 },
+	};
+
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		ck_assert_err(lsvd_store_map_insert(map, &bad[i], NULL, NULL), -EINVAL);
+		ck_assert_error_says("out of bounds");
+	}
+	ck_assert_error_says("map extent 8 +8: kind 3, object 1, offset 16, sub 0");
+	assert_map_is_empty();
 }
 END_TEST
 
@@ -490,7 +519,7 @@ START_TEST(the_last_sector_there_can_be_is_mapped)
 }
 END_TEST
 
-/* ---------------------------------------------------------------------------- pages, checkpoints */
+/* --------------------------------------------------------------------------- pages, checkpoints */
 
 static void assert_pages(bool dirty_only, const uint64_t *expected, unsigned n)
 {
@@ -624,7 +653,7 @@ START_TEST(memory_is_given_back_when_extents_go)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------ against an array */
+/* ----------------------------------------------------------------------------- against an array */
 
 #define SPACE (3u * PAGE)
 
@@ -713,7 +742,9 @@ static struct map_extent random_extent(uint64_t *rng, const struct mix *mix, uin
 	e.kind = e.kind > 2 || (e.kind == MAP_UNIT && e.len > 128) ? MAP_RAW : e.kind;
 	if (e.kind == MAP_ZERO)
 		return e;
-	e.object = odd && t_random_below(rng, 4) == 0 ? 1 + t_random_below(rng, 1u << 30) : call + 1;
+	e.object = call + 1;
+	if (odd && t_random_below(rng, 4) == 0)
+		e.object = 1 + t_random_below(rng, 1u << 30);
 	e.off = (uint32_t)t_random_below(rng, odd ? 1u << 22 : 1u << 19) * 16;
 	if (e.kind == MAP_UNIT && t_random_below(rng, 4) == 0)
 		e.sub = (uint16_t)t_random_below(rng, 129 - e.len);
@@ -882,6 +913,7 @@ static void add_covering(TCase *cutting, TCase *c)
 static void add_pages(TCase *values, TCase *bounds, TCase *far, TCase *pages)
 {
 	tcase_add_test(values, the_largest_values_survive);
+	tcase_add_test(values, a_place_out_of_bounds_is_refused_and_named);
 	tcase_add_test(values, a_page_of_blocks_takes_whatever_comes);
 	tcase_add_test(values, a_page_of_blocks_is_emptied_block_by_block);
 	tcase_add_test(values, a_page_of_single_sectors_holds_8192);
