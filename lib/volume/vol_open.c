@@ -546,9 +546,8 @@ static int put_close(struct lsvd_volume *v, uint64_t deadline)
 	return v->close_state == CLOSE_STORED ? 0 : 1;
 }
 
-static int drain(struct lsvd_volume *v, uint32_t drain_ms)
+static int drain(struct lsvd_volume *v, uint64_t deadline)
 {
-	uint64_t deadline = deadline_in(v, drain_ms);
 	int err = 1;
 
 	lsvd_vol_seal(v);
@@ -582,16 +581,26 @@ static void sync_log(struct lsvd_volume *v)
 	(void)wait_until(v, is_synced, UINT64_MAX);
 }
 
+/* There is no more time: flushes that wait for the store, now or in a moment, are told so. */
+static bool no_ops_without_store(struct lsvd_volume *v, const void *arg)
+{
+	lsvd_vol_fail_flushes(v, LSVD_E_SHUTDOWN);
+	return no_ops(v, arg);
+}
+
 static int end_writing(struct lsvd_volume *v, uint32_t drain_ms)
 {
+	uint64_t deadline;
 	int err;
 
 	lsvd_port_enter(&v->port);
+	deadline = deadline_in(v, drain_ms);
 	v->closing = true;
 	lsvd_vol_fail_writes(v, LSVD_E_SHUTDOWN); /* not acknowledged: they waited for room */
-	(void)wait_until(v, no_ops, UINT64_MAX);
+	if (!wait_until(v, no_ops, deadline))
+		(void)wait_until(v, no_ops_without_store, UINT64_MAX);
 	sync_log(v);
-	err = drain(v, drain_ms);
+	err = drain(v, deadline);
 	lsvd_port_leave(&v->port, true);
 	return err;
 }
