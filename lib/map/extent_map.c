@@ -629,25 +629,31 @@ void lsvd_extent_map_free(struct extent_map *m)
 }
 
 /*
- * The most nodes that `calls` calls can take. A call adds two entries at most (the new one, and the
- * second half of one it divides), each of which splits one leaf at most. Above the leaves a split
- * needs a node that is full already, or becomes so by a quarter of FANOUT insertions since it was
- * split or merged; a cut at the right edge leaves a node behind that is nearly full and may be
- * split once more.
+ * The most nodes that `calls` calls can take. A call adds two entries at most: the new one, and the
+ * second half of one it divides. A split needs a node that is full: it is so already, or becomes so
+ * by a quarter of FANOUT insertions since it was split or merged. A cut at the right edge leaves a
+ * full node behind, which may be split once more.
  */
 static uint64_t nodes_needed(const struct extent_map *m, uint64_t calls)
 {
-	uint64_t splits = 2 * calls, need = splits;
+	uint64_t insertions = 2 * calls, need = 0;
 
-	for (unsigned level = 1; level < LEVELS_MAX && splits > 0; level++) {
-		uint64_t most = 2 * m->nodes[level] + 2 * splits / (FANOUT / 4);
+	for (unsigned level = 0; level < LEVELS_MAX && insertions > 0; level++) {
+		uint64_t full = m->nodes[level] + insertions / (FANOUT / 4);
 
 		if (level > m->root->level)
 			need++; /* a new root */
-		splits = min_u64(splits, most);
-		need += splits;
+		insertions = min_u64(insertions, 2 * full);
+		need += insertions;
 	}
 	return need;
+}
+
+/* What a burst needed goes back little by little. */
+static void pool_trim(struct extent_map *m)
+{
+	for (unsigned i = 0; i < 2 && m->pool_nodes > 2 * m->pool_goal + POOL_SLACK; i++)
+		lsvd_free(pool_take(m));
 }
 
 int lsvd_extent_map_reserve(struct extent_map *m, unsigned n)
@@ -666,6 +672,7 @@ int lsvd_extent_map_reserve(struct extent_map *m, unsigned n)
 	}
 	m->pool_goal = need;
 	m->reserved_calls = n;
+	pool_trim(m);
 	return 0;
 }
 

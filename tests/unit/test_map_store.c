@@ -785,9 +785,9 @@ START_TEST(random_calls_agree_with_an_array_of_sectors)
 	uint64_t rng = t_seed();
 
 	wipe(model, SPACE);
-	for (unsigned i = 0; i < 6000; i++) {
+	for (unsigned i = 0; i < 3000; i++) {
 		struct map_extent e = random_extent(&rng, &mixes[_i], i);
-		unsigned removals = i / 1500 % 2 && _i == 2 ? 5 : mixes[_i].removals;
+		unsigned removals = i / 750 % 2 && _i == 2 ? 5 : mixes[_i].removals;
 
 		call_both(&e, t_random_below(&rng, 100) < removals, false);
 		if (i % 20 == 0)
@@ -802,7 +802,7 @@ START_TEST(a_call_refused_memory_leaves_the_map_valid_and_may_be_repeated)
 	uint64_t rng = t_seed();
 
 	wipe(model, SPACE);
-	for (unsigned i = 0; i < 1500; i++) {
+	for (unsigned i = 0; i < 600; i++) {
 		struct map_extent e = random_extent(&rng, &mixes[_i], i);
 
 		call_both(&e, t_random_below(&rng, 100) < mixes[_i].removals, true);
