@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
-# lsvd-test: timeout=420 labels=e2e
+# lsvd-test: timeout=420
 #
 # test-e2e-kill.sh - SIGKILL of the server under a verified load, again and again.
 #

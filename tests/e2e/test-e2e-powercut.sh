@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
-# lsvd-test: timeout=300 labels=e2e
+# lsvd-test: timeout=300
 #
 # test-e2e-powercut.sh - the cache on a disk that forgets what was not flushed, and then a power cut.
 #
