@@ -26,6 +26,8 @@
 
 /* ----------------------------------------------------------------------------------------- options */
 
+#define DAY_MS (24u * 60 * 60 * 1000)
+
 struct bound {
 	const char *name;
 	uint64_t value, least, most;
@@ -84,6 +86,8 @@ static int set_options(struct lsvd_volume_options *o, const struct lsvd_volume_o
 		{ "flags", o->flags, 0, 0xf },
 		{ "log_bytes", o->log_bytes, limits->log_least, UINT64_C(1) << 40 },
 		{ "segment_bytes", o->segment_bytes, limits->segment_least, 64u << 20 },
+		{ "seal_after_ms", o->seal_after_ms == UINT32_MAX ? 1 : o->seal_after_ms, 1,
+		  DAY_MS },
 		{ "flush", o->flush, 0, LSVD_FLUSH_REMOTE },
 		{ "compression", o->compression, LSVD_COMPRESS_NONE, LSVD_COMPRESS_ZLIB },
 		{ "unit_bytes", o->unit_bytes, 4096, 65536 },
@@ -91,6 +95,10 @@ static int set_options(struct lsvd_volume_options *o, const struct lsvd_volume_o
 		{ "memory_bytes", o->memory_bytes, limits->memory_least, UINT64_C(4) << 30 },
 	};
 	err = check_bounds(bounds, LSVD_ARRAY_LEN(bounds));
+	for (unsigned i = 0; i < LSVD_ARRAY_LEN(o->reserved) && !err; i++)
+		if (o->reserved[i])
+			err = lsvd_fail(-E2BIG, "option reserved[%u] is set: it means nothing to this "
+					"library (use the INIT macro)", i);
 	if (!err && (o->unit_bytes & (o->unit_bytes - 1)))
 		err = lsvd_fail(-EINVAL, "option unit_bytes is %u, must be a power of two",
 				o->unit_bytes);
