@@ -196,6 +196,8 @@ uint64_t lsvd_log_acked_seq(const struct log *log);
 uint64_t lsvd_log_acked_op(const struct log *log);
 uint64_t lsvd_log_looked_ms(const struct log *log);  /* monotonic time of the newest good look */
 bool lsvd_log_fenced(const struct log *log);
+/* Tries at once what waits for the store to come back: somebody has reason to think that it has. */
+void lsvd_log_retry(struct log *log);
 /*
  * Gives up everything that waits or is being retried: each ends with `err`, what is in the world when
  * it comes back. Nothing can be put afterwards. For closing.

@@ -24,6 +24,7 @@
 #define BACKOFF_MIN_MS 100u
 #define BACKOFF_SLOW_MS 5000u  /* what only a person can mend is not asked for often */
 #define BACKOFF_MAX_MS 30000u
+#define LONG_PAUSE_MS 1000u
 
 void lsvd_upload_init(struct log *log)
 {
@@ -47,7 +48,12 @@ static void got_through(struct log_upload *up)
 
 static void end(struct log_upload *up, int err)
 {
+	struct log *log = up->log;
+
 	got_through(up);
+	/* The store answers again: what else waits need not wait for the rest of a long pause. */
+	if (err == 0 && log->timer_set && log->backoff_ms >= LONG_PAUSE_MS)
+		lsvd_log_retry(log);
 	up->ended(up, err);
 }
 
@@ -109,13 +115,19 @@ static void pause_upload(struct log_upload *up, int err)
 		log->ops->unavailable(log->ctx, true, err);
 }
 
-void lsvd_upload_give_up(struct log *log)
+void lsvd_log_retry(struct log *log)
 {
 	struct world *w = log->port->world;
 
-	list_splice_tail(&log->ending, &log->paused);
+	log->backoff_ms = 0;
 	if (log->timer_set)
 		w->clk->cancel(w, &log->timer);
+}
+
+void lsvd_upload_give_up(struct log *log)
+{
+	list_splice_tail(&log->ending, &log->paused);
+	lsvd_log_retry(log); /* the timer ends, and finds nothing to try */
 }
 
 /* ------------------------------------------------------------------------------------- requests */

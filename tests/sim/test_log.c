@@ -238,6 +238,38 @@ static void close_chain(struct user *u)
 	ck_assert_int_eq(t.err, 0);
 }
 
+struct tfree {
+	struct log_free_put put;
+	struct iovec iov[2];
+	uint8_t bytes[128];
+	int err;
+};
+
+static void free_done(struct log_free_put *put, int err)
+{
+	struct tfree *t = put->owner;
+
+	ck_assert_int_eq(t->err, 1);
+	t->err = err;
+}
+
+static void free_start(struct tfree *t, struct user *u, uint64_t number, uint8_t fill)
+{
+	memset(t, 0, sizeof *t);
+	memset(t->bytes, fill, sizeof t->bytes);
+	t->err = 1;
+	t->iov[0] = (struct iovec){ t->bytes, sizeof t->bytes };
+	t->iov[1] = (struct iovec){ t->bytes, 10 };
+	t->put.iov = t->iov;
+	t->put.iovcnt = 2;
+	t->put.owner = t;
+	t->put.done = free_done;
+	lsvd_key_free(t->put.key, &volume, 1, number);
+	lsvd_port_enter(&u->port);
+	lsvd_log_put_free(u->log, &t->put);
+	lsvd_port_leave(&u->port, true);
+}
+
 static void chain_key(char key[KEY_CAP], uint64_t epoch, uint64_t seq)
 {
 	lsvd_key_chain(key, &volume, epoch, seq);
@@ -909,6 +941,58 @@ START_TEST(an_outage_of_an_hour_costs_few_requests_and_ends_by_itself)
 }
 END_TEST
 
+START_TEST(a_store_that_is_back_is_noticed_at_once_by_whoever_is_told)
+{
+	struct user a;
+	struct tput t;
+	uint64_t until;
+
+	user_init(&a, "a");
+	ck_assert_ok(user_open(&a));
+	sim_store_away(sim, true);
+	put_prepare(&t, &a, OBJECT_DATA, 1);
+	put_start(&t);
+	until = sim_now_ms(sim) + 600000;
+	while (sim_now_ms(sim) < until)
+		(void)sim_step(sim);
+	sim_store_away(sim, false);
+	until = sim_now_ms(sim);
+	lsvd_port_enter(&a.port);
+	lsvd_log_retry(a.log);
+	lsvd_port_leave(&a.port, true);
+	(void)sim_run(sim);
+	ck_assert_int_eq(t.err, 0);
+	ck_assert_uint_lt(sim_now_ms(sim) - until, 1000);
+	user_leave(&a);
+}
+END_TEST
+
+START_TEST(one_object_that_gets_through_wakes_the_others)
+{
+	struct user a;
+	struct tput t;
+	struct tfree f;
+	uint64_t until;
+
+	user_init(&a, "a");
+	ck_assert_ok(user_open(&a));
+	sim_store_away(sim, true);
+	put_prepare(&t, &a, OBJECT_DATA, 1);
+	put_start(&t);
+	until = sim_now_ms(sim) + 600000;
+	while (sim_now_ms(sim) < until)
+		(void)sim_step(sim);
+	sim_store_away(sim, false);
+	until = sim_now_ms(sim);
+	free_start(&f, &a, 1, 7);
+	(void)sim_run(sim);
+	ck_assert_int_eq(f.err, 0);
+	ck_assert_int_eq(t.err, 0);
+	ck_assert_uint_lt(sim_now_ms(sim) - until, 1000);
+	user_leave(&a);
+}
+END_TEST
+
 START_TEST(a_lost_answer_is_no_fence)
 {
 	struct user a;
@@ -956,38 +1040,6 @@ START_TEST(the_second_writer_fences_the_first)
 	user_leave(&b);
 }
 END_TEST
-
-struct tfree {
-	struct log_free_put put;
-	struct iovec iov[2];
-	uint8_t bytes[128];
-	int err;
-};
-
-static void free_done(struct log_free_put *put, int err)
-{
-	struct tfree *t = put->owner;
-
-	ck_assert_int_eq(t->err, 1);
-	t->err = err;
-}
-
-static void free_start(struct tfree *t, struct user *u, uint64_t number, uint8_t fill)
-{
-	memset(t, 0, sizeof *t);
-	memset(t->bytes, fill, sizeof t->bytes);
-	t->err = 1;
-	t->iov[0] = (struct iovec){ t->bytes, sizeof t->bytes };
-	t->iov[1] = (struct iovec){ t->bytes, 10 };
-	t->put.iov = t->iov;
-	t->put.iovcnt = 2;
-	t->put.owner = t;
-	t->put.done = free_done;
-	lsvd_key_free(t->put.key, &volume, 1, number);
-	lsvd_port_enter(&u->port);
-	lsvd_log_put_free(u->log, &t->put);
-	lsvd_port_leave(&u->port, true);
-}
 
 START_TEST(a_free_object_is_there_or_its_name_is_anothers)
 {
@@ -1289,6 +1341,8 @@ static Suite *suite(void)
 	tcase_add_test(c, puts_start_and_end_in_order_whatever_order_they_come_in);
 	tcase_add_test(c, no_more_than_the_window_are_in_the_world);
 	tcase_add_test(c, an_outage_of_an_hour_costs_few_requests_and_ends_by_itself);
+	tcase_add_test(c, a_store_that_is_back_is_noticed_at_once_by_whoever_is_told);
+	tcase_add_test(c, one_object_that_gets_through_wakes_the_others);
 	tcase_add_test(c, a_lost_answer_is_no_fence);
 	tcase_add_test(c, the_second_writer_fences_the_first);
 	tcase_add_test(c, a_free_object_is_there_or_its_name_is_anothers);
