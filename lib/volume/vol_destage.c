@@ -24,6 +24,7 @@
 
 #define SEGMENT_RECORDS_MAX 65536u
 #define APPLY_EXTENTS 512u
+#define ANNOUNCE_EXTENTS 32u
 #define AGAIN_MS 50u
 
 /* A group being read back. */
@@ -610,6 +611,15 @@ static void segment_is_stored(struct vseg *s)
 	lsvd_port_changed(&v->port);
 }
 
+/* Tells the map of the next extents before they are looked up: the cache misses then overlap. */
+static void announce(struct lsvd_volume *v, const struct segment *built, uint32_t from)
+{
+	uint32_t end = (uint32_t)min_u64(built->extent_count, (uint64_t)from + ANNOUNCE_EXTENTS);
+
+	for (uint32_t i = from; i < end; i++)
+		lsvd_store_map_prefetch(v->map, built->extents[i].lba);
+}
+
 /* Some extents of the first acknowledged segment; true when it is all in the map. */
 static int apply_some(struct vseg *s, bool *ret_all)
 {
@@ -624,6 +634,8 @@ static int apply_some(struct vseg *s, bool *ret_all)
 		return err;
 	end = (uint32_t)min_u64(s->built->extent_count, (uint64_t)s->applied + APPLY_EXTENTS);
 	for (; s->applied < end; s->applied++) {
+		if (s->applied % ANNOUNCE_EXTENTS == 0)
+			announce(v, s->built, s->applied);
 		err = lsvd_vol_apply_extent(v, s->put.place.object, &s->built->extents[s->applied]);
 		if (err)
 			return err;

@@ -31,8 +31,9 @@
 #include "base/hash.h"
 #include "volume/volume_internal.h"
 
-#define SECTORS 512u             /* of the volume: 256 KiB */
-#define BYTES (SECTORS * SECTOR_BYTES)
+#define SECTORS 512u             /* that the workload uses, … */
+#define CHUNK 64u                /* … this many at the beginning of each page of the map */
+#define BYTES ((uint64_t)SECTORS / CHUNK * STORE_MAP_PAGE_SECTORS * SECTOR_BYTES)
 #define OPS_MAX 400u
 #define WRITE_MAX_SECTORS 40u
 #define IN_FLIGHT 6u
@@ -75,7 +76,7 @@ struct tester {
 	uint32_t ops_wanted;
 	bool remote;
 	unsigned compression;
-	uint8_t image[BYTES];    /* as read back */
+	uint8_t image[SECTORS * SECTOR_BYTES]; /* as read back */
 	char why[400];
 	bool failed, finished;
 	/* of the phase that runs now */
@@ -108,6 +109,12 @@ static uint32_t sector_op(const uint8_t *p, uint32_t lba)
 		return 0;
 	fill_sector(want, op, lba);
 	return memcmp(p, want, SECTOR_BYTES) == 0 ? op : UINT32_MAX;
+}
+
+/* Where the workload's sector `i` lies in the volume, in bytes. */
+static uint64_t place_of(uint32_t i)
+{
+	return ((uint64_t)i / CHUNK * STORE_MAP_PAGE_SECTORS + i % CHUNK) * SECTOR_BYTES;
 }
 
 /* --------------------------------------------------------------------------------------- the model */
@@ -251,29 +258,41 @@ static uint32_t below(struct tester *t, uint32_t n)
 	return (uint32_t)sim_random_below(t->sim, n);
 }
 
-static void fill_range(struct tester *t, struct slot *s)
+/* Some sectors of one chunk, often whole blocks. */
+static void some_sectors(struct tester *t, struct model_op *op)
 {
-	struct lsvd_io *io = &s->io;
-	uint32_t sectors = 1 + below(t, below(t, 3) ? 12 : WRITE_MAX_SECTORS);
-	uint32_t lba = below(t, 4) ? below(t, 64) * 8 : below(t, SECTORS);
+	op->sectors = 1 + below(t, below(t, 3) ? 12 : WRITE_MAX_SECTORS);
+	op->lba = below(t, 4) ? below(t, SECTORS / 8) * 8 : below(t, SECTORS);
+	if (op->lba % CHUNK + op->sectors > CHUNK)
+		op->sectors = CHUNK - op->lba % CHUNK;
+}
 
-	if (lba + sectors > SECTORS)
-		sectors = SECTORS - lba;
-	io->off = (uint64_t)lba * SECTOR_BYTES;
-	io->len = (uint64_t)sectors * SECTOR_BYTES;
+/* Whole chunks, and with them the pages of the map that they lie in. */
+static void some_chunks(struct tester *t, struct model_op *op)
+{
+	uint32_t first = below(t, SECTORS / CHUNK), n = 1 + below(t, SECTORS / CHUNK - first);
+
+	op->lba = first * CHUNK;
+	op->sectors = n * CHUNK;
 }
 
 static void make_write(struct tester *t, struct slot *s)
 {
 	struct model_op *op = &t->m.ops[++t->m.issued];
 	uint32_t kind = below(t, 10);
+	bool chunks = kind == 7 && below(t, 4) == 0;
 
-	fill_range(t, s);
+	memset(op, 0, sizeof *op);
+	op->kind = kind < 7 ? MODEL_WRITE : MODEL_ZERO;
+	if (chunks)
+		some_chunks(t, op);
+	else
+		some_sectors(t, op);
 	s->op = t->m.issued;
-	*op = (struct model_op){ .lba = (uint32_t)(s->io.off / SECTOR_BYTES),
-				 .sectors = (uint32_t)(s->io.len / SECTOR_BYTES),
-				 .kind = kind < 7 ? MODEL_WRITE : MODEL_ZERO };
 	s->io.kind = kind < 7 ? LSVD_IO_WRITE : kind < 9 ? LSVD_IO_TRIM : LSVD_IO_WRITE_ZEROES;
+	s->io.off = place_of(op->lba);
+	s->io.len = chunks ? op->sectors / CHUNK * STORE_MAP_PAGE_SECTORS * SECTOR_BYTES
+			   : op->sectors * SECTOR_BYTES;
 	if (kind == 9 && below(t, 2))
 		s->io.flags |= LSVD_IO_NO_HOLE;
 	if (below(t, 12) == 0) {
@@ -307,11 +326,12 @@ static void submit_one(struct tester *t)
 
 static bool read_image(struct tester *t)
 {
-	for (uint32_t off = 0; off < BYTES; off += BYTES / 4) {
-		int err = lsvd_volume_read(t->volume, t->image + off, off, BYTES / 4);
+	for (uint32_t i = 0; i < SECTORS; i += CHUNK) {
+		int err = lsvd_volume_read(t->volume, t->image + i * SECTOR_BYTES, place_of(i),
+					   CHUNK * SECTOR_BYTES);
 
 		if (err) {
-			complain(t, "read at %u: %s: %s", off, lsvd_error_name(err),
+			complain(t, "read of sector %u: %s: %s", i, lsvd_error_name(err),
 				 lsvd_last_error());
 			return false;
 		}

@@ -1,0 +1,120 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""mutants.py [NUMBER...] - plants one fault at a time in a copy of the tree; the simulator must find each.
+
+A checker that finds nothing wrong may be looking at nothing. Each mutant below is a mistake that
+systems like this one have made: a sync skipped, a sequence not checked, space reused too early. It is
+applied to a copy of the sources, built, and test_sim_volume run; a mutant that survives is an error.
+Whatever the text to be replaced has become must be mended here: a mutant that does not apply is an
+error, too. LSVD_SIM_RUNS says how long to look (default 400 runs each).
+"""
+import os, pathlib, shutil, subprocess, sys, tempfile
+
+MUTANTS = [
+    ("a flush is acknowledged before the sync", "lib/wal/wal_sync.c",
+     "	if (t->pos <= w->durable) {", "	if (t->pos <= w->published) {"),
+    ("a sync makes durable what was published while it ran", "lib/wal/wal_sync.c",
+     "	w->durable = w->sync_pos;\n	w->durable_op = w->sync_op;",
+     "	w->durable = w->published;\n	w->durable_op = w->published_op;"),
+    ("a superblock counts before it is synced", "lib/wal/wal_sync.c",
+     "	w->super_state = SUPER_WRITTEN;\n	lsvd_wal_start_sync(w);", "	super_is_durable(w);"),
+    ("both superblocks go into one slot", "lib/wal/wal_sync.c",
+     "(w->super.generation & 1) * WAL_SLOT_BYTES", "0 * WAL_SLOT_BYTES"),
+    ("space is given up before its segment is stored", "lib/wal/wal_sync.c",
+     "	w->super.tail = w->stored;\n	w->super.tail_op = w->stored_op + 1;\n	w->super.tail_run = w->stored_run;\n	w->super.durable = w->durable;",
+     "	w->super.tail = w->published;\n	w->super.tail_op = w->published_op + 1;\n	w->super.tail_run = w->last_run;\n	w->super.durable = w->durable;"),
+    ("data of the log is not verified on recovery", "lib/wal/wal_replay.c",
+     "	if (!data_matches(s, g, p + h.header_bytes))\n		goto none;", ""),
+    ("groups are published in the order their writes end", "lib/wal/wal.c",
+     "	while (g && g->state == WAL_WRITTEN) {", "	while (g && g->state != WAL_WRITTEN)\n		g = g->link.next == &w->groups ? NULL : list_entry(g->link.next, struct wal_group, link);\n	while (g && g->state == WAL_WRITTEN) {"),
+    ("ring space is reused while replay needs it", "lib/wal/wal.c",
+     "	if (g->head.pos + g->span > w->given_up || g->refs", "	if (g->head.pos + g->span > w->stored || g->refs"),
+    ("overlay entries outlive their ring space", "lib/volume/vol_write.c",
+     "			lsvd_extent_map_drop(v->overlay, e.lba);", "			(void)place;"),
+    ("a segment is put before its records are durable", "lib/volume/vol_destage.c",
+     "	if (s->state != VSEG_READY || !s->durable || s->volume->failed)", "	if (s->state != VSEG_READY || s->volume->failed)"),
+    ("trims are not part of segments", "lib/volume/vol_destage.c",
+     "	if (e->kind == SEG_HOLE)\n		return lsvd_store_map_remove(v->map, e->lba, e->sectors, gone, v);",
+     "	if (e->kind == SEG_HOLE)\n		return 0;"),
+    ("the map moves while a checkpoint is taken", "lib/volume/vol_checkpoint.c",
+     "	v->frozen = true;", ""),
+    ("a checkpoint says it stands one object later", "lib/volume/vol_checkpoint.c",
+     "	c->seq = v->stored_seq;", "	c->seq = v->stored_seq + 1;"),
+    ("pages that became empty stay in the root", "lib/volume/vol_checkpoint.c",
+     "		if (i < v->page_count && v->pages[i].page == page)\n			i++;\n		if (lsvd_store_map_page_present(v->map, page))\n			err = save_page(c, page);",
+     "		if (lsvd_store_map_page_present(v->map, page)) {\n			if (i < v->page_count && v->pages[i].page == page)\n				i++;\n			err = save_page(c, page);\n		} else if (i < v->page_count && v->pages[i].page == page) {\n			err = add_ref(c, &v->pages[i++]);\n		}"),
+    ("the root is named before it is stored", "lib/volume/vol_checkpoint.c",
+     "	lsvd_log_put_free(c->v->log, &c->root_put);\n}", "	lsvd_log_set_root(c->v->log, c->ref);\n	lsvd_log_put_free(c->v->log, &c->root_put);\n}"),
+    ("what the newest run found void may come back", "lib/wal/wal_replay.c",
+     "	if (h->run > super->run || (h->pos >= super->run_start && h->run != super->run))\n		return false;\n	if (h->first_op != s->op)\n		return false;\n	return h->run == s->run || (h->run > s->run && h->prev_run == s->run);",
+     "	return h->first_op == s->op;"),
+    ("recovery forgets the newest group", "lib/volume/vol_open.c",
+     "	if (g->head.records == 0)\n		return 0;\n	if (group_last_op(g)", "	if (g->head.records == 0 || group_last_op(g) + 1 == lsvd_wal_next_op(v->wal))\n		return 0;\n	if (group_last_op(g)"),
+    ("a FUA write does not wait", "lib/volume/vol_write.c",
+     "	if (!io->err && (io->flags & LSVD_IO_FUA))\n		lsvd_vol_flush(v, io);\n	else\n", ""),
+    ("a remote flush does not wait for the store", "lib/volume/vol_flush.c",
+     "	if (v->stored_op >= target) {", "	if (true) {"),
+]
+
+
+def copy_tree(root, to):
+    for part in ("lib", "include", "tests", "tools", "docs", "pkgconfig", "CMakeLists.txt"):
+        if (root / part).is_dir():
+            shutil.copytree(root / part, to / part)
+        elif (root / part).exists():
+            shutil.copy(root / part, to / part)
+
+
+def build(tree, out):
+    subprocess.run(["cmake", "-S", tree, "-B", out, "-G", "Ninja"], check=True,
+                   stdout=subprocess.DEVNULL)
+    done = subprocess.run(["ninja", "-C", out, "test_sim_volume"], stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        print(done.stdout[-2000:])
+    return done.returncode == 0
+
+
+def find_it(out):
+    program = next(p for p in pathlib.Path(out).rglob("test_sim_volume") if p.is_file())
+    env = dict(os.environ, CK_FORK="no")
+    env.setdefault("LSVD_SIM_RUNS", "400")
+    try:
+        done = subprocess.run([program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                              env=env, timeout=600)
+    except subprocess.TimeoutExpired:
+        return "it hangs"
+    if done.returncode == 0:
+        return None
+    lines = [line for line in done.stdout.splitlines() if ":F:" in line or ":E:" in line]
+    return lines[0].split(":", 6)[-1].strip() if lines else f"it ends with {done.returncode}"
+
+
+def main():
+    root = pathlib.Path(__file__).resolve().parents[2]
+    chosen = [int(a) for a in sys.argv[1:]] or range(1, len(MUTANTS) + 1)
+    survived = []
+    with tempfile.TemporaryDirectory(prefix="lsvd-mutants-") as tmp:
+        tree, out = pathlib.Path(tmp) / "tree", pathlib.Path(tmp) / "build"
+        tree.mkdir()
+        copy_tree(root, tree)
+        for n in chosen:
+            name, file, old, new = MUTANTS[n - 1]
+            path = tree / file
+            text = path.read_text()
+            if text.count(old) != 1:
+                print(f"{n:2} {name}: does not apply to {file}")
+                survived.append(n)
+                continue
+            path.write_text(text.replace(old, new))
+            how = find_it(out) if build(tree, out) else None
+            path.write_text(text)
+            print(f"{n:2} {name}: {'found: ' + how if how else 'NOT FOUND'}", flush=True)
+            if not how:
+                survived.append(n)
+    print(f"{len(chosen) - len(survived)} of {len(chosen)} planted faults found")
+    return 1 if survived else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
