@@ -208,7 +208,8 @@ static int open_log(struct lsvd_volume *v, const struct wal_found *found)
 	/* Only shown to people, by whoever finds the claim. */
 	if (v->own_world && gethostname(host, sizeof host - 1) == 0)
 		o.host = host;
-	o.pid = (uint64_t)getpid();
+	if (v->own_world)
+		o.pid = (uint64_t)getpid();
 	if (v->wal)
 		o.cache.id = *lsvd_wal_cache_id(v->wal);
 	err = lsvd_log_open(&v->log, &v->opened, &v->port, &o, &log_ops, v);
