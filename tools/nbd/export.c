@@ -411,8 +411,6 @@ static int close_entry(struct entry *e, uint32_t drain_ms)
 			 "%s: not everything is in the store: open it next with the "
 			 "same cache",
 			 e->export.name);
-	else
-		log_line(LSVD_LOG_INFO, "%s: closed", e->export.name);
 	free(e);
 	return err;
 }

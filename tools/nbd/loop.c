@@ -170,6 +170,15 @@ static void mark(struct session *s)
 	l->dirty = s;
 }
 
+/* A socket that fails. Before a client has chosen an export, nothing is lost that anybody would
+ * miss. */
+static void fail(struct session *s, int error)
+{
+	bool matters = s->conn.phase == NBD_PHASE_TRANSMISSION;
+
+	nbd_conn_kill(&s->conn, matters ? strerrordesc_np(error) : "");
+}
+
 static void hang_up(struct session *s)
 {
 	char why[128];
@@ -433,7 +442,7 @@ static bool read_once(struct session *s)
 	} else if (n == 0) {
 		nbd_conn_eof(&s->conn);
 	} else if (errno != EAGAIN && errno != EINTR) {
-		nbd_conn_kill(&s->conn, strerrordesc_np(errno));
+		fail(s, errno);
 	}
 	return n > 0 && (size_t)n == room;
 }
@@ -466,7 +475,7 @@ static bool send_all(struct session *s)
 		if (n < 0 && errno == EAGAIN)
 			return false;
 		if (n < 0 && errno != EINTR) {
-			nbd_conn_kill(&s->conn, strerrordesc_np(errno));
+			fail(s, errno);
 			return true;
 		}
 		if (n > 0) {
@@ -485,7 +494,7 @@ static void arm(struct session *s, uint32_t events)
 		return;
 	s->armed = events;
 	if (epoll_ctl(s->loop->epoll_fd, EPOLL_CTL_MOD, s->fd, &event) < 0)
-		nbd_conn_kill(&s->conn, strerrordesc_np(errno));
+		fail(s, errno);
 }
 
 /* True if bytes lie in the buffer whose turn may have come. */
@@ -562,7 +571,7 @@ static void on_newcomer(struct loop *l, struct message *message)
 		s->next->prev = s;
 	l->sessions = s;
 	if (epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, s->fd, &event) < 0)
-		nbd_conn_kill(&s->conn, strerrordesc_np(errno));
+		fail(s, errno);
 	if (l->stopping)
 		nbd_conn_stop(&s->conn);
 	mark(s);
