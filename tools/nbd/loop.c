@@ -17,7 +17,9 @@
  *
  * A session whose socket is gone but whose operations are not stays as a memory until they end
  * (session.fd is -1 then). A socket that hangs up is not read any more: a write whose sender is
- * known to be gone must not be applied, since a client may have sent it again elsewhere by now.
+ * known to be gone must not be applied, since a client may have sent it again elsewhere by now. A
+ * Unix socket says so (EPOLLHUP). TCP only says that nothing more will come (EPOLLRDHUP), which is
+ * looked for while a limit keeps us from reading: what lies unread then has waited long.
  *
  * Absent on purpose: a queue of operations here. Whatever waits, waits in the library, in order.
  */
@@ -55,7 +57,8 @@ struct session {
 	struct session *prev, *next;
 	struct session *dirty_next;
 	bool dirty;
-	bool blocked;		/* there was no memory to read into; some comes back with a reply */
+	bool blocked; /* there was no memory to read into; some comes back with a reply */
+	bool tcp;
 	int fd;			/* -1: closed */
 	uint32_t armed;		/* epoll events */
 	uint64_t deadline_ms;	/* of the handshake; moves on while the server is asked */
@@ -510,6 +513,13 @@ static bool has_output(const struct session *s)
 	return nbd_conn_tx(&s->conn, &iov, 1) > 0;
 }
 
+static uint32_t input_events(const struct session *s)
+{
+	if (nbd_conn_reads(&s->conn) && !s->blocked)
+		return EPOLLIN;
+	return s->tcp && s->conn.phase == NBD_PHASE_TRANSMISSION ? EPOLLRDHUP : 0;
+}
+
 /* Sends, goes on where a limit held it back, ends it if it is over. May free the session. */
 static void serve(struct session *s)
 {
@@ -534,8 +544,7 @@ static void serve(struct session *s)
 		s->tx_ms = s->loop->now_ms;
 	if (s->conn.pause == NBD_PAUSE_SHARED)
 		s->loop->starved = true;
-	arm(s, (nbd_conn_reads(&s->conn) && !s->blocked ? (uint32_t)EPOLLIN : 0) |
-		       (writable ? 0 : (uint32_t)EPOLLOUT));
+	arm(s, input_events(s) | (writable ? 0 : (uint32_t)EPOLLOUT));
 }
 
 static bool serve_dirty(struct loop *l)
@@ -556,6 +565,14 @@ static bool serve_dirty(struct loop *l)
 
 /* -------------------------------------------------------------------------------- messages */
 
+static bool is_tcp(int fd)
+{
+	int domain = AF_UNIX;
+	socklen_t len = sizeof domain;
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain != AF_UNIX;
+}
+
 static void on_newcomer(struct loop *l, struct message *message)
 {
 	struct session *s = session_of_message(message);
@@ -563,6 +580,7 @@ static void on_newcomer(struct loop *l, struct message *message)
 
 	nbd_conn_init(&s->conn, &l->mem, &l->config->limits);
 	s->conn.user = s;
+	s->tcp = is_tcp(s->fd);
 	s->armed = EPOLLIN;
 	s->rx_ms = s->tx_ms = l->now_ms;
 	s->deadline_ms = l->now_ms + l->config->handshake_ms;
@@ -707,7 +725,7 @@ static void on_event(struct loop *l, const struct epoll_event *event)
 		(void)!read(l->event_fd, &n, sizeof n); /* EAGAIN: was read before */
 		return;
 	}
-	if (event->events & (EPOLLHUP | EPOLLERR))
+	if (event->events & (EPOLLHUP | EPOLLRDHUP | EPOLLERR))
 		nbd_conn_kill(&s->conn, nbd_conn_idle(&s->conn) && !nbd_conn_midway(&s->conn)
 						? ""
 						: "the client hung up with requests open");
