@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+# lsvd-test: timeout=300
+#
+# test-bench-smoke.sh - every measurement still runs and gives every figure; their size is no matter.
+set -euo pipefail
+cd "$(dirname "$0")"
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/lsvd-bench.XXXXXX")
+trap 'rm -rf "$tmp"' EXIT
+/usr/bin/python3 ./run --quick --dir "$tmp" --json "$tmp/bench.json"
+jq -e '(.rows | length) > 20 and ([.rows[] | .item] | unique |
+	contains(["N1", "N2", "N3", "N4", "N5", "N6", "N7", "N8", "N11"]))' "$tmp/bench.json"
