@@ -549,14 +549,28 @@ void lsvd_extent_map_remove(struct extent_map *m, uint64_t lba, uint64_t len, ex
 	remove_range(m, lba, lba + len, gone, ctx);
 }
 
-void lsvd_extent_map_drop(struct extent_map *m, uint64_t lba)
+static void entry_get(const struct node *n, unsigned i, struct extent *ret)
 {
-	struct extent e;
-	bool found = lsvd_extent_map_find(m, lba, &e);
+	ret->lba = n->key[i];
+	ret->len = n->body[i].len;
+	ret->value = n->body[i].val & VALUE_MASK;
+	ret->kind = (enum extent_kind)(n->body[i].val >> KIND_SHIFT);
+}
 
-	assert(found && e.lba == lba);
-	if (found)
-		remove_range(m, e.lba, e.lba + e.len, NULL, NULL);
+bool lsvd_extent_map_drop(struct extent_map *m, uint64_t lba, uint64_t end,
+			  extent_wanted_fn wanted, void *ctx, struct extent *ret)
+{
+	struct path p;
+
+	if (!seek(m, lba, &p))
+		return false;
+	entry_get(p.node[0], p.at[0], ret);
+	if (ret->lba < end && wanted(ctx, ret)) {
+		m->entries--;
+		node_shift(p.node[0], p.at[0], -1);
+		shrink(m, &p);
+	}
+	return true;
 }
 
 bool lsvd_extent_map_find(const struct extent_map *m, uint64_t lba, struct extent *ret)
@@ -580,10 +594,7 @@ bool lsvd_extent_map_find(const struct extent_map *m, uint64_t lba, struct exten
 	}
 	if (!n || n->n == 0)
 		return false;
-	ret->lba = n->key[i];
-	ret->len = n->body[i].len;
-	ret->value = n->body[i].val & VALUE_MASK;
-	ret->kind = (enum extent_kind)(n->body[i].val >> KIND_SHIFT);
+	entry_get(n, i, ret);
 	return true;
 }
 

@@ -50,8 +50,13 @@ void lsvd_extent_map_insert(struct extent_map *m, const struct extent *e, extent
 void lsvd_extent_map_remove(struct extent_map *m, uint64_t lba, uint64_t len, extent_fn gone,
 			    void *ctx);
 
-/* Takes out the entry that begins at `lba`, which there must be. Needs no memory and no reserve. */
-void lsvd_extent_map_drop(struct extent_map *m, uint64_t lba);
+/*
+ * Takes out the first entry that ends after `lba` if it begins before `end` and `wanted` says so;
+ * *ret is that entry, taken or not. False if there is none. Needs no memory and no reserve.
+ */
+typedef bool (*extent_wanted_fn)(void *ctx, const struct extent *e);
+bool lsvd_extent_map_drop(struct extent_map *m, uint64_t lba, uint64_t end,
+			  extent_wanted_fn wanted, void *ctx, struct extent *ret);
 
 /*
  * The first entry that ends after `lba`: the one covering it, else the next one. Its range is the

@@ -351,24 +351,34 @@ static void published(void *ctx, struct wal_group *g, int err)
 
 /* ------------------------------------------------------------------------------ the log's ring space */
 
+struct purge {
+	const struct wal_record *r;
+	uint64_t place;
+};
+
 /*
  * Entries are forgotten only if they still point into the record. Those that do lie within its range:
  * an entry is made of one record, and is only ever cut.
  */
+static bool points_into(void *ctx, const struct extent *e)
+{
+	const struct purge *p = ctx;
+	uint64_t into = p->r->kind == WAL_DATA && e->lba > p->r->lba ? e->lba - p->r->lba : 0;
+
+	return e->lba >= p->r->lba && e->kind == overlay_kind[p->r->kind] &&
+	       e->value == p->place + into;
+}
+
 static void purge_record(struct lsvd_volume *v, const struct wal_group *g,
 			 const struct wal_record *r)
 {
-	uint64_t place = place_of(g, r), lba = r->lba, end = r->lba + r->sectors;
+	struct purge p = { r, place_of(g, r) };
+	uint64_t lba = r->lba, end = r->lba + r->sectors;
 	struct extent e;
 
-	while (lba < end && lsvd_extent_map_find(v->overlay, lba, &e) && e.lba < end) {
-		uint64_t into = r->kind == WAL_DATA && e.lba > r->lba ? e.lba - r->lba : 0;
-
-		if (e.lba >= r->lba && e.kind == overlay_kind[r->kind] &&
-		    e.value == place + into)
-			lsvd_extent_map_drop(v->overlay, e.lba);
+	while (lba < end && lsvd_extent_map_drop(v->overlay, lba, end, points_into, &p, &e) &&
+	       e.lba < end)
 		lba = e.lba + e.len;
-	}
 }
 
 static void purge(void *ctx, struct wal_group *g)

@@ -30,7 +30,7 @@ MUTANTS = [
     ("ring space is reused while replay needs it", "lib/wal/wal.c",
      "	if (g->head.pos + g->span > w->given_up || g->refs", "	if (g->head.pos + g->span > w->stored || g->refs"),
     ("overlay entries outlive their ring space", "lib/volume/vol_write.c",
-     "			lsvd_extent_map_drop(v->overlay, e.lba);", "			(void)place;"),
+     "	return e->lba >= p->r->lba && e->kind", "	return false && e->lba >= p->r->lba && e->kind"),
     ("a segment is put before its records are durable", "lib/volume/vol_destage.c",
      "	if (s->state != VSEG_READY || !s->durable || s->volume->failed)", "	if (s->state != VSEG_READY || s->volume->failed)"),
     ("trims are not part of segments", "lib/volume/vol_destage.c",
