@@ -111,7 +111,7 @@ LSVD_API LSVD_MUST_USE int lsvd_volume_delete(struct lsvd_store *store, const ch
 #define LSVD_OPEN_ACCEPT_ROLLBACK 0x2u
 /* The same, but only if the last writer ran with LSVD_FLUSH_REMOTE: no flush is lost. */
 #define LSVD_OPEN_TAKEOVER 0x4u
-/* Open on the cache alone, without the store; nothing is put until a later open without it. */
+/* Open on the cache alone, without the store. Not in this release: LSVD_E_UNSUPPORTED. */
 #define LSVD_OPEN_OFFLINE 0x8u
 
 enum lsvd_flush_policy {
