@@ -286,7 +286,9 @@ static int count_object(void *ctx, const struct lsvd_object_info *info)
 		c->u->checkpoints++;
 	if (k.kind != KEY_CHAIN)
 		return 0;
-	c->u->segments++;
+	/* What begins and ends an epoch is a header without extents; a segment has some. */
+	if (info->bytes > OBJECT_HEAD_BYTES + CHAIN_PART_BYTES)
+		c->u->segments++;
 	if (k.epoch > c->newest_epoch || (k.epoch == c->newest_epoch && k.number > c->newest_seq)) {
 		c->newest_epoch = k.epoch;
 		c->newest_seq = k.number;
