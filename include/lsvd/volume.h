@@ -316,7 +316,8 @@ LSVD_API int lsvd_volume_seal(struct lsvd_volume *volume);
  */
 LSVD_API LSVD_MUST_USE int lsvd_volume_sync(struct lsvd_volume *volume, uint32_t timeout_ms);
 
-/* Writes a checkpoint of the map now, after lsvd_volume_sync(). Errors as there. */
+/* Writes a checkpoint of the map now, after lsvd_volume_sync(). Errors as there, and -ENOMEM or
+ * LSVD_E_UNAVAILABLE: none was written, and the next open reads more segments. */
 LSVD_API LSVD_MUST_USE int lsvd_volume_checkpoint(struct lsvd_volume *volume, uint32_t timeout_ms);
 
 LSVD_END_DECLS

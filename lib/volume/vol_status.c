@@ -200,7 +200,7 @@ static bool stored_up_to(struct lsvd_volume *v, const void *arg)
 
 static bool checkpointed(struct lsvd_volume *v, const void *arg)
 {
-	return v->failed || v->checkpoints_off ||
+	return v->failed || v->checkpoints_off || !v->checkpoint ||
 	       v->checkpoints > ((const struct sync_wait *)arg)->checkpoints;
 }
 
@@ -234,6 +234,8 @@ int lsvd_volume_checkpoint(struct lsvd_volume *v, uint32_t timeout_ms)
 	if (!err && v->checkpoints_off)
 		err = lsvd_fail(LSVD_E_UNAVAILABLE, "volume %s: an earlier checkpoint failed: none "
 				"until the next open", v->name);
+	else if (!err && v->checkpoints <= w.checkpoints)
+		err = lsvd_fail(-ENOMEM, "volume %s: no memory for a checkpoint now", v->name);
 	lsvd_port_leave(&v->port, true);
 	return err;
 }

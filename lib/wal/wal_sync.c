@@ -176,6 +176,7 @@ static void super_done(struct io *io)
 static void mark_due(struct io *io)
 {
 	struct wal *w = lsvd_container_of(io, struct wal, mark_timer.io);
+	bool wanted = w->room_wanted;
 	struct wal_group *g;
 	int err;
 
@@ -183,6 +184,7 @@ static void mark_due(struct io *io)
 	if (io->err || w->failure || w->marked >= w->durable)
 		return;
 	g = lsvd_wal_reserve(w, 0, 0, &err);
+	w->room_wanted = w->room_wanted || wanted; /* a mark needs less than whoever waits */
 	if (g)
 		lsvd_wal_write(w, g);
 	/* Else the log is full: groups follow as soon as there is room, and carry the mark. */
