@@ -59,8 +59,7 @@ static void put_json(enum lsvd_log_level level, const char *text, json_t *more)
 	size_t len;
 
 	stamp(when);
-	/* '+' and '#' would refuse text that is not UTF-8: log_clean() has seen to what is foreign.
-	 */
+	/* NULL if the text is not UTF-8, which a path may cause: then it goes out as text. */
 	object = json_pack("{s:s, s:s, s:s}", "time", when, "level", level_names[level], "msg",
 			   text);
 	if (object && more)
