@@ -233,7 +233,8 @@ START_TEST(read_while_a_segment_becomes_stored)
 	start_all(w, 2, t, read_the_same, &flag);
 	/* The same bytes again and again, so that they lie everywhere and always read the same. */
 	for (unsigned round = 0; round < 60; round++) {
-		tv_write(t, round % 8 * 65536, 65536, round % 8);
+		ck_assert_ok(lsvd_volume_write(t->v, t->model + round % 8 * 65536,
+					       round % 8 * 65536, 65536, 0));
 		tv_write(t, (8 + round % 32) * 65536, 65536, round);
 		if (round % 3 == 0)
 			ck_assert_ok(lsvd_volume_seal(t->v));
