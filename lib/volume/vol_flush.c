@@ -12,15 +12,47 @@
 #include "base/err.h"
 #include "volume/volume_internal.h"
 
+#define LOOK_PAUSE_MIN_MS 100u
+#define LOOK_PAUSE_MAX_MS 10000u
+
+static void look_due(struct io *io)
+{
+	struct lsvd_volume *v = io->owner;
+
+	v->look_armed = false;
+	if (!io->err)
+		lsvd_vol_stored_more(v);
+}
+
+/* Cannot tell: the flush waits until it can, and the store is asked ever more rarely. */
+static void look_later(struct lsvd_volume *v, struct vol_op *op)
+{
+	op->w.remote.op = 0;
+	list_add_tail(&v->remote_waiters, &op->w.remote.link);
+	if (v->look_armed)
+		return;
+	v->look_pause_ms = (uint32_t)min_u64(LOOK_PAUSE_MAX_MS,
+					     max_u64(LOOK_PAUSE_MIN_MS, 2 * v->look_pause_ms));
+	v->look_armed = true;
+	v->look_timer.io.kind = IO_TIMER;
+	v->look_timer.io.owner = v;
+	v->look_timer.io.done = look_due;
+	v->look_timer.at_ms = lsvd_vol_now(v) + v->look_pause_ms;
+	lsvd_port_start(&v->port, &v->look_timer.io);
+}
+
 static void looked(struct log_look *look, int err)
 {
 	struct vol_op *op = lsvd_container_of(look, struct vol_op, w.look);
 	struct lsvd_volume *v = look->owner;
 
 	if (err == LSVD_E_UNAVAILABLE && !v->closing && !v->failed) {
-		lsvd_log_look(v->log, look); /* cannot tell: the flush waits until it can */
+		look_later(v, op);
 		return;
 	}
+	v->look_pause_ms = 0;
+	if (err == LSVD_E_UNAVAILABLE && v->failed)
+		err = v->failed;
 	lsvd_vol_end(v, vol_op_io(op), err);
 }
 
@@ -106,11 +138,15 @@ static void lease_looked(struct log_look *look, int err)
 /* A writer that is being acknowledged looks now and then whether the volume is still its own. */
 void lsvd_vol_check_lease(struct lsvd_volume *v)
 {
+	uint64_t now;
+
 	if (v->opt.lease_check_ms == UINT32_MAX || v->lease_looking || v->failed || v->closing)
 		return;
-	if (lsvd_vol_now(v) - lsvd_log_looked_ms(v->log) < v->opt.lease_check_ms)
+	now = lsvd_vol_now(v);
+	if (now - max_u64(lsvd_log_looked_ms(v->log), v->lease_tried_ms) < v->opt.lease_check_ms)
 		return;
 	v->lease_looking = true;
+	v->lease_tried_ms = now;
 	v->lease_look.done = lease_looked;
 	v->lease_look.owner = v;
 	lsvd_log_look(v->log, &v->lease_look);

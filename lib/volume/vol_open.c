@@ -516,6 +516,7 @@ static void cancel_timers(struct lsvd_volume *v)
 	cancel_timer(v, &v->seal_timer, v->seal_armed);
 	cancel_timer(v, &v->again_timer, v->again_armed);
 	cancel_timer(v, &v->stall_timer, v->stall_armed);
+	cancel_timer(v, &v->look_timer, v->look_armed);
 }
 
 /* Ends whatever still waits and waits for what is in the world. */

@@ -146,8 +146,12 @@ struct lsvd_volume {
 
 	/* vol_flush.c */
 	struct list remote_waiters;    /* until the store has an operation */
+	struct timer_io look_timer;    /* looks again for those that the store has, and cannot tell */
+	bool look_armed;
+	uint32_t look_pause_ms;
 	struct log_look lease_look;
 	bool lease_looking;
+	uint64_t lease_tried_ms;
 
 	/* vol_destage.c */
 	struct list segments;          /* the last one may be OPEN */

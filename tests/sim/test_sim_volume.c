@@ -18,11 +18,12 @@
  * Then it must be possible to write, flush and read again, and some states go on: more operations on
  * top of the recovered prefix, and another crash.
  *
- * Every sector written carries the number of its operation and its address, and the rest is made
+ * Every sector written carries a tag of its operation and its address, and the rest is made
  * from them: torn, stale, misplaced and foreign data all show.
  */
 #include "sim_world.h"
 
+#include <errno.h>
 #include <stdarg.h>
 
 #include "t_check.h"
@@ -45,6 +46,7 @@ enum model_kind { MODEL_WRITE, MODEL_ZERO };
 struct model_op {
 	enum model_kind kind;
 	uint32_t lba, sectors;
+	uint32_t tag;            /* what its sectors carry; never used twice, also after a crash */
 	bool acked;
 };
 
@@ -52,10 +54,14 @@ struct model_op {
 struct model {
 	struct model_op ops[OPS_MAX + 1]; /* operation k is ops[k] */
 	uint32_t issued;
+	uint32_t tags;
 	uint32_t acked;          /* newest acknowledged: all before it are too, in order */
 	uint32_t flushed;        /* F */
 	uint32_t stored;         /* R */
 };
+
+/* What goes wrong beside crashes and single requests to the store. */
+enum hardship { HARD_NOTHING, HARD_MEMORY, HARD_DISK, HARD_OUTAGE };
 
 struct slot {
 	struct lsvd_io io;
@@ -76,6 +82,8 @@ struct tester {
 	uint32_t ops_wanted;
 	bool remote;
 	unsigned compression;
+	enum hardship hard;
+	bool broken;             /* the local log has failed, as it was made to */
 	uint8_t image[SECTORS * SECTOR_BYTES]; /* as read back */
 	char why[400];
 	bool failed, finished;
@@ -88,27 +96,28 @@ struct tester {
 
 /* ------------------------------------------------------------------------------------ the content */
 
-static void fill_sector(uint8_t *to, uint32_t op, uint32_t lba)
+static void fill_sector(uint8_t *to, uint32_t tag, uint32_t lba)
 {
 	le32_put(to, UINT32_C(0x5ec70a11));
-	le32_put(to + 4, op);
+	le32_put(to + 4, tag);
 	le32_put(to + 8, lba);
-	le32_put(to + 12, (op * 2654435761u) ^ lba);
+	le32_put(to + 12, (tag * 2654435761u) ^ lba);
 	for (unsigned i = 16; i < SECTOR_BYTES; i += 8)
-		le64_put(to + i, op % 3 ? lsvd_hash_bind(i, op, lba, 7) : (uint64_t)op * 0x101010101);
+		le64_put(to + i, tag % 3 ? lsvd_hash_bind(i, tag, lba, 7)
+					 : (uint64_t)tag * 0x101010101);
 }
 
-/* The operation a sector was written by, 0 for zeroes, UINT32_MAX for anything else. */
-static uint32_t sector_op(const uint8_t *p, uint32_t lba)
+/* The tag of the operation a sector was written by, 0 for zeroes, UINT32_MAX for anything else. */
+static uint32_t sector_tag(const uint8_t *p, uint32_t lba)
 {
 	static const uint8_t zeroes[SECTOR_BYTES];
 	uint8_t want[SECTOR_BYTES];
-	uint32_t op = le32_get(p + 4);
+	uint32_t tag = le32_get(p + 4);
 
 	if (memcmp(p, zeroes, SECTOR_BYTES) == 0)
 		return 0;
-	fill_sector(want, op, lba);
-	return memcmp(p, want, SECTOR_BYTES) == 0 ? op : UINT32_MAX;
+	fill_sector(want, tag, lba);
+	return memcmp(p, want, SECTOR_BYTES) == 0 ? tag : UINT32_MAX;
 }
 
 /* Where the workload's sector `i` lies in the volume, in bytes. */
@@ -133,7 +142,7 @@ LSVD_PRINTF(2, 3) static void complain(struct tester *t, const char *format, ...
 
 static uint32_t tag_of(const struct model *m, uint32_t op)
 {
-	return m->ops[op].kind == MODEL_WRITE ? op : 0;
+	return m->ops[op].kind == MODEL_WRITE ? m->ops[op].tag : 0;
 }
 
 /* How many sectors differ from P(k): the nearest prefix shows what went wrong. */
@@ -145,11 +154,11 @@ static uint32_t distance(const struct tester *t, uint32_t k, bool tell)
 		for (uint32_t j = 0; j < t->m.ops[i].sectors; j++)
 			want[t->m.ops[i].lba + j] = tag_of(&t->m, i);
 	for (uint32_t i = 0; i < SECTORS; i++) {
-		uint32_t have = sector_op(t->image + i * SECTOR_BYTES, i);
+		uint32_t have = sector_tag(t->image + i * SECTOR_BYTES, i);
 
 		wrong += have != want[i];
 		if (tell && have != want[i])
-			(void)fprintf(stderr, "  sector %u: operation %d, expected %u\n", i,
+			(void)fprintf(stderr, "  sector %u: tag %d, expected %u\n", i,
 				      (int)have, want[i]);
 	}
 	return wrong;
@@ -166,8 +175,8 @@ static void explain(struct tester *t, uint32_t k)
 	(void)fprintf(stderr, "nearest prefix: %u\n", best);
 	(void)distance(t, k, true);
 	for (uint32_t i = 1; i <= t->m.issued; i++)
-		(void)fprintf(stderr, "  operation %u: %s %u + %u%s\n", i,
-			      t->m.ops[i].kind == MODEL_WRITE ? "write" : "zero",
+		(void)fprintf(stderr, "  operation %u, tag %u: %s %u + %u%s\n", i,
+			      t->m.ops[i].tag, t->m.ops[i].kind == MODEL_WRITE ? "write" : "zero",
 			      t->m.ops[i].lba, t->m.ops[i].sectors,
 			      t->m.ops[i].acked ? "" : " (not acknowledged)");
 	complain(t, "the volume is not what it was after operation %u, but %u is nearest", k, best);
@@ -194,6 +203,32 @@ static void on_segment(void *ctx, const struct lsvd_segment_event *e)
 		t->m.stored = (uint32_t)e->last_op;
 }
 
+/* An operation for which there was no memory never was: those after it move up. */
+static void withdraw(struct tester *t, uint32_t op)
+{
+	memmove(&t->m.ops[op], &t->m.ops[op + 1], (t->m.issued - op) * sizeof t->m.ops[0]);
+	t->m.issued--;
+	for (unsigned i = 0; i < IN_FLIGHT; i++) {
+		t->slots[i].op -= t->slots[i].op > op;
+		t->slots[i].covers -= t->slots[i].covers > op;
+	}
+}
+
+/* May the operation fail like that? */
+static bool was_to_be(struct tester *t, const struct slot *s, int err)
+{
+	if (err == LSVD_E_SHUTDOWN)
+		return true;
+	if (t->hard == HARD_MEMORY && err == -ENOMEM) {
+		if (s->op)
+			withdraw(t, s->op);
+		return true;
+	}
+	if (t->hard == HARD_DISK && err == LSVD_E_FAILED)
+		t->broken = true;
+	return t->broken && err == LSVD_E_FAILED;
+}
+
 static void on_done(struct lsvd_io *io)
 {
 	struct slot *s = (struct slot *)(void *)((char *)io - offsetof(struct slot, io));
@@ -201,7 +236,7 @@ static void on_done(struct lsvd_io *io)
 
 	s->busy = false;
 	if (io->err) {
-		if (io->err != LSVD_E_SHUTDOWN)
+		if (!was_to_be(t, s, io->err))
 			complain(t, "operation %u failed: %s", s->op, lsvd_error_name(io->err));
 		return;
 	}
@@ -283,6 +318,7 @@ static void make_write(struct tester *t, struct slot *s)
 	bool chunks = kind == 7 && below(t, 4) == 0;
 
 	memset(op, 0, sizeof *op);
+	op->tag = ++t->m.tags;
 	op->kind = kind < 7 ? MODEL_WRITE : MODEL_ZERO;
 	if (chunks)
 		some_chunks(t, op);
@@ -300,7 +336,7 @@ static void make_write(struct tester *t, struct slot *s)
 		s->covers = s->op;
 	}
 	for (uint32_t i = 0; i < op->sectors && kind < 7; i++)
-		fill_sector(s->data + i * SECTOR_BYTES, s->op, op->lba + i);
+		fill_sector(s->data + i * SECTOR_BYTES, op->tag, op->lba + i);
 	s->iov = (struct iovec){ s->data, (size_t)s->io.len };
 	s->io.iov = &s->iov;
 	s->io.iovcnt = 1;
@@ -327,9 +363,11 @@ static void submit_one(struct tester *t)
 static bool read_image(struct tester *t)
 {
 	for (uint32_t i = 0; i < SECTORS; i += CHUNK) {
-		int err = lsvd_volume_read(t->volume, t->image + i * SECTOR_BYTES, place_of(i),
-					   CHUNK * SECTOR_BYTES);
+		int err = -ENOMEM;
 
+		for (unsigned tries = 0; err == -ENOMEM && tries < 50; tries++)
+			err = lsvd_volume_read(t->volume, t->image + i * SECTOR_BYTES, place_of(i),
+					       CHUNK * SECTOR_BYTES);
 		if (err) {
 			complain(t, "read of sector %u: %s: %s", i, lsvd_error_name(err),
 				 lsvd_last_error());
@@ -345,9 +383,14 @@ static bool open_volume(struct tester *t, struct sim_host *host, unsigned flags)
 	int err = LSVD_E_UNAVAILABLE;
 
 	/* The store is made to fail now and then; an open may say so, and is tried again. */
-	for (unsigned i = 0; i < 50 && err == LSVD_E_UNAVAILABLE; i++)
+	for (unsigned i = 0; i < 500 && (err == LSVD_E_UNAVAILABLE || err == -ENOMEM); i++) {
+		if (i)
+			sim_sleep(host, 1000);
 		err = lsvd_volume_open_world(&t->volume, sim_host_world(host), "v", &o);
-	if (err)
+	}
+	if (err == -EIO && t->hard == HARD_DISK && !t->broken)
+		t->broken = true;
+	else if (err)
 		complain(t, "open: %s: %s", lsvd_error_name(err), lsvd_last_error());
 	return err == 0;
 }
@@ -359,6 +402,10 @@ static void close_volume(struct tester *t)
 	wait_all(t);
 	err = lsvd_volume_close(t->volume, UINT32_MAX);
 	t->volume = NULL;
+	if (t->hard == HARD_DISK && err < 0) {
+		t->broken = true;
+		return;
+	}
 	if (err)
 		complain(t, "close: %d", err);
 	t->m.flushed = t->m.stored = t->m.acked;
@@ -367,11 +414,22 @@ static void close_volume(struct tester *t)
 static void check_now(struct tester *t)
 {
 	wait_all(t);
-	if (!read_image(t))
+	if (t->broken || !read_image(t))
 		return;
 	if (distance(t, t->m.issued, false))
 		explain(t, t->m.issued);
 	lsvd_volume_check(t->volume);
+}
+
+/* A failure that is to come soon. */
+static void arm_hardship(struct tester *t)
+{
+	if (t->hard == HARD_MEMORY)
+		sim_host_fail_alloc(t->host, 1 + below(t, 60), 1 + below(t, 8));
+	else if (t->hard == HARD_DISK && below(t, 2))
+		sim_host_fail_write(t->host, 1 + below(t, 20));
+	else if (t->hard == HARD_DISK)
+		sim_host_fail_sync(t->host, 1 + below(t, 6));
 }
 
 /* A phase: some operations on an open volume, with a reopening, a look and a pause now and then. */
@@ -381,8 +439,11 @@ static void work(struct tester *t)
 
 	if (stop > OPS_MAX)
 		stop = OPS_MAX;
-	while (t->m.issued < stop && !t->failed) {
+	while (t->m.issued < stop && !t->failed && !t->broken) {
 		uint32_t what = below(t, 60);
+
+		if (t->hard && below(t, 10) == 0)
+			arm_hardship(t);
 
 		if (what == 0)
 			check_now(t);
@@ -392,7 +453,7 @@ static void work(struct tester *t)
 			sim_sleep(t->host, 50 + below(t, 1000));
 		else if (what == 3) {
 			close_volume(t);
-			if (!open_volume(t, t->host, 0))
+			if (t->broken || !open_volume(t, t->host, 0) || t->broken)
 				return;
 		} else
 			submit_one(t);
@@ -745,6 +806,196 @@ START_TEST(crashes_of_crashes_of_random_workloads_leave_a_prefix)
 }
 END_TEST
 
+/* ------------------------------------------------------------------------------------ hardships */
+
+/* The store goes away and comes back, now and then for longer than the log has room. */
+static void weather(void *arg)
+{
+	struct tester *t = arg;
+
+	while (!t->finished && !t->failed) {
+		sim_sleep(t->other, below(t, 3000));
+		sim_store_away(t->sim, true);
+		sim_sleep(t->other, below(t, 4) ? below(t, 500) : below(t, 100000));
+		sim_store_away(t->sim, false);
+	}
+}
+
+/* A failed log: reads go on, and show what was acknowledged or was in flight. */
+static void check_broken(struct tester *t)
+{
+	struct lsvd_stats stats = LSVD_STATS_INIT;
+
+	wait_all(t);
+	if (!read_image(t))
+		return;
+	if (lsvd_volume_stats(t->volume, &stats) < 0 || stats.last_op < t->m.acked ||
+	    stats.last_op > t->m.issued)
+		complain(t, "after a failure the volume shows operation %" PRIu64, stats.last_op);
+	else if (distance(t, (uint32_t)stats.last_op, false))
+		explain(t, (uint32_t)stats.last_op);
+	if (!t->failed && lsvd_volume_flush(t->volume) != LSVD_E_FAILED)
+		complain(t, "a flush after a failure was acknowledged");
+	if (!t->failed && lsvd_volume_close(t->volume, 0) != LSVD_E_FAILED)
+		complain(t, "a close after a failure says that nothing is wrong");
+	t->volume = NULL;
+}
+
+static void hard_life(void *arg)
+{
+	struct tester *t = arg;
+	enum hardship hard = t->hard;
+
+	t->hard = HARD_NOTHING;
+	first_life(t);
+	t->finished = false;
+	if (!t->failed && t->volume)
+		close_volume(t);
+	t->hard = hard;
+	if (hard == HARD_OUTAGE)
+		sim_spawn(t->other, weather, t);
+	if (!t->failed && open_volume(t, t->host, 0) && !t->broken)
+		work(t);
+	sim_host_fail_alloc(t->host, 0, 0);
+	sim_host_fail_write(t->host, 0);
+	sim_host_fail_sync(t->host, 0);
+	if (t->broken && t->volume && !t->failed)
+		check_broken(t);
+	t->hard = HARD_NOTHING;
+	if (!t->failed && t->volume)
+		close_volume(t);
+	t->bound = BY_FLUSH;
+	t->broken = false;
+	if (!t->failed)
+		recover_and_write(t);
+	t->finished = true;
+}
+
+static void run_hard(struct tester *t, uint64_t seed, enum hardship hard)
+{
+	struct sim_options o = usual_rates;
+
+	o.seed = seed;
+	o.inline_files = seed % 5 == 0 ? 1000 : o.inline_files;
+	memset(&t->m, 0, sizeof t->m);
+	t->sim = sim_new(&o);
+	t->host = sim_host_new(t->sim, "a");
+	t->other = sim_host_new(t->sim, "b");
+	t->remote = seed % 4 == 3;
+	t->compression = 1 + seed % 3;
+	t->hard = hard;
+	t->broken = t->failed = false;
+	t->ops_wanted = 60;
+	run_phase(t, hard_life, t->host);
+	if (sim_run_until(t->sim, phase_over, t) != SIM_MORE)
+		complain(t, "the workload hangs");
+	expect_well(t, seed, 0);
+	halt_all(t);
+	sim_free(t->sim);
+	t->hard = HARD_NOTHING;
+}
+
+static void run_hardships(enum hardship hard)
+{
+	uint64_t first = env_u64("LSVD_TEST_SEED", 1000), runs = env_u64("LSVD_SIM_RUNS", USUAL_RUNS);
+
+	maybe_trace();
+	for (uint64_t seed = first; seed < first + runs; seed++)
+		run_hard(&tester, seed, hard);
+}
+
+START_TEST(allocations_that_fail_lose_nothing_and_hang_nothing)
+{
+	run_hardships(HARD_MEMORY);
+}
+END_TEST
+
+START_TEST(a_local_disk_that_fails_ends_writing_and_keeps_what_was_flushed)
+{
+	run_hardships(HARD_DISK);
+}
+END_TEST
+
+START_TEST(outages_are_waited_out_also_when_the_log_is_full)
+{
+	run_hardships(HARD_OUTAGE);
+}
+END_TEST
+
+/* Claims cannot be asked for; everything else is as usual. */
+static int refuse_looks(void *ctx, struct sim_host *h, enum io_kind kind, const char *key,
+			const uint8_t *bytes, size_t len)
+{
+	(void)h, (void)key, (void)bytes, (void)len;
+	if (kind != IO_HEAD)
+		return SIM_AS_USUAL;
+	++*(unsigned *)ctx;
+	return LSVD_E_UNAVAILABLE;
+}
+
+static void count_looks(struct tester *t, unsigned *looks)
+{
+	sim_store_watch(t->sim, refuse_looks, looks);
+	for (unsigned i = 0; i < 600 && !t->failed; i++) {
+		if (t->m.issued < OPS_MAX && !(t->remote && i >= IN_FLIGHT))
+			submit_one(t); /* what flushes must not wait for a place: none ends */
+		sim_sleep(t->host, 100);
+	}
+	sim_store_watch(t->sim, NULL, NULL);
+}
+
+static void looking_life(void *arg)
+{
+	struct tester *t = arg;
+	unsigned looks = 0;
+
+	t->ops_wanted = 10;
+	first_life(t);
+	t->finished = false;
+	if (!t->failed && !t->volume)
+		(void)open_volume(t, t->host, 0);
+	if (!t->failed)
+		count_looks(t, &looks);
+	if (!t->failed)
+		close_volume(t);
+	if (looks > 60)
+		complain(t, "%u looks in a minute", looks);
+	if (!looks)
+		complain(t, "no looks at all");
+	t->finished = true;
+}
+
+static void run_looking(bool remote)
+{
+	struct tester *t = &tester;
+
+	memset(&t->m, 0, sizeof t->m);
+	t->sim = sim_new(&(struct sim_options){ .seed = 1 });
+	t->host = sim_host_new(t->sim, "a");
+	t->other = sim_host_new(t->sim, "b");
+	t->remote = remote;
+	t->compression = LSVD_COMPRESS_LZ4;
+	t->failed = false;
+	run_phase(t, looking_life, t->host);
+	if (sim_run_until(t->sim, phase_over, t) != SIM_MORE)
+		complain(t, "the workload hangs");
+	expect_well(t, 1, 0);
+	halt_all(t);
+	sim_free(t->sim);
+}
+
+START_TEST(a_flush_that_cannot_look_for_a_claim_asks_ever_more_rarely)
+{
+	run_looking(true);
+}
+END_TEST
+
+START_TEST(a_writer_that_cannot_look_for_a_claim_asks_no_more_often)
+{
+	run_looking(false);
+}
+END_TEST
+
 static void add(Suite *s, const char *name, const TTest *test)
 {
 	TCase *c = tcase_create(name);
@@ -761,6 +1012,11 @@ static Suite *suite(void)
 	add(s, "workload", a_workload_without_a_crash_reads_what_it_wrote);
 	add(s, "digest", the_same_seed_gives_the_same_digest);
 	add(s, "script", a_crash_at_every_request_of_one_workload_leaves_a_prefix);
+	add(s, "memory", allocations_that_fail_lose_nothing_and_hang_nothing);
+	add(s, "disk", a_local_disk_that_fails_ends_writing_and_keeps_what_was_flushed);
+	add(s, "outage", outages_are_waited_out_also_when_the_log_is_full);
+	add(s, "look", a_flush_that_cannot_look_for_a_claim_asks_ever_more_rarely);
+	add(s, "lease", a_writer_that_cannot_look_for_a_claim_asks_no_more_often);
 	add(s, "random", crashes_of_crashes_of_random_workloads_leave_a_prefix);
 	return s;
 }
