@@ -396,6 +396,15 @@ static void verified(struct io *io)
 
 /* ------------------------------------------------------------------------------------------ starting */
 
+/* Only what is compressed has to be unpacked somewhere. */
+static bool needs_scratch(const struct fetch *f)
+{
+	for (unsigned i = 0; i < f->n; i++)
+		if (f->extents[i].kind == MAP_UNIT)
+			return true;
+	return false;
+}
+
 static int start_fetch(struct read_req *req, const struct map_extent *extents, unsigned n)
 {
 	struct lsvd_volume *v = req->v;
@@ -417,8 +426,9 @@ static int start_fetch(struct read_req *req, const struct map_extent *extents, u
 	f->backoff_ms = BACKOFF_MIN_MS;
 	f->step = (struct io){ .kind = IO_STEP, .prepare = verify, .done = verified };
 	f->buf = lsvd_malloc(f->end - f->first);
-	f->scratch = lsvd_malloc(UNIT_MAX_BYTES);
-	if (!f->buf || !f->scratch) {
+	if (needs_scratch(f))
+		f->scratch = lsvd_malloc(UNIT_MAX_BYTES);
+	if (!f->buf || (needs_scratch(f) && !f->scratch)) {
 		free_fetch(f);
 		return lsvd_fail_plain(-ENOMEM);
 	}
