@@ -52,8 +52,9 @@ static inline uint32_t unit_space(uint32_t stored)
 /*
  * Verifies the unit at `buf` (at most `len` bytes are there) which should hold `lba` as its first
  * sector, and gives its raw data: *ret_data points into `buf` for a raw unit, else into `scratch`
- * (UNIT_MAX_BYTES; NULL: only a raw unit is expected). LSVD_E_CORRUPT with both values in the text. -ENODATA: `len` is too short for
- * what the frame says. *ret_need is how many bytes the unit takes, in both cases. -ENOMEM.
+ * (UNIT_MAX_BYTES; NULL: only a raw unit is expected). LSVD_E_CORRUPT with both values in the
+ * text. -ENODATA: `len` is too short for what the frame says. *ret_need is how many bytes the
+ * unit takes, in both cases. -ENOMEM.
  */
 int lsvd_unit_open(const uint8_t *buf, size_t len, uint64_t owner, uint64_t object, uint64_t lba,
 		   uint8_t *scratch, const uint8_t **ret_data, uint32_t *ret_bytes,
