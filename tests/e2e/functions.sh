@@ -204,7 +204,8 @@ kill_server() {
 
 # The stamping writer; built here when the script is run by hand.
 need_writer() {
-	[[ -z ${LSVD_E2E_WRITER:-} ]] || return 0
+	[[ -n ${LSVD_E2E_WRITER:-} ]] || LSVD_E2E_WRITER=${LSVD_BUILD_DIR:-/}/tests/bin/writer
+	[[ ! -x $LSVD_E2E_WRITER ]] || return 0
 	LSVD_E2E_WRITER=$tmp/writer
 	cc -std=gnu11 -D_GNU_SOURCE -O2 -o "$LSVD_E2E_WRITER" "$e2e_dir"/writer*.c -lnbd
 }
