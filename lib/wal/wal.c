@@ -419,6 +419,7 @@ void lsvd_wal_check(const struct wal *w)
 		assert(g->head.pos == pos);
 		pos += g->span;
 	}
-	assert(pos == w->head);
+	/* What was given up when the log failed has left a gap at the end. */
+	assert(w->failure ? pos <= w->head : pos == w->head);
 	(void)pos;
 }

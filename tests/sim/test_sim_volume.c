@@ -61,7 +61,7 @@ struct model {
 };
 
 /* What goes wrong beside crashes and single requests to the store. */
-enum hardship { HARD_NOTHING, HARD_MEMORY, HARD_DISK, HARD_OUTAGE };
+enum hardship { HARD_NOTHING, HARD_MEMORY, HARD_DISK, HARD_OUTAGE, HARD_RIVAL };
 
 struct slot {
 	struct lsvd_io io;
@@ -83,7 +83,7 @@ struct tester {
 	bool remote;
 	unsigned compression;
 	enum hardship hard;
-	bool broken;             /* the local log has failed, as it was made to */
+	bool broken;             /* the local log has failed, as it was made to; or it was fenced */
 	uint8_t image[SECTORS * SECTOR_BYTES]; /* as read back */
 	char why[400];
 	bool failed, finished;
@@ -214,6 +214,12 @@ static void withdraw(struct tester *t, uint32_t op)
 	}
 }
 
+/* What a volume says for ever after it has met its hardship. */
+static int final_error(const struct tester *t)
+{
+	return t->hard == HARD_DISK ? LSVD_E_FAILED : t->hard == HARD_RIVAL ? LSVD_E_FENCED : 0;
+}
+
 /* May the operation fail like that? */
 static bool was_to_be(struct tester *t, const struct slot *s, int err)
 {
@@ -224,9 +230,9 @@ static bool was_to_be(struct tester *t, const struct slot *s, int err)
 			withdraw(t, s->op);
 		return true;
 	}
-	if (t->hard == HARD_DISK && err == LSVD_E_FAILED)
+	if (t->hard && err == final_error(t))
 		t->broken = true;
-	return t->broken && err == LSVD_E_FAILED;
+	return t->broken && err == final_error(t);
 }
 
 static void on_done(struct lsvd_io *io)
@@ -402,7 +408,7 @@ static void close_volume(struct tester *t)
 	wait_all(t);
 	err = lsvd_volume_close(t->volume, UINT32_MAX);
 	t->volume = NULL;
-	if (t->hard == HARD_DISK && err < 0) {
+	if (t->hard && err < 0 && err == (t->hard == HARD_DISK ? err : final_error(t))) {
 		t->broken = true;
 		return;
 	}
@@ -451,7 +457,7 @@ static void work(struct tester *t)
 			(void)lsvd_volume_seal(t->volume);
 		else if (what == 2)
 			sim_sleep(t->host, 50 + below(t, 1000));
-		else if (what == 3) {
+		else if (what == 3 && t->hard != HARD_RIVAL) {
 			close_volume(t);
 			if (t->broken || !open_volume(t, t->host, 0) || t->broken)
 				return;
@@ -821,7 +827,7 @@ static void weather(void *arg)
 	}
 }
 
-/* A failed log: reads go on, and show what was acknowledged or was in flight. */
+/* A failed log, a fenced writer: reads go on, and show what was acknowledged or was in flight. */
 static void check_broken(struct tester *t)
 {
 	struct lsvd_stats stats = LSVD_STATS_INIT;
@@ -834,9 +840,9 @@ static void check_broken(struct tester *t)
 		complain(t, "after a failure the volume shows operation %" PRIu64, stats.last_op);
 	else if (distance(t, (uint32_t)stats.last_op, false))
 		explain(t, (uint32_t)stats.last_op);
-	if (!t->failed && lsvd_volume_flush(t->volume) != LSVD_E_FAILED)
+	if (!t->failed && lsvd_volume_flush(t->volume) != final_error(t))
 		complain(t, "a flush after a failure was acknowledged");
-	if (!t->failed && lsvd_volume_close(t->volume, 0) != LSVD_E_FAILED)
+	if (!t->failed && lsvd_volume_close(t->volume, 0) != final_error(t))
 		complain(t, "a close after a failure says that nothing is wrong");
 	t->volume = NULL;
 }
@@ -859,6 +865,8 @@ static void hard_life(void *arg)
 	sim_host_fail_alloc(t->host, 0, 0);
 	sim_host_fail_write(t->host, 0);
 	sim_host_fail_sync(t->host, 0);
+	if (t->volume && lsvd_volume_status(t->volume, NULL, 0) == LSVD_E_FAILED)
+		t->broken = true; /* nobody may have noticed yet */
 	if (t->broken && t->volume && !t->failed)
 		check_broken(t);
 	t->hard = HARD_NOTHING;
@@ -870,6 +878,165 @@ static void hard_life(void *arg)
 		recover_and_write(t);
 	t->finished = true;
 }
+
+/* ---- two writers */
+
+static struct tester rival;
+
+/* The first writer is stopped in its tracks now and then, while it lasts. */
+static void freezer(void *arg)
+{
+	struct tester *t = arg;
+	while (!t->finished && !t->failed) {
+		sim_sleep(t->other, below(t, 2000));
+		sim_host_freeze(t->host, true);
+		sim_sleep(t->other, below(t, 20000));
+		sim_host_freeze(t->host, false);
+	}
+}
+
+static void first_writer(void *arg)
+{
+	struct tester *t = arg;
+
+	t->hard = HARD_RIVAL;
+	while (!t->failed && !t->broken && t->m.issued + 50 < OPS_MAX) {
+		work(t);
+		if (t->remote && !t->broken)
+			sim_sleep(t->host, below(t, 5000));
+	}
+	if (!t->failed && lsvd_volume_status(t->volume, NULL, 0) == LSVD_E_FENCED)
+		t->broken = true;
+	if (!t->failed && t->broken)
+		check_broken(t);
+	else if (!t->failed)
+		close_volume(t);
+	t->finished = true;
+}
+
+/* The second takes the volume over, and goes on from what it finds. */
+static void second_writer(void *arg)
+{
+	struct tester *t = arg, *first = &tester;
+	struct lsvd_stats stats = LSVD_STATS_INIT;
+
+	sim_sleep(t->host, below(t, 10000));
+	if (!open_volume(t, t->host, LSVD_OPEN_ACCEPT_ROLLBACK))
+		return;
+	if (lsvd_volume_stats(t->volume, &stats) < 0)
+		complain(t, "no statistics");
+	t->m = first->m;
+	t->m.tags = 1u << 20;
+	cut_history(t, (uint32_t)stats.last_op);
+	t->m.flushed = t->m.stored = t->m.issued;
+	if (!read_image(t))
+		return;
+	if (distance(t, t->m.issued, false))
+		explain(t, t->m.issued);
+	t->ops_wanted = 40;
+	if (!t->failed)
+		work(t);
+	if (!t->failed)
+		close_volume(t);
+	t->finished = true;
+}
+
+/* The first one's cache comes back: it is refused, or shows what the second one made. */
+static void come_back(void *arg)
+{
+	struct tester *t = arg;
+	struct lsvd_volume_options o;
+	int err = LSVD_E_UNAVAILABLE;
+
+	t->remote = tester.remote;
+	o = options_of(t, 0);
+	for (unsigned i = 0; err == LSVD_E_UNAVAILABLE && i < 50; i++)
+		err = lsvd_volume_open_world(&t->volume, sim_host_world(t->other), "v", &o);
+	if (!err)
+		check_now(t);
+	else if (err != LSVD_E_FOREIGN_CACHE)
+		complain(t, "the old cache: %s: %s", lsvd_error_name(err), lsvd_last_error());
+	t->finished = true;
+}
+
+static bool both_over(void *ctx)
+{
+	(void)ctx;
+	return (tester.finished && rival.finished) || tester.failed || rival.failed;
+}
+
+static bool rival_over(void *ctx)
+{
+	(void)ctx;
+	return rival.finished || rival.failed;
+}
+
+static void check_duel(struct tester *t, uint32_t taken_at)
+{
+	if (t->m.stored > taken_at)
+		complain(t, "operation %u was stored, the second writer begins after %u",
+			 t->m.stored, taken_at);
+	if (t->remote && t->m.flushed > taken_at)
+		complain(t, "operation %u was flushed to the store, the second writer begins "
+			 "after %u", t->m.flushed, taken_at);
+}
+
+static void run_duel(uint64_t seed)
+{
+	struct tester *t = &tester;
+	struct sim_options o = usual_rates;
+
+	o.seed = seed;
+	memset(&t->m, 0, sizeof t->m);
+	t->sim = rival.sim = sim_new(&o);
+	t->host = rival.other = sim_host_new(t->sim, "a");
+	t->other = rival.host = sim_host_new(t->sim, "b");
+	t->remote = rival.remote = seed % 2;
+	t->compression = rival.compression = LSVD_COMPRESS_LZ4;
+	t->broken = t->failed = rival.failed = rival.finished = false;
+	t->hard = rival.hard = HARD_NOTHING;
+	t->ops_wanted = 20;
+	t->volume = NULL;
+	run_phase(t, first_life, t->host);
+	(void)sim_run_until(t->sim, phase_over, t);
+	if (!t->failed && !t->volume) {
+		halt_all(t);
+		sim_free(t->sim);
+		return; /* closed: there is nobody to be fenced */
+	}
+	t->finished = false;
+	memset(rival.slots, 0, sizeof rival.slots);
+	sim_spawn(t->host, first_writer, t);
+	sim_spawn(t->other, freezer, t);
+	sim_spawn(rival.host, second_writer, &rival);
+	if (sim_run_until(t->sim, both_over, t) != SIM_MORE)
+		complain(t, "the writers hang");
+	expect_well(&rival, seed, 0);
+	check_duel(t, rival.recovered);
+	t->points += t->broken;
+	expect_well(t, seed, 0);
+	rival.finished = false;
+	sim_spawn(t->host, come_back, &rival);
+	if (sim_run_until(t->sim, rival_over, t) != SIM_MORE)
+		complain(&rival, "coming back hangs");
+	expect_well(&rival, seed, 0);
+	halt_all(t);
+	sim_free(t->sim);
+	t->hard = HARD_NOTHING;
+}
+
+START_TEST(a_second_writer_loses_nothing_that_the_first_was_promised)
+{
+	uint64_t first = env_u64("LSVD_TEST_SEED", 1000), runs = env_u64("LSVD_SIM_RUNS", USUAL_RUNS);
+
+	maybe_trace();
+	tester.points = 0;
+	for (uint64_t seed = first; seed < first + runs; seed++)
+		run_duel(seed);
+	printf("%" PRIu64 " duels, %" PRIu64 " of them fenced a writer\n", runs, tester.points);
+	ck_assert_uint_gt(tester.points, 0);
+}
+END_TEST
 
 static void run_hard(struct tester *t, uint64_t seed, enum hardship hard)
 {
@@ -1015,6 +1182,7 @@ static Suite *suite(void)
 	add(s, "memory", allocations_that_fail_lose_nothing_and_hang_nothing);
 	add(s, "disk", a_local_disk_that_fails_ends_writing_and_keeps_what_was_flushed);
 	add(s, "outage", outages_are_waited_out_also_when_the_log_is_full);
+	add(s, "rival", a_second_writer_loses_nothing_that_the_first_was_promised);
 	add(s, "look", a_flush_that_cannot_look_for_a_claim_asks_ever_more_rarely);
 	add(s, "lease", a_writer_that_cannot_look_for_a_claim_asks_no_more_often);
 	add(s, "random", crashes_of_crashes_of_random_workloads_leave_a_prefix);
