@@ -272,6 +272,10 @@ static int check_chain(const struct chain_part *c, const struct object_head *h, 
 				 "object %s: last operation %" PRIu64
 				 ", expected at least %" PRIu64,
 				 what, c->last_op, c->first_op - 1);
+	if (c->next_object > OBJECT_NUMBER_LIMIT)
+		return lsvd_fail(LSVD_E_CORRUPT,
+				 "object %s: next object %" PRIu64 ", expected at most %" PRIu64,
+				 what, c->next_object, OBJECT_NUMBER_LIMIT);
 	if (c->acked_seq >= h->seq)
 		return lsvd_fail(LSVD_E_CORRUPT,
 				 "object %s: acknowledged up to %" PRIu64

@@ -32,6 +32,7 @@ enum object_kind {
 #define OBJECT_HEAD_BYTES 80u
 #define OBJECT_HEADER_MAX (16u << 20)   /* nobody writes, and no decoder accepts, a longer header */
 #define OBJECT_VERSION 1u
+#define OBJECT_NUMBER_LIMIT (UINT64_C(1) << 40) /* object numbers are below it */
 
 struct object_head {
 	uint16_t kind;

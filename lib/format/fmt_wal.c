@@ -46,6 +46,25 @@ void lsvd_wal_super_encode(uint8_t slot[WAL_SLOT_BYTES], const struct wal_super 
 	le64_put(slot + SUPER_SUM, lsvd_hash(slot, SUPER_SUM));
 }
 
+/* What is well sealed may still be nonsense: nobody has to be able to count on it. */
+static int check_super(const struct wal_super *s, const char *what)
+{
+	if (s->ring_bytes < WAL_RING_MIN_BYTES || s->ring_bytes > WAL_RING_MAX_BYTES ||
+	    s->ring_bytes % BLOCK_BYTES)
+		return lsvd_fail(LSVD_E_CORRUPT, "%s: ring of %llu bytes, expected %llu to %llu in "
+				 "blocks", what, (unsigned long long)s->ring_bytes,
+				 (unsigned long long)WAL_RING_MIN_BYTES,
+				 (unsigned long long)WAL_RING_MAX_BYTES);
+	if (s->tail % BLOCK_BYTES || s->tail > WAL_POS_MAX)
+		return lsvd_fail(LSVD_E_CORRUPT, "%s: tail at %llu, expected a block's beginning up to "
+				 "%llu", what, (unsigned long long)s->tail,
+				 (unsigned long long)WAL_POS_MAX);
+	if (s->tail_op == 0)
+		return lsvd_fail(LSVD_E_CORRUPT, "%s: the tail begins with operation 0, expected 1 or "
+				 "more", what);
+	return 0;
+}
+
 int lsvd_wal_super_decode(struct wal_super *ret, const uint8_t slot[WAL_SLOT_BYTES],
 			  const char *what)
 {
@@ -74,11 +93,7 @@ int lsvd_wal_super_decode(struct wal_super *ret, const uint8_t slot[WAL_SLOT_BYT
 	ret->durable = le64_get(slot + 112);
 	ret->stored_op = le64_get(slot + 120);
 	ret->run_start = le64_get(slot + 128);
-	if (!ret->ring_bytes || ret->ring_bytes % BLOCK_BYTES || ret->tail % BLOCK_BYTES)
-		return lsvd_fail(LSVD_E_CORRUPT, "%s: ring of %llu bytes, tail at %llu: not blocks",
-				 what, (unsigned long long)ret->ring_bytes,
-				 (unsigned long long)ret->tail);
-	return 0;
+	return check_super(ret, what);
 }
 
 uint64_t lsvd_wal_bind(uint64_t hash, uint64_t owner, uint64_t run, uint64_t pos)

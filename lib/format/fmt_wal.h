@@ -21,6 +21,10 @@
 
 #define WAL_SLOT_BYTES 4096u
 #define WAL_RING_START 65536u
+/* Smaller rings could not hold the largest group wherever it starts; larger ones nobody makes. */
+#define WAL_RING_MIN_BYTES (UINT64_C(64) << 10)
+#define WAL_RING_MAX_BYTES (UINT64_C(1) << 40)
+#define WAL_POS_MAX (UINT64_C(1) << 62)
 #define WAL_VERSION 1u
 
 struct wal_super {

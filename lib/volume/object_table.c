@@ -22,6 +22,9 @@ int lsvd_object_table_reserve(struct object_table *t, uint64_t count)
 	uint64_t capacity;
 
 	if (count > t->capacity) {
+		if (count > SIZE_MAX / 4 / sizeof *entries)
+			return lsvd_fail(-ENOMEM, "no memory for a table of %llu objects",
+					 (unsigned long long)count);
 		capacity = max_u64(count, t->capacity + t->capacity / 2 + 64);
 		entries = lsvd_realloc(t->entries, capacity * sizeof *entries);
 		if (!entries)

@@ -173,7 +173,7 @@ int lsvd_vol_load_root(void *ctx, const struct object_head *head, const uint8_t 
 	if (pages > head->body_bytes / ROOT_PAGE_BYTES ||
 	    objects > head->body_bytes / ROOT_OBJECT_BYTES ||
 	    pages * ROOT_PAGE_BYTES + objects * ROOT_OBJECT_BYTES != head->body_bytes ||
-	    next_object > UINT64_C(1) << 40)
+	    next_object > OBJECT_NUMBER_LIMIT)
 		return corrupt_root(head, "body length", head->body_bytes,
 				    pages * ROOT_PAGE_BYTES + objects * ROOT_OBJECT_BYTES);
 	sum = lsvd_hash_seeded(body, head->body_bytes, v->owner);
@@ -198,7 +198,7 @@ int lsvd_vol_replay(void *ctx, const struct object_head *head, const struct chai
 	(void)chain;
 	if (head->kind != OBJECT_DATA)
 		return 0;
-	if (head->object == 0 || head->object >= UINT64_C(1) << 40)
+	if (head->object == 0 || head->object >= OBJECT_NUMBER_LIMIT)
 		return lsvd_fail(LSVD_E_CORRUPT, "object %llu of epoch %llu: number %llu in the lineage",
 				 (unsigned long long)head->seq, (unsigned long long)head->epoch,
 				 (unsigned long long)head->object);

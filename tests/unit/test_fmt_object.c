@@ -321,6 +321,13 @@ START_TEST(chain_parts_that_contradict_themselves_are_refused)
 	accepted(h, c);
 	c.acked_seq = h.seq;
 	refused(h, c, "acknowledged up to");
+	c = a_chain();
+	c.next_object = OBJECT_NUMBER_LIMIT;
+	accepted(h, c);
+	c.next_object++;
+	refused(h, c, "next object 1099511627777");
+	c.next_object = UINT64_MAX;
+	refused(h, c, "next object");
 }
 END_TEST
 
