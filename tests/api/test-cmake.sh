@@ -36,5 +36,5 @@ if ldd b/static | grep liblsvd; then
 	echo "the static program needs liblsvd.so"
 	exit 1
 fi
-ldd b/shared | grep -q liblsvd.so.0 || { echo "the shared program does not need liblsvd.so.0"; exit 1; }
+ldd b/shared | grep liblsvd.so.0 >/dev/null || { echo "the shared program does not need liblsvd.so.0"; exit 1; }
 echo "find_package(lsvd $version): shared and static"

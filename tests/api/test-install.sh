@@ -31,8 +31,8 @@ soname=$(readelf -d "$libdir/liblsvd.so" | sed -n 's/.*SONAME.*\[\(.*\)\]/\1/p')
 if readelf -d "$libdir/liblsvd.so" | grep -E 'TEXTREL|RPATH|RUNPATH' | grep -v ORIGIN; then
 	fault "liblsvd.so has relocations in its text or a path of its own"
 fi
-readelf -lW "$libdir/liblsvd.so" | grep -q GNU_RELRO || fault "liblsvd.so is without relro"
-readelf -d "$libdir/liblsvd.so" | grep -q NOW || fault "liblsvd.so is bound lazily"
+readelf -lW "$libdir/liblsvd.so" | grep GNU_RELRO >/dev/null || fault "liblsvd.so is without relro"
+readelf -d "$libdir/liblsvd.so" | grep NOW >/dev/null || fault "liblsvd.so is bound lazily"
 readelf -lW "$libdir/liblsvd.so" | awk '/GNU_STACK/ && /E/ { if ($7 ~ /E/) exit 1 }' ||
 	fault "liblsvd.so has an executable stack"
 grep -rl "$build\|$work/first" lib*/ 2>/dev/null | grep -E '\.(pc|cmake)$' && fault "a path of the build was installed"

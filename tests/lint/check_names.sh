@@ -13,7 +13,7 @@ if [ -n "$twice" ]; then
 fi
 
 while IFS= read -r file; do
-	if ! head -3 "$file" | grep -q 'SPDX-License-Identifier: BSD-2-Clause'; then
+	if ! grep -q 'SPDX-License-Identifier: BSD-2-Clause' <<<"$(head -3 "$file")"; then
 		echo "$file: no SPDX line at its top"
 		faults=1
 	fi
@@ -21,7 +21,7 @@ done < <(find include lib tools tests docs/examples -name '*.[ch]' -o -name '*.s
 	-o -name CMakeLists.txt | sort)
 
 while IFS= read -r file; do
-	if ! head -4 "$file" | grep -qF "$(basename "$file") - "; then
+	if ! grep -qF "$(basename "$file") - " <<<"$(head -4 "$file")"; then
 		echo "$file: its top comment does not begin with '$(basename "$file") - what it is for'"
 		faults=1
 	fi
