@@ -575,6 +575,23 @@ START_TEST(requests_are_refused_while_stopping_and_the_rest_ends)
 }
 END_TEST
 
+START_TEST(write_half_received_when_the_server_stops_is_refused)
+{
+	static const uint8_t nothing[512];
+
+	say_write(&t, 1, 0, 100 << 10, 1);
+	t.in.len -= 512;
+	peer_run(&t);
+	ck_assert_uint_eq(said(&t), 0);
+	nbd_conn_stop(&t.conn);
+	t.in.len += 512;
+	peer_run(&t);
+	expect_simple(&t, 1, NBD_ESHUTDOWN);
+	ck_assert(nbd_conn_idle(&t.conn));
+	ck_assert_mem_eq(t.disk, nothing, sizeof nothing);
+}
+END_TEST
+
 /* -------------------------------------------------------------------------------- in pieces */
 
 /* A session of every kind of message; what the server says to it depends on nothing else. */
@@ -733,6 +750,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(c, write_cut_off_by_the_end_is_not_applied, 0, 2);
 	tcase_add_test(c, writes_behind_a_hang_up_are_not_applied);
 	tcase_add_test(c, requests_are_refused_while_stopping_and_the_rest_ends);
+	tcase_add_test(c, write_half_received_when_the_server_stops_is_refused);
 	suite_add_tcase(s, c);
 
 	c = tcase_create("pieces");

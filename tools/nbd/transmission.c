@@ -296,6 +296,8 @@ void nbd_conn_complete_status(struct nbd_conn *c, struct nbd_req *req,
 
 /* ---------------------------------------------------------------------------------- requests */
 
+static const char stopping_text[] = "the server is stopping";
+
 /* Refuses with `code` for the reason `*ret_text`. */
 static uint32_t because(const char **ret_text, uint32_t code, const char *text)
 {
@@ -322,7 +324,7 @@ static uint32_t check(const struct nbd_conn *c, const struct request *rq, const 
 	const struct command *cmd;
 
 	if (c->stopping)
-		return because(ret_text, NBD_ESHUTDOWN, "the server is stopping");
+		return because(ret_text, NBD_ESHUTDOWN, stopping_text);
 	if (rq->type >= sizeof commands / sizeof commands[0])
 		return because(ret_text, NBD_EINVAL, "this command is not known");
 	cmd = &commands[rq->type];
@@ -397,6 +399,10 @@ enum nbd_event nbd_payload_done(struct nbd_conn *c, struct nbd_req **ret)
 
 	c->cur = NULL;
 	c->want = NBD_REQUEST_BYTES;
+	if (c->stopping && !req->error) { /* since its header came; its volume may be closed */
+		req->error = NBD_ESHUTDOWN;
+		req->text = stopping_text;
+	}
 	if (!req->error)
 		return submit(req, req->buf, ret);
 	send_error(c, req, req->error, req->text);
