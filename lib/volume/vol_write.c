@@ -175,6 +175,21 @@ static void fill(struct wal_group *g)
 
 /* ---------------------------------------------------------------------------------------- stalling */
 
+static void stall_due(struct io *io);
+
+static void arm_stall(struct lsvd_volume *v)
+{
+	if (!v->opt.stall_timeout_ms || v->stall_armed)
+		return;
+	v->stall_armed = true;
+	v->stall_timer.io.kind = IO_TIMER;
+	v->stall_timer.io.owner = v;
+	v->stall_timer.io.done = stall_due;
+	v->stall_timer.at_ms = v->room_since_ms + v->opt.stall_timeout_ms;
+	lsvd_port_start(&v->port, &v->stall_timer.io);
+}
+
+/* The timer may be that of an earlier stall: then there is time left. */
 static void stall_due(struct io *io)
 {
 	struct lsvd_volume *v = io->owner;
@@ -182,6 +197,11 @@ static void stall_due(struct io *io)
 	v->stall_armed = false;
 	if (io->err || !v->waits_for_room || v->closing)
 		return;
+	if (lsvd_vol_now(v) < v->room_since_ms + v->opt.stall_timeout_ms) {
+		arm_stall(v);
+		return;
+	}
+	v->waits_for_room = false; /* who comes now has the whole time */
 	(void)lsvd_fail(-EIO, "volume %s: the local log has been full for %u ms", v->name,
 			v->opt.stall_timeout_ms);
 	lsvd_vol_fail_writes(v, -EIO);
@@ -193,7 +213,8 @@ static void wait_for_room(struct lsvd_volume *v)
 		v->waits_for_room = true;
 		v->room_since_ms = lsvd_vol_now(v);
 	}
-	list_for_each(n, &v->writes) {
+	/* From the end: those that waited before are at the beginning. */
+	for (struct list *n = v->writes.prev; n != &v->writes; n = n->prev) {
 		struct vol_op *op = vol_op(queued(n));
 
 		if (op->stalled)
@@ -201,14 +222,7 @@ static void wait_for_room(struct lsvd_volume *v)
 		op->stalled = 1;
 		v->stats.stalls++;
 	}
-	if (!v->opt.stall_timeout_ms || v->stall_armed)
-		return;
-	v->stall_armed = true;
-	v->stall_timer.io.kind = IO_TIMER;
-	v->stall_timer.io.owner = v;
-	v->stall_timer.io.done = stall_due;
-	v->stall_timer.at_ms = v->room_since_ms + v->opt.stall_timeout_ms;
-	lsvd_port_start(&v->port, &v->stall_timer.io);
+	arm_stall(v);
 }
 
 void lsvd_vol_fail_writes(struct lsvd_volume *v, int err)

@@ -1132,7 +1132,8 @@ static void looking_life(void *arg)
 	t->finished = true;
 }
 
-static void run_looking(bool remote)
+/* One life without chance. */
+static void run_plain(void (*life)(void *), bool remote)
 {
 	struct tester *t = &tester;
 
@@ -1143,7 +1144,7 @@ static void run_looking(bool remote)
 	t->remote = remote;
 	t->compression = LSVD_COMPRESS_LZ4;
 	t->failed = false;
-	run_phase(t, looking_life, t->host);
+	run_phase(t, life, t->host);
 	if (sim_run_until(t->sim, phase_over, t) != SIM_MORE)
 		complain(t, "the workload hangs");
 	expect_well(t, 1, 0);
@@ -1153,13 +1154,77 @@ static void run_looking(bool remote)
 
 START_TEST(a_flush_that_cannot_look_for_a_claim_asks_ever_more_rarely)
 {
-	run_looking(true);
+	run_plain(looking_life, true);
 }
 END_TEST
 
 START_TEST(a_writer_that_cannot_look_for_a_claim_asks_no_more_often)
 {
-	run_looking(false);
+	run_plain(looking_life, false);
+}
+END_TEST
+
+#define STALL_MS 10000u
+
+/* Away; back for half a second, nine seconds later; and away again for less than a stall may take. */
+static void two_outages(void *arg)
+{
+	struct tester *t = arg;
+
+	sim_store_away(t->sim, true);
+	sim_sleep(t->other, 9000);
+	sim_store_away(t->sim, false);
+	sim_sleep(t->other, 500);
+	sim_store_away(t->sim, true);
+	sim_sleep(t->other, 4000);
+	sim_store_away(t->sim, false);
+}
+
+/* Writes for so long, ten a second; the first error. */
+static int write_for(struct tester *t, uint64_t ms)
+{
+	uint64_t until = sim_now_ms(t->sim) + ms;
+	static uint8_t data[16384];
+	int err = 0;
+
+	while (!err && sim_now_ms(t->sim) < until) {
+		sim_sleep(t->host, 10);
+		err = lsvd_volume_write(t->volume, data, place_of(0), sizeof data, 0);
+	}
+	return err;
+}
+
+static void stalling_life(void *arg)
+{
+	struct tester *t = arg;
+	struct lsvd_volume_options o = options_of(t, 0);
+	uint64_t began;
+
+	o.stall_timeout_ms = STALL_MS;
+	if (lsvd_volume_create_world(sim_host_world(t->host), "v", BYTES, NULL, NULL) < 0 ||
+	    lsvd_volume_open_world(&t->volume, sim_host_world(t->host), "v", &o) < 0)
+		complain(t, "open: %s", lsvd_last_error());
+	if (t->failed)
+		return;
+	sim_spawn(t->other, two_outages, t);
+	if (write_for(t, 20000))
+		complain(t, "a write failed in a stall of less than its time: %s", lsvd_last_error());
+	sim_store_away(t->sim, true);
+	if (write_for(t, 20000) != -EIO)
+		complain(t, "no write gave up");
+	began = sim_now_ms(t->sim);
+	if (write_for(t, 20000) != -EIO || sim_now_ms(t->sim) < began + STALL_MS)
+		complain(t, "the next write did not wait as long: %" PRIu64 " ms",
+			 sim_now_ms(t->sim) - began);
+	sim_store_away(t->sim, false);
+	if (!t->failed && lsvd_volume_close(t->volume, UINT32_MAX) != 0)
+		complain(t, "close: %s", lsvd_last_error());
+	t->finished = true;
+}
+
+START_TEST(each_stall_has_its_own_time)
+{
+	run_plain(stalling_life, false);
 }
 END_TEST
 
@@ -1184,6 +1249,7 @@ static Suite *suite(void)
 	add(s, "outage", outages_are_waited_out_also_when_the_log_is_full);
 	add(s, "rival", a_second_writer_loses_nothing_that_the_first_was_promised);
 	add(s, "look", a_flush_that_cannot_look_for_a_claim_asks_ever_more_rarely);
+	add(s, "stall", each_stall_has_its_own_time);
 	add(s, "lease", a_writer_that_cannot_look_for_a_claim_asks_no_more_often);
 	add(s, "random", crashes_of_crashes_of_random_workloads_leave_a_prefix);
 	return s;
