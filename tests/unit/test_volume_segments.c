@@ -637,6 +637,21 @@ END_TEST
 
 /* --------------------------------------------------------------------------- every call, one by one */
 
+/* On a store in memory, for speed: there are many of them. */
+static struct tv *on_memory(void)
+{
+	struct tv *t = tv_blank();
+	struct lsvd_store *inner;
+
+	t->o.log_bytes = 1u << 20;
+	t->o.checkpoint_segments = 2;
+	ck_assert_ok(lsvd_store_open(&inner, "mem:", NULL));
+	ck_assert_ok(store_fault_open(&t->store, &t->fault, inner, 1));
+	ck_assert_ok(lsvd_volume_create(t->store, TV_NAME, TV_BYTES, NULL, NULL));
+	store_fault_reset_counts(t->fault);
+	return t;
+}
+
 /* A volume's life in short; whatever fails must fail cleanly. What was acknowledged is in the model. */
 static int short_life(struct tv *t)
 {
@@ -661,19 +676,15 @@ static int short_life(struct tv *t)
 
 START_TEST(every_store_call_may_fail_once)
 {
-	struct tv *t = tv_new();
+	struct tv *t = on_memory();
 	uint64_t calls, k;
 
-	t->o.checkpoint_segments = 2;
-	store_fault_reset_counts(t->fault);
 	ck_assert_int_eq(short_life(t), 0);
 	calls = store_fault_calls(t->fault, FAULT_ANY);
 	ck_assert_uint_gt(calls, 15);
 	tv_free(t);
 	for (k = 1; k <= calls; k++) {
-		t = tv_new();
-		t->o.checkpoint_segments = 2;
-		store_fault_reset_counts(t->fault);
+		t = on_memory();
 		tv_fault(t, (struct fault_rule){ .from = (unsigned)k, .times = 1,
 						 .kind = _i ? FAULT_LOSE_REPLY : FAULT_FAIL });
 		/* Only the record's look-up is not tried again: nothing has begun. */
@@ -690,18 +701,14 @@ END_TEST
 
 START_TEST(the_store_may_be_gone_from_any_call_on)
 {
-	struct tv *t = tv_new();
+	struct tv *t = on_memory();
 	uint64_t calls, k;
 
-	t->o.checkpoint_segments = 2;
-	store_fault_reset_counts(t->fault);
 	ck_assert_int_eq(short_life(t), 0);
 	calls = store_fault_calls(t->fault, FAULT_ANY);
 	tv_free(t);
 	for (k = 1; k <= calls; k += k < 8 ? 1 : 2) {
-		t = tv_new();
-		t->o.checkpoint_segments = 2;
-		store_fault_reset_counts(t->fault);
+		t = on_memory();
 		/* EACCES is not tried again by an open: the test is quicker. */
 		tv_fault(t, (struct fault_rule){ .from = (unsigned)k, .kind = FAULT_FAIL,
 						 .err = -EACCES });
