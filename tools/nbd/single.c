@@ -21,9 +21,11 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define COPY_BYTES (64 << 10)
+#define FINISH_S   5
 
 extern char **environ;
 
@@ -69,6 +71,8 @@ static void *copy_out(void *unused)
 {
 	(void)unused;
 	copy(copy_fd, STDOUT_FILENO);
+	/* Whoever takes no replies has hung up. Fails only if the other end is closed already. */
+	(void)shutdown(copy_fd, SHUT_RDWR);
 	return NULL;
 }
 
@@ -107,7 +111,10 @@ int single_open(void)
 		return -errno;
 	copy_fd = pair[1];
 	err = pthread_create(&out_thread, NULL, copy_out, NULL);
-	if (!err) {
+	if (err) {
+		(void)close(copy_fd); /* nothing went through it */
+		copy_fd = -1;
+	} else {
 		err = pthread_create(&in_thread, NULL, copy_in, NULL);
 		if (!err) /* it may wait for input until the process ends */
 			err = pthread_detach(in_thread);
@@ -121,9 +128,14 @@ int single_open(void)
 
 void single_finish(void)
 {
-	if (copy_fd >= 0)
-		(void)pthread_join(out_thread,
-				   NULL); /* ends since its socket's other end is closed */
+	struct timespec end;
+
+	if (copy_fd < 0)
+		return;
+	(void)clock_gettime(CLOCK_MONOTONIC, &end); /* cannot fail */
+	end.tv_sec += FINISH_S;
+	/* The socket's other end is closed; a reader that has stopped does not hold us up. */
+	(void)pthread_clockjoin_np(out_thread, NULL, CLOCK_MONOTONIC, &end);
 }
 
 /* ----------------------------------------------------------------------------------- command */

@@ -16,7 +16,7 @@
  */
 int single_open(void);
 
-/* After the socket was closed: waits until what was sent has left through standard output. */
+/* After the socket was closed: some seconds for what was sent to leave by standard output. */
 void single_finish(void);
 
 /* What --run tells its command, in variables of these names. */
