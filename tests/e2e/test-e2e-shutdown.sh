@@ -131,6 +131,32 @@ h.connect_systemd_socket_activation(server)
 assert h.pread(512, 0) == b"\x43" * 512
 PY
 
+it 'a descriptor of LISTEN_FDS that is no listening socket is refused by number'
+status=0
+timeout 30 bash -c 'exec 3<"$0"; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"' "$config" "${server[@]}" \
+	2>"$tmp/refused.log" || status=$?
+[[ $status -eq 1 ]] || fail "status $status"
+grep -q "3 is no listening socket" "$tmp/refused.log" || fail "$(<"$tmp/refused.log")"
+
+it '-s on pipes ends when nobody takes its output any more'
+# Its input stays open: what ends it is the reader that is gone.
+mkfifo "$tmp/silent"
+exec {silent}<>"$tmp/silent"
+status=0
+timeout 30 bash -c '{ "$@" -s 2>"$0"; echo $? >"$0.status"; } <silent | head -c 18 >/dev/null' \
+	"$tmp/single.log" "${server[@]}" &
+pipeline=$!
+defer end_process "$pipeline" KILL
+printf '\0\0\0\3IHAVEOPT\0\0\0\7\0\0\0\12\0\0\0\4%s\0\0' "$volume" >&"$silent"
+# Reads of a sector, until an answer meets the closed pipe.
+answered() {
+	printf '\x25\x60\x95\x13%b%b\2\0' '\0\0\0\0\0\0\0\0\0\0\0\0' '\0\0\0\0\0\0\0\0\0\0' >&"$silent"
+	[[ -s $tmp/single.log.status ]]
+}
+wait_until 25 answered || fail "it goes on without a reader"
+[[ $(<"$tmp/single.log.status") -eq 0 ]] || fail "status $(<"$tmp/single.log.status")"
+exec {silent}>&-
+
 it '-U - --run gives a command the socket and ends with its exit code'
 status=0
 timeout 60 "${server[@]}" -U - --run 'nbdinfo --size "$uri" && exit 7' >"$tmp/out" \
@@ -142,6 +168,15 @@ launch_server -n "$volume" -U "$sock" --print-uri >"$tmp/printed"
 wait_until 60 server_says_ready
 [[ $(nbdinfo --size "$(head -n 1 "$tmp/printed")") == "$size" ]]
 stop_server
+
+it 'a second server that cannot listen leaves the first one its process id file'
+start_server -P "$tmp/pid"
+status=0
+timeout 30 "${server[@]}" -U "$sock" -P "$tmp/pid" 2>"$tmp/second.log" || status=$?
+[[ $status -eq 1 ]] || fail "the second server ended with $status"
+[[ $(<"$tmp/pid") -eq $server_pid ]]
+stop_server
+[[ ! -e $tmp/pid ]] || fail "the file is still there"
 
 it '--exit-with-parent: the server ends when who started it is gone'
 bash -c '"${@:2}" </dev/null 2>"$0" & echo $! >"$1.new"; mv "$1.new" "$1"; wait' \

@@ -249,6 +249,14 @@ int listener_open_unix(struct listener *ret, const char *path, char *text, size_
 
 /* --------------------------------------------------------------------------------- inherited */
 
+static bool is_listening(int fd)
+{
+	int yes = 0;
+	socklen_t len = sizeof yes;
+
+	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &yes, &len) == 0 && yes;
+}
+
 int listener_open_inherited(struct listener *ret, char *text, size_t len)
 {
 	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
@@ -264,6 +272,11 @@ int listener_open_inherited(struct listener *ret, char *text, size_t len)
 	for (uint64_t i = 0; i < n; i++) {
 		int fd = INHERITED_FD + (int)i;
 
+		if (!is_listening(fd)) {
+			(void)snprintf(text, len, "LISTEN_FDS is '%s', but %d is no listening socket",
+				       fds, fd);
+			return -EINVAL;
+		}
 		if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
 			return say(text, len, -errno, "a socket of LISTEN_FDS");
 		ret->fds[ret->count++] = fd;

@@ -67,6 +67,7 @@ struct server {
 	struct loop_config shared;
 	struct loop *loops[LOOPS_MAX];
 	unsigned loop_count;
+	bool pid_file_ours;   /* it may be another server's until ours is written */
 	char private_dir[64]; /* of the socket of -U -; "" if there is none */
 	char uri[1024];
 	pid_t child; /* of --run; 0: none */
@@ -103,7 +104,8 @@ static int parse(struct options *o, int argc, char **argv)
 		{ARGS_FLAG, 0, "takeover", &o->takeover, NULL,
 		 "the same if the last writer flushed to the store", 0, 0, false},
 		{ARGS_FLAG, 0, "offline", &o->offline, NULL,
-		 "open on the local cache while the store is away", 0, 0, false},
+		 "open on the local cache while the store is away: not in this release", 0, 0,
+		 false},
 		{ARGS_NUMBER, 0, "drain-timeout", &o->drain_s, "SECONDS",
 		 "try so long to store everything at the end (default: 60)", 0, 86400, false},
 		{ARGS_STRING, 0, "run", &o->run, "COMMAND",
@@ -300,13 +302,15 @@ static int start_loops(struct server *s)
 
 /* -------------------------------------------------------------------------------- telling */
 
-static int write_pid_file(const char *path)
+static int write_pid_file(struct server *s)
 {
+	const char *path = s->opt.pid_file;
 	char text[32];
 	int n = snprintf(text, sizeof text, "%d\n", (int)getpid());
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	bool ok = fd >= 0 && write(fd, text, (size_t)n) == n;
 
+	s->pid_file_ours = fd >= 0;
 	if (fd >= 0 && close(fd) < 0)
 		ok = false;
 	if (ok)
@@ -343,8 +347,10 @@ static int announce(struct server *s)
 	int status = 0;
 
 	if (s->opt.pid_file)
-		status = write_pid_file(s->opt.pid_file);
-	if (!status && s->opt.single)
+		status = write_pid_file(s);
+	if (status)
+		return status;
+	if (s->opt.single)
 		return serve_single(s);
 	listener_uri(&s->listener, s->opt.name, s->uri, sizeof s->uri);
 	log_ready("serving %s on %s", s->opt.name ? s->opt.name : "all volumes",
@@ -375,14 +381,14 @@ static bool accept_all(struct server *s, int listen_fd)
 		char peer[64];
 		int fd = listener_accept(listen_fd, peer, sizeof peer);
 
-		if (fd == -EMFILE || fd == -ENFILE || fd == -ENOBUFS || fd == -ENOMEM) {
+		if (fd == -EAGAIN)
+			return true;
+		if (fd == -ECONNABORTED)
+			continue; /* the client was gone before we came */
+		if (fd < 0) {
 			log_limited(LSVD_LOG_WARN, "a client must wait: %s", strerrordesc_np(-fd));
 			return false;
 		}
-		if (fd == -EAGAIN)
-			return true;
-		if (fd < 0)
-			continue; /* the client was gone before we came */
 		if (atomic_load(&s->shared.connections) >= s->opt.connections) {
 			log_limited(LSVD_LOG_WARN, "%s: turned away, %u clients are connected",
 				    peer, atomic_load(&s->shared.connections));
@@ -511,7 +517,7 @@ static int shut_down(struct server *s)
 	single_finish();
 	lsvd_store_close(s->store);
 	lsvd_config_free(s->config);
-	if (s->opt.pid_file)
+	if (s->pid_file_ours)
 		(void)unlink(s->opt.pid_file); /* somebody may have done so */
 	if (s->private_dir[0])
 		(void)rmdir(s->private_dir);
