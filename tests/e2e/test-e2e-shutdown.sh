@@ -96,6 +96,14 @@ stop_server
 [[ $(cd "$tmp/store" && find . -type f -printf '%p %s\n' | sort) == "$before" ]] ||
 	fail "the store has changed"
 
+it 'an address, a socket or a name that cannot be one is wrong usage: exit code 2'
+for arguments in "-n $volume -a nowhere" "-n $volume -a localhost:65536" "-n $volume -a unix:" "-n ../x"; do
+	status=0
+	# shellcheck disable=SC2086 # each of them is several words
+	timeout 30 "$bin_dir/lsvd-nbd" -c "$config" $arguments 2>"$tmp/usage.log" || status=$?
+	[[ $status -eq 2 && -s $tmp/usage.log ]] || fail "$arguments: $status: $(<"$tmp/usage.log")"
+done
+
 it 'TCP, and -a unix:PATH, serve the same volume'
 port=$((20000 + RANDOM % 20000))
 start_server_as -n "$volume" -a "localhost:$port"

@@ -136,19 +136,20 @@ static struct entry *add_locked(struct exports *x, const char *name)
 static int open_named(struct exports *x, const char *name, struct nbd_export *ret)
 {
 	struct entry *e;
-	bool mine = false;
+	bool mine = false, stopping;
 	int err = 0;
 
 	pthread_mutex_lock(&x->lock);
 	while ((e = find_locked(x, name)) && !e->open)
 		pthread_cond_wait(&x->wake, &x->lock);
+	stopping = x->stopping;
 	if (!e) {
-		e = x->stopping ? NULL : add_locked(x, name);
+		e = stopping ? NULL : add_locked(x, name);
 		mine = true;
 	}
 	pthread_mutex_unlock(&x->lock);
 	if (!e)
-		return x->stopping ? -ESHUTDOWN : -ENOMEM;
+		return stopping ? -ESHUTDOWN : -ENOMEM;
 	if (mine)
 		err = bring_up(x, e);
 	if (!err)
@@ -204,7 +205,7 @@ static void run_job(struct exports *x, struct export_job *job)
 		job->err = open_named(x, name, &job->export);
 	if (job->err < 0 && job->err != -ENOENT)
 		log_limited(LSVD_LOG_WARN, "%s: %s", job->ask == EXPORT_LIST ? "list" : name,
-			    lsvd_last_error());
+			    log_reason(job->err));
 	job->done(job);
 }
 
@@ -318,11 +319,6 @@ int exports_open(struct exports **ret, const struct exports_config *config)
 	return 0;
 }
 
-struct lsvd_volume *exports_default(const struct exports *x)
-{
-	return x->fixed ? x->fixed->volume : NULL;
-}
-
 void exports_each(struct exports *x, void (*fn)(void *ctx, struct lsvd_volume *volume), void *ctx)
 {
 	pthread_mutex_lock(&x->lock);
@@ -405,7 +401,7 @@ static int close_entry(struct entry *e, uint32_t drain_ms)
 	int err = lsvd_volume_close(e->volume, drain_ms);
 
 	if (err < 0)
-		log_line(LSVD_LOG_ERROR, "%s: %s", e->export.name, lsvd_last_error());
+		log_line(LSVD_LOG_ERROR, "%s: %s", e->export.name, log_reason(err));
 	else if (err > 0)
 		log_line(LSVD_LOG_WARN,
 			 "%s: not everything is in the store: open it next with the "

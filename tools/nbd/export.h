@@ -55,9 +55,6 @@ int exports_open(struct exports **ret, const struct exports_config *config);
  */
 bool exports_ask(struct exports *exports, struct export_job *job);
 
-/* The volume of the default export; NULL if there is none. */
-struct lsvd_volume *exports_default(const struct exports *exports);
-
 /* Calls `fn` for each open volume. */
 void exports_each(struct exports *exports, void (*fn)(void *ctx, struct lsvd_volume *volume),
 		  void *ctx);

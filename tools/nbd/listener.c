@@ -158,7 +158,7 @@ int listener_open_tcp(struct listener *ret, const char *address, char *text, siz
 	err = getaddrinfo(host[0] ? host : NULL, port, &hints, &list);
 	if (err) {
 		(void)snprintf(text, len, "%s: %s", address, gai_strerror(err));
-		return -EINVAL;
+		return -EADDRNOTAVAIL;
 	}
 	err = bind_all(ret, list);
 	freeaddrinfo(list);
@@ -273,8 +273,9 @@ int listener_open_inherited(struct listener *ret, char *text, size_t len)
 		int fd = INHERITED_FD + (int)i;
 
 		if (!is_listening(fd)) {
-			(void)snprintf(text, len, "LISTEN_FDS is '%s', but %d is no listening socket",
-				       fds, fd);
+			(void)snprintf(text, len,
+				       "LISTEN_FDS is '%s', but %d is no listening socket", fds,
+				       fd);
 			return -EINVAL;
 		}
 		if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || fcntl(fd, F_SETFL, O_NONBLOCK) < 0)

@@ -163,10 +163,8 @@ static uint64_t cpus(void)
 /* Says what went wrong, and with what exit status to end. */
 static int complain(int err)
 {
-	const char *text = lsvd_last_error();
-
-	log_line(LSVD_LOG_ERROR, "%s", text[0] ? text : lsvd_strerror(err));
-	return err == LSVD_E_CONFIG ? ARGS_EXIT_USAGE : EXIT_FAILURE;
+	log_line(LSVD_LOG_ERROR, "%s", log_reason(err));
+	return err == LSVD_E_CONFIG || err == -EINVAL ? ARGS_EXIT_USAGE : EXIT_FAILURE;
 }
 
 static int complain_text(const char *text)
@@ -252,8 +250,10 @@ static int listen_somewhere(struct server *s)
 	else
 		err = listener_open_tcp(&s->listener, address ? address : DEFAULT_ADDRESS, text,
 					sizeof text);
-	if (err < 0)
-		return complain_text(text);
+	if (err < 0) {
+		(void)complain_text(text);
+		return err == -EINVAL ? ARGS_EXIT_USAGE : EXIT_FAILURE;
+	}
 	if (s->listener.everyone)
 		log_line(LSVD_LOG_WARN,
 			 "%s: whoever can connect can read and write: there is no "
@@ -274,8 +274,10 @@ static uint32_t options_limit(struct server *s)
 {
 	uint32_t count = 1;
 
-	if (!s->opt.name && lsvd_volume_list(s->store, count_one, &count) < 0)
-		log_line(LSVD_LOG_WARN, "volumes cannot be listed: %s", lsvd_last_error());
+	int err = s->opt.name ? 0 : lsvd_volume_list(s->store, count_one, &count);
+
+	if (err < 0)
+		log_line(LSVD_LOG_WARN, "volumes cannot be listed: %s", log_reason(err));
 	return count > OPTIONS_MIN / OPTIONS_EACH ? count * OPTIONS_EACH : OPTIONS_MIN;
 }
 
@@ -402,14 +404,16 @@ static bool accept_all(struct server *s, int listen_fd)
 
 static void seal(void *ctx, struct lsvd_volume *volume)
 {
+	int err = lsvd_volume_seal(volume);
+
 	(void)ctx;
-	if (lsvd_volume_seal(volume) < 0)
-		log_line(LSVD_LOG_WARN, "%s: %s", lsvd_volume_name(volume), lsvd_last_error());
+	if (err < 0)
+		log_line(LSVD_LOG_WARN, "%s: %s", lsvd_volume_name(volume), lsvd_strerror(err));
 }
 
 static void on_signals(struct server *s, unsigned signals)
 {
-	if (signals & STOP_HUP) {
+	if (signals & STOP_HUP && !s->opt.readonly) {
 		log_line(LSVD_LOG_INFO, "storing what is pending");
 		exports_each(s->exports, seal, NULL);
 	}
@@ -562,7 +566,7 @@ int main(int argc, char **argv)
 	s.opt.threads = cpus() < 4 ? cpus() : 4;
 	status = parse(&s.opt, argc, argv);
 	if (status)
-		return status > 0 ? 0 : ARGS_EXIT_USAGE;
+		return status < 0 ? ARGS_EXIT_USAGE : fflush(stdout) == 0 ? 0 : EXIT_FAILURE;
 	log_init((enum lsvd_log_level)s.opt.log_level, (enum log_format)s.opt.log_format);
 	if (err < 0)
 		return complain_text("signals cannot be handled");

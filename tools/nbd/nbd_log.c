@@ -106,6 +106,13 @@ void log_init(enum lsvd_log_level level, enum log_format format)
 	lsvd_set_log(from_library, NULL, level);
 }
 
+const char *log_reason(int err)
+{
+	const char *text = lsvd_last_error();
+
+	return text[0] ? text : lsvd_strerror(err);
+}
+
 bool log_wants(enum lsvd_log_level level)
 {
 	return level <= most;
@@ -177,11 +184,13 @@ static json_t *stats_json(const char *volume, const struct lsvd_stats *now,
 {
 #define COUNT(x) #x, (json_int_t)(now->x - before->x)
 #define GAUGE(x) #x, (json_int_t)now->x
-	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
+			 "s:I, s:I}",
 			 "volume", volume, COUNT(reads), COUNT(read_bytes), COUNT(writes),
-			 COUNT(write_bytes), COUNT(flushes), COUNT(errors), COUNT(stalls),
-			 COUNT(data_puts), COUNT(data_gets), COUNT(retries), GAUGE(log_used),
-			 GAUGE(log_capacity), GAUGE(unstored_bytes));
+			 COUNT(write_bytes), COUNT(trims), COUNT(zeroes), COUNT(flushes),
+			 COUNT(errors), COUNT(stalls), COUNT(data_puts), COUNT(data_gets),
+			 COUNT(retries), GAUGE(log_used), GAUGE(log_capacity),
+			 GAUGE(unstored_bytes));
 #undef COUNT
 #undef GAUGE
 }
@@ -194,11 +203,13 @@ void log_stats(const char *volume, const struct lsvd_stats *now, const struct ls
 		return;
 	(void)snprintf(text, sizeof text,
 		       "%s: %" PRIu64 " reads (%" PRIu64 " KiB), %" PRIu64 " writes (%" PRIu64
-		       " KiB), %" PRIu64 " flushes, %" PRIu64 " errors, %" PRIu64
-		       " objects put, %" PRIu64 " KiB not yet stored, log %" PRIu64 "%% full",
+		       " KiB), %" PRIu64 " trims and zeroes, %" PRIu64 " flushes, %" PRIu64
+		       " errors, %" PRIu64 " objects put, %" PRIu64
+		       " KiB not yet stored, log %" PRIu64 "%% full",
 		       volume, now->reads - before->reads,
 		       (now->read_bytes - before->read_bytes) >> 10, now->writes - before->writes,
 		       (now->write_bytes - before->write_bytes) >> 10,
+		       now->trims - before->trims + now->zeroes - before->zeroes,
 		       now->flushes - before->flushes, now->errors - before->errors,
 		       now->data_puts - before->data_puts, now->unstored_bytes >> 10,
 		       now->log_capacity ? now->log_used * 100 / now->log_capacity : 0);

@@ -33,6 +33,9 @@ void log_ready(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* What a volume has done in the last minute. */
 void log_stats(const char *volume, const struct lsvd_stats *now, const struct lsvd_stats *before);
 
+/* What the library said of the failure `err`, or what the code means if it said nothing. */
+const char *log_reason(int err);
+
 /* Copies text from outside for a message: cut to `len`, control characters as '?'. */
 const char *log_clean(char *ret, size_t len, const char *text);
 
