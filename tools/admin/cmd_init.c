@@ -31,7 +31,8 @@ static int check(const struct init *in, const struct args *args)
 		return args_fail(args, "option --size: %llu is not a multiple of %u",
 				 (unsigned long long)in->bytes, LSVD_SECTOR_BYTES);
 	if (in->uuid && !good_uuid(in->uuid))
-		return args_fail(args, "option --uuid: expected 8-4-4-4-12 hexadecimal digits");
+		return args_fail(args, "option --uuid: '%s' is not 8-4-4-4-12 hexadecimal digits",
+				 in->uuid);
 	return 0;
 }
 
