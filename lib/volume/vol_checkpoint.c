@@ -2,7 +2,8 @@
 /*
  * vol_checkpoint.c - saving the store map: the pages that changed, then a root that names them all.
  *
- * A checkpoint is the store map after exactly one chain object. While the changed pages are encoded
+ * A checkpoint is the store map after exactly one chain object: it waits while an object is in the
+ * map in part. While the changed pages are encoded
  * (on a processor's thread) nothing is applied to the map: acknowledged segments wait, and reads do
  * not notice, for the overlay has them. Then the map moves on while pages, and after them the root,
  * are put as free objects. Only when the root is acknowledged do chain objects name it.
@@ -350,6 +351,7 @@ static void encoded(struct io *io)
 		lsvd_report(LSVD_LOG_WARN, "volume %s: no checkpoint now: %s", v->name,
 			    lsvd_error_name(io->err));
 		v->checkpoint = NULL;
+		v->checkpoint_wanted = false;
 		free_checkpoint(c);
 	} else {
 		for (uint64_t i = 0; i < c->saved_count; i++)
@@ -368,11 +370,13 @@ void lsvd_vol_start_checkpoint(struct lsvd_volume *v)
 
 	if (v->checkpoint || v->checkpoints_off || v->failed || !v->log)
 		return;
+	v->checkpoint_wanted = lsvd_vol_is_between(v);
+	if (v->checkpoint_wanted)
+		return; /* begun when the rest of that object is in the map */
 	c = lsvd_calloc(1, sizeof *c);
 	if (!c)
 		return;
 	v->checkpoint = c;
-	v->checkpoint_wanted = false;
 	v->frozen = true;
 	c->v = v;
 	c->epoch = lsvd_log_epoch(v->log);

@@ -629,6 +629,7 @@ static int apply_some(struct vseg *s, bool *ret_all)
 	uint32_t end;
 	int err;
 
+	s->begun = true;
 	err = lsvd_vol_apply_object(v, s->put.place.object, &entry);
 	if (err)
 		return err;
@@ -642,6 +643,16 @@ static int apply_some(struct vseg *s, bool *ret_all)
 	}
 	*ret_all = s->applied == s->built->extent_count;
 	return 0;
+}
+
+bool lsvd_vol_is_between(const struct lsvd_volume *v)
+{
+	const struct vseg *s;
+
+	if (list_empty(&v->segments))
+		return false;
+	s = list_first(&v->segments, struct vseg, link);
+	return s->begun;
 }
 
 static void apply_stepped(struct io *io)

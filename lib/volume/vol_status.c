@@ -200,7 +200,7 @@ static bool stored_up_to(struct lsvd_volume *v, const void *arg)
 
 static bool checkpointed(struct lsvd_volume *v, const void *arg)
 {
-	return v->failed || v->checkpoints_off || !v->checkpoint ||
+	return v->failed || v->checkpoints_off || (!v->checkpoint && !v->checkpoint_wanted) ||
 	       v->checkpoints > ((const struct sync_wait *)arg)->checkpoints;
 }
 

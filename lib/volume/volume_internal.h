@@ -104,6 +104,7 @@ struct vseg {
 	struct wal_ticket ticket;
 	bool durable;
 	struct log_put put;
+	bool begun;                    /* the store map may have a part of it */
 	uint32_t applied;              /* extents already in the store map */
 };
 
@@ -240,6 +241,8 @@ int lsvd_vol_apply_extent(struct lsvd_volume *v, uint64_t object, const struct s
 int lsvd_vol_apply_object(struct lsvd_volume *v, uint64_t object,
 			  const struct object_entry *entry);
 void lsvd_vol_apply(struct lsvd_volume *v);
+/* Is the store map between two objects, with a part of the second in it? */
+bool lsvd_vol_is_between(const struct lsvd_volume *v);
 
 /* ---- vol_checkpoint.c, vol_recover.c */
 struct page_ref {

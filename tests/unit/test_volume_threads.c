@@ -7,6 +7,8 @@
 
 #include "t_volume.h"
 
+#include <sched.h>
+
 #define THREADS 4u
 
 struct worker {
@@ -452,6 +454,56 @@ START_TEST(many_volumes_come_and_go_while_nothing_else_is_open)
 }
 END_TEST
 
+#define MANY 3000u /* extents of one object: several times what is applied at once */
+
+static void count_down(struct lsvd_io *io)
+{
+	(void)__atomic_sub_fetch((unsigned *)io->user, 1, __ATOMIC_RELEASE);
+}
+
+/* Objects of many small extents, one after the other. */
+static void *make_extents(void *ctx)
+{
+	struct worker *w = ctx;
+	struct lsvd_io *ios = calloc(MANY, sizeof *ios);
+
+	ck_assert_ptr_nonnull(ios);
+	for (unsigned round = 0; round < 100; round++) {
+		unsigned left = MANY;
+
+		for (unsigned i = 0; i < MANY; i++)
+			ios[i] = (struct lsvd_io){
+				.kind = LSVD_IO_WRITE_ZEROES, .flags = LSVD_IO_NO_HOLE,
+				.off = i * 1024, .len = 512, .done = count_down, .user = &left,
+				.next = i + 1 < MANY ? &ios[i + 1] : NULL,
+			};
+		lsvd_volume_submit(w->t->v, ios);
+		while (__atomic_load_n(&left, __ATOMIC_ACQUIRE))
+			sched_yield();
+		ck_assert_ok(lsvd_volume_seal(w->t->v));
+	}
+	free(ios);
+	return NULL;
+}
+
+/* The library asserts that a checkpoint is begun between two objects only. */
+START_TEST(checkpoints_at_any_time_stand_between_two_objects)
+{
+	struct worker askers[2], makers[1];
+	struct tv *t = busy();
+	int flag = 0;
+
+	start_all(makers, 1, t, make_extents, NULL);
+	start_all(askers, 2, t, ask, &flag);
+	join_all(makers, 1);
+	stop(&flag);
+	join_all(askers, 2);
+	tv_reopen(t);
+	tv_check_all(t);
+	tv_free(t);
+}
+END_TEST
+
 /* -------------------------------------------------------------------------------------- suite */
 
 static Suite *volume_threads_suite(void)
@@ -465,6 +517,7 @@ static Suite *volume_threads_suite(void)
 	tcase_add_test(c, the_order_that_was_seen_is_the_order_that_stays);
 	tcase_add_test(c, read_while_a_segment_becomes_stored);
 	tcase_add_test(c, questions_and_orders_may_come_at_any_time);
+	tcase_add_test(c, checkpoints_at_any_time_stand_between_two_objects);
 	tcase_add_test(c, cold_ranges_may_be_read_by_many_at_once);
 	tcase_add_test(c, flushes_of_many_threads_share_syncs);
 	tcase_add_test(c, many_chains_of_callbacks_run_at_once);
