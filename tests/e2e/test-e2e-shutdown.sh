@@ -104,6 +104,18 @@ for arguments in "-n $volume -a nowhere" "-n $volume -a localhost:65536" "-n $vo
 	[[ $status -eq 2 && -s $tmp/usage.log ]] || fail "$arguments: $status: $(<"$tmp/usage.log")"
 done
 
+it 'standard descriptors that are closed are given to nothing else'
+bash -c 'exec 0<&- 1>&- 2>&-; exec "$@"' bash "${server[@]}" -U "$sock" &
+server_pid=$!
+defer end_process "$server_pid" KILL
+is_served() { nbdinfo --size "$uri" >"$tmp/out" 2>&1; }
+wait_until 60 is_served
+for fd in 0 1 2; do
+	[[ $(readlink "/proc/$server_pid/fd/$fd") == /dev/null ]] || fail "$fd is something else"
+done
+stop_server
+[[ $server_status -eq 0 ]] || fail "exit code $server_status"
+
 it 'TCP, and -a unix:PATH, serve the same volume'
 port=$((20000 + RANDOM % 20000))
 start_server_as -n "$volume" -a "localhost:$port"

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "admin/cmd.h"
+#include "common/std_fds.h"
 
 static const struct admin_cmd *const cmds[] = {&cmd_init, &cmd_list, &cmd_inspect, &cmd_delete};
 #define CMDS (sizeof cmds / sizeof cmds[0])
@@ -63,7 +64,8 @@ static int run(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	int status = run(argc, argv);
+	int err = std_fds_occupy();
+	int status = err ? ADMIN_FAILED : run(argc, argv);
 
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return status;

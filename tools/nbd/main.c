@@ -28,6 +28,7 @@
 #include <lsvd/lsvd.h>
 
 #include "common/args.h"
+#include "common/std_fds.h"
 #include "common/stop.h"
 #include "nbd/export.h"
 #include "nbd/listener.h"
@@ -558,8 +559,10 @@ int main(int argc, char **argv)
 {
 	static struct server s;
 	int status, closing;
-	int err = stop_start();
+	int err = std_fds_occupy();
 
+	if (!err)
+		err = stop_start();
 	s.opt.log_level = LSVD_LOG_INFO;
 	s.opt.connections = 100;
 	s.opt.drain_s = 60;
@@ -569,7 +572,7 @@ int main(int argc, char **argv)
 		return status < 0 ? ARGS_EXIT_USAGE : fflush(stdout) == 0 ? 0 : EXIT_FAILURE;
 	log_init((enum lsvd_log_level)s.opt.log_level, (enum log_format)s.opt.log_format);
 	if (err < 0)
-		return complain_text("signals cannot be handled");
+		return complain_text(strerrordesc_np(-err)); /* no descriptors or no thread */
 	if (s.opt.exit_with_parent)
 		status = die_with_parent();
 	if (!status)
