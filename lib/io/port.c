@@ -50,14 +50,18 @@ int lsvd_port_init(struct port *p, struct world *w)
 	return 0;
 }
 
-void lsvd_port_fini(struct port *p)
+void lsvd_port_settle(struct port *p)
 {
-	/* A thread that ended the last request may still be on its way out. */
 	lsvd_port_enter(p);
 	p->ending = true;
-	while (p->loops)
+	while (p->loops || p->waiters)
 		lsvd_port_wait(p);
 	pthread_mutex_unlock(&p->lock);
+}
+
+void lsvd_port_fini(struct port *p)
+{
+	lsvd_port_settle(p);
 	pthread_cond_destroy(&p->changed);
 	pthread_mutex_destroy(&p->lock);
 }
@@ -209,6 +213,8 @@ void lsvd_port_wait(struct port *p)
 	p->waiters++;
 	p->world->wait->wait(p->world, p);
 	p->waiters--;
+	if (p->ending)
+		lsvd_port_changed(p);
 }
 
 /* What lsvd_port_run() waits for, and the text of the first failure, taken where it happened. */

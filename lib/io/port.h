@@ -38,11 +38,17 @@ struct port {
 	struct list calls;           /* callbacks to make */
 	unsigned in_world;           /* requests started and not done */
 	unsigned loops;              /* threads on their way out, lock given up or not */
-	bool ending;                 /* lsvd_port_fini() waits for loops to be 0 */
+	bool ending;                 /* lsvd_port_settle() waits for loops and waiters to be 0 */
 };
 
 int lsvd_port_init(struct port *p, struct world *w);
-/* Nothing may be queued or in the world; waits for threads that are still on their way out. */
+/*
+ * Waits for the threads that are on their way out: one that ended the last request, one in a
+ * callback, one that has waited and is about to return. Nothing may be queued or in the world. Then
+ * what the core is made of may be freed.
+ */
+void lsvd_port_settle(struct port *p);
+/* Settles it, and frees it. */
 void lsvd_port_fini(struct port *p);
 
 void lsvd_port_enter(struct port *p);

@@ -205,6 +205,8 @@ static void count(struct lsvd_stats *s, const struct lsvd_io *io)
 
 void lsvd_vol_end(struct lsvd_volume *v, struct lsvd_io *io, int err)
 {
+	if (err < 0 && err == v->failed)
+		(void)check_alive(v); /* for its text */
 	io->err = err;
 	count(&v->stats, io);
 	v->ops--;
@@ -265,12 +267,15 @@ struct waiter {
 	struct lsvd_io io;
 	struct lsvd_volume *v;
 	bool done;
+	char text[512];                /* of a failure, from the thread that met it */
 };
 
 static void wake_waiter(struct lsvd_io *io)
 {
 	struct waiter *w = lsvd_container_of(io, struct waiter, io);
 
+	if (io->err < 0)
+		(void)snprintf(w->text, sizeof w->text, "%s", lsvd_last_error()); /* fits */
 	lsvd_port_enter(&w->v->port);
 	w->done = true;
 	lsvd_port_changed(&w->v->port);
@@ -279,8 +284,11 @@ static void wake_waiter(struct lsvd_io *io)
 
 static int wait_for(struct lsvd_volume *v, struct lsvd_io io)
 {
-	struct waiter w = { .io = io, .v = v };
+	struct waiter w;
 
+	w.io = io;
+	w.v = v;
+	w.done = false;
 	w.io.done = wake_waiter;
 	lsvd_port_enter(&v->port);
 	lsvd_vol_begin(v, &w.io);
@@ -288,6 +296,8 @@ static int wait_for(struct lsvd_volume *v, struct lsvd_io io)
 	while (!w.done)
 		lsvd_port_wait(&v->port);
 	lsvd_port_leave(&v->port, false);
+	if (w.io.err < 0)
+		lsvd_error_restore(w.text);
 	return w.io.err;
 }
 

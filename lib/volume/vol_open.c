@@ -279,6 +279,7 @@ static int replay_wal(struct lsvd_volume *v)
 
 static void destroy(struct lsvd_volume *v)
 {
+	lsvd_port_settle(&v->port);
 	lsvd_vol_drop_segments(v);
 	lsvd_log_free(v->log);
 	lsvd_wal_close(v->wal);
@@ -476,7 +477,9 @@ int lsvd_vol_wait(struct lsvd_volume *v, vol_cond_fn holds, const void *arg, uin
 	if (!wait_for(v, holds, arg, deadline_in(v, timeout_ms)))
 		return lsvd_fail(-ETIMEDOUT, "volume %s: not stored within %u ms", v->name,
 				 timeout_ms);
-	return v->failed;
+	if (v->failed)
+		return lsvd_fail(v->failed, "volume %s: %s", v->name, v->status_text);
+	return v->closing ? lsvd_fail_plain(LSVD_E_SHUTDOWN) : 0;
 }
 
 static bool no_ops(struct lsvd_volume *v, const void *arg)
@@ -613,6 +616,7 @@ static int end_writing(struct lsvd_volume *v, uint32_t drain_ms)
 	lsvd_port_enter(&v->port);
 	deadline = deadline_in(v, drain_ms);
 	v->closing = true;
+	lsvd_port_changed(&v->port); /* lsvd_volume_sync() on another thread ends */
 	lsvd_vol_fail_writes(v, LSVD_E_SHUTDOWN); /* not acknowledged: they waited for room */
 	if (!wait_until(v, no_ops, deadline))
 		(void)wait_until(v, no_ops_without_store, UINT64_MAX);

@@ -181,8 +181,9 @@ int lsvd_volume_seal(struct lsvd_volume *v)
 	if (err)
 		return err;
 	lsvd_port_enter(&v->port);
-	err = v->failed;
-	if (!err)
+	if (v->failed)
+		err = lsvd_fail(v->failed, "volume %s: %s", v->name, v->status_text);
+	else
 		lsvd_vol_seal(v);
 	lsvd_port_leave(&v->port, false);
 	return err;
@@ -195,12 +196,12 @@ struct sync_wait {
 
 static bool stored_up_to(struct lsvd_volume *v, const void *arg)
 {
-	return v->failed || v->stored_op >= ((const struct sync_wait *)arg)->op;
+	return v->failed || v->closing || v->stored_op >= ((const struct sync_wait *)arg)->op;
 }
 
 static bool checkpointed(struct lsvd_volume *v, const void *arg)
 {
-	return v->failed || v->checkpoints_off || (!v->checkpoint && !v->checkpoint_wanted) ||
+	return v->failed || v->closing || v->checkpoints_off || (!v->checkpoint && !v->checkpoint_wanted) ||
 	       v->checkpoints > ((const struct sync_wait *)arg)->checkpoints;
 }
 

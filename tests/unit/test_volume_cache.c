@@ -433,7 +433,11 @@ START_TEST(a_refused_read_is_an_error_at_once)
 	uint8_t buf[4096];
 
 	tv_fault(t, (struct fault_rule){ .verbs = FAULT_GET, .kind = FAULT_FAIL, .err = -EACCES });
+	ck_assert_err(lsvd_volume_read(t->v, buf, 1, 4096), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(lsvd_last_error(), "multiples"));
 	ck_assert_err(lsvd_volume_read(t->v, buf, 0, 4096), -EACCES);
+	/* The failure was met on another thread; the text is this call's all the same. */
+	ck_assert_msg(strstr(lsvd_last_error(), "/d/") != NULL, "%s", lsvd_last_error());
 	store_fault_clear(t->fault);
 	tv_check(t, 0, 4096);
 	tv_free(t);

@@ -504,6 +504,35 @@ START_TEST(checkpoints_at_any_time_stand_between_two_objects)
 }
 END_TEST
 
+static void *wait_for_the_store(void *ctx)
+{
+	struct worker *w = ctx;
+
+	ck_assert_err(lsvd_volume_sync(w->t->v, UINT32_MAX), LSVD_E_SHUTDOWN);
+	return NULL;
+}
+
+START_TEST(a_sync_that_waits_ends_when_the_volume_is_closed)
+{
+	struct worker w[1];
+	struct tv *t = tv_new();
+	struct lsvd_volume *v;
+
+	tv_open(t);
+	tv_fault(t, (struct fault_rule){ .verbs = FAULT_PUT, .key = "/d/",
+					 .kind = FAULT_FAIL, .err = LSVD_E_UNAVAILABLE });
+	tv_write(t, 0, 65536, 1);
+	start_all(w, 1, t, wait_for_the_store, NULL);
+	while (tv_stats(t).retries == 0)
+		sched_yield(); /* it has sealed the segment, and waits */
+	v = t->v;
+	ck_assert_int_eq(lsvd_volume_close(v, 0), 1);
+	join_all(w, 1);
+	t->v = NULL;
+	tv_free(t);
+}
+END_TEST
+
 /* -------------------------------------------------------------------------------------- suite */
 
 static Suite *volume_threads_suite(void)
@@ -518,6 +547,7 @@ static Suite *volume_threads_suite(void)
 	tcase_add_test(c, read_while_a_segment_becomes_stored);
 	tcase_add_test(c, questions_and_orders_may_come_at_any_time);
 	tcase_add_test(c, checkpoints_at_any_time_stand_between_two_objects);
+	tcase_add_test(c, a_sync_that_waits_ends_when_the_volume_is_closed);
 	tcase_add_test(c, cold_ranges_may_be_read_by_many_at_once);
 	tcase_add_test(c, flushes_of_many_threads_share_syncs);
 	tcase_add_test(c, many_chains_of_callbacks_run_at_once);
