@@ -14,6 +14,7 @@
 #                LSVD_E2E_WRITER     the program made of writer*.c (made here if not set)
 #                LSVD_TEST_SEED      repeats a run's random choices
 #                LSVD_E2E_LIMIT      seconds after which a script is given up (300)
+#                LSVD_E2E_KEEP       leave the directories of a failure behind, and say where
 # Exit codes:    0 passed, 1 failed, 77 the kernel lacks something (the message says what)
 
 set -Eeuo pipefail
@@ -68,8 +69,17 @@ on_error() {
 	exit 1
 }
 
+remove_unless_kept() {
+	if [[ -n ${LSVD_E2E_KEEP:-} && $exit_status -ne 0 ]]; then
+		say "kept: $1" >&3
+	else
+		rm -rf "$1"
+	fi
+}
+
 on_exit() {
 	local status=$?
+	exit_status=$status
 	trap - EXIT ERR
 	set +e
 	if [[ $status -ne 0 && $status -ne 77 && -s $server_log ]]; then
@@ -77,6 +87,7 @@ on_exit() {
 		tail -n 20 "$server_log" >&2
 	fi
 	local i
+	exec 3>&2
 	for ((i = ${#cleanups[@]} - 1; i >= 0; i--)); do
 		eval "${cleanups[i]}" >/dev/null 2>&1
 	done
@@ -89,10 +100,10 @@ begin() {
 	trap 'on_error $LINENO "$BASH_COMMAND"' ERR
 	trap 'fail "interrupted or out of time"' TERM INT
 	tmp=$(mktemp -d "${TMPDIR:-/tmp}/lsvd-e2e.XXXXXX")
-	defer rm -rf "$tmp"
+	defer remove_unless_kept "$tmp"
 	# What records acknowledgements must not share the fate of what is tested.
 	ram=$(mktemp -d "/dev/shm/lsvd-e2e.XXXXXX")
-	defer rm -rf "$ram"
+	defer remove_unless_kept "$ram"
 	sock=$tmp/nbd.sock
 	uri="nbd+unix:///$volume?socket=$sock"
 	config=$tmp/lsvd.hcl

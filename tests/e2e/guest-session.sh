@@ -20,15 +20,22 @@ attach() {
 	return 1
 }
 
-detach() {
+disconnect() { nbd-client -d /dev/nbd0 >/run/detach 2>&1; }
+
+# The device is free when nothing uses it any more.
+await_free() {
 	local i
-	nbd-client -d /dev/nbd0 >/run/detach 2>&1
 	for ((i = 0; i < 100; i++)); do
 		[[ -e /sys/block/nbd0/pid ]] || return 0
 		sleep 0.1
 	done
 	echo 'guest: nbd0 stays attached'
 	return 1
+}
+
+detach() {
+	disconnect
+	await_free
 }
 
 # the_same TREE COPY: names, links and every byte.
@@ -67,9 +74,15 @@ sync -f $mnt
 { cp -a "$tree" $mnt/during && sync -f $mnt; } >/run/copy 2>&1 &
 copy=$!
 echo 'host: kill'
+# The kernel gives up requests under way only when it is told that nobody will answer them.
+for ((i = 0; i < 1200; i++)); do
+	! dmesg | grep -q 'nbd0: Receive control failed' || break
+	sleep 0.1
+done
+disconnect
 ! wait $copy || echo 'guest: the copy was over before the kill'
 umount $mnt 2>/run/umount || umount -l $mnt
-detach || true
+await_free
 attach
 mount /dev/nbd0 $mnt
 the_same "$tree" $mnt/tree

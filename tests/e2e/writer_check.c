@@ -46,6 +46,7 @@ struct check {
 	uint32_t *first;       /* per sector: where its elements begin in hist[] */
 	uint32_t *hist;        /* elements of each sector in the order of issue */
 	uint64_t horizon;      /* all acknowledged before this tick are in the set */
+	uint64_t demanded;     /* the horizon before anything was looked at */
 	bool changed;
 	uint64_t damaged, bad;
 };
@@ -196,6 +197,7 @@ static void demand(struct check *ck)
 		if (op->acked && (op->kind == OP_FLUSH || op->fua) && op->issued > ck->horizon)
 			ck->horizon = op->issued;
 	}
+	ck->demanded = ck->horizon;
 	for (e = 0; e < ck->el_count; e++)
 		if (ck->el[e].op->acked && ck->el[e].op->fua)
 			include(ck, &ck->el[e]);
@@ -254,14 +256,33 @@ static void grow_set(struct check *ck)
 
 /* ------------------------------------------------------------------------------ the verdict */
 
+static const char *reason(const struct check *ck, const struct op *op)
+{
+	if (!op)
+		return "there before, and nothing has changed it";
+	if (!op->acked)
+		return "no reply, but seen elsewhere";
+	if (op->fua)
+		return "acknowledged with FUA";
+	if (op->acked < ck->demanded)
+		return ck->opt->flushed_only ? "acknowledged, then flushed" : "acknowledged";
+	return "acknowledged before something that is there was issued";
+}
+
 static void complain(struct check *ck, uint32_t sector, uint64_t want, const struct op *op)
 {
+	static const char *const kinds[] = { "?", "write", "trim", "zeroes", "flush" };
+
 	if (ck->bad++ >= 10)
 		return;
-	warnx("sector %llu holds operation %llu, but operation %llu must be there (%s)",
+	warnx("sector %llu holds operation %llu, but operation %llu must be there: %s",
 	      (unsigned long long)(ck->st->head->first_lba + sector),
-	      (unsigned long long)ck->found[sector], (unsigned long long)want,
-	      !op ? "it was there before" : op->acked ? "acknowledged" : "seen elsewhere");
+	      (unsigned long long)ck->found[sector], (unsigned long long)want, reason(ck, op));
+	if (op)
+		warnx("  %s of sectors %llu+%u, issued at %llu, reply at %llu; demanded up to %llu, "
+		      "seen up to %llu", kinds[op->kind], (unsigned long long)op->lba, op->sectors,
+		      (unsigned long long)op->issued, (unsigned long long)op->acked,
+		      (unsigned long long)ck->demanded, (unsigned long long)ck->horizon);
 }
 
 static void judge(struct check *ck)
