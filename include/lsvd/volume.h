@@ -41,7 +41,7 @@ struct lsvd_volume;
 /* A write up to this long is all there or not at all after a crash; longer ones are cut in order
  * (so are they at an eighth of the local log, if that is less). */
 #define LSVD_ATOMIC_BYTES (UINT32_C(1) << 20)
-/* The longest single read or write. Trim and write_zeroes have no limit but the volume's end. */
+/* The longest single read, write or prefetch. Trim and write_zeroes have no limit but the volume's end. */
 #define LSVD_IO_MAX_BYTES (UINT32_C(64) << 20)
 
 /* ---------------------------------------------------------------- creating, listing, deleting */
@@ -151,8 +151,8 @@ struct lsvd_volume_options {
 	uint64_t log_bytes;
 	/* User bytes in one stored segment: 64 KiB … 64 MiB, default 8 MiB. */
 	uint32_t segment_bytes;
-	/* A segment that has had no write for so long is stored though not full: default 5,000 ms,
-	 * at most 1 day; UINT32_MAX: never. */
+	/* A segment that has had no write for so long, or is ten times as old, is stored though not
+	 * full: default 5,000 ms, at most 1 day; UINT32_MAX: never. */
 	uint32_t seal_after_ms;
 	/* enum lsvd_flush_policy, enum lsvd_compression */
 	uint32_t flush;
@@ -203,6 +203,8 @@ LSVD_API LSVD_MUST_USE int lsvd_volume_open(struct lsvd_volume **ret, struct lsv
 /*
  * Ends an open volume: waits for operations in flight, flushes, tries for `drain_ms` milliseconds
  * (UINT32_MAX: as long as it takes) to store everything, and frees the handle, whatever it returns.
+ * No call may be begun on the volume after this one; calls of other threads that wait for the store
+ * end with LSVD_E_SHUTDOWN. Not to be called from a callback.
  *
  * 0: everything is in the store, and the next open may be anywhere. 1: all is safe in the local
  * cache, but not everything in the store: open with the same cache next. Negative: what the local
@@ -256,8 +258,9 @@ struct lsvd_io;
 
 /*
  * The end of a submitted operation; io->err holds its result. Runs on the submitting thread (inside
- * lsvd_volume_submit) or on one of the library's, without locks; it may submit again. The library
- * does not touch `io` afterwards: it may be freed or reused here.
+ * lsvd_volume_submit) or on one of the library's, without locks; it may submit again, but must not
+ * make a blocking call on the same volume: what it waits for may need this thread. The library does
+ * not touch `io` afterwards: it may be freed or reused here.
  */
 typedef void (*lsvd_io_fn)(struct lsvd_io *io);
 

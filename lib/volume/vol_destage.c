@@ -4,12 +4,12 @@
  * acknowledgement into the store map.
  *
  * Published groups join the open segment. It is sealed when it is full, when it has been quiet for
- * seal_after_ms, when somebody waits for the store, or when the log needs its room. Sealed segments
- * take their turn: groups that memory has forgotten are read back and verified, the object is built
- * on a processor's thread, and it is put once the log below its end is durable (the store is never
- * ahead of an intact cache). Acknowledged in order, it is applied to the store map, a few hundred
- * extents at a time so that nobody waits long for the lock; reads do not notice, for the overlay
- * still answers for everything in it.
+ * seal_after_ms or ten times as old as that, when somebody waits for the store, or when the log
+ * needs its room. Sealed segments take their turn: groups that memory has forgotten are read back
+ * and verified, the object is built on a processor's thread, and it is put once the log below its
+ * end is durable (the store is never ahead of an intact cache). Acknowledged in order, it is
+ * applied to the store map, a few hundred extents at a time so that nobody waits long for the lock;
+ * reads do not notice, for the overlay still answers for everything in it.
  *
  * Nothing here gives up: an allocation that fails is tried again a little later, and the store's
  * failures are the log's business.
@@ -26,6 +26,7 @@
 #define APPLY_EXTENTS 512u
 #define ANNOUNCE_EXTENTS 32u
 #define AGAIN_MS 50u
+#define SEAL_AGE_FACTOR 10u
 
 /* A group being read back. */
 struct vload {
@@ -80,11 +81,14 @@ static void arm_seal(struct lsvd_volume *v, uint64_t at_ms)
 static void seal_due(struct io *io)
 {
 	struct lsvd_volume *v = io->owner;
-	uint64_t due = v->last_write_ms + v->opt.seal_after_ms;
+	struct vseg *s = open_segment(v);
+	uint64_t quiet = v->last_write_ms + v->opt.seal_after_ms, due;
 
 	v->seal_armed = false;
-	if (io->err || !open_segment(v))
+	if (io->err || !s)
 		return;
+	/* A trickle of writes is never quiet; it is not left local-only either. */
+	due = min_u64(quiet, s->opened_ms + (uint64_t)SEAL_AGE_FACTOR * v->opt.seal_after_ms);
 	if (due > lsvd_vol_now(v))
 		arm_seal(v, due);
 	else

@@ -93,6 +93,24 @@ START_TEST(a_quiet_segment_is_stored_though_not_full)
 }
 END_TEST
 
+/* Never quiet for as long as seal_after: each write follows the one before at once. */
+START_TEST(a_trickle_of_writes_is_stored_though_it_never_stops)
+{
+	struct tv *t = tv_new();
+	uint64_t writes = 0;
+
+	t->o.seal_after_ms = 20;
+	t->o.segment_bytes = 64u << 20;
+	tv_open(t);
+	while (tv_stats(t).segments == 0) {
+		tv_write(t, writes++ % 64 * 4096, 512, 1);
+		ck_assert_uint_lt(writes, UINT32_C(1) << 24);
+	}
+	ck_assert_uint_gt(writes, 1);
+	tv_free(t);
+}
+END_TEST
+
 START_TEST(seal_stores_what_there_is)
 {
 	struct tv *t = fresh();
@@ -730,6 +748,7 @@ static void add_segment_tests(TCase *c)
 	tcase_add_test(c, stored_segments_are_told_of_in_order_without_gaps);
 	tcase_add_test(c, a_full_segment_is_stored_by_itself);
 	tcase_add_test(c, a_quiet_segment_is_stored_though_not_full);
+	tcase_add_test(c, a_trickle_of_writes_is_stored_though_it_never_stops);
 	tcase_add_test(c, seal_stores_what_there_is);
 	tcase_add_test(c, an_idle_volume_puts_nothing);
 	tcase_add_test(c, trims_alone_fill_segments_too);
