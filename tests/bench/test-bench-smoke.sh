@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
-# lsvd-test: timeout=300
+# lsvd-test: timeout=900
 #
 # test-bench-smoke.sh - every measurement still runs and gives every figure; their size is no matter.
 set -euo pipefail
