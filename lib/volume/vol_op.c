@@ -110,13 +110,16 @@ static int check_vector(const struct lsvd_io *io)
 {
 	uint64_t sum = 0;
 
-	if (io->kind != LSVD_IO_READ && io->kind != LSVD_IO_WRITE)
+	if (io->kind == LSVD_IO_TRIM || io->kind == LSVD_IO_WRITE_ZEROES)
 		return 0;
 	if (io->len > LSVD_IO_MAX_BYTES)
 		return lsvd_fail(-EINVAL, "length %llu, at most %u", (unsigned long long)io->len,
 				 LSVD_IO_MAX_BYTES);
-	if (io->iovcnt < 0)
-		return lsvd_fail(-EINVAL, "iovcnt is %d", io->iovcnt);
+	if (io->kind == LSVD_IO_PREFETCH)
+		return 0;
+	if (io->iovcnt < 0 || (io->iovcnt && !io->iov))
+		return lsvd_fail(-EINVAL, "iovcnt is %d%s", io->iovcnt,
+				 io->iov ? "" : ", the vector NULL");
 	for (int i = 0; i < io->iovcnt; i++)
 		if (__builtin_add_overflow(sum, io->iov[i].iov_len, &sum))
 			sum = UINT64_MAX;
@@ -305,7 +308,7 @@ static uint64_t vector_bytes(const struct iovec *iov, int iovcnt)
 {
 	uint64_t sum = 0;
 
-	for (int i = 0; i < iovcnt; i++)
+	for (int i = 0; iov && i < iovcnt; i++)
 		if (__builtin_add_overflow(sum, iov[i].iov_len, &sum))
 			return UINT64_MAX;
 	return sum;

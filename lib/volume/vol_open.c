@@ -108,10 +108,18 @@ static int set_options(struct lsvd_volume_options *o, const struct lsvd_volume_o
 				"needs a directory for its local log");
 	if (!err && (o->flags & LSVD_OPEN_OFFLINE))
 		err = lsvd_fail(LSVD_E_UNSUPPORTED, "opening offline is not there yet");
-	/* A segment must not keep the log from ever having room. */
-	while (o->segment_bytes > limits->segment_least && o->segment_bytes > o->log_bytes / 4)
-		o->segment_bytes /= 2;
 	return err;
+}
+
+/* A segment must not fill the log alone, which may be smaller than asked for: it was there. */
+static void fit_segments(struct lsvd_volume *v)
+{
+	struct wal_stats s;
+
+	lsvd_wal_stats(v->wal, &s);
+	while (v->opt.segment_bytes > tiny_limits.segment_least &&
+	       v->opt.segment_bytes > s.capacity / 4)
+		v->opt.segment_bytes /= 2;
 }
 
 static const enum codec codec_of[] = {
@@ -140,6 +148,8 @@ static int open_wal(struct lsvd_volume *v, struct wal_found *found)
 		found->fresh = true;
 		return 0; /* a reader sees what the store has */
 	}
+	if (!err)
+		fit_segments(v);
 	return err;
 }
 

@@ -90,6 +90,8 @@ int lsvd_volume_block_status(struct lsvd_volume *v, uint64_t off, uint64_t len,
 		return lsvd_fail(-EINVAL, "block status of %llu, %llu bytes: volume %s has %llu",
 				 (unsigned long long)off, (unsigned long long)len, v->name,
 				 (unsigned long long)v->bytes);
+	if (len && !max)
+		return lsvd_fail(-EINVAL, "block status: no room for a single extent");
 	lsvd_port_enter(&v->port);
 	walk(v, &s, off / SECTOR_BYTES, (off + len) / SECTOR_BYTES);
 	lsvd_port_leave(&v->port, false);

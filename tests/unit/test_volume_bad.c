@@ -278,6 +278,10 @@ START_TEST(oversized_and_odd_vectors_are_refused)
 	iov[1].iov_len = 100;
 	ck_assert_err(lsvd_volume_readv(t->v, iov, 2, 0), -EINVAL);
 	ck_assert_err(lsvd_volume_readv(t->v, iov, -1, 0), -EINVAL);
+	ck_assert_err(lsvd_volume_readv(t->v, NULL, 2, 0), -EINVAL);
+	ck_assert_err(lsvd_volume_writev(t->v, NULL, 2, 0, 0), -EINVAL);
+	ck_assert_ok(lsvd_volume_writev(t->v, NULL, 0, 0, 0));
+	ck_assert_err(lsvd_volume_block_status(t->v, 0, 4096, NULL, 0), -EINVAL);
 	tv_free(t);
 }
 END_TEST
@@ -318,7 +322,13 @@ START_TEST(submitted_operations_are_checked_like_blocking_ones)
 	ck_assert_err(submit_one(t, io), -EINVAL);
 	io = (struct lsvd_io){ .kind = LSVD_IO_TRIM, .flags = 4, .len = 512 };
 	ck_assert_err(submit_one(t, io), -EINVAL);
-	tv_check_all(t);
+	tv_free(t);
+	t = tv_new_of(UINT64_C(1) << 40); /* a prefetch would be as many fetches as it has MiB */
+	tv_open(t);
+	io = (struct lsvd_io){ .kind = LSVD_IO_PREFETCH, .len = LSVD_IO_MAX_BYTES };
+	ck_assert_err(submit_one(t, io), 0);
+	io.len += 512;
+	ck_assert_err(submit_one(t, io), -EINVAL);
 	tv_free(t);
 }
 END_TEST

@@ -509,6 +509,26 @@ START_TEST(the_log_goes_round_many_times)
 }
 END_TEST
 
+/* What the log was made with counts, not what is asked for later. */
+START_TEST(segments_fit_the_log_that_is_there)
+{
+	struct tv *t = tv_new();
+
+	t->o.log_bytes = 1u << 20;
+	tv_open(t);
+	tv_close(t);
+	t->o.log_bytes = 64u << 20;
+	t->o.segment_bytes = 8u << 20;
+	tv_open(t);
+	for (unsigned i = 0; i < 8; i++)
+		tv_write(t, i * 65536, 65536, i);
+	tv_wait_for(tv_stats(t).segments > 0);
+	ck_assert_uint_eq(tv_stats(t).stalls, 0);
+	tv_check_all(t);
+	tv_free(t);
+}
+END_TEST
+
 START_TEST(a_writer_gives_up_after_the_stall_timeout_and_later_writes_succeed)
 {
 	struct tv *t = tv_new();
@@ -774,6 +794,7 @@ static void add_log_tests(TCase *c)
 {
 	tcase_add_test(c, a_full_log_makes_writers_wait_and_they_go_on_by_themselves);
 	tcase_add_test(c, the_log_goes_round_many_times);
+	tcase_add_test(c, segments_fit_the_log_that_is_there);
 	tcase_add_test(c, a_writer_gives_up_after_the_stall_timeout_and_later_writes_succeed);
 	tcase_add_test(c, memory_is_bounded_and_what_was_forgotten_is_read_back_from_the_log);
 	tcase_add_test(c, a_remote_flush_returns_when_the_store_has_everything);
