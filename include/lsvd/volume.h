@@ -302,7 +302,8 @@ struct lsvd_status_extent {
 /*
  * Describes [off, off + len) as at most `max` extents, neighbours with equal flags joined, from
  * `off` on; returns their count (at least 1 for a non-empty range), or -EINVAL. The extents may end
- * before the range does if `max` is reached. Does not block on the store.
+ * before the range does, if `max` is reached or after some thousand extents of the map: ask again
+ * from there. Does not block on the store.
  */
 LSVD_API LSVD_MUST_USE int lsvd_volume_block_status(struct lsvd_volume *volume, uint64_t off,
 						    uint64_t len, struct lsvd_status_extent *ret,

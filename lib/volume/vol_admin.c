@@ -22,6 +22,29 @@
 
 /* -------------------------------------------------------------------------------------- the record */
 
+#define TRIES 6u
+#define PAUSE_MS 100u
+
+static void pause_for(struct port *port, uint64_t ms)
+{
+	struct timer_io t = { .io = { .kind = IO_TIMER } };
+
+	t.at_ms = port->world->clk->now_ms(port->world) + ms;
+	(void)lsvd_port_run1(port, &t.io); /* a timer ends; early would do as well */
+}
+
+/* What may pass is tried again for some seconds, as the log does with its own requests. */
+static int run_patiently(struct port *port, struct obj_io *io)
+{
+	int err = lsvd_port_run1(port, &io->io);
+
+	for (unsigned i = 0; i < TRIES && err == LSVD_E_UNAVAILABLE; i++) {
+		pause_for(port, (uint64_t)PAUSE_MS << i);
+		err = lsvd_port_run1(port, &io->io);
+	}
+	return err;
+}
+
 int lsvd_vol_get_object(struct port *port, const char *key, uint8_t **ret, size_t *ret_len,
 			size_t max)
 {
@@ -30,7 +53,7 @@ int lsvd_vol_get_object(struct port *port, const char *key, uint8_t **ret, size_
 	int err;
 
 	(void)snprintf(io.key, sizeof io.key, "%s", key); /* keys fit */
-	err = lsvd_port_run1(port, &io.io);
+	err = run_patiently(port, &io);
 	if (err)
 		return err;
 	if (io.ret_bytes > max)
@@ -43,7 +66,7 @@ int lsvd_vol_get_object(struct port *port, const char *key, uint8_t **ret, size_
 	io.off = 0;
 	io.buf = buf;
 	io.len = io.ret_bytes;
-	err = lsvd_port_run1(port, &io.io);
+	err = run_patiently(port, &io);
 	if (err) {
 		lsvd_free(buf);
 		return err;
@@ -296,27 +319,52 @@ static int count_object(void *ctx, const struct lsvd_object_info *info)
 	return 0;
 }
 
-/* What the newest chain object says. A fence is followed back to the one before it. */
+/* The whole header of a chain object, verified; allocated. */
+static int read_header(struct lsvd_store *store, const char *key, struct object_head *head,
+		       uint8_t **ret)
+{
+	uint8_t first[OBJECT_HEAD_BYTES];
+	uint8_t *header;
+	size_t len;
+	int err;
+
+	err = lsvd_store_get(store, key, 0, first, sizeof first, &len);
+	if (!err)
+		err = lsvd_object_head_decode(head, first, len, key);
+	if (err != -ENODATA)
+		return err ? err : lsvd_fail(LSVD_E_CORRUPT, "object %s: no chain object", key);
+	header = lsvd_malloc(head->header_bytes);
+	if (!header)
+		return lsvd_fail_plain(-ENOMEM);
+	err = lsvd_store_get(store, key, 0, header, head->header_bytes, &len);
+	if (!err)
+		err = lsvd_object_head_decode(head, header, len, key);
+	if (err) {
+		lsvd_free(header);
+		return err == -ENODATA ? lsvd_fail(LSVD_E_CORRUPT, "object %s: cut short", key)
+				       : err;
+	}
+	*ret = header;
+	return 0;
+}
+
+/* What the newest chain object says: a fence repeats what the one before it said. */
 static int read_newest(struct lsvd_store *store, const struct uuid *uuid, struct counting *c)
 {
-	uint8_t header[4096];
 	struct object_head head;
 	struct chain_part chain;
+	uint8_t *header = NULL;
 	char key[KEY_CAP];
-	size_t len;
 	int err;
 
 	if (!c->newest_epoch)
 		return 0;
 	lsvd_key_chain(key, uuid, c->newest_epoch, c->newest_seq);
-	err = lsvd_store_get(store, key, 0, header, sizeof header, &len);
+	err = read_header(store, key, &head, &header);
 	if (err)
 		return err;
-	err = lsvd_object_head_decode(&head, header, len, key);
-	if (err == -ENODATA)
-		err = 0; /* a long list of extents; the chain part is there */
-	if (!err)
-		err = lsvd_chain_part_decode(&chain, header, &head, key);
+	err = lsvd_chain_part_decode(&chain, header, &head, key);
+	lsvd_free(header);
 	if (err)
 		return err;
 	c->u->epoch = c->newest_epoch;

@@ -16,11 +16,18 @@
 struct status {
 	struct lsvd_status_extent *ret;
 	size_t max, n;
+	unsigned steps;          /* extents of the maps that may still be looked at */
 };
 
-/* False when there is no room for another extent. */
+/* The lock is held meanwhile: a dense terabyte is described in several calls. */
+#define STATUS_STEPS 20000u
+
+/* False when there is no room for another extent, or enough has been looked at. */
 static bool add(struct status *s, uint64_t sectors, uint32_t flags)
 {
+	if (s->steps == 0)
+		return false;
+	s->steps--;
 	if (s->n && s->ret[s->n - 1].flags == flags) {
 		s->ret[s->n - 1].len += sectors * SECTOR_BYTES;
 		return true;
@@ -84,7 +91,7 @@ static void walk(const struct lsvd_volume *v, struct status *s, uint64_t lba, ui
 int lsvd_volume_block_status(struct lsvd_volume *v, uint64_t off, uint64_t len,
 			     struct lsvd_status_extent *ret, size_t max)
 {
-	struct status s = { ret, max, 0 };
+	struct status s = { ret, max, 0, STATUS_STEPS };
 
 	if (off % SECTOR_BYTES || len % SECTOR_BYTES || !range_within(off, len, v->bytes))
 		return lsvd_fail(-EINVAL, "block status of %llu, %llu bytes: volume %s has %llu",
