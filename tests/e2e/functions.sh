@@ -145,6 +145,13 @@ end_process() {
 	wait "$1" 2>/dev/null || true
 }
 
+# end_group PID: a child that leads a process group, with all that are in it.
+end_group() {
+	is_child "$1" || return 0
+	kill -s KILL -- "-$1" 2>/dev/null || true
+	end_process "$1" KILL
+}
+
 need() {
 	local program
 	for program; do

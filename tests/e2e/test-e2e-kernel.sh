@@ -75,11 +75,12 @@ PY
 it 'the guest boots, attaches the volume and makes a file system'
 start_in_namespace
 : >"$tmp/guest.log"
-ip netns exec "$ns" env TMPDIR=/dev/shm linux.uml mem=768M root=/dev/root rootfstype=hostfs \
+setsid ip netns exec "$ns" env TMPDIR=/dev/shm linux.uml mem=768M root=/dev/root rootfstype=hostfs \
 	rootflags=/ ro init="$tmp/init" vec0:transport=tap,ifname=tap0,depth=64,gro=1 \
 	con=null con0=null,fd:2 quiet </dev/null >"$tmp/guest.log" 2>&1 &
 guest_pid=$!
-defer end_process "$guest_pid" KILL
+# The guest's processes are processes here.
+defer end_group "$guest_pid"
 
 guest_says() { has_ended "$guest_pid" || grep -q "$1" "$tmp/guest.log"; }
 await_guest() {
