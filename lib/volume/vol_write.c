@@ -32,14 +32,18 @@ struct gather {
 	uint32_t records, blocks;
 };
 
-/* Data is cut to what is promised to be atomic, and in a very small log to what it can take. */
+/*
+ * Data is cut to what is promised to be atomic, and in a very small log to what it can take; between
+ * 4 KiB blocks of the volume, each of which is old or new after a crash, whatever the start was.
+ */
 static uint64_t record_sectors(const struct lsvd_volume *v, const struct lsvd_io *io, uint64_t off)
 {
+	uint64_t most = min_u64(LSVD_ATOMIC_BYTES,
+				(uint64_t)BLOCK_BYTES * lsvd_wal_group_blocks(v->wal));
 	uint64_t left = io->len - off;
 
-	if (io->kind == LSVD_IO_WRITE)
-		left = min_u64(left, min_u64(LSVD_ATOMIC_BYTES, (uint64_t)BLOCK_BYTES *
-					     lsvd_wal_group_blocks(v->wal)));
+	if (io->kind == LSVD_IO_WRITE && left > most)
+		left = most - (io->off + off + most) % BLOCK_BYTES;
 	return left / SECTOR_BYTES;
 }
 

@@ -5,6 +5,8 @@
  */
 #include "t_volume.h"
 
+#include "volume/volume_internal.h"
+
 /* Where the data lies when it is read: in memory or the log, in objects, after an open. */
 enum { IN_LOG, IN_OBJECTS, AFTER_OPEN, AFTER_CHECKPOINT, STAGES };
 
@@ -29,6 +31,31 @@ static struct tv *fresh(void)
 }
 
 /* -------------------------------------------------------------------------------- reads, writes */
+
+/*
+ * What a crash leaves is whole records, so where records are cut decides what can be torn: the records
+ * of a long write that starts at any sector must meet between the volume's 4 KiB blocks.
+ */
+START_TEST(a_long_write_is_cut_between_blocks_whatever_its_start)
+{
+	struct tv *t = tv_new();
+	uint64_t records = 0, start = (uint64_t)(_i + 1) * 512;
+
+	t->o.segment_bytes = 64u << 20;
+	tv_open(t);
+	tv_write(t, start, 3u << 20, 1);
+	list_for_each(n, lsvd_wal_groups(t->v->wal)) {
+		const struct wal_group *g = list_entry(n, struct wal_group, link);
+
+		for (uint32_t i = 0; i < g->head.records; i++, records++)
+			if (g->records[i].lba * 512 != start)
+				ck_assert_uint_eq(g->records[i].lba % 8, 0);
+	}
+	ck_assert_uint_ge(records, 3);
+	tv_check_all(t);
+	tv_free(t);
+}
+END_TEST
 
 START_TEST(what_was_never_written_reads_as_zeroes)
 {
@@ -796,6 +823,7 @@ static void add_place_tests(TCase *c)
 
 static void add_other_tests(TCase *c)
 {
+	tcase_add_loop_test(c, a_long_write_is_cut_between_blocks_whatever_its_start, 0, 8);
 	tcase_add_test(c, what_was_never_written_reads_as_zeroes);
 	tcase_add_test(c, operations_of_no_length_do_nothing_and_succeed);
 	tcase_add_test(c, a_flush_makes_everything_before_it_durable);
