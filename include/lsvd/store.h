@@ -2,8 +2,9 @@
 /*
  * store.h - opening the places where objects live, for users of stores.
  *
- * A store keeps immutable objects by name. Three kinds are built in:
+ * A store keeps immutable objects by name. These kinds are built in:
  *
+ *   s3://BUCKET[/DIRECTORY][?…]       a bucket of S3; see <lsvd/store_s3.h>
  *   dir:/absolute/or/relative/path    one file an object, below that directory
  *   mem:                              in this process's memory, gone with the last close
  *   mem:NAME                          the same, shared by all who open the same NAME
@@ -46,6 +47,12 @@ LSVD_API LSVD_MUST_USE int lsvd_store_open(struct lsvd_store **ret, const char *
 
 /* Closes a store; NULL does nothing. No volume may be open on it. */
 LSVD_API void lsvd_store_close(struct lsvd_store *store);
+
+/*
+ * Reads again what may have been changed behind the store's back: credentials. 0 if there is nothing
+ * to read; on failure the old ones stay in use. Blocks on files, or on the metadata service.
+ */
+LSVD_API LSVD_MUST_USE int lsvd_store_reload(struct lsvd_store *store);
 
 /* The URL the store was opened with, or the driver's own name; lives as long as the store. */
 LSVD_API const char *lsvd_store_url(const struct lsvd_store *store);

@@ -20,6 +20,10 @@ bool lsvd_key_prefix_valid(const char *prefix);
 /* The bytes of a vector that lsvd_store_put_if_absent() has checked. */
 size_t lsvd_iov_bytes(const struct iovec *iov, int iovcnt);
 
+/* Submits a request to a driver and waits for its end; the text of a failure is brought along. */
+int lsvd_store_wait(void (*submit)(void *ctx, struct lsvd_store_request *request), void *ctx,
+		    struct lsvd_store_request *r);
+
 /* From now on put and remove are -EROFS, whatever the driver. */
 void lsvd_store_make_readonly(struct lsvd_store *store);
 
