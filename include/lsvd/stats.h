@@ -64,7 +64,10 @@ struct lsvd_stats {
 	uint64_t rcache_writes, rcache_write_bytes; /* fills of the read cache */
 	uint64_t live_bytes;      /* gauge: user bytes that the map finds in objects */
 	uint64_t stored_bytes;    /* gauge: bytes of all data objects the map knows */
-	uint64_t reserved[14];
+	uint64_t shared_gets;     /* reads that joined a GET made for another */
+	uint64_t ahead_gets, ahead_get_bytes; /* of data_gets: read ahead */
+	uint64_t ahead_used_bytes; /* of these, read from memory before they were let go */
+	uint64_t reserved[10];
 };
 #ifdef __cplusplus
 #define LSVD_STATS_INIT { (uint32_t)sizeof(struct lsvd_stats) }

@@ -114,6 +114,9 @@ LSVD_API LSVD_MUST_USE int lsvd_volume_delete(struct lsvd_store *store, const ch
 /* Open on the cache alone, without the store. Not in this release: LSVD_E_UNSUPPORTED. */
 #define LSVD_OPEN_OFFLINE 0x8u
 
+/* With READONLY: the read cache of cache_dir is used, and what is read from the store is put there. */
+#define LSVD_OPEN_RCACHE 0x10u
+
 enum lsvd_flush_policy {
 	LSVD_FLUSH_LOCAL = 0,    /* a flush waits for the local device (the default) */
 	LSVD_FLUSH_REMOTE = 1    /* a flush waits until the store has everything before it */
@@ -180,11 +183,15 @@ struct lsvd_volume_options {
 	/* Called for each stored segment, or NULL. */
 	lsvd_segment_fn segment_fn;
 	void *segment_ctx;
-	uint64_t reserved[8];
+	/* Most that is read ahead of one sequential stream of reads that miss: 64 KiB … 64 MiB,
+	 * default 8 MiB; UINT32_MAX: nothing is. */
+	uint32_t read_ahead_bytes;
+	uint32_t reserved0;
+	uint64_t reserved[7];
 };
 #define LSVD_VOLUME_OPTIONS_INIT { (uint32_t)sizeof(struct lsvd_volume_options), 0, NULL, 0, 0, 0, \
-				   0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, \
-				   { 0, 0, 0, 0, 0, 0, 0, 0 } }
+				   0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, \
+				   { 0, 0, 0, 0, 0, 0, 0 } }
 
 /*
  * Opens the volume `name` of `store`: takes the next epoch (which fences any other writer), recovers
@@ -306,6 +313,17 @@ struct lsvd_status_extent {
  * from there. Does not block on the store.
  */
 LSVD_API LSVD_MUST_USE int lsvd_volume_block_status(struct lsvd_volume *volume, uint64_t off,
+						    uint64_t len, struct lsvd_status_extent *ret,
+						    size_t max);
+
+#define LSVD_STATUS_CACHED 0x4u  /* only of the next call: in the read cache */
+
+/*
+ * The same for what the read cache holds: extents are LSVD_STATUS_CACHED where data is stored and,
+ * as far as the cache's index of 64 KiB lines tells, in the cache; 0 elsewhere. -EINVAL also if the
+ * volume has no read cache.
+ */
+LSVD_API LSVD_MUST_USE int lsvd_volume_cache_status(struct lsvd_volume *volume, uint64_t off,
 						    uint64_t len, struct lsvd_status_extent *ret,
 						    size_t max);
 

@@ -27,6 +27,7 @@
 static const struct config_word never[] = {{"never", UINT32_MAX}, {NULL, 0}};
 static const struct config_word never_gives_up[] = {{"never", 0}, {NULL, 0}};
 static const struct config_word no_cache[] = {{"none", UINT64_MAX}, {NULL, 0}};
+static const struct config_word no_ahead[] = {{"none", UINT32_MAX}, {NULL, 0}};
 static const struct config_word flushes[] = {
 	{"local", LSVD_FLUSH_LOCAL}, {"remote", LSVD_FLUSH_REMOTE}, {NULL, 0}};
 static const struct config_word compressions[] = {{"lz4", LSVD_COMPRESS_LZ4},
@@ -59,6 +60,7 @@ const struct config_key lsvd_config_keys[CONFIG_KEYS] = {
 	{"stall_timeout", BLOCK_TOP, KIND_TIME, 1, DAY_MS, never_gives_up, FIELD(stall_timeout_ms)},
 	{"read_timeout", BLOCK_TOP, KIND_TIME, 1, DAY_MS, NULL, FIELD(read_timeout_ms)},
 	{"lease_check", BLOCK_TOP, KIND_TIME, 1, DAY_MS, never, FIELD(lease_check_ms)},
+	{"read_ahead", BLOCK_TOP, KIND_SIZE, 64 * KIB, 64 * MIB, no_ahead, FIELD(read_ahead_bytes)},
 	{"checkpoint_segments", BLOCK_TOP, KIND_COUNT, 1, 65536, NULL, FIELD(checkpoint_segments)},
 };
 

@@ -62,7 +62,7 @@ enum {
 	KEY_DIRECTORY,
 	KEY_HOST,
 	KEY_OPTIONS, /* from here on: fields of struct lsvd_volume_options */
-	CONFIG_KEYS = KEY_OPTIONS + 13,
+	CONFIG_KEYS = KEY_OPTIONS + 14,
 };
 
 extern const struct config_key lsvd_config_keys[CONFIG_KEYS];

@@ -83,8 +83,9 @@ static int set_options(struct lsvd_volume_options *o, const struct lsvd_volume_o
 	default_u32(&o->read_timeout_ms, 30000);
 	default_u32(&o->lease_check_ms, 10000);
 	default_u32(&o->checkpoint_segments, 64);
+	default_u32(&o->read_ahead_bytes, 8u << 20);
 	const struct bound bounds[] = {
-		{ "flags", o->flags, 0, 0xf },
+		{ "flags", o->flags, 0, 0x1f },
 		{ "log_bytes", o->log_bytes, limits->log_least, UINT64_C(1) << 40 },
 		{ "segment_bytes", o->segment_bytes, limits->segment_least, 64u << 20 },
 		{ "seal_after_ms", o->seal_after_ms == UINT32_MAX ? 1 : o->seal_after_ms, 1,
@@ -94,8 +95,14 @@ static int set_options(struct lsvd_volume_options *o, const struct lsvd_volume_o
 		{ "unit_bytes", o->unit_bytes, 4096, 65536 },
 		{ "put_window", o->put_window, 1, 64 },
 		{ "memory_bytes", o->memory_bytes, limits->memory_least, UINT64_C(4) << 30 },
+		{ "read_ahead_bytes", o->read_ahead_bytes == UINT32_MAX ? 64u << 10
+									: o->read_ahead_bytes,
+		  64u << 10, 64u << 20 },
 	};
 	err = check_bounds(bounds, LSVD_ARRAY_LEN(bounds));
+	if (!err && o->reserved0)
+		err = lsvd_fail(-E2BIG, "option reserved0 is set: it means nothing to this library "
+				"(use the INIT macro)");
 	for (unsigned i = 0; i < LSVD_ARRAY_LEN(o->reserved) && !err; i++)
 		if (o->reserved[i])
 			err = lsvd_fail(-E2BIG, "option reserved[%u] is set: it means nothing to this "
@@ -291,6 +298,7 @@ static void destroy(struct lsvd_volume *v)
 {
 	lsvd_port_settle(&v->port);
 	lsvd_vol_drop_segments(v);
+	lsvd_misses_fini(&v->misses);
 	lsvd_log_free(v->log);
 	lsvd_wal_close(v->wal);
 	lsvd_shared_rcache_put(v->rcache);
@@ -335,7 +343,7 @@ static int open_parts(struct lsvd_volume *v)
 	if (!err)
 		err = open_log(v, &found);
 	if (!err && v->opt.cache_dir && v->opt.rcache_bytes != UINT64_MAX && v->own_world &&
-	    !v->readonly)
+	    (!v->readonly || v->opt.flags & LSVD_OPEN_RCACHE))
 		err = lsvd_shared_rcache_get(&v->rcache, v->opt.cache_dir, v->opt.rcache_bytes);
 	if (!err)
 		err = replay_wal(v);
@@ -371,6 +379,7 @@ static struct lsvd_volume *new_volume(struct world *world, bool own_world, const
 	list_init(&v->segments);
 	list_init(&v->spares);
 	list_init(&v->remote_waiters);
+	lsvd_misses_init(&v->misses);
 	return v;
 }
 
@@ -388,6 +397,7 @@ static int open_on(struct lsvd_volume **ret, struct world *world, bool own_world
 	v->opt = *opt;
 	v->readonly = opt->flags & LSVD_OPEN_READONLY;
 	v->seg_opt = (struct seg_options){ codec_of[opt->compression], opt->unit_bytes };
+	lsvd_vol_ahead_init(v, opt->read_ahead_bytes);
 	err = open_parts(v);
 	if (err) {
 		char text[512];
@@ -437,7 +447,8 @@ int lsvd_volume_open(struct lsvd_volume **ret, struct lsvd_store *store, const c
 		return lsvd_fail(LSVD_E_UNSUPPORTED, "store %s cannot create an object only if it is "
 				 "absent: nothing would keep a second writer out",
 				 lsvd_store_url(store));
-	err = lsvd_world_real_open(&world, store, o.cache_dir, !(o.flags & LSVD_OPEN_READONLY));
+	err = lsvd_world_real_open(&world, store, o.cache_dir,
+				   !(o.flags & LSVD_OPEN_READONLY) || o.flags & LSVD_OPEN_RCACHE);
 	return err ? err : open_on(ret, world, true, name, &o);
 }
 

@@ -56,6 +56,7 @@ PLACE(lsvd_volume_options, stall_timeout_ms, 64);
 PLACE(lsvd_volume_options, checkpoint_segments, 76);
 PLACE(lsvd_volume_options, segment_fn, 80);
 PLACE(lsvd_volume_options, segment_ctx, 88);
+PLACE(lsvd_volume_options, read_ahead_bytes, 96);
 SIZE(lsvd_segment_event, 48);
 PLACE(lsvd_segment_event, user_bytes, 40);
 SIZE(lsvd_io, 128);
@@ -76,4 +77,6 @@ PLACE(lsvd_stats, segments, 256);
 PLACE(lsvd_stats, epoch, 288);
 PLACE(lsvd_stats, rcache_writes, 376);
 PLACE(lsvd_stats, stored_bytes, 400);
+PLACE(lsvd_stats, shared_gets, 408);
+PLACE(lsvd_stats, ahead_used_bytes, 432);
 #endif
