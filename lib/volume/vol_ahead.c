@@ -24,7 +24,8 @@
 #define PIECE_SECTORS (MISS_MAX_BYTES / SECTOR_BYTES)
 #define CREDIT_SECTORS (16u * PIECE_SECTORS)
 /* How far before and beyond the expected place a read may be to belong to a stream. */
-#define SLACK_SECTORS PIECE_SECTORS
+#define LATE_SECTORS PIECE_SECTORS
+#define EARLY_SECTORS (PIECE_SECTORS / 4)
 
 struct ahead_req {
 	struct read_req req;
@@ -50,7 +51,7 @@ static bool goes_on(const struct ahead_stream *s, uint64_t lba, uint64_t sectors
 		return false;
 	if (!s->window)
 		return lba == s->next;
-	return lba <= s->next + SLACK_SECTORS && lba + sectors + SLACK_SECTORS > s->next;
+	return lba <= s->next + EARLY_SECTORS && lba + sectors + LATE_SECTORS > s->next;
 }
 
 static struct ahead_stream *find(struct ahead *a, uint64_t lba, uint64_t sectors)
@@ -119,8 +120,8 @@ static void read_ahead(struct lsvd_volume *v, struct ahead_stream *s)
 		s->done = s->next;
 	if (s->credit == 0 || s->done - s->next > s->window / 2)
 		return;
-	end = min_u64(s->next + s->window, v->sectors);
 	s->window = min_u64(2 * s->window, v->ahead.most);
+	end = min_u64(s->next + s->window, v->sectors);
 	while (s->done < end && lsvd_miss_ahead_room(v) >= MISS_MAX_BYTES)
 		if (!start_piece(v, s, piece_end(s, end)))
 			return;
@@ -143,7 +144,7 @@ void lsvd_vol_ahead_read(struct lsvd_volume *v, uint64_t lba, uint64_t sectors, 
 	if (missed)
 		s->credit = CREDIT_SECTORS;
 	if (!s->window) {
-		s->window = min_u64(max_u64(WINDOW_LEAST, sectors), a->most);
+		s->window = max_u64(WINDOW_LEAST, sectors) / 2; /* doubled before it is used */
 		a->active++;
 	}
 	s->next = max_u64(s->next, lba + sectors);

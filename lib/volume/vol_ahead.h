@@ -18,7 +18,7 @@ struct lsvd_volume;
 struct ahead_stream {
 	uint64_t next;               /* where the next read is expected; 0: free */
 	uint64_t done;               /* up to here everything has been asked for */
-	uint64_t window;             /* how far ahead to be; 0: not a stream yet */
+	uint64_t window;             /* how far ahead it was last; 0: not a stream yet */
 	uint64_t credit;             /* to be read ahead without a single miss */
 	uint64_t used;               /* when it last went on */
 	uint64_t born;               /* which stream this place holds */
