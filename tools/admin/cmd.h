@@ -14,6 +14,7 @@
 
 #include <lsvd/lsvd.h>
 
+#include "admin/sum.h"
 #include "common/args.h"
 
 /* Exit statuses, as lsvd-admin(1) has them. */
@@ -30,6 +31,7 @@ struct admin_cmd {
 };
 
 extern const struct admin_cmd cmd_init, cmd_list, cmd_inspect, cmd_delete;
+extern const struct admin_cmd cmd_import, cmd_export, cmd_sha256, cmd_warm;
 
 /* What the command line of every command may hold, and what it opens. */
 struct admin {
@@ -74,5 +76,40 @@ void admin_close(struct admin *a);
 
 /* Prints the library's text of the last failure; returns ADMIN_FAILED. */
 int admin_fail(void);
+/* Prints a message of the tool's own; returns -1. Not for what the library calls back from. */
+int admin_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* True if it is 8-4-4-4-12 hexadecimal digits. */
+bool admin_good_uuid(const char *text);
+
+/* ---- for commands that take long */
+
+/* The same for a command with one operand, which `what` names for people. */
+int admin_parse_operand(struct admin *a, const struct args *args, int argc, char **argv,
+			const char *what, const char **ret_operand, int *ret_exit);
+
+/*
+ * Signals end the command from here on at the next moment that it looks, and at once the second
+ * time. An exit status.
+ */
+int admin_begin_long(void);
+/* The user wants it to end. */
+bool admin_stopped(void);
+
+/* The volume for reading, with more LSVD_OPEN_ flags; NULL: it has been said why not. */
+struct lsvd_volume *admin_open_reader(struct admin *a, uint32_t flags);
+
+/* The sum of a range, whose length may end within a sector; -1: it has been said why not. */
+int admin_sum_range(struct lsvd_volume *volume, uint64_t off, uint64_t len, const char *what,
+		    char hex[static SUM_TEXT]);
+
+struct admin_range {
+	uint64_t off, len;   /* len UINT64_MAX: to the end */
+};
+
+/* "OFFSET:LENGTH", each a size, each may be missing; returns -1 after a message. */
+int admin_parse_range(const struct args *args, const char *text, struct admin_range *ret);
+/* Sets a length that was not given; -1 after a message if the range is not within the volume. */
+int admin_fit_range(struct admin_range *range, const struct lsvd_volume *volume);
 
 #endif

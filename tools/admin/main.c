@@ -12,7 +12,8 @@
 #include "admin/cmd.h"
 #include "common/std_fds.h"
 
-static const struct admin_cmd *const cmds[] = {&cmd_init, &cmd_list, &cmd_inspect, &cmd_delete};
+static const struct admin_cmd *const cmds[] = {&cmd_init,   &cmd_list,	  &cmd_inspect, &cmd_delete,
+					       &cmd_import, &cmd_export, &cmd_sha256,	&cmd_warm};
 #define CMDS (sizeof cmds / sizeof cmds[0])
 
 static const struct args_option options[] = {
@@ -25,7 +26,7 @@ static const struct args_option options[] = {
 static void describe(char *text, size_t size)
 {
 	size_t n = (size_t)snprintf(text, size,
-				    "Makes, lists, shows and deletes volumes. "
+				    "Makes, lists, shows, copies and deletes volumes. "
 				    "Commands:\n");
 
 	for (size_t i = 0; i < CMDS && n < size; i++)
