@@ -244,8 +244,6 @@ int lsvd_port_run(struct port *p, struct io **ios, unsigned n)
 	lsvd_port_enter(p);
 	for (unsigned i = 0; i < n; i++) {
 		ios[i]->owner = &r;
-		ios[i]->prepare = NULL;
-		ios[i]->conclude = NULL;
 		ios[i]->done = count_down;
 		lsvd_port_start(p, ios[i]);
 	}

@@ -75,8 +75,8 @@ void lsvd_port_finish(struct io *io);
 void lsvd_port_wait(struct port *p);
 
 /*
- * No lock, procedures only: starts `n` requests and waits for all. The first error in their order,
- * with its text.
+ * No lock, procedures only: starts `n` requests and waits for all. Sets their owner and done. The
+ * first error in their order, with its text.
  */
 int lsvd_port_run(struct port *p, struct io **ios, unsigned n);
 int lsvd_port_run1(struct port *p, struct io *io);
