@@ -21,15 +21,15 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/alloc.h"
 #include "base/err.h"
+#include "base/thread.h"
 #include "store/s3_metadata.h"
+#include "store/s3_plain_http.h"
 #include "store/s3_profile.h"
 
 #define AHEAD_MS     INT64_C(300000)
@@ -64,14 +64,6 @@ struct s3_credentials {
 
 	atomic_bool stop; /* also looked at while the metadata service is waited for */
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_BOOTTIME, &now); /* cannot fail */
-	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* ------------------------------------------------------------------------------- reading a source */
 
@@ -129,7 +121,7 @@ static void pause_locked(struct s3_credentials *c, int result)
 		c->pause_ms = PAUSE_MIN_MS;
 	else if (c->pause_ms < PAUSE_MAX_MS)
 		c->pause_ms *= 2;
-	c->not_before_ms = now_ms() + c->pause_ms;
+	c->not_before_ms = lsvd_s3_boot_ms() + c->pause_ms;
 }
 
 static void read_again(struct s3_credentials *c)
@@ -162,23 +154,15 @@ static void *run(void *arg)
 /* lock held */
 static bool start_locked(struct s3_credentials *c)
 {
-	sigset_t all, before;
-
-	if (c->has_thread)
-		return true;
-	sigfillset(&all); /* signals are for the program's own threads */
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	c->has_thread = pthread_create(&c->thread, NULL, run, c) == 0;
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (c->has_thread)
-		(void)pthread_setname_np(c->thread, "lsvd-keys"); /* only for people */
+	if (!c->has_thread)
+		c->has_thread = lsvd_thread_start(&c->thread, "lsvd-keys", run, c) == 0;
 	return c->has_thread;
 }
 
 /* lock held. Without a thread now the next who wants it tries again. */
 static void want_locked(struct s3_credentials *c)
 {
-	if (c->source == SOURCE_FIXED || c->wanted || now_ms() < c->not_before_ms ||
+	if (c->source == SOURCE_FIXED || c->wanted || lsvd_s3_boot_ms() < c->not_before_ms ||
 	    !start_locked(c))
 		return;
 	c->wanted = true;
@@ -201,7 +185,7 @@ int lsvd_s3_credentials_get(struct s3_credentials *c, struct s3_secrets *ret)
 
 	pthread_mutex_lock(&c->lock);
 	if (c->set->expires_ms)
-		left_ms = c->set->expires_ms - now_ms();
+		left_ms = c->set->expires_ms - lsvd_s3_boot_ms();
 	if (left_ms < AHEAD_MS)
 		want_locked(c);
 	if (left_ms > 0)
