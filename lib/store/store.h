@@ -32,6 +32,7 @@ void lsvd_store_make_readonly(struct lsvd_store *store);
 /* Ways of the operating system that the store does without; for tests of the other ways. */
 #define STORE_DIR_NO_OPENAT2 0x10000u
 #define STORE_DIR_NO_TMPFILE 0x20000u
+#define STORE_DIR_NO_DIRECT 0x40000u
 
 int lsvd_store_dir_open(struct lsvd_store **ret, const char *url, const char *path,
 			unsigned flags);

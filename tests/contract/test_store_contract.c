@@ -38,7 +38,8 @@ static void open_dir(const char *path)
 static void open_dir_old_ways(const char *path)
 {
 	ck_assert_ok(lsvd_store_dir_open(&store, "dir:old", path,
-					 STORE_DIR_NO_OPENAT2 | STORE_DIR_NO_TMPFILE));
+					 STORE_DIR_NO_OPENAT2 | STORE_DIR_NO_TMPFILE |
+					 STORE_DIR_NO_DIRECT));
 }
 
 static void open_mem(const char *path)
@@ -252,6 +253,39 @@ START_TEST(store_vector_of_more_elements_than_one_call_takes_is_whole)
 	}
 	ck_assert_ok(lsvd_store_put_if_absent(store, "vector", iov, n));
 	assert_holds("vector", data, len);
+	free(iov);
+	free(data);
+}
+END_TEST
+
+/* As segments are: 16 bytes, 4096 bytes, 16 bytes …; some end at a border of 1 MiB or beside it. */
+START_TEST(store_long_vector_of_short_and_long_pieces_is_whole)
+{
+	static const size_t lens[] = { 256u << 10, (1u << 20) - 1, 1u << 20, (1u << 20) + 1,
+				       (3u << 20) + 777 };
+	unsigned char *data = malloc(4u << 20);
+	struct iovec *iov = calloc(2048, sizeof *iov);
+	char key[16];
+
+	kinds[_i].open(dir);
+	ck_assert(data && iov);
+	t_fill(data, 4u << 20, 3);
+	for (size_t k = 0; k < sizeof lens / sizeof lens[0]; k++) {
+		size_t at = 0;
+		int n = 0;
+
+		for (; at < lens[k]; n++) {
+			size_t piece = n % 2 ? 4096 : 16;
+
+			if (piece > lens[k] - at)
+				piece = lens[k] - at;
+			iov[n] = (struct iovec){ data + at, piece };
+			at += piece;
+		}
+		(void)snprintf(key, sizeof key, "units/%zu", k); /* fits */
+		ck_assert_ok(lsvd_store_put_if_absent(store, key, iov, n));
+		assert_holds(key, data, lens[k]);
+	}
 	free(iov);
 	free(data);
 }
@@ -943,6 +977,7 @@ static void add_contract(Suite *s)
 	tcase_add_loop_test(t, store_big_object_is_whole, 0, KINDS);
 	tcase_add_loop_test(t, store_vector_of_more_elements_than_one_call_takes_is_whole, 0,
 			    KINDS);
+	tcase_add_loop_test(t, store_long_vector_of_short_and_long_pieces_is_whole, 0, KINDS);
 	tcase_add_loop_test(t, store_impossible_vectors_are_refused, 0, KINDS);
 
 	t = every_kind(s, "keys");
