@@ -27,6 +27,7 @@
 
 /* ----------------------------------------------------------------------------------------- options */
 
+#define RACE_TRIES 10u
 #define DAY_MS (24u * 60 * 60 * 1000)
 
 struct bound {
@@ -422,11 +423,20 @@ int lsvd_volume_open_world(struct lsvd_volume **ret, struct world *world, const 
 	return err ? err : open_on(ret, world, false, name, &o);
 }
 
+static int open_real(struct lsvd_volume **ret, struct lsvd_store *store, const char *name,
+		     const struct lsvd_volume_options *opt)
+{
+	struct world *world;
+	int err = lsvd_world_real_open(&world, store, opt->cache_dir,
+				       !(opt->flags & LSVD_OPEN_READONLY));
+
+	return err ? err : open_on(ret, world, true, name, opt);
+}
+
 int lsvd_volume_open(struct lsvd_volume **ret, struct lsvd_store *store, const char *name,
 		     const struct lsvd_volume_options *options)
 {
 	struct lsvd_volume_options o;
-	struct world *world;
 	int err = check_name(name);
 
 	if (!err)
@@ -437,8 +447,20 @@ int lsvd_volume_open(struct lsvd_volume **ret, struct lsvd_store *store, const c
 		return lsvd_fail(LSVD_E_UNSUPPORTED, "store %s cannot create an object only if it is "
 				 "absent: nothing would keep a second writer out",
 				 lsvd_store_url(store));
-	err = lsvd_world_real_open(&world, store, o.cache_dir, !(o.flags & LSVD_OPEN_READONLY));
-	return err ? err : open_on(ret, world, true, name, &o);
+	err = open_real(ret, store, name, &o);
+	/*
+	 * Another claimed it in between, and may have been refused in its turn: without another try
+	 * two that open at the same instant could both fail. Our cache has noted our claim, so if
+	 * nobody has come to serve it needs no flag; if somebody has, a flag is not meant for him.
+	 */
+	o.flags &= ~(LSVD_OPEN_ACCEPT_ROLLBACK | LSVD_OPEN_TAKEOVER);
+	for (unsigned i = 0; i < RACE_TRIES && err == LSVD_E_FENCED; i++) {
+		err = open_real(ret, store, name, &o);
+		if (err == LSVD_E_ROLLBACK)
+			return lsvd_fail(LSVD_E_FENCED, "volume %s: another opener has taken it "
+					 "meanwhile", name);
+	}
+	return err;
 }
 
 /* -------------------------------------------------------------------------------------------- close */
