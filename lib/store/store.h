@@ -40,4 +40,10 @@ int lsvd_store_dir_open(struct lsvd_store **ret, const char *url, const char *pa
 /* name "": a store of its own, else one shared by all of that name. */
 int lsvd_store_mem_open(struct lsvd_store **ret, const char *url, const char *name);
 
+/* `url` is s3://… */
+int lsvd_store_s3_open(struct lsvd_store **ret, const char *url);
+
+/* Checks the options of an open and gives its flags; `o` may be NULL. */
+int lsvd_store_options_flags(const struct lsvd_store_options *o, unsigned *ret);
+
 #endif
