@@ -77,7 +77,12 @@ struct call {
 	size_t iov_at;
 	/* LIST */
 	bool truncated;
+	/* GET: of an answer that is the whole object, what stands before the range */
+	bool started, whole;
+	uint64_t skip;
+	bool enough; /* it was broken off, since all that was asked for is here */
 	/* what __wrap_curl_easy_perform() has seen */
+	CURL *curl;
 	bool performed;
 	CURLcode code;
 	char why[CURL_ERROR_SIZE];
@@ -142,6 +147,14 @@ static const char *header(CURL *curl, const char *name)
 	return curl_easy_header(curl, name, 0, CURLH_HEADER, -1, &h) == CURLHE_OK ? h->value : NULL;
 }
 
+static unsigned status_of(CURL *curl)
+{
+	long status = 0;
+
+	(void)curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status); /* 0 if it fails */
+	return (unsigned)status;
+}
+
 /* "bytes FIRST-LAST/TOTAL" */
 static void take_range(struct s3_request *r, const char *text)
 {
@@ -158,11 +171,10 @@ static void look_at_answer(CURL *curl, struct call *call)
 	struct s3_request *r = call->r;
 	curl_off_t length = -1;
 	const char *date;
-	long status = 0;
 
-	(void)curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status); /* it stays 0 */
-	(void)curl_easy_getinfo(curl, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
-	r->status = (unsigned)status;
+	(void)curl_easy_getinfo(curl, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length); /* it stays */
+	r->status = status_of(curl);
+	r->from_s3 = header(curl, "x-amz-request-id") != NULL;
 	date = header(curl, "Date");
 	if (date && curl_getdate(date, NULL) > 0)
 		r->date_ms = (int64_t)curl_getdate(date, NULL) * 1000;
@@ -177,6 +189,7 @@ CURLcode __wrap_curl_easy_perform(CURL *curl)
 {
 	struct call *call = current;
 
+	call->curl = curl;
 	call->code = impose(curl, call);
 	if (call->code != CURLE_OK)
 		return call->code;
@@ -248,16 +261,20 @@ static enum s3_outcome outcome(struct call *call)
 {
 	struct s3_request *r = call->r;
 
-	if (call->performed && r->overlong)
-		return S3_ANSWERED; /* broken off by us: we know enough */
+	if (call->performed && call->enough)
+		return S3_ANSWERED;
 	if (call->performed && call->code != CURLE_OK)
 		return outcome_of_code(call);
 	if (call->performed && (call->status == S3StatusOK || r->status >= 300))
 		return S3_ANSWERED;
 	if (!r->message[0])
 		say(r, S3_get_status_name(call->status));
+	if (call->performed && r->status / 100 == 2) {
+		r->garbled = true; /* a whole answer that libs3 cannot read */
+		return S3_ANSWERED;
+	}
 	if (call->performed)
-		return S3_UNKNOWN; /* an answer that libs3 cannot read */
+		return S3_UNKNOWN;
 	return call->status == S3StatusOutOfMemory ? S3_NO_MEMORY : S3_REFUSED;
 }
 
@@ -320,17 +337,33 @@ static void put(struct call *call, const S3BucketContext *bucket)
 	S3_put_object(bucket, call->r->key, bytes, &properties, NULL, TIMEOUT &handler, call);
 }
 
+/* A server that knows no ranges answers 200 with all of it. */
+static void start_data(struct call *call)
+{
+	call->started = true;
+	call->whole = status_of(call->curl) == 200;
+	call->skip = call->whole ? call->r->off : 0;
+}
+
 static S3Status on_data(int size, const char *data, void *ctx)
 {
 	struct call *call = ctx;
 	struct s3_request *r = call->r;
-	size_t n = min_size((size_t)size, r->len - r->ret_len);
+	size_t len = (size_t)size, at, n;
 
+	if (!call->started)
+		start_data(call);
+	at = call->skip < len ? (size_t)call->skip : len;
+	call->skip -= at;
+	n = min_size(len - at, r->len - r->ret_len);
 	if (n)
-		memcpy((char *)r->buf + r->ret_len, data, n);
+		memcpy((char *)r->buf + r->ret_len, data + at, n);
 	r->ret_len += n;
-	r->overlong = n < (size_t)size;
-	return r->overlong ? S3StatusAbortedByCallback : S3StatusOK;
+	if (at + n == len)
+		return S3StatusOK;
+	call->enough = true;
+	r->overlong = !call->whole;
+	return S3StatusAbortedByCallback;
 }
 
 static void get(struct call *call, const S3BucketContext *bucket)
@@ -586,7 +619,7 @@ static void submit(struct s3_client *c, struct s3_request *r)
 	r->code[0] = r->message[0] = r->next[0] = '\0';
 	r->ret_len = 0;
 	r->total = r->range_first = UINT64_MAX;
-	r->overlong = false;
+	r->overlong = r->garbled = r->from_s3 = false;
 	r->date_ms = 0;
 	pthread_mutex_lock(&c->lock);
 	if (waiting_locked(c) + 1 > c->idle)
@@ -650,14 +683,14 @@ static struct s3_client *new_client(const struct s3_client_options *o, const cha
 	c->o = *o;
 	if (c->o.connections > THREADS_MAX)
 		c->o.connections = THREADS_MAX;
-	c->protocol = strncmp(o->endpoint, "http:", 5) == 0 ? S3ProtocolHTTP : S3ProtocolHTTPS;
+	c->protocol = S3ProtocolHTTPS;
+	if (o->endpoint && strncmp(o->endpoint, "http:", 5) == 0)
+		c->protocol = S3ProtocolHTTP;
 	c->bucket = strdup(o->bucket);
 	c->region = strdup(o->region);
 	c->host = strdup(host);
-	if (c->bucket && c->region && c->host) {
-		c->host[strcspn(c->host, "/")] = '\0';
+	if (c->bucket && c->region && c->host)
 		return c;
-	}
 	free_client(c);
 	return NULL;
 }
@@ -668,23 +701,29 @@ static int refuse(char *text, size_t text_len, const char *why)
 	return -1;
 }
 
-static const char *without_scheme(const char *endpoint)
+/* HOST[:PORT]; without an endpoint AWS's. false if there is none, or no room for it. */
+static bool find_host(char *host, size_t size, const struct s3_client_options *o)
 {
-	const char *p = endpoint ? strstr(endpoint, "://") : NULL;
+	const char *p = o->endpoint ? strstr(o->endpoint, "://") : NULL;
+	int n;
 
-	return p ? p + 3 : NULL;
+	if (!o->endpoint)
+		n = snprintf(host, size, "s3.%s.amazonaws.com", o->region);
+	else
+		n = p ? snprintf(host, size, "%.*s", (int)strcspn(p + 3, "/"), p + 3) : 0;
+	return n > 0 && (size_t)n < size;
 }
 
 static int open_client(struct s3_client **ret, const struct s3_client_options *o, char *text,
 		       size_t text_len)
 {
-	const char *host = without_scheme(o->endpoint);
+	char host[S3_MAX_HOSTNAME_SIZE];
 	struct s3_client *c;
 	S3Status status;
 
 	if (o->version != S3_CLIENT_VERSION)
 		return refuse(text, text_len, "the library has another version of the interface");
-	if (!host)
+	if (!find_host(host, sizeof host, o))
 		return refuse(text, text_len, "the endpoint is no http:// or https:// URL");
 	if (o->ca_file)
 		return refuse(text, text_len, "libs3 cannot be given a CA file: it takes the system's");
