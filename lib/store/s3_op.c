@@ -188,7 +188,7 @@ void lsvd_s3_op_work(void *ctx, struct list *node)
 
 /* -------------------------------------------------------------------------------- what came of it */
 
-/* Date has whole seconds: our clock is right if it is anywhere in that second. */
+/* Date has whole seconds, and an answer takes its time: within two our clock is right. */
 static int64_t skew_of(struct s3_op *op)
 {
 	int64_t date = op->r.date_ms, now;
@@ -196,7 +196,7 @@ static int64_t skew_of(struct s3_op *op)
 	if (!date)
 		return 0;
 	now = clock_ms(CLOCK_REALTIME);
-	S3_SET(op->s->observed_ms, now >= date && now < date + 1000 ? 0 : date + 500 - now);
+	S3_SET(op->s->observed_ms, now >= date && now < date + 2000 ? 0 : date + 500 - now);
 	return date - op->signed_ms;
 }
 

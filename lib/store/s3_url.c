@@ -14,7 +14,6 @@
 #include "base/compiler.h"
 #include "base/err.h"
 #include "store/s3_options.h"
-#include "store/s3_sign.h"
 
 #define OPTION(name) { #name, offsetof(struct lsvd_s3_options, name) }
 
@@ -201,9 +200,18 @@ static void put_plain(struct writer *w, const char *text)
 	w->at += len;
 }
 
+/* All that could end a part of a URL, and what does not print. */
 static void put_escaped(struct writer *w, const char *text)
 {
-	(void)lsvd_s3_escape(w->text, w->size, &w->at, text, true); /* there is room */
+	for (; *text; text++) {
+		unsigned char c = (unsigned char)*text;
+		bool plain = c > ' ' && c < 0x7f && !strchr("%?&=#@+\"<>\\^`{|}", c);
+		char escaped[4] = { (char)c };
+
+		if (!plain)
+			(void)snprintf(escaped, sizeof escaped, "%%%02X", (unsigned)c); /* fits */
+		put_plain(w, escaped);
+	}
 }
 
 static void put_option(struct writer *w, const char *name, const char *value)
@@ -237,7 +245,7 @@ char *lsvd_s3_options_url(const struct lsvd_s3_options *o)
 	for (size_t i = 0; i < LSVD_ARRAY_LEN(texts); i++) {
 		const char *value = *text_at(&copy, texts[i].place);
 
-		if (value)
+		if (value && !(value == o->client && strcmp(value, "auto") == 0))
 			put_option(&w, texts[i].name, value);
 	}
 	return w.text;

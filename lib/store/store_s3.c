@@ -570,7 +570,7 @@ static const struct lsvd_store_ops s3_ops = {
 static int open_checked(struct lsvd_store **ret, const struct s3_options *o)
 {
 	struct lsvd_store_ops ops = s3_ops;
-	struct s3_store *s;
+	struct s3_store *s = NULL;
 	char *url;
 	int err = open_store(&s, o);
 
