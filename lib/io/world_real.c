@@ -10,8 +10,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <lsvd/store.h>
@@ -127,7 +129,36 @@ static void port_wake(struct world *w, struct port *p)
 	pthread_cond_broadcast(&p->changed);
 }
 
-static const struct wait_ops wait_ops_real = { .wait = port_wait, .wake = port_wake };
+/*
+ * A futex, since a condition variable lives in memory that the waiter takes away as soon as it knows:
+ * a wake-up of an address where nobody waits any more is at worst one for no reason.
+ */
+static void event_wait(struct world *w, struct port *p, struct event *event)
+{
+	uint32_t unset = EVENT_UNSET;
+
+	(void)w;
+	(void)p;
+	(void)__atomic_compare_exchange_n(&event->state, &unset, EVENT_AWAITED, false,
+					  __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE); /* else it is set */
+	while (__atomic_load_n(&event->state, __ATOMIC_ACQUIRE) != EVENT_SET)
+		(void)syscall(SYS_futex, &event->state, FUTEX_WAIT_PRIVATE, EVENT_AWAITED, NULL,
+			      NULL, 0); /* whatever it says, the state is looked at */
+}
+
+static void event_wake(struct world *w, struct port *p, const struct event *event)
+{
+	(void)w;
+	(void)p;
+	(void)syscall(SYS_futex, &event->state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+static const struct wait_ops wait_ops_real = {
+	.wait = port_wait,
+	.wake = port_wake,
+	.wait_event = event_wait,
+	.wake_event = event_wake,
+};
 
 /* -------------------------------------------------------------------------- the cache directory */
 
