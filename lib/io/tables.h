@@ -79,6 +79,7 @@ struct obj_io {
 	uint64_t ret_bytes;          /* HEAD */
 	lsvd_object_fn list_fn;      /* LIST: key is the prefix; called on the table's thread */
 	void *list_ctx;
+	struct lsvd_store_request request; /* the table's, while the request is in the world */
 };
 
 /* Work for a processor, run without the lock on a thread of the world's. */
