@@ -114,15 +114,6 @@ static bool is(struct s3_credentials *c, const char *name)
 	return same;
 }
 
-static void wait_for_keys(struct s3_credentials *c, const char *name)
-{
-	const struct timespec pause = {0, 1000000};
-
-	for (int i = 0; i < 20000 && !is(c, name); i++)
-		(void)nanosleep(&pause, NULL);
-	has(c, name, NULL);
-}
-
 static struct lsvd_s3_options from_file(void)
 {
 	struct lsvd_s3_options o = LSVD_S3_OPTIONS_INIT;
@@ -527,21 +518,6 @@ START_TEST(s3_file_in_a_state_that_was_read_is_not_read_again)
 	ck_assert(lsvd_s3_set_equal(set, again));
 	lsvd_s3_set_unref(set);
 	lsvd_s3_set_unref(again);
-}
-END_TEST
-
-START_TEST(s3_keys_that_were_refused_are_read_again_in_the_background)
-{
-	struct lsvd_s3_options o = from_file();
-	struct s3_credentials *c;
-
-	write_to(file, "[default]\n" KEYS("1"), 0600);
-	c = open_good(&o);
-	write_to(file, "[default]\n" KEYS("2"), 0600);
-	for (int i = 0; i < 100; i++)
-		lsvd_s3_credentials_refused(c);
-	wait_for_keys(c, "2");
-	lsvd_s3_credentials_close(c);
 }
 END_TEST
 
@@ -1223,7 +1199,6 @@ static Suite *make_suite(void)
 	tcase_add_test(c, s3_reload_takes_keys_that_were_written_over_the_old_ones);
 	tcase_add_test(c, s3_reload_that_fails_leaves_the_old_keys);
 	tcase_add_test(c, s3_file_in_a_state_that_was_read_is_not_read_again);
-	tcase_add_test(c, s3_keys_that_were_refused_are_read_again_in_the_background);
 	tcase_add_test(c, s3_keys_change_under_those_who_use_them);
 	suite_add_tcase(s, c);
 

@@ -20,6 +20,7 @@
  * closed; and the answer is looked at: libs3 keeps HTTP status and headers to itself, and takes a
  * body that was cut off for a whole one.
  */
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -695,10 +696,10 @@ static struct s3_client *new_client(const struct s3_client_options *o, const cha
 	return NULL;
 }
 
-static int refuse(char *text, size_t text_len, const char *why)
+static int refuse(int err, char *text, size_t text_len, const char *why)
 {
 	(void)snprintf(text, text_len, "%s", why); /* cut at the end, for people */
-	return -1;
+	return err;
 }
 
 /* HOST[:PORT]; without an endpoint AWS's. false if there is none, or no room for it. */
@@ -722,18 +723,19 @@ static int open_client(struct s3_client **ret, const struct s3_client_options *o
 	S3Status status;
 
 	if (o->version != S3_CLIENT_VERSION)
-		return refuse(text, text_len, "the library has another version of the interface");
+		return refuse(-EINVAL, text, text_len, "the library has another version of the interface");
 	if (!find_host(host, sizeof host, o))
-		return refuse(text, text_len, "the endpoint is no http:// or https:// URL");
+		return refuse(-EINVAL, text, text_len, "the endpoint is no http:// or https:// URL");
 	if (o->ca_file)
-		return refuse(text, text_len, "libs3 cannot be given a CA file: it takes the system's");
+		return refuse(-EINVAL, text, text_len,
+			      "libs3 cannot be given a CA file: it takes the system's");
 	c = new_client(o, host);
 	if (!c)
-		return refuse(text, text_len, "no memory");
+		return refuse(-ENOMEM, text, text_len, "no memory");
 	status = begin_libs3(c->host);
 	if (status != S3StatusOK) {
 		free_client(c);
-		return refuse(text, text_len, S3_get_status_name(status));
+		return refuse(-EIO, text, text_len, S3_get_status_name(status));
 	}
 	*ret = c;
 	return 0;
