@@ -412,8 +412,19 @@ static void seal(void *ctx, struct lsvd_volume *volume)
 		log_line(LSVD_LOG_WARN, "%s: %s", lsvd_volume_name(volume), lsvd_strerror(err));
 }
 
+/* Access keys that somebody has replaced; without new ones the old ones go on. */
+static void reload(struct server *s)
+{
+	int err = lsvd_store_reload(s->store);
+
+	if (err < 0)
+		log_line(LSVD_LOG_WARN, "the store's access keys: %s", log_reason(err));
+}
+
 static void on_signals(struct server *s, unsigned signals)
 {
+	if (signals & STOP_HUP)
+		reload(s);
 	if (signals & STOP_HUP && !s->opt.readonly) {
 		log_line(LSVD_LOG_INFO, "storing what is pending");
 		exports_each(s->exports, seal, NULL);
