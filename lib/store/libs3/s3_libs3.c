@@ -167,6 +167,12 @@ static void take_range(struct s3_request *r, const char *text)
 	r->total = total;
 }
 
+/* To libs3 any page without keys in it is an empty listing, the one that asks for a password too. */
+static bool is_xml(const char *type)
+{
+	return type && strstr(type, "xml");
+}
+
 static void look_at_answer(CURL *curl, struct call *call)
 {
 	struct s3_request *r = call->r;
@@ -179,11 +185,14 @@ static void look_at_answer(CURL *curl, struct call *call)
 	date = header(curl, "Date");
 	if (date && curl_getdate(date, NULL) > 0)
 		r->date_ms = (int64_t)curl_getdate(date, NULL) * 1000;
+	if (r->verb == S3_LIST)
+		r->garbled = r->status / 100 == 2 && !is_xml(header(curl, "Content-Type"));
 	if (r->verb != S3_GET && r->verb != S3_HEAD)
 		return;
 	if (length >= 0)
 		r->total = (uint64_t)length;
 	take_range(r, header(curl, "Content-Range"));
+	r->garbled = r->status == 206 && r->range_first == UINT64_MAX;
 }
 
 CURLcode __wrap_curl_easy_perform(CURL *curl)
