@@ -118,6 +118,8 @@ static CURLcode impose(CURL *curl, struct call *call)
 		long value;
 	} table[] = {
 		{CURLOPT_FOLLOWLOCATION, 0},
+		{CURLOPT_NETRC, CURL_NETRC_IGNORED},
+		{CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2},
 		{CURLOPT_SSL_VERIFYPEER, 1},
 		{CURLOPT_SSL_VERIFYHOST, 2},
 		{CURLOPT_NOSIGNAL, 1},
@@ -132,6 +134,8 @@ static CURLcode impose(CURL *curl, struct call *call)
 		code = curl_easy_setopt(curl, table[i].option, table[i].value);
 	if (code == CURLE_OK)
 		code = curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+	if (code == CURLE_OK)
+		code = curl_easy_setopt(curl, CURLOPT_PROXY, "");
 	if (code == CURLE_OK)
 		code = curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
 	if (code == CURLE_OK)
