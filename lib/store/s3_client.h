@@ -7,6 +7,9 @@
  * s3_curl.c by libcurl (Signature V4), the module store_libs3.so by libs3. The table is also the
  * interface of that module, which is linked with nothing of ours; hence plain structs and a version.
  *
+ * A 200 answer to a GET of a range is the whole object: the client takes the part that was asked for
+ * (range_first stays UINT64_MAX) and breaks off.
+ *
  * Threads: submit may be called from any thread and does not wait; done is called once, on a thread
  * of the client's own, with nothing locked. The request and what it points to are the client's from
  * submit to done.
@@ -88,9 +91,12 @@ struct s3_request {
 	uint64_t total;              /* GET, HEAD: the object's length, UINT64_MAX if not said */
 	uint64_t range_first;        /* GET: as Content-Range says, UINT64_MAX if it does not */
 	bool overlong;               /* GET: more came than was asked for */
+	bool garbled;                /* a 2xx answer that is none of S3's: no page, no range */
+	bool from_s3;                /* 404 of a HEAD: it has a header that only S3 sends */
 	int64_t date_ms;             /* the answer's Date, 0 if there was none */
 	char next[1100];             /* LIST: token of the next page, "": this was the last */
 	void *client_private;        /* the client's, between submit and done */
+	struct s3_request *next_queued; /* the same */
 };
 
 struct s3_client_options {

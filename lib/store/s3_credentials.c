@@ -3,16 +3,15 @@
  * s3_credentials.c - which source the keys come from, and putting a new set in place of an old one.
  *
  * The source is chosen once, at open. Of the sources only files and the metadata service can have
- * something new; they are read
- *   - by lsvd_s3_credentials_reload(), on the caller's thread: the program wants it,
- *   - on a thread of ours, started when it is first needed: after the store refused a set, and for
- *     keys that end, when one is taken less than AHEAD_MS before its end.
- * Nothing is read from a timer: a volume that is idle asks nobody for anything. If the keys ended
+ * something new. They are read again by lsvd_s3_credentials_reload(), on the caller's thread: the
+ * program wants it, or the store has been refused. And for keys that end, which only the metadata
+ * service has, on a thread of ours, started when one of them is taken less than AHEAD_MS before its end
+ * for the first time. That thread reads at most once a second, and while nothing new comes of it less
+ * and less often, once in PAUSE_MAX_MS in the end.
+ *
+ * Nothing is read from a timer: a volume that is idle asks nobody for anything. If its keys ended
  * meanwhile, the first request after finds that out, is told LSVD_E_UNAVAILABLE, which is tried
  * again, and has set the thread going.
- *
- * That thread reads at most once a second, and while nothing new comes of it from the metadata
- * service less and less often, once in PAUSE_MAX_MS in the end.
  *
  * Locks: `reading` is held while a source is read, and taken before `lock`, under which sets are
  * exchanged and which nobody holds for long.
@@ -21,15 +20,15 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/alloc.h"
 #include "base/err.h"
+#include "base/thread.h"
 #include "store/s3_metadata.h"
+#include "store/s3_plain_http.h"
 #include "store/s3_profile.h"
 
 #define AHEAD_MS     INT64_C(300000)
@@ -64,14 +63,6 @@ struct s3_credentials {
 
 	atomic_bool stop; /* also looked at while the metadata service is waited for */
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_BOOTTIME, &now); /* cannot fail */
-	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* ------------------------------------------------------------------------------- reading a source */
 
@@ -122,14 +113,14 @@ int lsvd_s3_credentials_reload(struct s3_credentials *c)
 
 /* ------------------------------------------------------------------------------------- the thread */
 
-/* lock held. A file costs little to look at, and may hold the new keys any moment. */
+/* lock held */
 static void pause_locked(struct s3_credentials *c, int result)
 {
-	if (result > 0 || c->source == SOURCE_FILE || !c->pause_ms)
+	if (result > 0 || !c->pause_ms)
 		c->pause_ms = PAUSE_MIN_MS;
 	else if (c->pause_ms < PAUSE_MAX_MS)
 		c->pause_ms *= 2;
-	c->not_before_ms = now_ms() + c->pause_ms;
+	c->not_before_ms = lsvd_s3_boot_ms() + c->pause_ms;
 }
 
 static void read_again(struct s3_credentials *c)
@@ -162,34 +153,18 @@ static void *run(void *arg)
 /* lock held */
 static bool start_locked(struct s3_credentials *c)
 {
-	sigset_t all, before;
-
-	if (c->has_thread)
-		return true;
-	sigfillset(&all); /* signals are for the program's own threads */
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	c->has_thread = pthread_create(&c->thread, NULL, run, c) == 0;
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (c->has_thread)
-		(void)pthread_setname_np(c->thread, "lsvd-keys"); /* only for people */
+	if (!c->has_thread)
+		c->has_thread = lsvd_thread_start(&c->thread, "lsvd-keys", run, c) == 0;
 	return c->has_thread;
 }
 
 /* lock held. Without a thread now the next who wants it tries again. */
 static void want_locked(struct s3_credentials *c)
 {
-	if (c->source == SOURCE_FIXED || c->wanted || now_ms() < c->not_before_ms ||
-	    !start_locked(c))
+	if (c->wanted || lsvd_s3_boot_ms() < c->not_before_ms || !start_locked(c))
 		return;
 	c->wanted = true;
 	pthread_cond_signal(&c->cond);
-}
-
-void lsvd_s3_credentials_refused(struct s3_credentials *c)
-{
-	pthread_mutex_lock(&c->lock);
-	want_locked(c);
-	pthread_mutex_unlock(&c->lock);
 }
 
 /* --------------------------------------------------------------------------------- taking a set */
@@ -201,7 +176,7 @@ int lsvd_s3_credentials_get(struct s3_credentials *c, struct s3_secrets *ret)
 
 	pthread_mutex_lock(&c->lock);
 	if (c->set->expires_ms)
-		left_ms = c->set->expires_ms - now_ms();
+		left_ms = c->set->expires_ms - lsvd_s3_boot_ms();
 	if (left_ms < AHEAD_MS)
 		want_locked(c);
 	if (left_ms > 0)

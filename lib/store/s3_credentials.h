@@ -34,12 +34,6 @@ int lsvd_s3_credentials_get(struct s3_credentials *c, struct s3_secrets *ret);
 void lsvd_s3_credentials_put(struct s3_credentials *c, struct s3_secrets *s);
 
 /*
- * The store has refused a set (401, 403): the source is read again soon, on a thread of its own.
- * Never waits; asks the source at most once a second however often it is called.
- */
-void lsvd_s3_credentials_refused(struct s3_credentials *c);
-
-/*
  * Reads the source again, now: 1 if there is another set since, 0 if it is the same. Files are read
  * only if they have changed (inode, length, times). Blocks as open does; on failure the old set
  * stays.

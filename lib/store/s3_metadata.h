@@ -14,7 +14,7 @@
 bool lsvd_s3_metadata_endpoint_valid(const char *endpoint);
 
 /*
- * Asks the service for the keys of the machine's role; blocks, for METADATA_MS at most or until
+ * Asks the service for the keys of the machine's role; blocks, for five seconds at most or until
  * *stop. The set says when it ends. LSVD_E_UNAVAILABLE (no answer, 5xx, keys that have ended),
  * LSVD_E_CONFIG (it answers, but not as such a service does; no role), -ENOMEM.
  */

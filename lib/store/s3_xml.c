@@ -20,6 +20,7 @@
 
 #include "base/alloc.h"
 
+#define S3_KEY_MAX 1024
 #define PARSE_OPTIONS \
 	(XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING | XML_PARSE_NOCDATA | \
 	 XML_PARSE_NOBLANKS)
@@ -119,11 +120,53 @@ static int64_t read_date(const char *text)
 	return (int64_t)timegm(&tm) * 1000 + ms;
 }
 
-static bool read_object(const xmlNode *node, struct s3_listed *o)
+static int hex(char c)
 {
-	o->key = child_text(node, "Key");
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/*
+ * A key as a listing with encoding-type=url has it: %XX, and '+' for a blank. false: it is too long,
+ * or none.
+ */
+static bool read_key(char key[S3_KEY_MAX + 1], const char *text, bool encoded)
+{
+	size_t n = 0;
+
+	if (!text || !*text)
+		return false;
+	for (const char *p = text; *p; p++) {
+		char c = *p;
+
+		if (n == S3_KEY_MAX)
+			return false;
+		if (encoded && c == '+')
+			c = ' ';
+		if (encoded && c == '%') {
+			int high = hex(p[1]), low = high < 0 ? -1 : hex(p[2]);
+
+			if (low < 0 || high + low == 0)
+				return false;
+			c = (char)(high << 4 | low);
+			p += 2;
+		}
+		key[n++] = c;
+	}
+	key[n] = '\0';
+	return true;
+}
+
+static bool read_object(const xmlNode *node, bool encoded, char key[S3_KEY_MAX + 1],
+			struct s3_listed *o)
+{
+	o->key = key;
 	o->modified_ms = read_date(child_text(node, "LastModified"));
-	return o->key && *o->key && read_bytes(child_text(node, "Size"), &o->bytes);
+	return read_key(key, child_text(node, "Key"), encoded) &&
+	       read_bytes(child_text(node, "Size"), &o->bytes);
 }
 
 /* A page that says there is more must say where. */
@@ -143,15 +186,18 @@ static bool read_next(const xmlNode *root, struct s3_request *r)
 
 static bool read_page(const xmlNode *root, struct s3_request *r)
 {
+	const char *encoding = child_text(root, "EncodingType");
+	bool encoded = encoding && strcmp(encoding, "url") == 0;
+	char key[S3_KEY_MAX + 1];
 	struct s3_listed object;
 
 	if (!named(root, "ListBucketResult") || !read_next(root, r))
 		return false;
 	for (const xmlNode *n = root->children; n; n = n->next)
-		if (named(n, "Contents") && !read_object(n, &object))
+		if (named(n, "Contents") && !read_object(n, encoded, key, &object))
 			return false;
 	for (const xmlNode *n = root->children; n; n = n->next)
-		if (named(n, "Contents") && read_object(n, &object))
+		if (named(n, "Contents") && read_object(n, encoded, key, &object))
 			r->listed(r, &object);
 	return true;
 }

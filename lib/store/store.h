@@ -32,11 +32,18 @@ void lsvd_store_make_readonly(struct lsvd_store *store);
 /* Ways of the operating system that the store does without; for tests of the other ways. */
 #define STORE_DIR_NO_OPENAT2 0x10000u
 #define STORE_DIR_NO_TMPFILE 0x20000u
+#define STORE_DIR_NO_DIRECT 0x40000u
 
 int lsvd_store_dir_open(struct lsvd_store **ret, const char *url, const char *path,
 			unsigned flags);
 
 /* name "": a store of its own, else one shared by all of that name. */
 int lsvd_store_mem_open(struct lsvd_store **ret, const char *url, const char *name);
+
+/* `url` is s3://… */
+int lsvd_store_s3_open(struct lsvd_store **ret, const char *url);
+
+/* Checks the options of an open and gives its flags; `o` may be NULL. */
+int lsvd_store_options_flags(const struct lsvd_store_options *o, unsigned *ret);
 
 #endif

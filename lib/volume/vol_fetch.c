@@ -337,6 +337,8 @@ static void got(struct miss_want *w, int err)
 {
 	struct fetch *f = lsvd_container_of(w, struct fetch, want);
 
+	if (err == -ENOENT && f->v->offline)
+		err = LSVD_E_UNAVAILABLE; /* an empty mount point is no damage */
 	if (err)
 		get_failed(f, err);
 	else
