@@ -112,6 +112,10 @@ static int set_options(struct lsvd_volume_options *o, const struct lsvd_volume_o
 	if (!err && (o->unit_bytes & (o->unit_bytes - 1)))
 		err = lsvd_fail(-EINVAL, "option unit_bytes is %u, must be a power of two",
 				o->unit_bytes);
+	if (!err && o->flags & LSVD_OPEN_RCACHE &&
+	    !(o->flags & LSVD_OPEN_READONLY && o->cache_dir))
+		err = lsvd_fail(-EINVAL, "flag LSVD_OPEN_RCACHE is for readers, with a cache_dir: "
+				"writers have their cache without it");
 	if (!err && !o->cache_dir && !(o->flags & LSVD_OPEN_READONLY))
 		err = lsvd_fail(-EINVAL, "option cache_dir is missing: a volume that is written "
 				"needs a directory for its local log");

@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* target_nbd.c - a qcow2 image: qemu-img makes it, qemu-nbd writes it. */
-#include <errno.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "admin/cmd.h"
@@ -16,8 +11,6 @@
 
 #define BLOCK     65536u /* a cluster */
 #define ZERO_MOST (UINT64_C(1) << 30)
-
-extern char **environ;
 
 struct nbd_target {
 	struct target target;
@@ -91,43 +84,18 @@ static void nbd_abandon(struct target *t)
 static const struct target_ops nbd_ops = {nbd_write, nbd_make_zero, nbd_read,
 					  nbd_sync,  nbd_end,	    nbd_abandon};
 
-/* Signals as a program expects them that was started by hand. */
-static int spawn(pid_t *pid, char *const argv[])
-{
-	posix_spawnattr_t attr;
-	sigset_t none, pipes;
-	int err;
-
-	sigemptyset(&none);
-	sigemptyset(&pipes);
-	sigaddset(&pipes, SIGPIPE);
-	(void)posix_spawnattr_init(&attr); /* neither this nor the next three fail in glibc */
-	(void)posix_spawnattr_setsigmask(&attr, &none);
-	(void)posix_spawnattr_setsigdefault(&attr, &pipes);
-	(void)posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	err = posix_spawnp(pid, argv[0], NULL, &attr, argv, environ);
-	(void)posix_spawnattr_destroy(&attr);
-	return err;
-}
-
 static int make_image(const char *path, uint64_t bytes)
 {
-	char *absolute = realpath(path, NULL), size[32];
+	char *absolute = nbd_child_path(path), size[32];
 	char *argv[] = {"qemu-img", "create", "-q", "-f", "qcow2", absolute, size, NULL};
-	int status = 0, err;
-	pid_t pid;
+	int status;
 
 	if (!absolute)
-		return admin_error("%s: %s", path, strerror(errno));
+		return -1;
 	(void)snprintf(size, sizeof size, "%llu", (unsigned long long)bytes); /* 20 digits */
-	err = spawn(&pid, argv);
+	status = nbd_child_run(argv);
 	free(absolute);
-	if (err)
-		return admin_error("qemu-img (of Debian's qemu-utils): %s", strerror(err));
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return admin_error("qemu-img: %s", strerror(errno));
-	return status ? admin_error("%s: qemu-img could not make it", path) : 0;
+	return status > 0 ? admin_error("%s: qemu-img could not make it", path) : status;
 }
 
 static int check_size(struct nbd_target *n)
