@@ -19,6 +19,13 @@ is "o['length'] == $rounded and o['sha256'] == '$(padded_sum image.raw $rounded)
 expect 0 inspect -c lsvd.conf -n whole --json
 is "o['bytes'] == $rounded and o['closed_cleanly'] is True"
 
+# The same for the last piece of a long image, whose memory has held other pieces.
+head -c 20000777 /dev/urandom >long.raw
+expect 0 import -c lsvd.conf -n long --read-back long.raw
+expect 0 sha256 -c lsvd.conf -n long
+prints "$(padded_sum long.raw 20001280)  long"
+expect 0 inspect -c lsvd.conf -n whole --json
+
 # Zeroes and holes are stored as holes, not as compressed data.
 is "o['stored_bytes'] < 3000000 + 4583013 + 500000"
 
