@@ -338,7 +338,10 @@ LSVD_API LSVD_MUST_USE int lsvd_volume_block_status(struct lsvd_volume *volume, 
 
 /* -------------------------------------------------------------------------------------- control */
 
-/* Seals the open segment and starts to store it; returns at once. 0 or LSVD_E_…. */
+/*
+ * Seals the open segment and starts to store it, and what the store has refused until now at once;
+ * returns at once. 0 or LSVD_E_….
+ */
 LSVD_API int lsvd_volume_seal(struct lsvd_volume *volume);
 
 /*

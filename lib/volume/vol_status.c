@@ -201,10 +201,13 @@ int lsvd_volume_seal(struct lsvd_volume *v)
 	if (err)
 		return err;
 	lsvd_port_enter(&v->port);
-	if (v->failed)
+	if (v->failed) {
 		err = lsvd_fail(v->failed, "volume %s: %s", v->name, v->status_text);
-	else
+	} else {
 		lsvd_vol_seal(v);
+		if (v->log)
+			lsvd_log_retry(v->log); /* whoever asks has perhaps mended the store */
+	}
 	lsvd_port_leave(&v->port, false);
 	return err;
 }
