@@ -40,6 +40,9 @@ LSVD_BEGIN_DECLS
 #define LSVD_STORE_CAP_INLINE 0x2u
 /* The driver has submit. Set by lsvd_store_new(), not by drivers. */
 #define LSVD_STORE_CAP_SUBMIT 0x4u
+/* What is promised by LSVD_STORE_CAP_CREATE is the word of a server that the driver does not know:
+ * it is probed before a volume is written (<lsvd/probe.h>). */
+#define LSVD_STORE_CAP_PROBE 0x8u
 
 /* What list reports of one object. */
 struct lsvd_object_info {

@@ -85,7 +85,10 @@ struct log_ops {
 	 */
 	int (*commit_epoch)(void *ctx, uint64_t epoch, uint64_t base_epoch, bool discard,
 			    uint64_t last_op);
-	/* Recovery: the root's whole object (verified header); called at most once, first. */
+	/*
+	 * Recovery: the root's whole object (verified header); called first. -EBADMSG: it does not
+	 * verify, nothing was taken from it; it is called again, once, with what is read then.
+	 */
 	int (*load_root)(void *ctx, const struct object_head *head, const uint8_t *object,
 			 size_t len);
 	/* Recovery: the next chain object, in order. `extents` only of DATA; the log frees them. */

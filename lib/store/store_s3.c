@@ -317,7 +317,7 @@ static const char **whole_keys(const struct s3_store *s, const char *const *keys
 
 static bool cannot_delete_many(enum s3_kind kind)
 {
-	return kind == S3_CANNOT || kind == S3_ODD || kind == S3_REJECTED;
+	return kind == S3_CANNOT || kind == S3_ODD;
 }
 
 static int many_ended(struct s3_op *op, enum s3_kind kind, const struct undeleted *u)

@@ -9,9 +9,12 @@
  *     | a unit does not verify, or a read fails
  *     v
  *   MISS ------> VERIFY -> done, and the bytes fill the read cache
- *     | the store is away: again, with growing pauses, until read_timeout_ms
+ *     | the store is away, full or denies access: again, with growing pauses, until read_timeout_ms
  *     | a unit is longer than was guessed: again, to its end
- *     | a unit does not verify: once again, then LSVD_E_CORRUPT for this part
+ *     | a unit does not verify, or is cut short: once again, then LSVD_E_CORRUPT for this part
+ *     | the object is not there
+ *     v
+ *   LOOK ------> done                     by a newer writer, perhaps: LSVD_E_FENCED; else damage
  *
  * A miss (vol_miss.h) is a GET that others may share. What is read ahead is not tried again: who
  * needs it will. Verification and copying are done without the lock.
@@ -46,6 +49,7 @@ struct fetch {
 	uint64_t deadline_ms;
 	uint32_t backoff_ms;
 	struct miss_want want;
+	struct log_look look;
 	struct io step;
 	struct timer_io timer;
 	struct file_io *line_ios;     /* reads of the cache file */
@@ -266,9 +270,20 @@ static void again_due(struct io *io)
 	start_get(f);
 }
 
+/* Access may be given again, by a person: but no longer than a read waits for anything. */
 static bool may_pass(int err)
 {
-	return err == LSVD_E_UNAVAILABLE || err == -EIO || err == -ENOMEM || err == -ETIMEDOUT;
+	return err == LSVD_E_UNAVAILABLE || err == -EIO || err == -ENOMEM || err == -ETIMEDOUT ||
+	       err == -EACCES || err == LSVD_E_CONFIG;
+}
+
+/* Between half of the pause and the whole of it, so that reads that failed together do not return so. */
+static uint64_t some_of(struct lsvd_volume *v, uint32_t ms)
+{
+	uint32_t chance;
+
+	v->world->rnd->fill(v->world, &chance, sizeof chance);
+	return ms / 2 + chance % (ms / 2 + 1);
 }
 
 /* The object's name, for people. */
@@ -303,26 +318,71 @@ static void report_damage(const struct fetch *f)
 		    (unsigned long long)f->end, (unsigned long long)f->extents[0].lba);
 }
 
+static void missing(struct fetch *f)
+{
+	struct lsvd_volume *v = f->v;
+	char key[KEY_CAP];
+
+	v->stats.corrupt++;
+	v->stats.missing_objects++;
+	lsvd_report(LSVD_LOG_ERROR, "volume %s: object %s is not in the store: sector %llu and "
+		    "following cannot be read", v->name, key_of(f, key),
+		    (unsigned long long)f->extents[0].lba);
+	answer(f, LSVD_E_CORRUPT);
+	free_fetch(f);
+}
+
+/* Unavailable: nobody can tell now whether the volume is still ours, but that it is not there. */
+static void looked(struct log_look *look, int err)
+{
+	struct fetch *f = look->owner;
+
+	if (err == 0 || err == LSVD_E_UNAVAILABLE) {
+		missing(f);
+		return;
+	}
+	answer(f, err);
+	free_fetch(f);
+}
+
+/* A writer's objects are removed by newer writers only: is there one? */
+static void not_there(struct fetch *f)
+{
+	struct lsvd_volume *v = f->v;
+
+	if (f->want.ahead) {
+		answer(f, LSVD_E_CORRUPT); /* who needs it will look */
+		free_fetch(f);
+		return;
+	}
+	if (v->readonly || !v->log || v->closing) {
+		missing(f);
+		return;
+	}
+	f->look.done = looked;
+	f->look.owner = f;
+	lsvd_log_look(v->log, &f->look);
+}
+
 static void get_failed(struct fetch *f, int err)
 {
 	struct lsvd_volume *v = f->v;
 	uint64_t now = lsvd_vol_now(v);
 
+	if (err == -ENOENT) {
+		not_there(f);
+		return;
+	}
 	if (may_pass(err) && now + f->backoff_ms < f->deadline_ms && !v->closing && !f->want.ahead) {
 		v->stats.retries++;
 		f->timer.io.kind = IO_TIMER;
 		f->timer.io.done = again_due;
-		f->timer.at_ms = now + f->backoff_ms;
+		f->timer.at_ms = now + some_of(v, f->backoff_ms);
 		f->backoff_ms = (uint32_t)min_u64(2 * f->backoff_ms, BACKOFF_MAX_MS);
 		lsvd_port_start(&v->port, &f->timer.io);
 		return;
 	}
 	report_failed(f, err);
-	if (err == -ENOENT) {
-		if (!f->want.ahead)
-			v->stats.corrupt++;
-		err = LSVD_E_CORRUPT;
-	}
 	answer(f, err);
 	free_fetch(f);
 }
@@ -337,8 +397,6 @@ static void got(struct miss_want *w, int err)
 {
 	struct fetch *f = lsvd_container_of(w, struct fetch, want);
 
-	if (err == -ENOENT && f->v->offline)
-		err = LSVD_E_UNAVAILABLE; /* an empty mount point is no damage */
 	if (err)
 		get_failed(f, err);
 	else
@@ -405,6 +463,7 @@ static void verified(struct io *io)
 	}
 	if (f->verdict == LSVD_E_CORRUPT && !f->tried_again && !f->want.ahead) {
 		f->tried_again = true;
+		v->stats.bad_gets++;
 		get_again(f);
 		return;
 	}

@@ -159,6 +159,14 @@ static void fail_miss(struct miss *m, int err)
 	free_miss(m);
 }
 
+static void count_failure(struct lsvd_volume *v, int err)
+{
+	if (err == -EACCES || err == LSVD_E_CONFIG)
+		v->stats.store_denied++;
+	else if (err != -ENOENT)
+		v->stats.store_away++;
+}
+
 static void start_queued(struct lsvd_volume *v);
 
 static void get_done(struct io *io)
@@ -171,7 +179,10 @@ static void get_done(struct io *io)
 		v->misses.ahead_gets--;
 		start_queued(v);
 	}
+	if (io->err == -ENOENT && v->offline)
+		io->err = LSVD_E_UNAVAILABLE; /* an empty mount point is no damage */
 	if (io->err) {
+		count_failure(v, io->err);
 		fail_miss(m, io->err);
 		return;
 	}

@@ -24,6 +24,7 @@
 #include "io/world_real.h"
 #include "volume/shared_rcache.h"
 #include "volume/vol_mirror.h"
+#include "volume/vol_probe.h"
 #include "volume/volume_internal.h"
 
 /* ----------------------------------------------------------------------------------------- options */
@@ -85,9 +86,10 @@ static int set_options(struct lsvd_volume_options *o, const struct lsvd_volume_o
 	default_u32(&o->read_timeout_ms, 30000);
 	default_u32(&o->lease_check_ms, 10000);
 	default_u32(&o->checkpoint_segments, 64);
+	default_u32(&o->denied_retry_ms, 30000);
 	default_u32(&o->read_ahead_bytes, 8u << 20);
 	const struct bound bounds[] = {
-		{ "flags", o->flags, 0, 0x1f },
+		{ "flags", o->flags, 0, 0x3f },
 		{ "log_bytes", o->log_bytes, limits->log_least, UINT64_C(1) << 40 },
 		{ "segment_bytes", o->segment_bytes, limits->segment_least, 64u << 20 },
 		{ "seal_after_ms", o->seal_after_ms == UINT32_MAX ? 1 : o->seal_after_ms, 1,
@@ -97,14 +99,12 @@ static int set_options(struct lsvd_volume_options *o, const struct lsvd_volume_o
 		{ "unit_bytes", o->unit_bytes, 4096, 65536 },
 		{ "put_window", o->put_window, 1, 64 },
 		{ "memory_bytes", o->memory_bytes, limits->memory_least, UINT64_C(4) << 30 },
+		{ "denied_retry_ms", o->denied_retry_ms, 100, DAY_MS },
 		{ "read_ahead_bytes", o->read_ahead_bytes == UINT32_MAX ? 64u << 10
 									: o->read_ahead_bytes,
 		  64u << 10, 64u << 20 },
 	};
 	err = check_bounds(bounds, LSVD_ARRAY_LEN(bounds));
-	if (!err && o->reserved0)
-		err = lsvd_fail(-E2BIG, "option reserved0 is set: it means nothing to this library "
-				"(use the INIT macro)");
 	for (unsigned i = 0; i < LSVD_ARRAY_LEN(o->reserved) && !err; i++)
 		if (o->reserved[i])
 			err = lsvd_fail(-E2BIG, "option reserved[%u] is set: it means nothing to this "
@@ -188,22 +188,60 @@ static int commit_epoch(void *ctx, uint64_t epoch, uint64_t base_epoch, bool dis
 
 static void fenced(void *ctx, int err)
 {
-	lsvd_vol_fail(ctx, err, "another writer has taken the volume: writes are refused, "
-		      "reads show what it was");
+	if (err == LSVD_E_FENCED)
+		lsvd_vol_fail(ctx, err, "another writer has taken the volume: writes are refused, "
+			      "reads show what it was");
+	else
+		lsvd_vol_fail(ctx, err, lsvd_last_error());
+}
+
+/* Of the codes for what passes by itself there is one. */
+static int store_error(int err)
+{
+	switch (err) {
+	case -EDQUOT:
+		return -ENOSPC;
+	case -ENOSPC:
+	case -EACCES:
+	case -EPERM:
+	case -EROFS:
+	case LSVD_E_CONFIG:
+	case LSVD_E_UNSUPPORTED:
+		return err;
+	default:
+		return LSVD_E_UNAVAILABLE;
+	}
+}
+
+static void describe_trouble(struct lsvd_volume *v, int err)
+{
+	const char *what = lsvd_last_error();
+
+	if (err == LSVD_E_UNAVAILABLE)
+		(void)snprintf(v->store_text, sizeof v->store_text, "the store fails, and is tried "
+			       "again: %s", what); /* all three are cut at worst */
+	else if (err == -ENOSPC)
+		(void)snprintf(v->store_text, sizeof v->store_text, "the store is full, and is tried "
+			       "again: %s", what);
+	else
+		(void)snprintf(v->store_text, sizeof v->store_text, "the store refuses, and is asked "
+			       "again every %u s: %s", v->opt.denied_retry_ms / 1000, what);
 }
 
 static void unavailable(void *ctx, bool yes, int err)
 {
 	struct lsvd_volume *v = ctx;
 
-	if (v->unavailable == yes)
-		return;
-	v->unavailable = yes;
-	if (yes)
-		lsvd_report(LSVD_LOG_WARN, "volume %s: the store fails (%s): trying again; writes go "
-			    "on while the local log has room", v->name, lsvd_error_name(err));
-	else
+	if (!yes && v->store_err)
 		lsvd_report(LSVD_LOG_INFO, "volume %s: the store is back", v->name);
+	v->store_err = yes ? store_error(err) : 0;
+	v->store_text[0] = '\0';
+	if (yes) {
+		describe_trouble(v, v->store_err);
+		lsvd_report(v->store_err == LSVD_E_UNAVAILABLE ? LSVD_LOG_WARN : LSVD_LOG_ERROR,
+			    "volume %s: %s; writes go on while the local log has room", v->name,
+			    v->store_text);
+	}
 	lsvd_port_changed(&v->port);
 }
 
@@ -225,6 +263,7 @@ static int open_log(struct lsvd_volume *v, const struct wal_found *found)
 		.takeover = v->opt.flags & LSVD_OPEN_TAKEOVER,
 		.flush_remote = v->opt.flush == LSVD_FLUSH_REMOTE,
 		.put_window = v->opt.put_window,
+		.denied_retry_ms = v->opt.denied_retry_ms,
 		.name = v->name,
 		.cache = { .present = !found->fresh, .id = found->cache_id, .epoch = found->epoch,
 			   .base_epoch = found->base_epoch, .first_op = found->first_op,
@@ -377,6 +416,20 @@ static void start_mirror(struct lsvd_volume *v)
 	lsvd_port_leave(&v->port, false);
 }
 
+/* Would a second writer be kept out? */
+static int check_store(struct lsvd_volume *v)
+{
+	struct lsvd_store_probe probe;
+	int err;
+
+	if (v->readonly)
+		return 0;
+	err = lsvd_vol_check_store(&v->port, v->opt.flags, v->opt.cache_dir != NULL, &probe);
+	v->stats.probe_requests = probe.requests;
+	v->stats.probe_bytes = probe.put_bytes + probe.get_bytes;
+	return err;
+}
+
 static int open_parts(struct lsvd_volume *v)
 {
 	struct wal_found found;
@@ -384,7 +437,9 @@ static int open_parts(struct lsvd_volume *v)
 
 	if (v->offline)
 		return lsvd_vol_open_offline(v);
-	err = find_volume(v);
+	err = check_store(v);
+	if (!err)
+		err = find_volume(v);
 	if (!err)
 		err = lsvd_extent_map_new(&v->overlay);
 	if (!err)
@@ -516,11 +571,6 @@ int lsvd_volume_open(struct lsvd_volume **ret, struct lsvd_store *store, const c
 		return err;
 	if (!store && !(o.flags & LSVD_OPEN_OFFLINE))
 		return lsvd_fail(-EINVAL, "volume %s: no store", name);
-	if (!(o.flags & (LSVD_OPEN_READONLY | LSVD_OPEN_OFFLINE)) &&
-	    !(lsvd_store_caps(store) & LSVD_STORE_CAP_CREATE))
-		return lsvd_fail(LSVD_E_UNSUPPORTED, "store %s cannot create an object only if it is "
-				 "absent: nothing would keep a second writer out",
-				 lsvd_store_url(store));
 	err = open_real(ret, store, name, &o);
 	/*
 	 * Another claimed it in between, and may have been refused in its turn: without another try
@@ -733,6 +783,8 @@ static int end_writing(struct lsvd_volume *v, uint32_t drain_ms)
 	lsvd_port_enter(&v->port);
 	deadline = deadline_in(v, drain_ms);
 	v->closing = true;
+	if (v->log)
+		lsvd_log_retry(v->log); /* there may be less time than a pause takes */
 	lsvd_port_changed(&v->port); /* lsvd_volume_sync() on another thread ends */
 	lsvd_vol_fail_writes(v, LSVD_E_SHUTDOWN); /* not acknowledged: they waited for room */
 	if (!wait_until(v, no_ops, deadline))

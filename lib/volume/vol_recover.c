@@ -59,6 +59,13 @@ static int load_objects(struct lsvd_volume *v, const struct object_head *head, c
 	return 0;
 }
 
+/* Nothing has been taken from it yet: it may be read again. */
+static int body_damaged(const struct object_head *head, uint64_t is, uint64_t expected)
+{
+	(void)corrupt_root(head, "body checksum", is, expected); /* for its text */
+	return -EBADMSG;
+}
+
 static int load_refs(struct lsvd_volume *v, const struct object_head *head, const uint8_t *p,
 		     uint64_t count)
 {
@@ -90,11 +97,10 @@ static int by_place(const void *a, const void *b)
 	return x->off < y->off ? -1 : x->off > y->off;
 }
 
-static int decode_page(struct lsvd_volume *v, const struct page_ref *r, const uint8_t *object,
-		       size_t len, const char *key)
+static int check_page(const struct lsvd_volume *v, const struct page_ref *r, const uint8_t *object,
+		      size_t len, const char *key)
 {
 	uint64_t hash;
-	int err;
 
 	if (!range_within(r->off, r->len, len))
 		return lsvd_fail(LSVD_E_CORRUPT, "object %s: page %llu at %u, %u bytes: beyond its %zu",
@@ -104,22 +110,29 @@ static int decode_page(struct lsvd_volume *v, const struct page_ref *r, const ui
 		return lsvd_fail(LSVD_E_CORRUPT, "object %s: page %llu: checksum %016llx, expected "
 				 "%016llx", key, (unsigned long long)r->page,
 				 (unsigned long long)hash, (unsigned long long)r->hash);
-	err = lsvd_store_map_decode_page(v->map, r->page, object + r->off, r->len);
+	return 0;
+}
+
+static int decode_page(struct lsvd_volume *v, const struct page_ref *r, const uint8_t *object,
+		       const char *key)
+{
+	int err = lsvd_store_map_decode_page(v->map, r->page, object + r->off, r->len);
+
 	if (err)
 		return lsvd_fail_context(err, "object %s", key);
 	lsvd_store_map_page_clean(v->map, r->page);
 	return 0;
 }
 
-static int load_pages_object(struct lsvd_volume *v, struct page_ref **refs, uint64_t n)
+/* The whole object, every page in it verified. LSVD_E_CORRUPT: nothing of it is to be used. */
+static int get_pages_object(struct lsvd_volume *v, struct page_ref **refs, uint64_t n,
+			    const char *key, uint8_t **ret)
 {
 	struct object_head head;
 	uint8_t *object = NULL;
-	char key[KEY_CAP];
 	size_t len;
 	int err;
 
-	lsvd_key_free(key, &v->uuid, refs[0]->epoch, refs[0]->number);
 	err = lsvd_vol_get_object(&v->port, key, &object, &len, PAGES_OBJECT_MAX);
 	if (err == -ENOENT)
 		err = lsvd_fail(LSVD_E_CORRUPT, "object %s: missing, though the root names it", key);
@@ -132,9 +145,32 @@ static int load_pages_object(struct lsvd_volume *v, struct page_ref **refs, uint
 		err = lsvd_object_head_expect(&head, &v->uuid, OBJECT_PAGES, refs[0]->epoch,
 					      refs[0]->number, key);
 	for (uint64_t i = 0; i < n && !err; i++)
-		err = decode_page(v, refs[i], object, len, key);
+		err = check_page(v, refs[i], object, len, key);
+	if (err) {
+		lsvd_free(object);
+		return err == -ENODATA ? lsvd_fail(LSVD_E_CORRUPT, "object %s: cut short", key)
+				       : err;
+	}
+	*ret = object;
+	return 0;
+}
+
+static int load_pages_object(struct lsvd_volume *v, struct page_ref **refs, uint64_t n)
+{
+	uint8_t *object = NULL;
+	char key[KEY_CAP];
+	int err;
+
+	lsvd_key_free(key, &v->uuid, refs[0]->epoch, refs[0]->number);
+	err = get_pages_object(v, refs, n, key, &object);
+	if (err == LSVD_E_CORRUPT) {
+		v->stats.bad_gets++; /* an answer may be damaged */
+		err = get_pages_object(v, refs, n, key, &object);
+	}
+	for (uint64_t i = 0; i < n && !err; i++)
+		err = decode_page(v, refs[i], object, key);
 	lsvd_free(object);
-	return err == -ENODATA ? lsvd_fail(LSVD_E_CORRUPT, "object %s: cut short", key) : err;
+	return err;
 }
 
 static int load_pages(struct lsvd_volume *v)
@@ -178,7 +214,7 @@ int lsvd_vol_load_root(void *ctx, const struct object_head *head, const uint8_t 
 				    pages * ROOT_PAGE_BYTES + objects * ROOT_OBJECT_BYTES);
 	sum = lsvd_hash_seeded(body, head->body_bytes, v->owner);
 	if (sum != le64_get(part + 56))
-		return corrupt_root(head, "body checksum", sum, le64_get(part + 56));
+		return body_damaged(head, sum, le64_get(part + 56));
 	err = load_refs(v, head, body, pages);
 	if (!err)
 		err = load_objects(v, head, body + pages * ROOT_PAGE_BYTES, objects, next_object);

@@ -18,6 +18,7 @@
  *   vol_status.c      block status; statistics
  *   vol_cached.c      which data the read cache has
  *   vol_admin.c       create, look up, list, usage, delete
+ *   vol_probe.c       does the store do what a volume stands on?
  *   shared_rcache.c   one read cache for all volumes of a process
  *
  * The two parts of the map. The *store map* is exactly the state after the last object of the
@@ -142,8 +143,9 @@ struct lsvd_volume {
 	unsigned ops;                  /* begun and not ended */
 	bool closing;
 	int failed;                    /* sticky: LSVD_E_FENCED, LSVD_E_FAILED */
-	bool unavailable;              /* passing: a request to the store is being retried */
 	char status_text[256];
+	int store_err;                 /* passing: why requests to the store are being retried */
+	char store_text[256];
 
 	/* vol_write.c */
 	struct list writes;            /* waiting for a group, in order */
@@ -296,6 +298,8 @@ int lsvd_volume_open_world(struct lsvd_volume **ret, struct world *world, const 
 /* ---- vol_admin.c */
 int lsvd_volume_create_world(struct world *world, const char *name, uint64_t bytes,
 			     const char *uuid, struct lsvd_volume_info *ret);
+/* What may pass is tried again for some seconds. */
+int lsvd_vol_run_patiently(struct port *port, struct obj_io *io);
 int lsvd_vol_record_get(struct port *port, const char *name, struct fmt_volume *ret);
 int lsvd_vol_get_object(struct port *port, const char *key, uint8_t **ret, size_t *ret_len,
 			size_t max);

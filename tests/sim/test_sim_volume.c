@@ -30,6 +30,7 @@
 
 #include "base/bytes.h"
 #include "base/hash.h"
+#include "volume/vol_mirror.h"
 #include "volume/volume_internal.h"
 
 #define SECTORS 512u             /* that the workload uses, … */
@@ -58,6 +59,7 @@ struct model {
 	uint32_t acked;          /* newest acknowledged: all before it are too, in order */
 	uint32_t flushed;        /* F */
 	uint32_t stored;         /* R */
+	bool mirrored;           /* a mirror was complete: from then on it can be opened offline */
 };
 
 /* What goes wrong beside crashes and single requests to the store. */
@@ -83,6 +85,7 @@ struct tester {
 	bool remote;
 	unsigned compression;
 	enum hardship hard;
+	bool offline;            /* open on the cache alone */
 	bool broken;             /* the local log has failed, as it was made to; or it was fenced */
 	uint8_t image[SECTORS * SECTOR_BYTES]; /* as read back */
 	char why[400];
@@ -91,7 +94,7 @@ struct tester {
 	enum { BY_FLUSH, BY_ACK, BY_STORE } bound;
 	uint32_t recovered;      /* k */
 	bool flags_needed;
-	uint64_t states, points, deep;
+	uint64_t states, points, deep, offline_opens;
 };
 
 /* ------------------------------------------------------------------------------------ the content */
@@ -225,6 +228,14 @@ static bool was_to_be(struct tester *t, const struct slot *s, int err)
 {
 	if (err == LSVD_E_SHUTDOWN)
 		return true;
+	if (t->offline && err == LSVD_E_UNAVAILABLE && t->remote && s->covers)
+		return true; /* a flush to the store; what it was to make safe is there all the same */
+	if (t->offline && err == LSVD_E_UNAVAILABLE && t->remote && !s->op)
+		return true;
+	if (t->offline && err == -EIO && s->op) {
+		withdraw(t, s->op); /* the log is full, and stays so */
+		return true;
+	}
 	if (t->hard == HARD_MEMORY && err == -ENOMEM) {
 		if (s->op)
 			withdraw(t, s->op);
@@ -271,6 +282,7 @@ static struct lsvd_volume_options options_of(struct tester *t, unsigned flags)
 	o.seal_after_ms = 400;
 	o.lease_check_ms = 2000;
 	o.read_timeout_ms = 3600000; /* some requests take a minute here, and some fail after it */
+	o.stall_timeout_ms = flags & LSVD_OPEN_OFFLINE ? 2000 : 0;
 	o.flush = t->remote ? LSVD_FLUSH_REMOTE : LSVD_FLUSH_LOCAL;
 	o.segment_fn = on_segment;
 	o.segment_ctx = t;
@@ -383,6 +395,20 @@ static bool read_image(struct tester *t)
 	return true;
 }
 
+/* Waits for the mirror, or does not: what follows may be while it is made. */
+static void note_mirror(struct tester *t, struct sim_host *host)
+{
+	bool settled = false;
+
+	for (unsigned i = below(t, 2) ? 100 : 0; i && !settled; i--) {
+		sim_sleep(host, 1);
+		lsvd_port_enter(&t->volume->port);
+		settled = lsvd_mirror_is_settled(t->volume);
+		lsvd_port_leave(&t->volume->port, false);
+	}
+	t->m.mirrored = t->m.mirrored || settled;
+}
+
 static bool open_volume(struct tester *t, struct sim_host *host, unsigned flags)
 {
 	struct lsvd_volume_options o = options_of(t, flags);
@@ -398,6 +424,8 @@ static bool open_volume(struct tester *t, struct sim_host *host, unsigned flags)
 		t->broken = true;
 	else if (err)
 		complain(t, "open: %s: %s", lsvd_error_name(err), lsvd_last_error());
+	else if (!t->hard && host == t->host)
+		note_mirror(t, host);
 	return err == 0;
 }
 
@@ -506,12 +534,105 @@ static bool exists(struct tester *t)
 	return sim_store_find(t->sim, "volumes/v", &len) != NULL;
 }
 
+/* What was found must be one prefix, and long enough. */
+static bool check_recovered(struct tester *t)
+{
+	uint32_t least = least_allowed(t);
+	struct lsvd_stats stats = LSVD_STATS_INIT;
+
+	if (!read_image(t))
+		return false;
+	if (lsvd_volume_stats(t->volume, &stats) < 0 || stats.last_op < least ||
+	    stats.last_op > t->m.issued) {
+		complain(t, "recovered up to operation %" PRIu64 ", expected %u to %u", stats.last_op,
+			 least, t->m.issued);
+		return false;
+	}
+	if (distance(t, (uint32_t)stats.last_op, false)) {
+		explain(t, (uint32_t)stats.last_op);
+		return false;
+	}
+	lsvd_volume_check(t->volume);
+	cut_history(t, (uint32_t)stats.last_op);
+	return true;
+}
+
+/* ---- without the store */
+
+/* Only data can be read, so that the volume can be compared; a PUT that comes now is a ghost's. */
+static int only_data(void *ctx, struct sim_host *h, enum io_kind kind, const char *key,
+		     const uint8_t *bytes, size_t len)
+{
+	(void)ctx, (void)h, (void)bytes, (void)len;
+	return kind == IO_GET && strstr(key, "/d/") ? SIM_AS_USUAL : LSVD_E_UNAVAILABLE;
+}
+
+/* False: it is not open; that is right only as long as there never was a mirror. */
+static bool open_offline(struct tester *t)
+{
+	struct lsvd_volume_options o = options_of(t, LSVD_OPEN_OFFLINE);
+	int err;
+
+	sim_store_watch(t->sim, only_data, NULL);
+	err = lsvd_volume_open_world(&t->volume, sim_host_world(t->host), "v", &o);
+	t->offline = err == 0;
+	t->offline_opens += err == 0;
+	if (err)
+		sim_store_watch(t->sim, NULL, NULL);
+	if (err && (err != LSVD_E_UNAVAILABLE || t->m.mirrored))
+		complain(t, "open offline: %s: %s", lsvd_error_name(err), lsvd_last_error());
+	return err == 0;
+}
+
+static void close_offline(struct tester *t)
+{
+	int err;
+
+	wait_all(t);
+	err = lsvd_volume_close(t->volume, 0);
+	t->volume = NULL;
+	if (err != 0 && err != 1)
+		complain(t, "close offline: %d", err);
+	if (!t->remote) /* else what is flushed has to be in the store */
+		t->m.flushed = t->m.acked;
+	t->offline = false;
+	sim_store_watch(t->sim, NULL, NULL);
+}
+
+/* Opened offline, looked at, written to. */
+static bool offline_life(struct tester *t, uint32_t ops)
+{
+	if (!open_offline(t))
+		return false;
+	if (!check_recovered(t))
+		return true;
+	for (uint32_t i = 0; i < ops && t->m.issued < OPS_MAX && !t->failed; i++)
+		submit_one(t);
+	wait_all(t);
+	if (!t->failed && !t->remote && lsvd_volume_flush(t->volume) < 0)
+		complain(t, "flush offline: %s", lsvd_last_error());
+	if (!t->failed && !t->remote)
+		t->m.flushed = t->m.acked;
+	if (!t->failed)
+		check_now(t);
+	return true;
+}
+
+/* A visit between a crash and the next ordinary open. */
+static void maybe_offline(struct tester *t)
+{
+	if (t->bound == BY_STORE || t->hard || below(t, 3))
+		return;
+	if (offline_life(t, 3) && !t->failed) {
+		close_offline(t);
+		t->bound = BY_ACK;
+	}
+}
+
 static void recover(void *arg)
 {
 	struct tester *t = arg;
 	struct sim_host *host = t->bound == BY_STORE ? t->other : t->host;
-	uint32_t least = least_allowed(t);
-	struct lsvd_stats stats = LSVD_STATS_INIT;
 
 	t->finished = true;
 	if (!exists(t)) {
@@ -520,23 +641,13 @@ static void recover(void *arg)
 		return;
 	}
 	t->finished = false;
+	maybe_offline(t);
+	if (t->failed)
+		return;
 	if (!open_volume(t, host, t->bound == BY_STORE ? LSVD_OPEN_ACCEPT_ROLLBACK : 0))
 		return;
-	if (!read_image(t))
-		return;
-	if (lsvd_volume_stats(t->volume, &stats) < 0 || stats.last_op < least ||
-	    stats.last_op > t->m.issued) {
-		complain(t, "recovered up to operation %" PRIu64 ", expected %u to %u", stats.last_op,
-			 least, t->m.issued);
-		return;
-	}
-	if (distance(t, (uint32_t)stats.last_op, false)) {
-		explain(t, (uint32_t)stats.last_op);
-		return;
-	}
-	lsvd_volume_check(t->volume);
-	cut_history(t, (uint32_t)stats.last_op);
-	t->finished = true;
+	if (check_recovered(t))
+		t->finished = true;
 }
 
 /* After recovery: more of the workload, on top of the prefix that was found. */
@@ -544,6 +655,14 @@ static void next_life(void *arg)
 {
 	struct tester *t = arg;
 
+	if (exists(t) && below(t, 3) == 0 && offline_life(t, 1 + below(t, 12))) {
+		if (!t->failed && below(t, 2))
+			close_offline(t);
+		t->finished = true;
+		return;
+	}
+	if (t->failed)
+		return;
 	recover(t);
 	if (t->failed || !t->volume)
 		return;
@@ -575,7 +694,8 @@ static void recover_and_write(void *arg)
 static void run_phase(struct tester *t, void (*life)(void *), struct sim_host *host)
 {
 	t->volume = NULL;
-	t->finished = false;
+	t->finished = t->offline = false;
+	sim_store_watch(t->sim, NULL, NULL);
 	memset(t->slots, 0, sizeof t->slots);
 	sim_spawn(host, life, t);
 }
@@ -780,7 +900,7 @@ START_TEST(a_crash_at_every_request_of_one_workload_leaves_a_prefix)
 	struct tester *t = &tester;
 	uint64_t seed = env_u64("LSVD_SIM_SEED", 1), n = boundaries_of(t, seed);
 
-	t->states = t->points = t->deep = 0;
+	t->states = t->points = t->deep = t->offline_opens = 0;
 	for (uint64_t at = 1; at <= n; at += SCRIPT_STRIDE) {
 		run_case(t, seed, at, 0);
 		expect_well(t, seed, at);
@@ -798,7 +918,7 @@ START_TEST(crashes_of_crashes_of_random_workloads_leave_a_prefix)
 	uint64_t first = env_u64("LSVD_TEST_SEED", 1000), runs = env_u64("LSVD_SIM_RUNS", USUAL_RUNS);
 
 	maybe_trace();
-	t->states = t->points = t->deep = 0;
+	t->states = t->points = t->deep = t->offline_opens = 0;
 	for (uint64_t seed = first; seed < first + runs; seed++) {
 		uint64_t at = 1 + lsvd_hash_bind(seed, 1, 2, 3) % 1500;
 
@@ -808,7 +928,9 @@ START_TEST(crashes_of_crashes_of_random_workloads_leave_a_prefix)
 		sim_free(t->sim);
 	}
 	printf("%" PRIu64 " runs, %" PRIu64 " crash points, %" PRIu64 " of them after a recovery, "
-	       "%" PRIu64 " states\n", runs, t->points, t->deep, t->states);
+	       "%" PRIu64 " states, %" PRIu64 " opened offline\n", runs, t->points, t->deep,
+	       t->states, t->offline_opens);
+	ck_assert_uint_gt(t->offline_opens, 0);
 }
 END_TEST
 
