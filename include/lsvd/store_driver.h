@@ -18,8 +18,8 @@
  * submit in place of the operations that block.
  *
  * Errors. 0 or a negative code: -ENOENT (no such object), -EEXIST, -EACCES, -EROFS, -ENOSPC,
- * -ENOMEM, -EIO (final), LSVD_E_UNAVAILABLE (may pass: the library tries again, for ever, with
- * growing pauses). An operation whose outcome the driver does not know (a connection that broke
+ * -ENOMEM, -EIO (final), LSVD_E_CONFIG and LSVD_E_UNSUPPORTED (a person has to mend it),
+ * LSVD_E_UNAVAILABLE (may pass: the library tries again, for ever, with growing pauses). An operation whose outcome the driver does not know (a connection that broke
  * after the request was sent) is LSVD_E_UNAVAILABLE: the library finds out by reading back.
  */
 #ifndef LSVD_STORE_DRIVER_H

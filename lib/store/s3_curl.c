@@ -44,6 +44,7 @@
 #include "base/alloc.h"
 #include "base/thread.h"
 #include "store/s3_answer.h"
+#include "store/s3_certificate.h"
 #include "store/s3_client.h"
 #include "store/s3_endpoint.h"
 #include "store/s3_sign.h"
@@ -495,10 +496,12 @@ static bool nothing_sent(const struct slot *s)
 
 static void note_failure(struct slot *s, CURLcode code)
 {
-	const char *text = s->error[0] ? s->error : curl_easy_strerror(code);
+	const char *text = lsvd_s3_certificate_fault(s->easy, code);
 	struct s3_request *r = s->r;
 	size_t n = 0;
 
+	if (!text)
+		text = s->error[0] ? s->error : curl_easy_strerror(code);
 	for (; n + 1 < sizeof r->message && text[n]; n++)
 		r->message[n] = text[n] >= ' ' && text[n] <= '~' ? text[n] : '?';
 	r->message[n] = '\0';
@@ -772,6 +775,16 @@ static bool is_closing(struct s3_client *c)
 	return closing;
 }
 
+/* Until something can be read or written, or somebody submits. */
+static void sleep_until_needed(struct s3_client *c)
+{
+	struct timespec pause = { .tv_nsec = 10000000 };
+
+	/* It fails for want of memory only, and would at once fail again. */
+	if (curl_multi_poll(c->multi, NULL, 0, IDLE_MS, NULL) != CURLM_OK)
+		(void)nanosleep(&pause, NULL); /* shorter is as good */
+}
+
 static void *run(void *arg)
 {
 	struct s3_client *c = arg;
@@ -781,14 +794,14 @@ static void *run(void *arg)
 	while (!is_closing(c)) {
 		while ((r = next_request(c)))
 			start(c, r);
-		/* Errors of these two would be ours: a handle that is none. */
+		/* What fails in it is a transfer's, or passes: out of memory. */
 		(void)curl_multi_perform(c->multi, &running);
 		acknowledge(c);
 		take_up_ended(c);
 		if ((r = next_request(c)))
 			start(c, r);
 		else
-			(void)curl_multi_poll(c->multi, NULL, 0, IDLE_MS, NULL);
+			sleep_until_needed(c);
 	}
 	return NULL;
 }

@@ -184,6 +184,8 @@ struct lsvd_volume {
 	struct timer_io again_timer;   /* tries destaging again after a failed allocation */
 	bool again_armed;
 	bool applying;
+	uint64_t acked_ms[4];          /* when the last segments were, in a ring */
+	uint64_t acks;
 
 	/* vol_checkpoint.c */
 	struct checkpoint *checkpoint; /* being written, or NULL */
@@ -260,6 +262,7 @@ void lsvd_vol_take_group(struct lsvd_volume *v, struct wal_group *g);
 void lsvd_vol_seal(struct lsvd_volume *v);
 void lsvd_vol_destage(struct lsvd_volume *v);
 void lsvd_vol_drop_segments(struct lsvd_volume *v);
+bool lsvd_vol_store_is_quick(const struct lsvd_volume *v);
 int lsvd_vol_apply_extent(struct lsvd_volume *v, uint64_t object, const struct seg_extent *e);
 int lsvd_vol_apply_object(struct lsvd_volume *v, uint64_t object,
 			  const struct object_entry *entry);

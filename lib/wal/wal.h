@@ -165,7 +165,9 @@ void lsvd_wal_recalled(struct wal *w, struct wal_group *g, struct slice *slice, 
 struct file *lsvd_wal_file(const struct wal *w);
 /* Where position `pos` lies in the file. */
 uint64_t lsvd_wal_file_off(const struct wal *w, uint64_t pos);
-/* Does data block `block` of the group match its hash? */
+/* Does data block `block` of the group match its hash? `plain`: its lsvd_hash(). */
+bool lsvd_wal_verify_hash(const struct wal *w, const struct wal_group *g, uint32_t block,
+			  uint64_t plain);
 bool lsvd_wal_verify(const struct wal *w, const struct wal_group *g, uint32_t block,
 		     const void *data, uint32_t bytes);
 

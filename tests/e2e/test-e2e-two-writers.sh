@@ -26,7 +26,7 @@ while [[ $# -gt 0 ]]; do
 	shift 2
 done
 
-size=$((32 << 20))
+size=$((12 << 20))
 lease_ms=500
 worst_ms=0
 inside_put=0
@@ -107,7 +107,7 @@ start_client() {
 	PY
 	client=$!
 	defer end_process "$client" KILL
-	wait_until 30 grep -q connected "$tmp/client.out" || fail "$(<"$tmp/client.out")"
+	wait_until 30 grep -qs connected "$tmp/client.out" || fail "$(<"$tmp/client.out")"
 }
 
 # stop_first: in the middle of a load, or inside a PUT of it.
