@@ -12,8 +12,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "admin/output.h"
-
 #define FIRST_AFTER 0.5      /* seconds */
 #define EVERY 0.2
 #define MEMORY 5.0           /* seconds over which the rate is a mean */
