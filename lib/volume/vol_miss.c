@@ -242,7 +242,8 @@ static void start_queued(struct lsvd_volume *v)
 			m = next_queued(v, false);
 		if (!m)
 			return;
-		err = send(m);
+		/* Nobody waits for it, and a close should not either. */
+		err = v->closing && !m->needed ? LSVD_E_SHUTDOWN : send(m);
 		if (err)
 			fail_miss(m, err);
 	}

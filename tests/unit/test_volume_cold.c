@@ -352,6 +352,27 @@ START_TEST(a_read_is_not_kept_waiting_by_what_is_read_ahead)
 }
 END_TEST
 
+START_TEST(a_close_does_not_wait_for_what_was_to_be_read_ahead)
+{
+	struct tv *t = stored(OWN_CACHE, 8u << 20);
+	uint32_t off = 0;
+	uint64_t before;
+
+	for (; tv_stats(t).ahead_get_bytes < 2u << 20; off += 16384) {
+		tv_check(t, off, 16384);
+		wait_idle(t);
+	}
+	tv_fault(t, (struct fault_rule){ .verbs = FAULT_GET, .kind = FAULT_DELAY, .ms = 100 });
+	/* What these read is here, and the last of them makes the window longer. */
+	for (before = gets(t); gets(t) < before + 8; off += 16384)
+		tv_check(t, off, 16384);
+	before = gets(t);
+	tv_close(t);
+	ck_assert_uint_le(gets(t), before + 4); /* the close has requests of its own */
+	tv_free(t);
+}
+END_TEST
+
 START_TEST(errors_of_what_is_read_ahead_are_nobodys)
 {
 	struct tv *t = stored(OWN_CACHE, 1u << 20);
@@ -495,6 +516,7 @@ static Suite *volume_cold_suite(void)
 	tcase_add_test(ahead, a_stream_that_ends_leaves_little_unread);
 	tcase_add_test(ahead, what_is_in_the_cache_is_not_read_ahead_for_ever);
 	tcase_add_test(ahead, a_read_is_not_kept_waiting_by_what_is_read_ahead);
+	tcase_add_test(ahead, a_close_does_not_wait_for_what_was_to_be_read_ahead);
 	tcase_add_test(ahead, errors_of_what_is_read_ahead_are_nobodys);
 	tcase_add_loop_test(ahead, overwritten_data_is_not_served_from_what_was_read_ahead, 0, 2);
 	tcase_add_loop_test(ahead, readers_on_many_threads_get_the_right_bytes, 0, 4);
