@@ -29,6 +29,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <curl/curl.h>
@@ -224,6 +225,16 @@ CURLcode __wrap_curl_easy_perform(CURL *curl)
 	look_at_answer(curl, call);
 	(void)curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, NULL); /* libs3 keeps the handle */
 	return call->code;
+}
+
+/* libs3 calls gmtime(), whose result is one for all threads: a date torn in two signs nothing. */
+struct tm *__wrap_gmtime(const time_t *t);
+
+struct tm *__wrap_gmtime(const time_t *t)
+{
+	static _Thread_local struct tm tm;
+
+	return gmtime_r(t, &tm);
 }
 
 /* ------------------------------------------------------------------------------ what came of a call */
