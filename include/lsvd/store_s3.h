@@ -36,7 +36,8 @@ struct lsvd_s3_options {
 	const char *session_token;
 	const char *credentials_file; /* 2: a file in the shared credentials format; see lsvd.conf(5) */
 	const char *profile;       /*    its section; NULL: AWS_PROFILE, "default" */
-	/* 3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN of the environment */
+	/* 3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN of the environment, unless
+	 *    there is a `profile` */
 	/* 4: AWS_SHARED_CREDENTIALS_FILE, ~/.aws/credentials */
 	const char *metadata;      /* 5: instance metadata (version 2) at this http://HOST[:PORT];
 				    *    NULL: never asked; "default": http://169.254.169.254 */
