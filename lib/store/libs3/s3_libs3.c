@@ -173,14 +173,15 @@ static unsigned status_of(CURL *curl)
 	return (unsigned)status;
 }
 
-/* "bytes FIRST-LAST/TOTAL" */
+/* "bytes FIRST-LAST/TOTAL", or, of a range that lies beyond the end, "bytes" and a star for the range */
 static void take_range(struct s3_request *r, const char *text)
 {
 	unsigned long long first, last, total;
 
-	if (!text || sscanf(text, "bytes %llu-%llu/%llu", &first, &last, &total) != 3)
+	if (text && sscanf(text, "bytes %llu-%llu/%llu", &first, &last, &total) == 3)
+		r->range_first = first;
+	else if (!text || sscanf(text, "bytes */%llu", &total) != 1)
 		return;
-	r->range_first = first;
 	r->total = total;
 }
 
@@ -206,7 +207,7 @@ static void look_at_answer(CURL *curl, struct call *call)
 		r->garbled = r->status / 100 == 2 && !is_xml(header(curl, "Content-Type"));
 	if (r->verb != S3_GET && r->verb != S3_HEAD)
 		return;
-	if (length >= 0)
+	if (length >= 0 && r->status / 100 == 2)
 		r->total = (uint64_t)length;
 	take_range(r, header(curl, "Content-Range"));
 	r->garbled = r->status == 206 && r->range_first == UINT64_MAX;
