@@ -46,6 +46,8 @@ struct log_cache {
 	uint64_t base_epoch;     /* and the activated epoch that one went on from */
 	uint64_t last_op;        /* newest operation in its log */
 	uint64_t first_op;       /* the log holds first_op … last_op (last_op = first_op-1: none) */
+	uint64_t offline_op;     /* what was written offline begins with this one; 0: nothing was */
+	bool damaged;            /* not all of it can be read: see log_ops.cache_holds */
 };
 
 struct log_options {
@@ -77,6 +79,13 @@ struct log_opened {
 };
 
 struct log_ops {
+	/*
+	 * Asked about a damaged cache (may be NULL): given that the store has all operations up to
+	 * `stored_op`, where does it end? LSVD_E_CORRUPT: what is missing was durable, and the store
+	 * does not have it; with `cut` that is *ret_cut instead, and it ends before. Changes nothing.
+	 */
+	int (*cache_holds)(void *ctx, uint64_t stored_op, bool cut, uint64_t *ret_last_op,
+			   bool *ret_cut);
 	/*
 	 * Open, step 5, a procedure without the lock: note {epoch, base_epoch} in the cache's
 	 * superblock, synced, before object 1 is put. `discard`: the cache's records are not part of

@@ -577,7 +577,7 @@ static int open_checked(struct lsvd_store **ret, const struct s3_options *o)
 	if (err < 0)
 		return err;
 	if (s->ops->caps & S3_CAN_CREATE)
-		ops.caps |= LSVD_STORE_CAP_CREATE;
+		ops.caps |= LSVD_STORE_CAP_CREATE | LSVD_STORE_CAP_PROBE;
 	url = lsvd_s3_options_url(&o->o);
 	err = url ? lsvd_store_new(ret, url, &ops, s) : lsvd_fail_plain(-ENOMEM);
 	lsvd_free(url);

@@ -152,8 +152,7 @@ int lsvd_vol_open_wal(struct lsvd_volume *v, struct wal_found *found)
 {
 	char name[LSVD_NAME_MAX + 8];
 	struct wal_options o = { .name = name, .volume = v->uuid, .log_bytes = v->opt.log_bytes,
-				 .readonly = v->readonly, .existing = v->offline,
-				 .skip_damage = v->opt.flags & LSVD_OPEN_ACCEPT_ROLLBACK };
+				 .readonly = v->readonly, .existing = v->offline };
 	int err;
 
 	memset(found, 0, sizeof *found);
@@ -177,13 +176,27 @@ static int commit_epoch(void *ctx, uint64_t epoch, uint64_t base_epoch, bool dis
 			uint64_t last_op)
 {
 	struct lsvd_volume *v = ctx;
-	uint64_t next = lsvd_wal_next_op(v->wal);
+	uint64_t next;
+	int err;
 
+	if (!discard) {
+		err = lsvd_wal_settle(v->wal, last_op, v->opt.flags & LSVD_OPEN_ACCEPT_ROLLBACK);
+		if (err)
+			return err;
+	}
+	next = lsvd_wal_next_op(v->wal);
 	/* A log that holds nothing of this volume's history starts where the store ends. */
 	if (next <= last_op)
 		discard = true;
 	return lsvd_wal_begin_run(v->wal, epoch, base_epoch, discard,
 				  discard ? last_op + 1 : next);
+}
+
+static int cache_holds(void *ctx, uint64_t stored_op, bool cut, uint64_t *ret_last_op, bool *ret_cut)
+{
+	struct lsvd_volume *v = ctx;
+
+	return lsvd_wal_holds(v->wal, stored_op, cut, ret_last_op, ret_cut);
 }
 
 static void fenced(void *ctx, int err)
@@ -246,6 +259,7 @@ static void unavailable(void *ctx, bool yes, int err)
 }
 
 static const struct log_ops log_ops = {
+	.cache_holds = cache_holds,
 	.commit_epoch = commit_epoch,
 	.load_root = lsvd_vol_load_root,
 	.replay = lsvd_vol_replay,
@@ -267,7 +281,8 @@ static int open_log(struct lsvd_volume *v, const struct wal_found *found)
 		.name = v->name,
 		.cache = { .present = !found->fresh, .id = found->cache_id, .epoch = found->epoch,
 			   .base_epoch = found->base_epoch, .first_op = found->first_op,
-			   .last_op = found->last_op },
+			   .last_op = found->last_op, .damaged = found->gaps > 0,
+			   .offline_op = found->offline_op },
 	};
 	int err;
 
@@ -283,6 +298,12 @@ static int open_log(struct lsvd_volume *v, const struct wal_found *found)
 	err = lsvd_log_open(&v->log, &v->opened, &v->port, &o, &log_ops, v);
 	if (err)
 		return err;
+	if (v->readonly && v->wal && v->opened.cache_current) {
+		err = lsvd_wal_settle(v->wal, v->opened.last_op,
+				      v->opt.flags & LSVD_OPEN_ACCEPT_ROLLBACK);
+		if (err)
+			return err;
+	}
 	if (v->opened.volume_bytes) {
 		v->bytes = v->opened.volume_bytes;
 		v->sectors = v->bytes / SECTOR_BYTES;

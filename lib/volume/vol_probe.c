@@ -5,7 +5,7 @@
  * A race is as many requests as there are racers, in the world at once, each with bytes of its own:
  * exactly one may be told that it created, and its bytes are what is there afterwards. A racer whose
  * answer is lost may have won; then nobody else has, and the bytes tell. What is put lies below
- * probe/<uuid>/ and is removed at the end, whatever was found.
+ * probe/ under names with a UUID, and is removed at the end, whatever was found.
  *
  * Who passed is remembered in the cache directory, in a file named by the store's URL and what it
  * promises: a probe costs some forty requests, and a server does not change from one open to the
@@ -37,7 +37,7 @@
 struct probe {
 	struct port *port;
 	struct lsvd_store_probe *ret;
-	char dir[64];                  /* "probe/<uuid>/" */
+	char dir[64];                  /* "probe/<uuid>-" */
 	unsigned races_put;            /* names to be removed */
 	bool ranged_put;
 	uint8_t *ranged;
@@ -331,8 +331,8 @@ static int try_object(struct probe *p)
 	if (err)
 		return err;
 	ranged_key(p, key);
-	p->ranged_put = true;
 	err = put(p, key, p->ranged, RANGED_BYTES, &unsure);
+	p->ranged_put = err == 0 || unsure; /* else it was refused, and is not there */
 	if (err && !(unsure && err == -EEXIST))
 		return err;
 	err = try_ranges(p, key);
@@ -404,7 +404,7 @@ static void name_dir(struct probe *p)
 	p->port->world->rnd->fill(p->port->world, u.b, sizeof u.b);
 	lsvd_uuid_stamp(&u);
 	lsvd_uuid_format(&u, text);
-	(void)snprintf(p->dir, sizeof p->dir, "probe/%s/", text); /* fits */
+	(void)snprintf(p->dir, sizeof p->dir, "probe/%s-", text); /* fits */
 }
 
 static bool is_fit(const struct lsvd_store_probe *r)

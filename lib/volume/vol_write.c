@@ -22,6 +22,7 @@
 /* More groups in the world than this do not make the log faster, only smaller groups. */
 #define GROUPS_OUT_MAX 8u
 #define STALL_LOOK_MS 50u
+#define ANNOUNCE_RECORDS 6u
 #define GROUP_RECORDS_MAX 512u
 
 /* What a group is made of: record i is `sectors` of io from byte `off` on. */
@@ -350,6 +351,19 @@ static uint64_t place_of(const struct wal_group *g, const struct wal_record *r)
 	return (wal_data_pos(g) + (uint64_t)r->block * BLOCK_BYTES) / SECTOR_BYTES;
 }
 
+/*
+ * Tells the overlay of the records that follow number `i` a little later, or of the first ones: what
+ * the cache misses is then fetched for several at once.
+ */
+static void announce(const struct lsvd_volume *v, const struct wal_group *g, uint32_t i)
+{
+	uint32_t from = i ? i + ANNOUNCE_RECORDS : 0;
+	uint32_t end = (uint32_t)min_u64(g->head.records, (uint64_t)i + ANNOUNCE_RECORDS + 1);
+
+	for (; from < end; from++)
+		lsvd_extent_map_prefetch(v->overlay, g->records[from].lba);
+}
+
 void lsvd_vol_put_in_overlay(struct lsvd_volume *v, struct wal_group *g)
 {
 	for (uint32_t i = 0; i < g->head.records; i++) {
@@ -357,6 +371,7 @@ void lsvd_vol_put_in_overlay(struct lsvd_volume *v, struct wal_group *g)
 		struct extent e = { .lba = r->lba, .len = r->sectors, .value = place_of(g, r),
 				    .kind = overlay_kind[r->kind] };
 
+		announce(v, g, i);
 		lsvd_extent_map_insert(v->overlay, &e, NULL, NULL);
 	}
 }
@@ -422,8 +437,10 @@ static void purge(void *ctx, struct wal_group *g)
 {
 	struct lsvd_volume *v = ctx;
 
-	for (uint32_t i = 0; i < g->head.records; i++)
+	for (uint32_t i = 0; i < g->head.records; i++) {
+		announce(v, g, i);
 		purge_record(v, g, &g->records[i]);
+	}
 }
 
 static void want_room(void *ctx)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
-# lsvd-test: timeout=400 s3
+# lsvd-test: timeout=600 s3
 #
 # test-s3-faults.sh - every row of the fault table (docs/s3.md), made by the proxy under a verified load.
 #
@@ -11,7 +11,7 @@
 # how often each fault was made, and fails if one never was. In every round but the last the rows that
 # clients must not notice happen all at once, with chances of their own, and the server is killed now
 # and then.
-LSVD_E2E_LIMIT=${LSVD_E2E_LIMIT:-380}
+LSVD_E2E_LIMIT=${LSVD_E2E_LIMIT:-580}
 export LSVD_E2E_LIMIT
 . "$(dirname "$0")/../e2e/functions.sh"
 begin

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
-# lsvd-test: timeout=200 s3
+# lsvd-test: timeout=300 s3
 #
 # test-s3-gateways.sh - two gateways over one cluster, of which one dies every few seconds.
 #
@@ -9,7 +9,7 @@
 # The proxy gives each request to the next gateway that takes a connection. fio and the writer load the
 # volume meanwhile, and verify; no error may reach them, and nothing may be missing at the end, read
 # from the store alone.
-LSVD_E2E_LIMIT=${LSVD_E2E_LIMIT:-190}
+LSVD_E2E_LIMIT=${LSVD_E2E_LIMIT:-290}
 export LSVD_E2E_LIMIT
 . "$(dirname "$0")/../e2e/functions.sh"
 begin

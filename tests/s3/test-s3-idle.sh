@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
-# lsvd-test: timeout=120 s3
+# lsvd-test: timeout=300 s3
 #
 # test-s3-idle.sh - what a volume in a bucket costs in requests: nothing while nobody writes, nothing for
 # a local flush, one object and one look for a remote one.

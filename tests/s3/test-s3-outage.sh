@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
-# lsvd-test: timeout=180 s3
+# lsvd-test: timeout=300 s3
 #
 # test-s3-outage.sh - the store is away: writes go on until the log is full and then wait, memory and
 # requests stay bounded, and when it is back everything drains by itself.
 #
 #   test-s3-outage.sh [-s SECONDS] [--json FILE]
-LSVD_E2E_LIMIT=${LSVD_E2E_LIMIT:-170}
+LSVD_E2E_LIMIT=${LSVD_E2E_LIMIT:-290}
 export LSVD_E2E_LIMIT
 . "$(dirname "$0")/../e2e/functions.sh"
 begin

@@ -235,6 +235,21 @@ cores "$server_pid" metadata
 abort_core metadata
 end_session metadata
 
+it 'lsvd-admin, in the middle of a request'
+canary admin
+direct=$s3_endpoint
+start_proxy
+block "access_key = \"$access\"" "secret_key = '$secret'"
+rule standing hang '"verb": "LIST"'
+"$bin_dir/lsvd-admin" list -c "$config" >"$tmp/said/hang.out" 2>"$tmp/said/hang.err" &
+hanging=$!
+defer end_process "$hanging" KILL
+wait_acted standing
+cmdline_kept "$hanging"
+cores "$hanging" admin
+end_process "$hanging" KILL
+s3_endpoint=$direct
+
 it 'failures of every kind'
 canary failures
 fails() {
@@ -282,7 +297,8 @@ fails half
 unset AWS_SECRET_ACCESS_KEY
 printf 'cache_path = "%s"\nstorage { file_path = "%s" }\n' "$tmp/cache" "$tmp/$mark" >"$tmp/dir.conf"
 
-it 'nothing secret was said anywhere'
+it 'nothing secret was said anywhere, nor kept'
+no_mark_in "$tmp/cache" || fail "a secret is in the cache: $(grep -rlaF -- "$mark" "$tmp/cache")"
 [[ $(find "$tmp/said" -type f -size +0 | wc -l) -gt 40 ]] || fail "little was said: $(ls "$tmp/said")"
 grep -rlaqF -- "$bad_access" "$tmp/said" || say "not even access keys are said"
 no_mark_in "$tmp/said" || fail "$(grep -raF -- "$mark" "$tmp/said" | head -5)"

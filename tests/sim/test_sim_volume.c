@@ -33,6 +33,7 @@
 #include "volume/vol_mirror.h"
 #include "volume/volume_internal.h"
 
+#define LOG_BYTES (192u << 10)
 #define SECTORS 512u             /* that the workload uses, … */
 #define CHUNK 64u                /* … this many at the beginning of each page of the map */
 #define BYTES ((uint64_t)SECTORS / CHUNK * STORE_MAP_PAGE_SECTORS * SECTOR_BYTES)
@@ -59,6 +60,7 @@ struct model {
 	uint32_t acked;          /* newest acknowledged: all before it are too, in order */
 	uint32_t flushed;        /* F */
 	uint32_t stored;         /* R */
+	bool rotten;             /* the log has been damaged */
 	bool mirrored;           /* a mirror was complete: from then on it can be opened offline */
 };
 
@@ -94,7 +96,7 @@ struct tester {
 	enum { BY_FLUSH, BY_ACK, BY_STORE } bound;
 	uint32_t recovered;      /* k */
 	bool flags_needed;
-	uint64_t states, points, deep, offline_opens;
+	uint64_t states, points, deep, offline_opens, rots;
 };
 
 /* ------------------------------------------------------------------------------------ the content */
@@ -272,7 +274,7 @@ static struct lsvd_volume_options options_of(struct tester *t, unsigned flags)
 
 	o.flags = flags;
 	o.cache_dir = "cache";
-	o.log_bytes = 192u << 10;
+	o.log_bytes = LOG_BYTES;
 	o.segment_bytes = 24u << 10;
 	o.memory_bytes = 16u << 20;
 	o.checkpoint_segments = 3;
@@ -621,11 +623,53 @@ static bool offline_life(struct tester *t, uint32_t ops)
 /* A visit between a crash and the next ordinary open. */
 static void maybe_offline(struct tester *t)
 {
-	if (t->bound == BY_STORE || t->hard || below(t, 3))
-		return;
+	if (t->bound == BY_STORE || t->hard || t->m.rotten || below(t, 3))
+		return; /* a mirror that was cut short by the crash need not have what is rotten */
 	if (offline_life(t, 3) && !t->failed) {
 		close_offline(t);
 		t->bound = BY_ACK;
+	}
+}
+
+/* ---- rot in the local log */
+
+/*
+ * Is there a group at the block whose operations the store has all? Its length, or 0. Not the newest
+ * of them: a log that ends before the store does looks like an old copy, and is refused as one.
+ */
+static uint32_t stored_group(const struct tester *t, const uint8_t *log, uint64_t block)
+{
+	struct wal_group_head h;
+	const uint8_t *p = log + block * BLOCK_BYTES;
+	uint64_t pos = le64_get(p + 8);
+
+	if (pos % LOG_BYTES != block * BLOCK_BYTES || !lsvd_wal_group_peek(&h, p, pos) || !h.records ||
+	    h.first_op + h.records - 1 >= t->m.stored)
+		return 0;
+	return h.header_bytes + h.data_bytes;
+}
+
+/* A byte is altered of something that the store has: nothing may be lost by that. */
+static void maybe_rot(struct tester *t)
+{
+	static uint8_t log[LOG_BYTES];
+	uint64_t block = below(t, LOG_BYTES / BLOCK_BYTES), off;
+	uint32_t len = 0;
+
+	if (t->bound == BY_STORE || t->hard || below(t, 3) ||
+	    sim_file_read(t->host, "v.log", WAL_RING_START, log, sizeof log) < 0)
+		return;
+	for (unsigned i = 0; i < LOG_BYTES / BLOCK_BYTES && !len; i++) {
+		block = (block + 1) % (LOG_BYTES / BLOCK_BYTES);
+		len = stored_group(t, log, block);
+	}
+	if (!len)
+		return;
+	off = block * BLOCK_BYTES + below(t, 2) * below(t, len) + below(t, 90);
+	log[off] ^= 0x40;
+	if (sim_file_poke(t->host, "v.log", WAL_RING_START + off, log + off, 1) == 0) {
+		t->m.rotten = true;
+		t->rots++;
 	}
 }
 
@@ -644,6 +688,7 @@ static void recover(void *arg)
 	maybe_offline(t);
 	if (t->failed)
 		return;
+	maybe_rot(t);
 	if (!open_volume(t, host, t->bound == BY_STORE ? LSVD_OPEN_ACCEPT_ROLLBACK : 0))
 		return;
 	if (check_recovered(t))
@@ -655,7 +700,7 @@ static void next_life(void *arg)
 {
 	struct tester *t = arg;
 
-	if (exists(t) && below(t, 3) == 0 && offline_life(t, 1 + below(t, 12))) {
+	if (exists(t) && !t->m.rotten && below(t, 3) == 0 && offline_life(t, 1 + below(t, 12))) {
 		if (!t->failed && below(t, 2))
 			close_offline(t);
 		t->finished = true;
@@ -900,7 +945,7 @@ START_TEST(a_crash_at_every_request_of_one_workload_leaves_a_prefix)
 	struct tester *t = &tester;
 	uint64_t seed = env_u64("LSVD_SIM_SEED", 1), n = boundaries_of(t, seed);
 
-	t->states = t->points = t->deep = t->offline_opens = 0;
+	t->states = t->points = t->deep = t->offline_opens = t->rots = 0;
 	for (uint64_t at = 1; at <= n; at += SCRIPT_STRIDE) {
 		run_case(t, seed, at, 0);
 		expect_well(t, seed, at);
@@ -918,7 +963,7 @@ START_TEST(crashes_of_crashes_of_random_workloads_leave_a_prefix)
 	uint64_t first = env_u64("LSVD_TEST_SEED", 1000), runs = env_u64("LSVD_SIM_RUNS", USUAL_RUNS);
 
 	maybe_trace();
-	t->states = t->points = t->deep = t->offline_opens = 0;
+	t->states = t->points = t->deep = t->offline_opens = t->rots = 0;
 	for (uint64_t seed = first; seed < first + runs; seed++) {
 		uint64_t at = 1 + lsvd_hash_bind(seed, 1, 2, 3) % 1500;
 
@@ -928,9 +973,10 @@ START_TEST(crashes_of_crashes_of_random_workloads_leave_a_prefix)
 		sim_free(t->sim);
 	}
 	printf("%" PRIu64 " runs, %" PRIu64 " crash points, %" PRIu64 " of them after a recovery, "
-	       "%" PRIu64 " states, %" PRIu64 " opened offline\n", runs, t->points, t->deep,
-	       t->states, t->offline_opens);
+	       "%" PRIu64 " states, %" PRIu64 " opened offline, %" PRIu64 " with rot\n", runs,
+	       t->points, t->deep, t->states, t->offline_opens, t->rots);
 	ck_assert_uint_gt(t->offline_opens, 0);
+	ck_assert_uint_gt(t->rots, 0);
 }
 END_TEST
 

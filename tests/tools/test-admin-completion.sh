@@ -30,7 +30,7 @@ offers() {
 	[[ ! -s $tmp/err ]] || fail "${COMP_WORDS[*]}: messages"
 }
 
-offers _lsvd_admin lsvd-admin '' -- init list inspect delete import export sha256 warm --help --version
+offers _lsvd_admin lsvd-admin '' -- init list inspect delete doctor import export sha256 warm --help --version
 offers _lsvd_admin lsvd-admin in -- init inspect
 offers _lsvd_admin lsvd-admin import --v -- --verify --version
 offers _lsvd_admin lsvd-admin import -c lsvd.conf -n '' -- ''

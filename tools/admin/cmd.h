@@ -14,7 +14,6 @@
 
 #include <lsvd/lsvd.h>
 
-#include "admin/sum.h"
 #include "common/args.h"
 
 /* Exit statuses, as lsvd-admin(1) has them. */
@@ -22,6 +21,7 @@ enum admin_exit {
 	ADMIN_OK = 0,
 	ADMIN_FAILED = 1,
 	ADMIN_USAGE = ARGS_EXIT_USAGE, /* or configuration */
+	ADMIN_UNSAFE_STORE = 3, /* doctor: the store lacks something that volumes need */
 };
 
 struct admin_cmd {
@@ -30,7 +30,7 @@ struct admin_cmd {
 	int (*run)(int argc, char **argv); /* argv[0] is the command's name */
 };
 
-extern const struct admin_cmd cmd_init, cmd_list, cmd_inspect, cmd_delete;
+extern const struct admin_cmd cmd_init, cmd_list, cmd_inspect, cmd_delete, cmd_doctor;
 extern const struct admin_cmd cmd_import, cmd_export, cmd_sha256, cmd_warm;
 
 /* What the command line of every command may hold, and what it opens. */
@@ -39,6 +39,7 @@ struct admin {
 	const char *name;
 	bool json;
 	bool debug;
+	bool unsafe_store;
 	struct lsvd_config *config;
 	struct lsvd_store *store;
 };
@@ -50,6 +51,9 @@ struct admin {
 	 0, 0, true}
 #define ADMIN_NAME(a, help) \
 	{ARGS_STRING, 'n', "name", &(a)->name, "NAME", help, 0, 0, true}
+#define ADMIN_UNSAFE(a) \
+	{ARGS_FLAG, 0, "unsafe-store", &(a)->unsafe_store, NULL, \
+	 "write though the store cannot keep two writers apart", 0, 0, false}
 #define ADMIN_OPTIONS(a) \
 	{ARGS_FLAG, 0, "json", &(a)->json, NULL, "print JSON instead of text", 0, 0, false}, \
 	{ARGS_FLAG, 'D', "debug", &(a)->debug, NULL, \
@@ -71,6 +75,9 @@ int admin_parse(struct admin *a, const struct args *args, int argc, char **argv,
  */
 int admin_open(struct admin *a, uint32_t store_flags);
 
+/* The library's flags for --unsafe-store. */
+uint32_t admin_flags(const struct admin *a);
+
 /* Closes what is open; also after a failed admin_open(). */
 void admin_close(struct admin *a);
 
@@ -82,34 +89,8 @@ int admin_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* True if it is 8-4-4-4-12 hexadecimal digits. */
 bool admin_good_uuid(const char *text);
 
-/* ---- for commands that take long */
-
-/* The same for a command with one operand, which `what` names for people. */
+/* As admin_parse(), for a command with one operand, which `what` names for people. */
 int admin_parse_operand(struct admin *a, const struct args *args, int argc, char **argv,
 			const char *what, const char **ret_operand, int *ret_exit);
-
-/*
- * Signals end the command from here on at the next moment that it looks, and at once the second
- * time. An exit status.
- */
-int admin_begin_long(void);
-/* The user wants it to end. */
-bool admin_stopped(void);
-
-/* The volume for reading, with more LSVD_OPEN_ flags; NULL: it has been said why not. */
-struct lsvd_volume *admin_open_reader(struct admin *a, uint32_t flags);
-
-/* The sum of a range, whose length may end within a sector; -1: it has been said why not. */
-int admin_sum_range(struct lsvd_volume *volume, uint64_t off, uint64_t len, const char *what,
-		    char hex[static SUM_TEXT]);
-
-struct admin_range {
-	uint64_t off, len;   /* len UINT64_MAX: to the end */
-};
-
-/* "OFFSET:LENGTH", each a size, each may be missing; returns -1 after a message. */
-int admin_parse_range(const struct args *args, const char *text, struct admin_range *ret);
-/* Sets a length that was not given; -1 after a message if the range is not within the volume. */
-int admin_fit_range(struct admin_range *range, const struct lsvd_volume *volume);
 
 #endif

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "admin/cmd.h"
+#include "admin/long.h"
 #include "admin/export_state.h"
 #include "admin/output.h"
 #include "admin/progress.h"

@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "admin/cmd.h"
+#include "admin/long.h"
 #include "admin/output.h"
 #include "admin/progress.h"
 #include "admin/reader.h"
@@ -128,6 +129,7 @@ static int open_volume(struct import *im)
 	if (make_cache_dir(im) < 0)
 		return -1;
 	lsvd_config_volume_options(im->admin.config, &options);
+	options.flags |= admin_flags(&im->admin);
 	options.cache_dir = im->cache_dir;
 	options.rcache_bytes = UINT64_MAX;
 	if (!options.log_bytes || options.log_bytes > LOG_BYTES)
@@ -362,7 +364,7 @@ static void undo(struct import *im)
 	im->volume = NULL;
 	if (stop_requested())
 		(void)admin_error("interrupted");
-	if (lsvd_volume_delete(im->admin.store, im->admin.name) < 0)
+	if (lsvd_volume_delete_flags(im->admin.store, im->admin.name, admin_flags(&im->admin)) < 0)
 		(void)admin_error("volume %s is incomplete and could not be deleted: %s",
 				  im->admin.name, lsvd_last_error());
 	else
@@ -428,7 +430,8 @@ static int import(struct import *im)
 		return status;
 	im->summed = im->verify || im->read_back;
 	sum_init(&im->sum);
-	if (lsvd_volume_create(im->admin.store, im->admin.name, im->size, im->uuid, &im->info) < 0)
+	if (lsvd_volume_create_flags(im->admin.store, im->admin.name, im->size, im->uuid,
+				     admin_flags(&im->admin), &im->info) < 0)
 		return admin_fail();
 	if (import_into(im) < 0)
 		return ADMIN_FAILED;
@@ -469,13 +472,14 @@ static int run(int argc, char **argv)
 		 "the sum that the image's bytes must have", 0, 0, false},
 		{ARGS_FLAG, 0, "read-back", &im.read_back, NULL,
 		 "read everything from the store again and compare", 0, 0, false},
+		ADMIN_UNSAFE(&im.admin),
 		ADMIN_OPTIONS(&im.admin),
 	};
 	/* clang-format on */
 	const struct args args = {
 		.program = "lsvd-admin import",
 		.usage = "-c FILE -n NAME [-f FORMAT] [-s SIZE] [--verify SHA256] [--read-back]\n"
-			 "                         [-u UUID] [--json] FILE | URL | -",
+			 "                         [-u UUID] [--unsafe-store] [--json] FILE | URL | -",
 		.about = "Makes a volume with the content of an image: a file, a block device, an http\n"
 			 "or https URL, or standard input. Zeroes become holes. If anything goes wrong,\n"
 			 "there is no volume.",

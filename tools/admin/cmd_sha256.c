@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "admin/cmd.h"
+#include "admin/long.h"
 #include "admin/output.h"
 #include "admin/reader.h"
 

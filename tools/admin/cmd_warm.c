@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "admin/cmd.h"
+#include "admin/long.h"
 #include "admin/output.h"
 #include "admin/profile.h"
 #include "admin/progress.h"

@@ -16,7 +16,7 @@
 
 #include <lsvd/volume.h>
 
-#include "admin/cmd.h"
+#include "admin/long.h"
 
 struct profile {
 	struct admin_range *ranges;

@@ -16,7 +16,7 @@
 
 #include <lsvd/error.h>
 
-#include "admin/cmd.h"
+#include "admin/long.h"
 #include "admin/waiting.h"
 
 #define SLOTS    24u

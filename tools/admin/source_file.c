@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "admin/cmd.h"
+#include "admin/long.h"
 #include "admin/source.h"
 #include "common/stop.h"
 

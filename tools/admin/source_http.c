@@ -16,7 +16,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "admin/cmd.h"
+#include "admin/long.h"
 #include "admin/source.h"
 
 #define REDIRECTS_MAX 5L

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "admin/cmd.h"
+#include "admin/long.h"
 #include "admin/target.h"
 #include "admin/writer.h"
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "admin/cmd.h"
+#include "admin/long.h"
 #include "admin/nbd_child.h"
 #include "admin/target.h"
 #include "admin/writer.h"

@@ -4,7 +4,7 @@
 
 #include <time.h>
 
-#include "admin/cmd.h"
+#include "admin/long.h"
 
 #define LOOK_NS 100000000L
 

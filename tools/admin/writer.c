@@ -8,7 +8,7 @@
 
 #include <lsvd/error.h>
 
-#include "admin/cmd.h"
+#include "admin/long.h"
 #include "admin/waiting.h"
 
 #define CHUNKS 16u

@@ -29,6 +29,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <curl/curl.h>
@@ -172,14 +173,15 @@ static unsigned status_of(CURL *curl)
 	return (unsigned)status;
 }
 
-/* "bytes FIRST-LAST/TOTAL" */
+/* "bytes FIRST-LAST/TOTAL", or, of a range that lies beyond the end, "bytes" and a star for the range */
 static void take_range(struct s3_request *r, const char *text)
 {
 	unsigned long long first, last, total;
 
-	if (!text || sscanf(text, "bytes %llu-%llu/%llu", &first, &last, &total) != 3)
+	if (text && sscanf(text, "bytes %llu-%llu/%llu", &first, &last, &total) == 3)
+		r->range_first = first;
+	else if (!text || sscanf(text, "bytes */%llu", &total) != 1)
 		return;
-	r->range_first = first;
 	r->total = total;
 }
 
@@ -205,7 +207,7 @@ static void look_at_answer(CURL *curl, struct call *call)
 		r->garbled = r->status / 100 == 2 && !is_xml(header(curl, "Content-Type"));
 	if (r->verb != S3_GET && r->verb != S3_HEAD)
 		return;
-	if (length >= 0)
+	if (length >= 0 && r->status / 100 == 2)
 		r->total = (uint64_t)length;
 	take_range(r, header(curl, "Content-Range"));
 	r->garbled = r->status == 206 && r->range_first == UINT64_MAX;
@@ -224,6 +226,16 @@ CURLcode __wrap_curl_easy_perform(CURL *curl)
 	look_at_answer(curl, call);
 	(void)curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, NULL); /* libs3 keeps the handle */
 	return call->code;
+}
+
+/* libs3 calls gmtime(), whose result is one for all threads: a date torn in two signs nothing. */
+struct tm *__wrap_gmtime(const time_t *t);
+
+struct tm *__wrap_gmtime(const time_t *t)
+{
+	static _Thread_local struct tm tm;
+
+	return gmtime_r(t, &tm);
 }
 
 /* ------------------------------------------------------------------------------ what came of a call */
