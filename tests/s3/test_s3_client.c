@@ -561,6 +561,7 @@ static void start(struct t_http *http, const char *answer)
 
 	http->handler = canned;
 	http->ctx = u.ctx;
+	http->keep = false;
 	t_http_start(http);
 	open_client(http->endpoint, "bbb");
 }
@@ -726,6 +727,42 @@ START_TEST(s3_client_keeps_the_code_of_an_error)
 }
 END_TEST
 
+/* The second PUT is taken and not answered; of the third, which is libcurl's, the key is taken. */
+static const char *lose_an_answer(struct t_http *http, const char *request, unsigned n)
+{
+	(void)http;
+	(void)request;
+	return n == 0 ? "HTTP/1.1 200 OK\r\nETag: \"x\"\r\nContent-Length: 0\r\n\r\n" :
+	       n == 1 ? "" : "HTTP/1.1 412 P\r\nContent-Length: 0\r\n\r\n";
+}
+
+START_TEST(s3_client_that_is_refused_a_request_sent_twice_does_not_know_what_became_of_it)
+{
+	struct t_http http = {.handler = lose_an_answer, .keep = true};
+	struct wait w;
+	struct s3_request r;
+
+	if (is_libs3())
+		return; /* it creates nothing only if it is absent */
+	t_http_start(&http);
+	open_client(http.endpoint, "bbb");
+	put("a", (char[]){"abc"}, 3);
+	wait_init(&w);
+	r = make(S3_PUT, "b", &w);
+	r.if_absent = true;
+	r.iov = &(struct iovec){(char[]){"abc"}, 3};
+	r.iovcnt = 1;
+	hash_body(&r);
+	run(&r);
+	ck_assert_uint_eq(atomic_load(&http.requests), 3);
+	ck_assert_int_eq(r.outcome, S3_UNKNOWN);
+	r.key = "c";
+	answered(&r, 412); /* once sent, and refused: that is another's */
+	close_client();
+	t_http_stop(&http);
+}
+END_TEST
+
 START_TEST(s3_client_that_reaches_nobody_has_sent_nothing)
 {
 	struct t_http http;
@@ -869,6 +906,7 @@ static Suite *make_suite(void)
 	tcase_add_test(c, s3_client_writes_no_further_than_the_buffer);
 	tcase_add_test(c, s3_client_tells_a_page_that_is_none);
 	tcase_add_test(c, s3_client_keeps_the_code_of_an_error);
+	tcase_add_test(c, s3_client_that_is_refused_a_request_sent_twice_does_not_know_what_became_of_it);
 	tcase_add_test(c, s3_client_that_reaches_nobody_has_sent_nothing);
 	tcase_add_test(c, s3_client_breaks_off_what_stands_still);
 	tcase_add_test(c, s3_client_ends_what_is_under_way_when_it_is_closed);
