@@ -225,12 +225,6 @@ static void fill_cache(struct fetch *f)
 	}
 }
 
-static void forget_lines(struct fetch *f)
-{
-	for (unsigned i = 0; i < line_count(f); i++)
-		lsvd_rcache_forget(f->v->rcache, f->v->owner, f->object, line_of(f->first) + i);
-}
-
 static void line_read(struct io *io)
 {
 	struct fetch *f = io->owner;
@@ -437,7 +431,7 @@ static void verified(struct io *io)
 		}
 	}
 	if (f->verdict == LSVD_E_CORRUPT && f->from_cache) {
-		forget_lines(f);
+		/* Mostly this part of a line was never fetched: it comes to lie beside the others. */
 		start_get(f);
 		return;
 	}
@@ -472,6 +466,15 @@ static bool needs_scratch(const struct fetch *f)
 	return false;
 }
 
+/* A guess may reach beyond the object, to a line of the cache that can never be filled. */
+static uint64_t within_object(const struct lsvd_volume *v, uint64_t object, uint64_t first,
+			      uint64_t end)
+{
+	const struct object_entry *o = lsvd_object_table_get(&v->objects, object);
+
+	return o && o->bytes > first ? min_u64(end, o->bytes) : end;
+}
+
 static int start_fetch(struct read_req *req, const struct map_extent *extents, unsigned n)
 {
 	struct lsvd_volume *v = req->v;
@@ -489,6 +492,7 @@ static int start_fetch(struct read_req *req, const struct map_extent *extents, u
 		f->extents[i] = extents[i];
 		f->end = max_u64(f->end, reach(&extents[i]));
 	}
+	f->end = within_object(v, f->object, f->first, f->end);
 	f->deadline_ms = lsvd_vol_now(v) + v->opt.read_timeout_ms;
 	f->backoff_ms = BACKOFF_MIN_MS;
 	f->step = (struct io){ .kind = IO_STEP, .prepare = verify, .done = verified };
