@@ -291,15 +291,6 @@ static void count_failure(struct lsvd_volume *v, int err)
 		v->stats.store_away++;
 }
 
-/* Between half of the pause and the whole of it, so that reads that failed together do not return so. */
-static uint64_t some_of(struct lsvd_volume *v, uint32_t ms)
-{
-	uint32_t chance;
-
-	v->world->rnd->fill(v->world, &chance, sizeof chance);
-	return ms / 2 + chance % (ms / 2 + 1);
-}
-
 static void missing(struct fetch *f)
 {
 	struct lsvd_volume *v = f->v;
@@ -354,7 +345,7 @@ static void get_failed(struct fetch *f, int err)
 		v->stats.retries++;
 		f->timer.io.kind = IO_TIMER;
 		f->timer.io.done = again_due;
-		f->timer.at_ms = now + some_of(v, f->backoff_ms);
+		f->timer.at_ms = now + lsvd_vol_some_of(v, f->backoff_ms);
 		f->backoff_ms = (uint32_t)min_u64(2 * f->backoff_ms, BACKOFF_MAX_MS);
 		lsvd_port_start(&v->port, &f->timer.io);
 		return;
