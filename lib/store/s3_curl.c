@@ -465,6 +465,9 @@ static void read_headers(struct slot *s)
 		r->date_ms = t > 0 ? (int64_t)t * 1000 : 0;
 	}
 	r->from_s3 = header_of(s, "x-amz-request-id") != NULL;
+	/* A page that asks for a password is a 200, too; nobody has stored anything then. */
+	if (r->status / 100 == 2 && (r->verb == S3_PUT || r->verb == S3_HEAD))
+		r->garbled = !r->from_s3 && !header_of(s, "ETag");
 	if (r->verb == S3_GET && (r->status == 206 || r->status == 416)) {
 		bool ok = range && lsvd_s3_content_range(range, &r->range_first, &last, &r->total);
 

@@ -78,7 +78,7 @@ static void describe_answer(char *text, size_t size, const struct s3_op *op, enu
 			       r->ret_len, r->overlong ? " and more" : "", r->len,
 			       (unsigned long long)r->off, (long long)r->total);
 	else if (kind == S3_BAD_BODY)
-		(void)snprintf(text, size, "%u, with a body that is not S3's", r->status);
+		(void)snprintf(text, size, "%u, but the answer is not S3's", r->status);
 	else
 		(void)snprintf(text, size, "%u %s%s%s", r->status, r->code,
 			       r->message[0] ? ": " : "", r->message);

@@ -703,6 +703,40 @@ START_TEST(s3_client_tells_a_page_that_is_none)
 }
 END_TEST
 
+START_TEST(s3_client_believes_no_success_of_a_server_that_is_no_s3)
+{
+	static const struct {
+		const char *headers;
+		bool garbled;
+	} all[] = {
+		{"Server: portal\r\n", true},
+		{"ETag: \"x\"\r\n", false},
+		{"x-amz-request-id: 1\r\n", false},
+	};
+
+	if (is_libs3())
+		return; /* it shows no headers */
+	for (size_t i = 0; i < 2 * sizeof all / sizeof all[0]; i++) {
+		enum s3_verb verb = i % 2 ? S3_HEAD : S3_PUT;
+		struct t_http http;
+		char answer[256];
+		struct wait w;
+		struct s3_request r;
+
+		(void)snprintf(answer, sizeof answer, "HTTP/1.1 200 OK\r\n%sContent-Length: 0\r\n"
+						      "\r\n", all[i / 2].headers);
+		start(&http, answer);
+		wait_init(&w);
+		r = make(verb, "k", &w);
+		hash_body(&r);
+		answered(&r, 200);
+		ck_assert_int_eq(r.garbled, all[i / 2].garbled);
+		close_client();
+		t_http_stop(&http);
+	}
+}
+END_TEST
+
 START_TEST(s3_client_keeps_the_code_of_an_error)
 {
 	static const char body[] = "<?xml version=\"1.0\"?><Error><Code>SlowDown</Code>"
@@ -905,6 +939,7 @@ static Suite *make_suite(void)
 	tcase_add_test(c, s3_client_takes_its_part_of_a_whole_object);
 	tcase_add_test(c, s3_client_writes_no_further_than_the_buffer);
 	tcase_add_test(c, s3_client_tells_a_page_that_is_none);
+	tcase_add_test(c, s3_client_believes_no_success_of_a_server_that_is_no_s3);
 	tcase_add_test(c, s3_client_keeps_the_code_of_an_error);
 	tcase_add_test(c, s3_client_that_is_refused_a_request_sent_twice_does_not_know_what_became_of_it);
 	tcase_add_test(c, s3_client_that_reaches_nobody_has_sent_nothing);
