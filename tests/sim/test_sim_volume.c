@@ -1031,6 +1031,8 @@ static void hard_life(void *arg)
 	if (!t->failed && t->volume)
 		close_volume(t);
 	t->hard = hard;
+	if (hard != HARD_OUTAGE)
+		t->m.mirrored = false; /* it may be given up, until the next open */
 	if (hard == HARD_OUTAGE)
 		sim_spawn(t->other, weather, t);
 	if (!t->failed && open_volume(t, t->host, 0) && !t->broken)
