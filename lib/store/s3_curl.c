@@ -414,11 +414,13 @@ static bool make_room(struct slot *s, size_t len)
 	return true;
 }
 
-/* A document. Of an error only the beginning is kept; a page that is too long is no page. */
+/* A document. An error needs no end: its status is known; a page that is too long is no page. */
 static size_t receive_text(struct slot *s, const char *from, size_t len, bool page)
 {
-	if (s->text_len + len > (page ? PAGE_MAX : ERROR_MAX))
-		return page ? 0 : len;
+	if (s->text_len + len > (page ? PAGE_MAX : ERROR_MAX)) {
+		s->satisfied = !page;
+		return 0;
+	}
 	if (!make_room(s, len))
 		return 0;
 	memcpy(s->text + s->text_len, from, len);

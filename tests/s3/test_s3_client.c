@@ -761,6 +761,33 @@ START_TEST(s3_client_keeps_the_code_of_an_error)
 }
 END_TEST
 
+START_TEST(s3_client_does_not_wait_for_the_end_of_an_error_that_has_none)
+{
+	static const char head[] = "HTTP/1.1 503 Busy\r\nContent-Length: 1000000000\r\n\r\n";
+	char *answer = malloc(1000000);
+	struct t_http http;
+	struct wait w;
+	struct s3_request r;
+
+	if (is_libs3()) {
+		free(answer);
+		return; /* it reads on, to the end of the connection */
+	}
+	ck_assert_ptr_nonnull(answer);
+	memset(answer, 'x', 999999);
+	memcpy(answer, head, sizeof head - 1);
+	answer[999999] = '\0';
+	start(&http, answer);
+	wait_init(&w);
+	r = make(S3_DELETE, "k", &w);
+	answered(&r, 503);
+	ck_assert_str_eq(r.code, "");
+	close_client();
+	t_http_stop(&http);
+	free(answer);
+}
+END_TEST
+
 /* The second PUT is taken and not answered; of the third, which is libcurl's, the key is taken. */
 static const char *lose_an_answer(struct t_http *http, const char *request, unsigned n)
 {
@@ -941,6 +968,7 @@ static Suite *make_suite(void)
 	tcase_add_test(c, s3_client_tells_a_page_that_is_none);
 	tcase_add_test(c, s3_client_believes_no_success_of_a_server_that_is_no_s3);
 	tcase_add_test(c, s3_client_keeps_the_code_of_an_error);
+	tcase_add_test(c, s3_client_does_not_wait_for_the_end_of_an_error_that_has_none);
 	tcase_add_test(c, s3_client_that_is_refused_a_request_sent_twice_does_not_know_what_became_of_it);
 	tcase_add_test(c, s3_client_that_reaches_nobody_has_sent_nothing);
 	tcase_add_test(c, s3_client_breaks_off_what_stands_still);
