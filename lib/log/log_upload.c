@@ -160,8 +160,10 @@ static void set_timer(struct log *log, enum reason reason)
 	lsvd_port_start(log->port, &log->timer.io);
 }
 
-static void count_failure(struct log *log, enum reason reason)
+void lsvd_log_count_failure(struct log *log, int err)
 {
+	enum reason reason = reason_of(err);
+
 	if (reason == REASON_DENIED)
 		log->stats.denied++;
 	else if (reason == REASON_FULL)
@@ -184,7 +186,7 @@ static void pause_upload(struct log_upload *up, int err)
 	enum reason reason = reason_of(err);
 	struct log *log = up->log;
 
-	count_failure(log, reason);
+	lsvd_log_count_failure(log, err);
 	list_add_tail(&log->paused, &up->link);
 	set_timer(log, reason);
 	if (!up->failing) {

@@ -104,7 +104,8 @@ static enum s3_kind kind_of_success(const struct s3_request *r)
 	case S3_GET:
 		return r->status == 200 || r->status == 206 ? kind_of_range(r) : S3_ODD;
 	case S3_HEAD:
-		return r->total == UINT64_MAX ? S3_BAD_BODY : S3_OK;
+		return r->garbled || r->total == UINT64_MAX ? S3_BAD_BODY : S3_OK;
+	case S3_PUT:
 	case S3_LIST:
 	case S3_DELETE_MANY:
 		return r->garbled ? S3_BAD_BODY : S3_OK;

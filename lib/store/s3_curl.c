@@ -66,6 +66,7 @@ struct slot {
 	/* what is being sent */
 	int iov_at;
 	size_t iov_off;
+	bool sent_again;             /* by libcurl, over another connection */
 	/* what is being received */
 	uint64_t skip;               /* of a whole object that came for a range */
 	bool satisfied;              /* all that was asked for is here: the rest is broken off */
@@ -365,6 +366,7 @@ static int rewind_body(void *arg, curl_off_t off, int origin)
 		return CURL_SEEKFUNC_CANTSEEK;
 	s->iov_at = 0;
 	s->iov_off = 0;
+	s->sent_again = true;
 	return CURL_SEEKFUNC_OK;
 }
 
@@ -412,11 +414,13 @@ static bool make_room(struct slot *s, size_t len)
 	return true;
 }
 
-/* A document. Of an error only the beginning is kept; a page that is too long is no page. */
+/* A document. An error needs no end: its status is known; a page that is too long is no page. */
 static size_t receive_text(struct slot *s, const char *from, size_t len, bool page)
 {
-	if (s->text_len + len > (page ? PAGE_MAX : ERROR_MAX))
-		return page ? 0 : len;
+	if (s->text_len + len > (page ? PAGE_MAX : ERROR_MAX)) {
+		s->satisfied = !page;
+		return 0;
+	}
 	if (!make_room(s, len))
 		return 0;
 	memcpy(s->text + s->text_len, from, len);
@@ -463,6 +467,9 @@ static void read_headers(struct slot *s)
 		r->date_ms = t > 0 ? (int64_t)t * 1000 : 0;
 	}
 	r->from_s3 = header_of(s, "x-amz-request-id") != NULL;
+	/* A page that asks for a password is a 200, too; nobody has stored anything then. */
+	if (r->status / 100 == 2 && (r->verb == S3_PUT || r->verb == S3_HEAD))
+		r->garbled = !r->from_s3 && !header_of(s, "ETag");
 	if (r->verb == S3_GET && (r->status == 206 || r->status == 416)) {
 		bool ok = range && lsvd_s3_content_range(range, &r->range_first, &last, &r->total);
 
@@ -529,6 +536,15 @@ static void finish(struct slot *s)
 	r->done(r);
 }
 
+/*
+ * What libcurl sent into a connection that then broke, and over another one again, may have come
+ * both times: then the key is taken by this very request.
+ */
+static bool taken_by_itself(const struct slot *s)
+{
+	return s->sent_again && s->r->verb == S3_PUT && s->r->status == 412;
+}
+
 static void ended(struct slot *s, CURLcode code)
 {
 	struct s3_request *r = s->r;
@@ -537,7 +553,11 @@ static void ended(struct slot *s, CURLcode code)
 	r->status = (unsigned)status_of(s);
 	if (r->status)
 		read_headers(s);
-	if (code == CURLE_OK || s->satisfied) {
+	if (taken_by_itself(s)) {
+		r->outcome = S3_UNKNOWN;
+		(void)snprintf(r->message, sizeof r->message, "the connection was lost, and sent again "
+			       "the request finds its key taken"); /* fits */
+	} else if (code == CURLE_OK || s->satisfied) {
 		r->outcome = S3_ANSWERED;
 		read_document(s);
 	} else {
@@ -738,6 +758,7 @@ static void start(struct s3_client *c, struct s3_request *r)
 	s->error[0] = '\0';
 	s->iov_at = 0;
 	s->iov_off = 0;
+	s->sent_again = false;
 	s->skip = UINT64_MAX;
 	s->satisfied = false;
 	err = prepare(s);

@@ -78,7 +78,7 @@ static void describe_answer(char *text, size_t size, const struct s3_op *op, enu
 			       r->ret_len, r->overlong ? " and more" : "", r->len,
 			       (unsigned long long)r->off, (long long)r->total);
 	else if (kind == S3_BAD_BODY)
-		(void)snprintf(text, size, "%u, with a body that is not S3's", r->status);
+		(void)snprintf(text, size, "%u, but the answer is not S3's", r->status);
 	else
 		(void)snprintf(text, size, "%u %s%s%s", r->status, r->code,
 			       r->message[0] ? ": " : "", r->message);
@@ -152,21 +152,22 @@ void lsvd_s3_op_start(struct s3_op *op)
 		send(op);
 }
 
+static bool has_old_credentials(const struct s3_op *op)
+{
+	return op->generation != lsvd_s3_credentials_generation(op->s->credentials);
+}
+
 /* The credentials of now are not those the operation began with, after reading them if need be. */
 static bool credentials_changed(struct s3_op *op)
 {
 	struct s3_store *s = op->s;
 	int64_t now = clock_ms(CLOCK_MONOTONIC);
 
-	if (op->generation != S3_LOAD(s->generation))
-		return true;
-	if (now - s->reloaded_ms < RELOAD_PAUSE_MS)
-		return false;
+	if (has_old_credentials(op) || now - s->reloaded_ms < RELOAD_PAUSE_MS)
+		return has_old_credentials(op);
 	s->reloaded_ms = now;
-	if (lsvd_s3_credentials_reload(s->credentials) <= 0)
-		return false;
-	S3_COUNT(s->generation, 1u);
-	return true;
+	(void)lsvd_s3_credentials_reload(s->credentials); /* if it fails they are as before */
+	return has_old_credentials(op);
 }
 
 void lsvd_s3_op_work(void *ctx, struct list *node)
@@ -295,7 +296,7 @@ struct s3_op *lsvd_s3_op_new(struct s3_store *s, const char *key)
 		return NULL;
 	memset(op, 0, sizeof *op);
 	op->s = s;
-	op->generation = S3_LOAD(s->generation);
+	op->generation = lsvd_s3_credentials_generation(s->credentials);
 	memcpy(op->key, s->prefix, s->prefix_len);
 	memcpy(op->key + s->prefix_len, key, len + 1);
 	op->r.key = op->key;

@@ -378,12 +378,10 @@ static int s3_remove_many(void *ctx, const char *const *keys, unsigned count)
 static int s3_reload(void *ctx)
 {
 	struct s3_store *s = ctx;
-	int changed = lsvd_s3_credentials_reload(s->credentials);
+	int err = lsvd_s3_credentials_reload(s->credentials);
 
-	if (changed > 0)
-		S3_COUNT(s->generation, 1u);
 	/* The text is there, and says more than any other. */
-	return changed < 0 ? lsvd_store_fail(changed, "%s", lsvd_last_error()) : 0;
+	return err < 0 ? lsvd_store_fail(err, "%s", lsvd_last_error()) : 0;
 }
 
 static void s3_counters(void *ctx, struct lsvd_store_counters *c)

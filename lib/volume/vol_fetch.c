@@ -98,17 +98,20 @@ static uint64_t unit_end(const struct lsvd_volume *v, const struct map_extent *e
 	return end;
 }
 
-uint64_t lsvd_vol_reach(const struct lsvd_volume *v, const struct map_extent *e)
+static uint64_t raw_end(const struct map_extent *e)
 {
 	uint64_t sectors = (uint64_t)e->sub + e->len;
 
-	if (e->kind == MAP_RAW) {
-		uint64_t units = sectors / BLOCK_SECTORS, rest = sectors % BLOCK_SECTORS;
+	return e->off + (sectors + BLOCK_SECTORS - 1) / BLOCK_SECTORS * unit_space(UNIT_RAW_BYTES);
+}
 
-		return e->off + units * unit_space(UNIT_RAW_BYTES) +
-		       (rest ? unit_space(UNIT_RAW_BYTES) : 0);
-	}
-	return unit_end(v, e);
+uint64_t lsvd_vol_reach(const struct lsvd_volume *v, const struct map_extent *e)
+{
+	const struct object_entry *o = lsvd_object_table_get(&v->objects, e->object);
+	uint64_t end = e->kind == MAP_RAW ? raw_end(e) : unit_end(v, e);
+
+	/* Beyond the object there may be a line of the cache that can never be filled. */
+	return o && o->bytes > e->off ? min_u64(end, o->bytes) : end;
 }
 
 /* The unit that sector `s` (counted from the first unit's start) of the extent lies in. */
@@ -185,14 +188,6 @@ static void verify(struct io *io)
 static struct line_range lines_of(const struct fetch *f)
 {
 	return (struct line_range){ f->v, f->object, f->first, f->have, f->buf };
-}
-
-static void forget_lines(struct fetch *f)
-{
-	const struct line_range r = lines_of(f);
-
-	for (unsigned i = 0; i < lsvd_line_count(&r); i++)
-		lsvd_rcache_forget(f->v->rcache, f->v->owner, f->object, lsvd_line_first(&r) + i);
 }
 
 static void line_read(struct io *io)
@@ -275,15 +270,6 @@ static bool may_pass(int err)
 {
 	return err == LSVD_E_UNAVAILABLE || err == -EIO || err == -ENOMEM || err == -ETIMEDOUT ||
 	       err == -EACCES || err == LSVD_E_CONFIG;
-}
-
-/* Between half of the pause and the whole of it, so that reads that failed together do not return so. */
-static uint64_t some_of(struct lsvd_volume *v, uint32_t ms)
-{
-	uint32_t chance;
-
-	v->world->rnd->fill(v->world, &chance, sizeof chance);
-	return ms / 2 + chance % (ms / 2 + 1);
 }
 
 /* The object's name, for people. */
@@ -377,7 +363,7 @@ static void get_failed(struct fetch *f, int err)
 		v->stats.retries++;
 		f->timer.io.kind = IO_TIMER;
 		f->timer.io.done = again_due;
-		f->timer.at_ms = now + some_of(v, f->backoff_ms);
+		f->timer.at_ms = now + lsvd_vol_some_of(v, f->backoff_ms);
 		f->backoff_ms = (uint32_t)min_u64(2 * f->backoff_ms, BACKOFF_MAX_MS);
 		lsvd_port_start(&v->port, &f->timer.io);
 		return;
@@ -457,7 +443,7 @@ static void verified(struct io *io)
 	if (f->verdict == -ENODATA)
 		f->verdict = LSVD_E_CORRUPT;
 	if (f->verdict == LSVD_E_CORRUPT && f->from_cache) {
-		forget_lines(f);
+		/* Mostly this part of a line was never fetched: it comes to lie beside the others. */
 		start_get(f);
 		return;
 	}

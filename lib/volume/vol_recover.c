@@ -17,6 +17,8 @@
 #include "volume/checkpoint.h"
 
 #define PAGES_OBJECT_MAX (64u << 20)
+#define PAGES_AT_ONCE 64u
+#define PAGES_AT_ONCE_BYTES (UINT64_C(32) << 20) /* but for the last one */
 
 /* ------------------------------------------------------------------------------------------- roots */
 
@@ -124,52 +126,103 @@ static int decode_page(struct lsvd_volume *v, const struct page_ref *r, const ui
 	return 0;
 }
 
-/* The whole object, every page in it verified. LSVD_E_CORRUPT: nothing of it is to be used. */
-static int get_pages_object(struct lsvd_volume *v, struct page_ref **refs, uint64_t n,
-			    const char *key, uint8_t **ret)
+/* One object of pages that is being read: from its beginning to the end of the last page wanted. */
+struct pages_get {
+	struct obj_io io;
+	struct page_ref **refs;
+	uint64_t n;
+};
+
+static int check_pages(struct lsvd_volume *v, const struct pages_get *g)
 {
+	const char *key = g->io.key;
 	struct object_head head;
-	uint8_t *object = NULL;
-	size_t len;
 	int err;
 
-	err = lsvd_vol_get_object(&v->port, key, &object, &len, PAGES_OBJECT_MAX);
-	if (err == -ENOENT)
-		err = lsvd_fail(LSVD_E_CORRUPT, "object %s: missing, though the root names it", key);
-	if (err)
-		return err;
 	v->stats.recovery_gets++;
-	v->stats.recovery_get_bytes += len;
-	err = lsvd_object_head_decode(&head, object, len, key);
+	v->stats.recovery_get_bytes += g->io.ret_len;
+	err = lsvd_object_head_decode(&head, g->io.buf, g->io.ret_len, key);
 	if (!err)
-		err = lsvd_object_head_expect(&head, &v->uuid, OBJECT_PAGES, refs[0]->epoch,
-					      refs[0]->number, key);
-	for (uint64_t i = 0; i < n && !err; i++)
-		err = check_page(v, refs[i], object, len, key);
-	if (err) {
-		lsvd_free(object);
-		return err == -ENODATA ? lsvd_fail(LSVD_E_CORRUPT, "object %s: cut short", key)
-				       : err;
-	}
-	*ret = object;
-	return 0;
+		err = lsvd_object_head_expect(&head, &v->uuid, OBJECT_PAGES, g->refs[0]->epoch,
+					      g->refs[0]->number, key);
+	for (uint64_t i = 0; i < g->n && !err; i++)
+		err = check_page(v, g->refs[i], g->io.buf, g->io.ret_len, key);
+	return err == -ENODATA ? lsvd_fail(LSVD_E_CORRUPT, "object %s: cut short", key) : err;
 }
 
-static int load_pages_object(struct lsvd_volume *v, struct page_ref **refs, uint64_t n)
+/* Alone, and patiently. */
+static int get_again(struct lsvd_volume *v, struct pages_get *g)
 {
-	uint8_t *object = NULL;
-	char key[KEY_CAP];
 	int err;
 
-	lsvd_key_free(key, &v->uuid, refs[0]->epoch, refs[0]->number);
-	err = get_pages_object(v, refs, n, key, &object);
+	g->io.io = (struct io){ .kind = IO_GET };
+	err = lsvd_vol_run_patiently(&v->port, &g->io);
+	if (err == -ENOENT)
+		err = lsvd_fail(LSVD_E_CORRUPT, "object %s: missing, though the root names it",
+				g->io.key);
+	return err ? err : check_pages(v, g);
+}
+
+/* What the first try has brought, or else another. LSVD_E_CORRUPT: nothing of it is to be used. */
+static int take_pages(struct lsvd_volume *v, struct pages_get *g)
+{
+	int err = g->io.io.err ? get_again(v, g) : check_pages(v, g);
+
 	if (err == LSVD_E_CORRUPT) {
 		v->stats.bad_gets++; /* an answer may be damaged */
-		err = get_pages_object(v, refs, n, key, &object);
+		err = get_again(v, g);
 	}
-	for (uint64_t i = 0; i < n && !err; i++)
-		err = decode_page(v, refs[i], object, key);
-	lsvd_free(object);
+	for (uint64_t i = 0; i < g->n && !err; i++)
+		err = decode_page(v, g->refs[i], g->io.buf, g->io.key);
+	return err;
+}
+
+/* The next object's pages, of `left` that are sorted by their places. */
+static int next_get(const struct lsvd_volume *v, struct pages_get *ret, struct page_ref **refs,
+		    uint64_t left)
+{
+	uint64_t need = OBJECT_HEAD_BYTES, n = 0;
+
+	for (; n < left && refs[n]->epoch == refs[0]->epoch && refs[n]->number == refs[0]->number; n++)
+		need = max_u64(need, (uint64_t)refs[n]->off + refs[n]->len);
+	*ret = (struct pages_get){ .io = { .io = { .kind = IO_GET }, .len = need },
+				   .refs = refs, .n = n };
+	lsvd_key_free(ret->io.key, &v->uuid, refs[0]->epoch, refs[0]->number);
+	if (need > PAGES_OBJECT_MAX)
+		return lsvd_fail(LSVD_E_CORRUPT, "object %s: a page ends at byte %llu, at most %u",
+				 ret->io.key, (unsigned long long)need, PAGES_OBJECT_MAX);
+	ret->io.buf = lsvd_malloc(need);
+	return ret->io.buf ? 0 : lsvd_fail_plain(-ENOMEM);
+}
+
+/* Several objects at the same time. *ret_done: so many references are dealt with. */
+static int load_some(struct lsvd_volume *v, struct page_ref **refs, uint64_t left,
+		     uint64_t *ret_done)
+{
+	struct pages_get *gets = lsvd_calloc(PAGES_AT_ONCE, sizeof *gets);
+	struct io *ios[PAGES_AT_ONCE];
+	uint64_t done = 0, bytes = 0;
+	unsigned n = 0;
+	int err = 0;
+
+	if (!gets)
+		return lsvd_fail_plain(-ENOMEM);
+	while (n < PAGES_AT_ONCE && done < left && bytes < PAGES_AT_ONCE_BYTES && !err) {
+		err = next_get(v, &gets[n], refs + done, left - done);
+		bytes += gets[n].io.len;
+		done += gets[n].n;
+		ios[n] = &gets[n].io.io;
+		n++;
+	}
+	if (!err)
+		(void)lsvd_port_run(&v->port, ios, n); /* each has its own result */
+	for (unsigned i = 0; i < n; i++) {
+		if (!err)
+			err = take_pages(v, &gets[i]);
+		lsvd_free(gets[i].io.buf);
+	}
+	lsvd_free(gets);
+	*ret_done = done;
 	return err;
 }
 
@@ -183,12 +236,8 @@ static int load_pages(struct lsvd_volume *v)
 	for (uint64_t i = 0; i < v->page_count; i++)
 		refs[i] = &v->pages[i];
 	qsort(refs, v->page_count, sizeof *refs, by_place);
-	for (uint64_t i = 0, n; i < v->page_count && !err; i += n) {
-		for (n = 1; i + n < v->page_count && refs[i + n]->epoch == refs[i]->epoch &&
-		     refs[i + n]->number == refs[i]->number; n++)
-			;
-		err = load_pages_object(v, refs + i, n);
-	}
+	for (uint64_t i = 0, n = 0; i < v->page_count && !err; i += n)
+		err = load_some(v, refs + i, v->page_count - i, &n);
 	lsvd_free(refs);
 	return err;
 }

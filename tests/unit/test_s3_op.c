@@ -276,6 +276,18 @@ START_TEST(s3_op_denied_with_the_keys_there_are_is_denied)
 }
 END_TEST
 
+START_TEST(s3_op_denied_while_somebody_else_read_new_keys_is_tried_again)
+{
+	struct s3_op *new = op(S3_DELETE);
+
+	write_keys("NEW");
+	ck_assert_int_eq(lsvd_s3_credentials_reload(s.credentials), 1);
+	say((struct told){ .status = 403, .code = "InvalidAccessKeyId" });
+	say((struct told){ .status = 204 });
+	ck_assert_int_eq(run(new), S3_OK);
+}
+END_TEST
+
 START_TEST(s3_op_denied_twice_is_denied_though_the_keys_are_new)
 {
 	write_keys("NEW");
@@ -357,6 +369,7 @@ static Suite *s3_op_suite(void)
 	tcase_add_test(t,
 		       s3_op_denied_with_keys_that_have_changed_is_tried_again_with_the_new_ones);
 	tcase_add_test(t, s3_op_denied_with_the_keys_there_are_is_denied);
+	tcase_add_test(t, s3_op_denied_while_somebody_else_read_new_keys_is_tried_again);
 	tcase_add_test(t, s3_op_denied_twice_is_denied_though_the_keys_are_new);
 	tcase_add_test(t, s3_op_everything_else_is_the_callers_to_try_again);
 	t = add_case(suite, "listings and texts");
