@@ -238,6 +238,13 @@ static void note_bucket(struct s3_op *op, enum s3_kind kind)
 		S3_SET(op->s->bucket_seen, true);
 }
 
+/* A length was asked for, and the answer to the question why, which is the object, says none. */
+static bool lacks_length(const struct s3_op *op, enum s3_kind kind)
+{
+	return op->phase == S3_ASKING_WHY && kind == S3_OK && op->r.status != 416 &&
+	       op->r.total == UINT64_MAX;
+}
+
 static bool ask_why(struct s3_op *op, enum s3_kind kind)
 {
 	bool trusted = op->r.from_s3 && S3_LOAD(op->s->bucket_seen);
@@ -273,6 +280,8 @@ static void request_done(struct s3_request *r)
 	struct s3_store *s = op->s;
 	enum s3_kind kind = lsvd_s3_kind(r, skew_of(op));
 
+	if (lacks_length(op, kind))
+		kind = S3_BAD_BODY;
 	S3_COUNT(s->kinds[kind], 1u);
 	if (r->verb == S3_GET)
 		S3_COUNT(s->get_bytes, r->ret_len);

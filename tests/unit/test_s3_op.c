@@ -217,6 +217,22 @@ START_TEST(s3_op_head_of_nothing_is_doubted_until_the_bucket_was_seen)
 }
 END_TEST
 
+START_TEST(s3_op_head_of_what_came_meanwhile_has_its_length_or_none)
+{
+	struct s3_op *new = op(S3_HEAD);
+
+	say((struct told){ .status = 404, .from_s3 = true });
+	say((struct told){ .status = 206, .total = 0 }); /* "bytes 0-0/" and a star */
+	ck_assert_int_eq(lsvd_s3_op_run(new), S3_BAD_BODY);
+	lsvd_free(new);
+	new = op(S3_HEAD);
+	say((struct told){ .status = 404, .from_s3 = true });
+	say((struct told){ .status = 416 }); /* there, and empty */
+	ck_assert_int_eq(lsvd_s3_op_run(new), S3_OK);
+	lsvd_free(new);
+}
+END_TEST
+
 START_TEST(s3_op_head_in_a_bucket_that_is_not_there_says_so)
 {
 	say((struct told){ .status = 404, .from_s3 = true });
@@ -326,6 +342,14 @@ START_TEST(s3_op_listing_goes_on_until_there_is_no_next_page)
 }
 END_TEST
 
+START_TEST(s3_op_listing_that_comes_to_the_same_page_again_ends)
+{
+	say((struct told){ .status = 200, .next = " page 2" });
+	say((struct told){ .status = 200, .next = " page 2" });
+	ck_assert_int_eq(run(op(S3_LIST)), S3_BAD_BODY);
+}
+END_TEST
+
 START_TEST(s3_op_texts_name_what_was_not_answered)
 {
 	struct s3_op *new = op(S3_GET);
@@ -363,6 +387,7 @@ static Suite *s3_op_suite(void)
 	tcase_add_test(t, s3_op_put_through_a_client_that_cannot_create_looks_first);
 	t = add_case(suite, "not there");
 	tcase_add_test(t, s3_op_head_of_nothing_is_doubted_until_the_bucket_was_seen);
+	tcase_add_test(t, s3_op_head_of_what_came_meanwhile_has_its_length_or_none);
 	tcase_add_test(t, s3_op_head_in_a_bucket_that_is_not_there_says_so);
 	t = add_case(suite, "second tries");
 	tcase_add_test(t, s3_op_wrong_clock_is_learned_and_tried_again_once);
@@ -374,6 +399,7 @@ static Suite *s3_op_suite(void)
 	tcase_add_test(t, s3_op_everything_else_is_the_callers_to_try_again);
 	t = add_case(suite, "listings and texts");
 	tcase_add_test(t, s3_op_listing_goes_on_until_there_is_no_next_page);
+	tcase_add_test(t, s3_op_listing_that_comes_to_the_same_page_again_ends);
 	tcase_add_test(t, s3_op_texts_name_what_was_not_answered);
 	return suite;
 }
