@@ -161,12 +161,15 @@ static bool has_old_credentials(const struct s3_op *op)
 static bool credentials_changed(struct s3_op *op)
 {
 	struct s3_store *s = op->s;
-	int64_t now = clock_ms(CLOCK_MONOTONIC);
 
-	if (has_old_credentials(op) || now - s->reloaded_ms < RELOAD_PAUSE_MS)
+	if (has_old_credentials(op) ||
+	    clock_ms(CLOCK_MONOTONIC) - s->reloaded_ms < RELOAD_PAUSE_MS)
 		return has_old_credentials(op);
-	s->reloaded_ms = now;
-	(void)lsvd_s3_credentials_reload(s->credentials); /* if it fails they are as before */
+	if (lsvd_s3_credentials_reload(s->credentials) < 0)
+		lsvd_report(LSVD_LOG_WARN, "S3 bucket %s: access is denied, and there are no new "
+			    "access keys: %s", s->bucket, lsvd_last_error());
+	/* From its end: others have waited for it, which may have been long. */
+	s->reloaded_ms = clock_ms(CLOCK_MONOTONIC);
 	return has_old_credentials(op);
 }
 

@@ -304,6 +304,31 @@ START_TEST(s3_op_denied_while_somebody_else_read_new_keys_is_tried_again)
 }
 END_TEST
 
+static char reported[512];
+
+static void note_report(void *ctx, enum lsvd_log_level level, const char *text)
+{
+	(void)ctx;
+	(void)level;
+	(void)snprintf(reported, sizeof reported, "%s", text);
+}
+
+START_TEST(s3_op_denied_with_keys_that_cannot_be_read_says_why)
+{
+	char *path = tmpdir_path(dir, "keys");
+
+	write_keys("NEW");
+	ck_assert_int_eq(chmod(path, 0644), 0);
+	lsvd_set_log(note_report, NULL, LSVD_LOG_WARN);
+	say((struct told){ .status = 403, .code = "AccessDenied" });
+	ck_assert_int_eq(run(op(S3_DELETE)), S3_DENIED);
+	lsvd_set_log(NULL, NULL, LSVD_LOG_WARN);
+	ck_assert_ptr_nonnull(strstr(reported, "S3 bucket bucket: access is denied"));
+	ck_assert_ptr_nonnull(strstr(reported, "mode is 0644"));
+	free(path);
+}
+END_TEST
+
 START_TEST(s3_op_denied_twice_is_denied_though_the_keys_are_new)
 {
 	write_keys("NEW");
@@ -395,6 +420,7 @@ static Suite *s3_op_suite(void)
 		       s3_op_denied_with_keys_that_have_changed_is_tried_again_with_the_new_ones);
 	tcase_add_test(t, s3_op_denied_with_the_keys_there_are_is_denied);
 	tcase_add_test(t, s3_op_denied_while_somebody_else_read_new_keys_is_tried_again);
+	tcase_add_test(t, s3_op_denied_with_keys_that_cannot_be_read_says_why);
 	tcase_add_test(t, s3_op_denied_twice_is_denied_though_the_keys_are_new);
 	tcase_add_test(t, s3_op_everything_else_is_the_callers_to_try_again);
 	t = add_case(suite, "listings and texts");
