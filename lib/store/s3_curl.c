@@ -13,7 +13,8 @@
  * caller's buffer and nowhere else; documents are kept up to PAGE_MAX or ERROR_MAX bytes.
  *
  * PUTs may have three quarters of the slots: what somebody waits for (a read) gets past a queue of
- * uploads.
+ * uploads. And of the slots that become free while a PUT waits every fourth is its: reads without end
+ * must not keep a log from being stored.
  *
  * What libcurl is told not to do: to follow redirects (a request would carry its signature to
  * another host), to take proxies from the environment, to speak anything but HTTP and HTTPS, to
@@ -53,6 +54,7 @@
 #define PAGE_MAX (8u << 20)   /* 1000 keys of 1024 bytes, escaped, with what stands around them */
 #define ERROR_MAX (64u << 10)
 #define HEADERS_MAX 8
+#define PASSING_MAX 3         /* so many get past a PUT that waits */
 #define SLOW_BYTES 256L       /* a second: what counts as standing still */
 #define IDLE_MS 60000         /* only so that a lost wakeup would not be for ever */
 #define EMPTY_SHA256 "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -90,6 +92,7 @@ struct s3_client {
 	/* the thread's */
 	struct slot *slots;
 	uint32_t busy, busy_puts;
+	uint32_t passing;            /* how many got past a PUT that waits */
 	int *sockets;                /* those that are open; `sockets_max` at most are known */
 	uint32_t socket_count, sockets_max;
 	/* one request is started at a time: these are its, while it is */
@@ -132,17 +135,28 @@ static uint32_t slots_for_puts(const struct s3_client *c)
 	return c->connections - c->connections / 4;
 }
 
+/* lock held */
+static struct s3_request *pop_locked(struct s3_client *c)
+{
+	bool put = c->puts.first && c->busy_puts < slots_for_puts(c);
+
+	if (put && (c->passing >= PASSING_MAX || !c->others.first)) {
+		c->passing = 0;
+		return queue_pop(&c->puts);
+	}
+	c->passing = put ? c->passing + 1 : 0;
+	return queue_pop(&c->others);
+}
+
 /* What may be started now. */
 static struct s3_request *next_request(struct s3_client *c)
 {
-	struct s3_request *r = NULL;
+	struct s3_request *r;
 
 	if (c->busy == c->connections)
 		return NULL;
 	pthread_mutex_lock(&c->lock);
-	r = queue_pop(&c->others);
-	if (!r && c->busy_puts < slots_for_puts(c))
-		r = queue_pop(&c->puts);
+	r = pop_locked(c);
 	pthread_mutex_unlock(&c->lock);
 	return r;
 }

@@ -161,12 +161,15 @@ static bool has_old_credentials(const struct s3_op *op)
 static bool credentials_changed(struct s3_op *op)
 {
 	struct s3_store *s = op->s;
-	int64_t now = clock_ms(CLOCK_MONOTONIC);
 
-	if (has_old_credentials(op) || now - s->reloaded_ms < RELOAD_PAUSE_MS)
+	if (has_old_credentials(op) ||
+	    clock_ms(CLOCK_MONOTONIC) - s->reloaded_ms < RELOAD_PAUSE_MS)
 		return has_old_credentials(op);
-	s->reloaded_ms = now;
-	(void)lsvd_s3_credentials_reload(s->credentials); /* if it fails they are as before */
+	if (lsvd_s3_credentials_reload(s->credentials) < 0)
+		lsvd_report(LSVD_LOG_WARN, "S3 bucket %s: access is denied, and there are no new "
+			    "access keys: %s", s->bucket, lsvd_last_error());
+	/* From its end: others have waited for it, which may have been long. */
+	s->reloaded_ms = clock_ms(CLOCK_MONOTONIC);
 	return has_old_credentials(op);
 }
 
@@ -238,6 +241,13 @@ static void note_bucket(struct s3_op *op, enum s3_kind kind)
 		S3_SET(op->s->bucket_seen, true);
 }
 
+/* A length was asked for, and the answer to the question why, which is the object, says none. */
+static bool lacks_length(const struct s3_op *op, enum s3_kind kind)
+{
+	return op->phase == S3_ASKING_WHY && kind == S3_OK && op->r.status != 416 &&
+	       op->r.total == UINT64_MAX;
+}
+
 static bool ask_why(struct s3_op *op, enum s3_kind kind)
 {
 	bool trusted = op->r.from_s3 && S3_LOAD(op->s->bucket_seen);
@@ -273,6 +283,8 @@ static void request_done(struct s3_request *r)
 	struct s3_store *s = op->s;
 	enum s3_kind kind = lsvd_s3_kind(r, skew_of(op));
 
+	if (lacks_length(op, kind))
+		kind = S3_BAD_BODY;
 	S3_COUNT(s->kinds[kind], 1u);
 	if (r->verb == S3_GET)
 		S3_COUNT(s->get_bytes, r->ret_len);

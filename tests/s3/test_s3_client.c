@@ -737,6 +737,32 @@ START_TEST(s3_client_believes_no_success_of_a_server_that_is_no_s3)
 }
 END_TEST
 
+/* Something that answers 200 to everything has stored nothing. */
+START_TEST(s3_client_tells_a_success_that_is_none_of_s3)
+{
+	static const enum s3_verb verbs[] = {S3_PUT, S3_HEAD};
+	struct iovec iov = {(char[]){'x'}, 1};
+
+	for (size_t i = 0; i < 4; i++) {
+		struct t_http http;
+		struct wait w;
+		struct s3_request r;
+
+		start(&http, i < 2 ? "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+				   : "HTTP/1.1 200 OK\r\nETag: \"1\"\r\nContent-Length: 0\r\n\r\n");
+		wait_init(&w);
+		r = make(verbs[i % 2], "k", &w);
+		r.iov = &iov;
+		r.iovcnt = 1;
+		hash_body(&r);
+		answered(&r, 200);
+		ck_assert_msg(r.garbled == (i < 2), "answer %zu: garbled %d: %s", i, r.garbled, r.message);
+		close_client();
+		t_http_stop(&http);
+	}
+}
+END_TEST
+
 START_TEST(s3_client_keeps_the_code_of_an_error)
 {
 	static const char body[] = "<?xml version=\"1.0\"?><Error><Code>SlowDown</Code>"
@@ -967,6 +993,7 @@ static Suite *make_suite(void)
 	tcase_add_test(c, s3_client_writes_no_further_than_the_buffer);
 	tcase_add_test(c, s3_client_tells_a_page_that_is_none);
 	tcase_add_test(c, s3_client_believes_no_success_of_a_server_that_is_no_s3);
+	tcase_add_test(c, s3_client_tells_a_success_that_is_none_of_s3);
 	tcase_add_test(c, s3_client_keeps_the_code_of_an_error);
 	tcase_add_test(c, s3_client_does_not_wait_for_the_end_of_an_error_that_has_none);
 	tcase_add_test(c, s3_client_that_is_refused_a_request_sent_twice_does_not_know_what_became_of_it);

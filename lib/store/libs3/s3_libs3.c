@@ -183,6 +183,8 @@ static CURLcode impose(CURL *curl, struct call *call)
 		{CURLOPT_SSL_VERIFYPEER, 1},
 		{CURLOPT_SSL_VERIFYHOST, 2},
 		{CURLOPT_NOSIGNAL, 1},
+		/* libs3 asks for "100 Continue" before each body: a round trip, or a second without */
+		{CURLOPT_EXPECT_100_TIMEOUT_MS, 1},
 		{CURLOPT_CONNECTTIMEOUT_MS, (long)o->connect_timeout_ms},
 		{CURLOPT_LOW_SPEED_LIMIT, 1},
 		{CURLOPT_LOW_SPEED_TIME, ((long)o->stall_timeout_ms + 999) / 1000},
@@ -258,12 +260,14 @@ static void look_at_answer(CURL *curl, struct call *call)
 		r->date_ms = (int64_t)curl_getdate(date, NULL) * 1000;
 	if (r->verb == S3_LIST)
 		r->garbled = r->status / 100 == 2 && !is_xml(header(curl, "Content-Type"));
+	if ((r->verb == S3_PUT || r->verb == S3_HEAD) && r->status / 100 == 2)
+		r->garbled = !r->from_s3 && !header(curl, "ETag");
 	if (r->verb != S3_GET && r->verb != S3_HEAD)
 		return;
 	if (length >= 0 && r->status / 100 == 2)
 		r->total = (uint64_t)length;
 	take_range(r, header(curl, "Content-Range"));
-	r->garbled = r->status == 206 && r->range_first == UINT64_MAX;
+	r->garbled |= r->status == 206 && r->range_first == UINT64_MAX;
 }
 
 CURLcode __wrap_curl_easy_perform(CURL *curl)
@@ -352,25 +356,25 @@ static enum s3_outcome outcome_of_code(struct call *call)
 	}
 }
 
+/*
+ * What libs3 makes of an answer counts for listings, which it reads, and for what was never sent. Of the
+ * rest we know more: libs3 2 calls a PUT a failure that succeeded without "100 Continue" before.
+ */
 static enum s3_outcome outcome(struct call *call)
 {
 	struct s3_request *r = call->r;
 
-	if (call->performed && call->enough)
-		return S3_ANSWERED;
-	if (call->performed && call->code != CURLE_OK)
-		return outcome_of_code(call);
-	if (call->performed && (call->status == S3StatusOK || r->status >= 300))
-		return S3_ANSWERED;
-	if (!r->message[0])
+	if (!call->performed) {
 		say(r, S3_get_status_name(call->status));
-	if (call->performed && r->status / 100 == 2) {
-		r->garbled = true; /* a whole answer that libs3 cannot read */
-		return S3_ANSWERED;
+		return call->status == S3StatusOutOfMemory ? S3_NO_MEMORY : S3_REFUSED;
 	}
-	if (call->performed)
-		return S3_UNKNOWN;
-	return call->status == S3StatusOutOfMemory ? S3_NO_MEMORY : S3_REFUSED;
+	if (call->enough)
+		return S3_ANSWERED;
+	if (call->code != CURLE_OK)
+		return outcome_of_code(call);
+	if (r->verb == S3_LIST && r->status / 100 == 2 && call->status != S3StatusOK)
+		r->garbled = true;
+	return r->status >= 200 ? S3_ANSWERED : S3_UNKNOWN;
 }
 
 /* ------------------------------------------------------------------------------------------- verbs */
