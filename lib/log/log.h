@@ -154,8 +154,9 @@ struct log_upload {
 	const struct iovec *iov;
 	int iovcnt;
 	uint8_t there[OBJECT_HEAD_BYTES];
+	uint8_t other[OBJECT_HEAD_BYTES]; /* another's header, as it was read back before */
+	unsigned others;           /* how often one was */
 	bool failing;              /* counted in log->failing */
-	bool doubted;              /* another's header was read back once */
 	unsigned torn;             /* how often a part of it was */
 	void (*ended)(struct log_upload *up, int err);
 };
