@@ -3,7 +3,8 @@
  * log_internal.h - what the files of the log share.
  *
  *   log.c          steady state: places, the window of chain puts, their order; fenced, cancelled
- *   log_upload.c   one object into the store, however long it takes
+ *   log_upload.c   one object into the store, or out of it, however long it takes
+ *   log_delete.c   what is dead out of the store
  *   log_look.c     is there a newer claim?
  *   log_call.c     requests of procedures: several at once, tried again a few times; headers
  *   log_scan.c     the newest claim, the newest activated epoch, the end of a chain
@@ -15,8 +16,6 @@
 #define LOG_LOG_INTERNAL_H
 
 #include "log/log.h"
-
-#define LOG_ANCHOR_EVERY 64u
 
 enum log_state {
 	LOG_OPENING,
@@ -55,6 +54,10 @@ struct log {
 	uint64_t sent_checksum;      /* of that header */
 	uint64_t acked_seq, acked_op;
 	struct list puts;            /* struct log_put, by seq, until acked */
+	struct log_put anchor;       /* one of them, if anchor_out */
+	bool anchor_out;
+	uint64_t anchor_says;        /* its acked_seq */
+	uint64_t anchored;           /* acked_seq of the newest acknowledged anchor, or 0 */
 	bool draining;
 
 	struct list paused;          /* struct log_upload, waiting for the timer */
@@ -79,6 +82,12 @@ bool lsvd_log_over(const struct log *log);
 void lsvd_log_step(struct log *log);
 /* A place was taken by another, or a newer claim was seen. */
 void lsvd_log_fence(struct log *log, int err);
+
+/* Is the place an anchor's? */
+static inline bool anchor_at(const struct log *log, uint64_t seq)
+{
+	return seq % log->options.anchor_every == 0;
+}
 
 /* ---- log_upload.c, lock held */
 void lsvd_upload_init(struct log *log);
@@ -148,7 +157,7 @@ struct chain_end {
 	struct chain_part chain;
 	bool closed;                 /* it is a CLOSE */
 	bool fenced;                 /* a fence is on the place after it */
-	uint64_t anchor;             /* the newest anchor known, in units of LOG_ANCHOR_EVERY */
+	uint64_t anchor;             /* the newest anchor known, in units of anchor_every */
 };
 /* The newest claim, sought from `from`, which is there or 0. `also` (may be NULL): see above. */
 int lsvd_scan_claims(struct log *log, uint64_t from, const struct log_also *also, uint64_t *ret);

@@ -25,8 +25,11 @@
 #define CHASE_MAX 1000u
 #define OBJECT_HEADER_BYTES (OBJECT_HEAD_BYTES + CHAIN_PART_BYTES)
 
-/* Numbers that a dead writer may have given to objects which landed behind the end of its chain. */
-#define OBJECTS_SKIPPED LOG_WINDOW_MAX
+/*
+ * Numbers that a dead writer may have given to objects which landed behind the end of its chain, or
+ * to free objects that nothing there names: a window of the chain, and a large checkpoint.
+ */
+#define OBJECTS_SKIPPED 65536u
 
 /* An open under way. */
 struct opening {
@@ -381,8 +384,10 @@ static int log_new(struct log **ret, struct port *port, const struct log_options
 	log->port = port;
 	log->options = *options;
 	log->window = options->put_window ? options->put_window : 1;
-	if (log->window > LOG_WINDOW_MAX)
-		log->window = LOG_WINDOW_MAX;
+	if (!log->options.anchor_every)
+		log->options.anchor_every = CHAIN_ANCHOR_EVERY;
+	if (log->window > log->options.anchor_every)
+		log->window = log->options.anchor_every;
 	log->ops = ops;
 	log->ctx = ctx;
 	log->next_object = 1;

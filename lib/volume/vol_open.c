@@ -387,7 +387,8 @@ static int open_on(struct lsvd_volume **ret, struct world *world, bool own_world
 	}
 	v->opt = *opt;
 	v->readonly = opt->flags & LSVD_OPEN_READONLY;
-	v->seg_opt = (struct seg_options){ codec_of[opt->compression], opt->unit_bytes };
+	v->seg_opt = (struct seg_options){ .codec = codec_of[opt->compression],
+					   .unit_bytes = opt->unit_bytes };
 	err = open_parts(v);
 	if (err) {
 		char text[512];
