@@ -345,9 +345,10 @@ uint64_t lsvd_log_reserve_object(struct log *log)
 	return log->next_object++;
 }
 
-void lsvd_log_set_root(struct log *log, struct root_ref root)
+uint64_t lsvd_log_set_root(struct log *log, struct root_ref root)
 {
 	log->root = root;
+	return log->sent_seq + 1; /* headers are finished in order */
 }
 
 uint64_t lsvd_log_epoch(const struct log *log)

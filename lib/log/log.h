@@ -202,8 +202,8 @@ struct log_free_put {
 };
 void lsvd_log_put_free(struct log *log, struct log_free_put *put);
 
-/* From now on chain objects name this root. */
-void lsvd_log_set_root(struct log *log, struct root_ref root);
+/* From now on chain objects name this root. Returns the place of the first that will. */
+uint64_t lsvd_log_set_root(struct log *log, struct root_ref root);
 
 /*
  * Looks for a claim newer than ours and calls `done` with 0, LSVD_E_FENCED, or LSVD_E_UNAVAILABLE

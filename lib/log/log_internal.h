@@ -141,6 +141,13 @@ void lsvd_headers_free(struct log_header *headers, unsigned n);
 /* Fails unless the header is that of a BASE that is there. */
 int lsvd_base_check(const struct log *log, uint64_t epoch, const struct log_header *h);
 
+/* ---- log_open.c, procedures */
+/*
+ * What an opener finds missing may have been deleted by a later one, which went on from the same end:
+ * LSVD_E_FENCED then, else `err` as it was.
+ */
+int lsvd_log_because_fenced(struct log *log, int err);
+
 /* ---- log_recover.c, procedures */
 /* A call that reads the root, to be run with others: false if there is none, or no memory. */
 bool lsvd_root_early(struct log *log, struct root_ref ref, struct log_call *ret);

@@ -388,5 +388,5 @@ int lsvd_log_recover(struct log *log)
 		err = replay_path(&r);
 	}
 	lsvd_free(r.path.legs);
-	return err;
+	return lsvd_log_because_fenced(log, err);
 }

@@ -288,7 +288,7 @@ static void root_put(struct log_free_put *put, int err)
 	c->pages = NULL;
 	v->checkpoints++;
 	v->root_seq = c->seq;
-	lsvd_log_set_root(v->log, c->ref);
+	(void)lsvd_log_set_root(v->log, c->ref);
 	v->checkpoint = NULL;
 	free_checkpoint(c);
 	lsvd_port_changed(&v->port);

@@ -1425,7 +1425,7 @@ static struct root_ref put_root(uint64_t epoch, uint64_t number, uint64_t at_epo
 static void set_root(struct user *u, struct root_ref root)
 {
 	lsvd_port_enter(&u->port);
-	lsvd_log_set_root(u->log, root);
+	(void)lsvd_log_set_root(u->log, root);
 	lsvd_port_leave(&u->port, true);
 }
 
