@@ -6,6 +6,7 @@
  * compressed segments, in an object store; a map says where each block lives.
  *
  *   store.h   open the place where the objects live          lsvd_store_open()
+ *   store_s3.h  the same, for S3 with credentials in hand    lsvd_store_open_s3()
  *   volume.h  create, open, read, write, flush, trim, close   lsvd_volume_…()
  *   stats.h   what an open volume has done and how it is      lsvd_volume_stats()
  *   config.h  the configuration file the tools share          lsvd_config_load()
@@ -22,6 +23,7 @@
 #include <lsvd/error.h>
 #include <lsvd/stats.h>
 #include <lsvd/store.h>
+#include <lsvd/store_s3.h>
 #include <lsvd/volume.h>
 
 #endif

@@ -111,7 +111,15 @@ LSVD_API LSVD_MUST_USE int lsvd_volume_delete(struct lsvd_store *store, const ch
 #define LSVD_OPEN_ACCEPT_ROLLBACK 0x2u
 /* The same, but only if the last writer ran with LSVD_FLUSH_REMOTE: no flush is lost. */
 #define LSVD_OPEN_TAKEOVER 0x4u
-/* Open on the cache alone, without the store. Not in this release: LSVD_E_UNSUPPORTED. */
+/*
+ * Open on the cache alone, while the store is away. No epoch is taken, and the store is asked for
+ * nothing but the data of reads that neither log nor read cache can answer. What is written goes to
+ * the local log, as far as it has room (then writers wait), and is stored when the volume is opened
+ * with the store again, which this one never turns into. Whether another host has taken the volume
+ * meanwhile shows then: if so, what was written offline is refused with LSVD_E_FOREIGN_CACHE.
+ * Flushes are local; with LSVD_FLUSH_REMOTE they fail with LSVD_E_UNAVAILABLE. Not together with
+ * ACCEPT_ROLLBACK and TAKEOVER. LSVD_E_UNAVAILABLE if the cache does not have all that it takes.
+ */
 #define LSVD_OPEN_OFFLINE 0x8u
 
 enum lsvd_flush_policy {
@@ -189,7 +197,7 @@ struct lsvd_volume_options {
 /*
  * Opens the volume `name` of `store`: takes the next epoch (which fences any other writer), recovers
  * from the newest checkpoint, the segments after it and the local log. Blocks on both. The store must
- * stay open until the volume is closed.
+ * stay open until the volume is closed. With LSVD_OPEN_OFFLINE it may be NULL.
  *
  * -ENOENT (no such volume), LSVD_E_CONFIG or -EINVAL (an option out of bounds: the text says which),
  * LSVD_E_LOCKED, LSVD_E_FOREIGN_CACHE, LSVD_E_ROLLBACK, LSVD_E_CORRUPT, LSVD_E_VERSION,

@@ -6,6 +6,7 @@
  * by one table (config_keys.h). Nothing of it changes once it is loaded.
  */
 #include <lsvd/config.h>
+#include <lsvd/store_s3.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +14,9 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/compiler.h"
 #include "base/err.h"
+#include "base/secret.h"
 #include "config/config_keys.h"
 #include "config/config_text.h"
 
@@ -68,7 +71,7 @@ static int load(struct lsvd_config *c, const char *path, char *text)
 	c->name = lsvd_strdup(path);
 	if (!c->name)
 		return lsvd_fail_plain(-ENOMEM);
-	err = lsvd_config_text_check(text, len, path);
+	err = lsvd_config_text_check(text, len, path, lsvd_config_hide, c);
 	if (err < 0)
 		return err;
 	err = lsvd_config_parse(c, text);
@@ -86,20 +89,20 @@ int lsvd_config_load(struct lsvd_config **ret, const char *path)
 	if (!ret || !path)
 		return lsvd_fail(-EINVAL, "configuration: no path given");
 	c = lsvd_calloc(1, sizeof *c);
-	text = lsvd_malloc(FILE_MAX_BYTES + 2);
+	text = lsvd_secret_alloc(FILE_MAX_BYTES + 2); /* keys stand in it */
 	if (!c || !text) {
 		lsvd_fail_plain(err);
 		goto out;
 	}
 	err = load(c, path, text);
-	explicit_bzero(text, FILE_MAX_BYTES + 2);
+	lsvd_config_forget_hidden(c);
 	if (err < 0)
 		goto out;
 	*ret = c;
 	c = NULL;
 out:
 	lsvd_config_free(c);
-	lsvd_free(text);
+	lsvd_secret_free(text);
 	return err;
 }
 
@@ -108,9 +111,10 @@ void lsvd_config_free(struct lsvd_config *c)
 	if (!c)
 		return;
 	for (size_t k = 0; k < CONFIG_KEYS; k++) {
-		if (c->text[k])
-			explicit_bzero(c->text[k], strlen(c->text[k]));
-		lsvd_free(c->text[k]);
+		if (lsvd_config_keys[k].kind == KIND_SECRET)
+			lsvd_secret_free(c->text[k]);
+		else
+			lsvd_free(c->text[k]);
 	}
 	lsvd_free(c->url);
 	lsvd_free(c->name);
@@ -129,18 +133,48 @@ const char *lsvd_config_store_url(const struct lsvd_config *c)
 	return c->url;
 }
 
+static uint32_t number(const struct lsvd_config *c, size_t k)
+{
+	return c->line[k] ? (uint32_t)c->number[k] : 0; /* 0: the default; the bounds make it fit */
+}
+
+static void fill_s3(const struct lsvd_config *c, struct lsvd_s3_options *o)
+{
+	const struct {
+		size_t key;
+		const char **field;
+	} texts[] = {
+		{KEY_BUCKET, &o->bucket},
+		{KEY_REGION, &o->region},
+		{KEY_DIRECTORY, &o->directory},
+		{KEY_HOST, &o->endpoint},
+		{KEY_CLIENT, &o->client},
+		{KEY_ACCESS_KEY, &o->access_key},
+		{KEY_SECRET_KEY, &o->secret_key},
+		{KEY_SESSION_TOKEN, &o->session_token},
+		{KEY_CREDENTIALS_FILE, &o->credentials_file},
+		{KEY_PROFILE, &o->profile},
+		{KEY_METADATA, &o->metadata},
+		{KEY_CA_FILE, &o->ca_file},
+	};
+
+	for (size_t i = 0; i < LSVD_ARRAY_LEN(texts); i++)
+		if (c->line[texts[i].key])
+			*texts[i].field = c->text[texts[i].key];
+	o->connections = number(c, KEY_CONNECTIONS);
+	o->connect_timeout_ms = number(c, KEY_CONNECT_TIMEOUT);
+	o->stall_timeout_ms = number(c, KEY_S3_STALL_TIMEOUT);
+}
+
 int lsvd_config_open_store(const struct lsvd_config *c, struct lsvd_store **ret,
 			   const struct lsvd_store_options *options)
 {
-	int err = lsvd_store_open(ret, c->url, options);
+	struct lsvd_s3_options s3 = LSVD_S3_OPTIONS_INIT;
 
-	/* The URL is ours and well formed: what is not understood is its kind. */
-	if (err == LSVD_E_CONFIG && !c->line[KEY_FILE_PATH])
-		return lsvd_fail(LSVD_E_UNSUPPORTED,
-				 "%.200s:%u: bucket \"%.64s\": this build of "
-				 "the library has no S3 store",
-				 c->name, c->line[KEY_BUCKET], c->text[KEY_BUCKET]);
-	return err;
+	if (c->line[KEY_FILE_PATH])
+		return lsvd_store_open(ret, c->url, options);
+	fill_s3(c, &s3);
+	return lsvd_store_open_s3(ret, &s3, options);
 }
 
 static void set_field(struct lsvd_volume_options *options, const struct config_key *key,

@@ -16,6 +16,7 @@
 
 #include "base/alloc.h"
 #include "base/err.h"
+#include "base/secret.h"
 #include "config/config_units.h"
 
 #define KIB    UINT64_C(1024)
@@ -29,6 +30,7 @@ static const struct config_word never_gives_up[] = {{"never", 0}, {NULL, 0}};
 static const struct config_word no_cache[] = {{"none", UINT64_MAX}, {NULL, 0}};
 static const struct config_word flushes[] = {
 	{"local", LSVD_FLUSH_LOCAL}, {"remote", LSVD_FLUSH_REMOTE}, {NULL, 0}};
+static const struct config_word clients[] = {{"auto", 0}, {"curl", 1}, {"libs3", 2}, {NULL, 0}};
 static const struct config_word compressions[] = {{"lz4", LSVD_COMPRESS_LZ4},
 						  {"zlib", LSVD_COMPRESS_ZLIB},
 						  {"none", LSVD_COMPRESS_NONE},
@@ -45,8 +47,17 @@ const struct config_key lsvd_config_keys[CONFIG_KEYS] = {
 	[KEY_REGION] = {"region", BLOCK_S3, KIND_TEXT, 0, 0, NULL, 0, 0},
 	[KEY_ACCESS_KEY] = {"access_key", BLOCK_S3, KIND_SECRET, 0, 0, NULL, 0, 0},
 	[KEY_SECRET_KEY] = {"secret_key", BLOCK_S3, KIND_SECRET, 0, 0, NULL, 0, 0},
+	[KEY_SESSION_TOKEN] = {"session_token", BLOCK_S3, KIND_SECRET, 0, 0, NULL, 0, 0},
+	[KEY_CREDENTIALS_FILE] = {"credentials_file", BLOCK_S3, KIND_TEXT, 0, 0, NULL, 0, 0},
+	[KEY_PROFILE] = {"profile", BLOCK_S3, KIND_TEXT, 0, 0, NULL, 0, 0},
+	[KEY_METADATA] = {"metadata", BLOCK_S3, KIND_TEXT, 0, 0, NULL, 0, 0},
 	[KEY_DIRECTORY] = {"directory", BLOCK_S3, KIND_TEXT, 0, 0, NULL, 0, 0},
 	[KEY_HOST] = {"host", BLOCK_S3, KIND_TEXT, 0, 0, NULL, 0, 0},
+	[KEY_CLIENT] = {"client", BLOCK_S3, KIND_WORD, 0, 0, clients, 0, 0},
+	[KEY_CA_FILE] = {"ca_file", BLOCK_S3, KIND_TEXT, 0, 0, NULL, 0, 0},
+	[KEY_CONNECTIONS] = {"connections", BLOCK_S3, KIND_COUNT, 1, 256, NULL, 0, 0},
+	[KEY_CONNECT_TIMEOUT] = {"connect_timeout", BLOCK_S3, KIND_TIME, 100, 600000, NULL, 0, 0},
+	[KEY_S3_STALL_TIMEOUT] = {"stall_timeout", BLOCK_S3, KIND_TIME, 1000, 3600000, NULL, 0, 0},
 	[KEY_OPTIONS] = {"log_size", BLOCK_TOP, KIND_SIZE, MIB, TIB, NULL, FIELD(log_bytes)},
 	{"segment_size", BLOCK_TOP, KIND_SIZE, 64 * KIB, 64 * MIB, NULL, FIELD(segment_bytes)},
 	{"seal_after", BLOCK_TOP, KIND_TIME, 1, DAY_MS, never, FIELD(seal_after_ms)},
@@ -167,13 +178,25 @@ static int twice_fail(const struct lsvd_config *c, size_t k, unsigned line, cons
 			 c->name, line, lsvd_config_keys[k].name, value, c->text[k], c->line[k]);
 }
 
+/* Every "KEY = VALUE" has been through lsvd_config_hide(). Were one not, it would count as empty. */
+static char *copy_value(const struct lsvd_config *c, size_t k, unsigned line, const char *value)
+{
+	const char *text = lsvd_config_hidden(c, line);
+
+	if (lsvd_config_keys[k].kind != KIND_SECRET)
+		return lsvd_strdup(value);
+	return text ? lsvd_secret_dup(text, strlen(text)) : lsvd_secret_dup("", 0);
+}
+
 int lsvd_config_take(struct lsvd_config *c, size_t k, unsigned line, const char *value)
 {
+	enum config_kind kind = lsvd_config_keys[k].kind;
+
 	if (c->line[k])
 		return twice_fail(c, k, line, value);
 	c->line[k] = line;
-	c->text[k] = lsvd_strdup(value);
+	c->text[k] = copy_value(c, k, line, value);
 	if (!c->text[k])
 		return lsvd_fail_plain(-ENOMEM);
-	return k < KEY_OPTIONS ? 0 : take_number(c, k);
+	return kind == KIND_TEXT || kind == KIND_SECRET ? 0 : take_number(c, k);
 }

@@ -24,12 +24,21 @@ static struct {
 	int err; /* of the first failure, whose text is set */
 } loading;
 
+static enum config_block block_of(const cfg_t *cfg)
+{
+	if (strcmp(cfg->name, "s3") == 0)
+		return BLOCK_S3;
+	return strcmp(cfg->name, "storage") == 0 ? BLOCK_STORAGE : BLOCK_TOP;
+}
+
 /* libConfuse's callback for every value. */
 static int take_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *ret)
 {
+	enum config_block block = block_of(cfg);
 	size_t k = 0;
 
-	while (strcmp(lsvd_config_keys[k].name, opt->name) != 0)
+	while (lsvd_config_keys[k].block != block ||
+	       strcmp(lsvd_config_keys[k].name, opt->name) != 0)
 		k++; /* found: opt was made of the table */
 	*(const char **)ret = value;
 	loading.err = lsvd_config_take(loading.config, k, (unsigned)cfg->line, value);

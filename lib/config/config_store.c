@@ -43,7 +43,7 @@ static void drop_unused_s3(struct lsvd_config *c)
 {
 	if (!has_text(c, KEY_FILE_PATH) || !c->line[KEY_BUCKET] || has_text(c, KEY_BUCKET))
 		return;
-	for (size_t k = KEY_BUCKET; k <= KEY_HOST; k++)
+	for (size_t k = KEY_BUCKET; k < KEY_OPTIONS; k++)
 		c->line[k] = 0;
 }
 
@@ -140,7 +140,32 @@ static int check_keys(const struct lsvd_config *c)
 		return missing(c, KEY_SECRET_KEY, KEY_ACCESS_KEY);
 	if (!c->line[KEY_ACCESS_KEY] && c->line[KEY_SECRET_KEY])
 		return missing(c, KEY_ACCESS_KEY, KEY_SECRET_KEY);
+	if (!c->line[KEY_ACCESS_KEY] && c->line[KEY_SESSION_TOKEN])
+		return missing(c, KEY_ACCESS_KEY, KEY_SESSION_TOKEN);
 	return 0;
+}
+
+static int check_metadata(const struct lsvd_config *c)
+{
+	const char *text = c->text[KEY_METADATA];
+
+	if (!c->line[KEY_METADATA] || strcmp(text, "default") == 0 ||
+	    (strncmp(text, "http://", 7) == 0 && good_host(text)))
+		return 0;
+	return lsvd_config_fail(c, KEY_METADATA, "\"%.64s\" is not \"default\" or http://HOST[:PORT]",
+				strchr(text, '@') ? "..." : text);
+}
+
+/* Of what libs3 can be told, a certificate authority is no part. */
+static int check_client(const struct lsvd_config *c)
+{
+	if (!c->line[KEY_CA_FILE] || !c->line[KEY_CLIENT] ||
+	    strcmp(c->text[KEY_CLIENT], "libs3") != 0)
+		return 0;
+	return lsvd_config_fail(c, KEY_CA_FILE,
+				"client = \"libs3\" (line %u) knows the certificate authorities of "
+				"the system only: use \"curl\"",
+				c->line[KEY_CLIENT]);
 }
 
 /* `first` is a key of the block that the file has. */
@@ -164,7 +189,13 @@ static int check_s3(const struct lsvd_config *c, size_t first)
 	err = check_directory(c);
 	if (err < 0)
 		return err;
-	return check_host(c);
+	err = check_host(c);
+	if (err < 0)
+		return err;
+	err = check_metadata(c);
+	if (err < 0)
+		return err;
+	return check_client(c);
 }
 
 static int check_no_empty(const struct lsvd_config *c)
@@ -190,9 +221,9 @@ static int check_storage(const struct lsvd_config *c)
 {
 	size_t s3 = KEY_BUCKET;
 
-	while (s3 <= KEY_HOST && !c->line[s3])
+	while (s3 < KEY_OPTIONS && !c->line[s3])
 		s3++;
-	if (s3 <= KEY_HOST)
+	if (s3 < KEY_OPTIONS)
 		return c->line[KEY_FILE_PATH] ? both_fail(c, s3) : check_s3(c, s3);
 	if (c->line[KEY_FILE_PATH])
 		return 0;
@@ -222,28 +253,29 @@ static void escape(char *to, const char *text, size_t len)
 	*to = '\0';
 }
 
-static size_t len_without_slash(const char *text)
+/* One slash at the end is allowed and means nothing. */
+static void drop_slash(const struct lsvd_config *c, size_t k)
 {
-	size_t len = strlen(text);
+	size_t len = c->line[k] ? strlen(c->text[k]) : 0;
 
-	return len && text[len - 1] == '/' ? len - 1 : len;
+	if (len && c->text[k][len - 1] == '/')
+		c->text[k][len - 1] = '\0';
 }
 
 static char *s3_url(const struct lsvd_config *c)
 {
 	const char *dir = c->line[KEY_DIRECTORY] ? c->text[KEY_DIRECTORY] : "";
 	const char *host = c->line[KEY_HOST] ? c->text[KEY_HOST] : "";
-	size_t dir_len = len_without_slash(dir), host_len = len_without_slash(host);
-	size_t size = strlen(c->text[KEY_BUCKET]) + strlen(c->text[KEY_REGION]) + dir_len +
-		      3 * host_len + 64;
+	size_t size = strlen(c->text[KEY_BUCKET]) + strlen(c->text[KEY_REGION]) + strlen(dir) +
+		      3 * strlen(host) + 64;
 	char *url = lsvd_malloc(size);
 	int n;
 
 	if (!url)
 		return NULL;
-	n = snprintf(url, size, "s3://%s%s%.*s?region=%s%s", c->text[KEY_BUCKET], *dir ? "/" : "",
-		     (int)dir_len, dir, c->text[KEY_REGION], *host ? "&endpoint=" : "");
-	escape(url + n, host, host_len);
+	n = snprintf(url, size, "s3://%s%s%s?region=%s%s", c->text[KEY_BUCKET], *dir ? "/" : "",
+		     dir, c->text[KEY_REGION], *host ? "&endpoint=" : "");
+	escape(url + n, host, strlen(host));
 	return url;
 }
 
@@ -268,6 +300,8 @@ int lsvd_config_take_store(struct lsvd_config *c)
 	err = check_storage(c);
 	if (err < 0)
 		return err;
+	drop_slash(c, KEY_DIRECTORY);
+	drop_slash(c, KEY_HOST);
 	c->url = c->line[KEY_FILE_PATH] ? dir_url(c) : s3_url(c);
 	return c->url ? 0 : lsvd_fail_plain(-ENOMEM);
 }

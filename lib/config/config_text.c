@@ -52,6 +52,8 @@ struct scan {
 	unsigned depth;		    /* of blocks */
 	unsigned opened[DEPTH_MAX]; /* the lines of their braces */
 	char key[KEY_MAX + 1];	    /* whose value is being read; else "" */
+	config_value_fn fn;
+	void *ctx;
 };
 
 #define scan_fail(s, ...) scan_fail_at((s), (s)->line, __VA_ARGS__)
@@ -227,14 +229,19 @@ static int close_block(struct scan *s)
 /* After "=": the value, and nothing behind it but the end of line or block, left unread. */
 static int scan_value(struct scan *s)
 {
-	int t = next(s);
-	char *after;
+	char *value, *end, *after;
+	int t;
 
+	if (skip_space(s) < 0)
+		return LSVD_E_CONFIG;
+	value = s->p;
+	t = next(s);
 	if (t < 0)
 		return t;
 	if (t != TOKEN_WORD && t != TOKEN_STRING)
 		return scan_fail(s, t == TOKEN_OPEN ? "expected one value, not a list or block"
 						    : "no value on this line");
+	end = s->p;
 	if (skip_space(s) < 0)
 		return LSVD_E_CONFIG;
 	after = s->p;
@@ -244,8 +251,9 @@ static int scan_value(struct scan *s)
 	if (t != TOKEN_NEWLINE && t != TOKEN_CLOSE && t != TOKEN_END)
 		return scan_fail(s, "more than one value on this line");
 	s->p = after;
+	t = s->fn(s->ctx, s->key, s->line, value, (size_t)(end - value));
 	s->key[0] = '\0';
-	return 0;
+	return t;
 }
 
 /*
@@ -328,9 +336,10 @@ static int check_bytes(struct scan *s)
 	return 0;
 }
 
-int lsvd_config_text_check(char *text, size_t len, const char *name)
+int lsvd_config_text_check(char *text, size_t len, const char *name, config_value_fn fn, void *ctx)
 {
-	struct scan s = {.name = name, .p = text, .end = text + len, .line = 1};
+	struct scan s = {
+		.name = name, .p = text, .end = text + len, .line = 1, .fn = fn, .ctx = ctx};
 	int err;
 
 	err = check_bytes(&s);

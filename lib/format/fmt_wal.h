@@ -41,6 +41,7 @@ struct wal_super {
 	uint64_t tail_run;     /* run of the group before the tail, 0: none */
 	uint64_t durable;      /* everything below was synced when this was written */
 	uint64_t stored_op;    /* R when this was written */
+	uint64_t whole_run;    /* the run that voided what was there before it, 0: none did */
 	uint32_t flags;        /* WAL_SUPER_… */
 };
 #define WAL_SUPER_EMPTY 1u  /* nothing was ever acknowledged from this file */

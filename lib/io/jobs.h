@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+#include "base/thread.h"
 #include "io/tables.h"
 
 #define POOL_THREADS_MAX 16u
@@ -44,8 +45,5 @@ int lsvd_pool_init(struct pool *p, const char *name, unsigned max, pool_run_fn r
 void lsvd_pool_fini(struct pool *p);
 /* Any thread, without locks that `run` takes. */
 void lsvd_pool_submit(struct pool *p, struct io *io);
-
-/* pthread_create() with all signals blocked and a name; 0 or -errno. */
-int lsvd_thread_start(pthread_t *ret, const char *name, void *(*fn)(void *), void *arg);
 
 #endif

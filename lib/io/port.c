@@ -146,12 +146,17 @@ static void make_calls(struct list *calls)
 	}
 }
 
+static bool is_set(const struct event *event)
+{
+	return __atomic_load_n(&event->state, __ATOMIC_ACQUIRE) == EVENT_SET;
+}
+
 /*
  * lock held on entry and on return, given up in between. A request may be slow on this thread
  * only if nothing else waits for the thread: several go to the world's threads, and the last is
- * done here.
+ * done here, unless what the thread came for (`until`, may be NULL) has happened.
  */
-static void run_loop(struct port *p, bool may_wait)
+static void run_loop(struct port *p, bool may_wait, const struct event *until)
 {
 	struct loop loop = { .port = p, .ended = LIST_INIT(loop.ended), .outer = current };
 	struct list out = LIST_INIT(out), calls = LIST_INIT(calls), *node;
@@ -165,9 +170,9 @@ static void run_loop(struct port *p, bool may_wait)
 		while ((node = list_pop(&out))) {
 			bool last = list_empty(&out) && list_empty(&calls) &&
 				    list_empty(&loop.ended);
+			bool free = may_wait && !(until && is_set(until));
 
-			hand_to_world(p->world, list_entry(node, struct io, link),
-				      may_wait && last);
+			hand_to_world(p->world, list_entry(node, struct io, link), free && last);
 		}
 		make_calls(&calls);
 		pthread_mutex_lock(&p->lock);
@@ -182,7 +187,7 @@ static void run_loop(struct port *p, bool may_wait)
 void lsvd_port_leave(struct port *p, bool may_wait)
 {
 	if (!loop_of(p))
-		run_loop(p, may_wait);
+		run_loop(p, may_wait, NULL);
 	pthread_mutex_unlock(&p->lock);
 }
 
@@ -207,7 +212,7 @@ void lsvd_port_finish(struct io *io)
 void lsvd_port_wait(struct port *p)
 {
 	if (!list_empty(&p->out) || !list_empty(&p->calls)) {
-		run_loop(p, true);
+		run_loop(p, true, NULL);
 		return; /* things have happened: look at the condition before sleeping */
 	}
 	p->waiters++;
@@ -215,6 +220,23 @@ void lsvd_port_wait(struct port *p)
 	p->waiters--;
 	if (p->ending)
 		lsvd_port_changed(p);
+}
+
+void lsvd_port_leave_until(struct port *p, struct event *event)
+{
+	struct world *w = p->world;
+
+	if (!list_empty(&p->out) || !list_empty(&p->calls))
+		run_loop(p, true, event);
+	pthread_mutex_unlock(&p->lock);
+	if (!is_set(event))
+		w->wait->wait_event(w, p, event);
+}
+
+void lsvd_port_set_event(struct port *p, struct event *event)
+{
+	if (__atomic_exchange_n(&event->state, EVENT_SET, __ATOMIC_ACQ_REL) == EVENT_AWAITED)
+		p->world->wait->wake_event(p->world, p, event);
 }
 
 /* What lsvd_port_run() waits for, and the text of the first failure, taken where it happened. */
@@ -244,8 +266,6 @@ int lsvd_port_run(struct port *p, struct io **ios, unsigned n)
 	lsvd_port_enter(p);
 	for (unsigned i = 0; i < n; i++) {
 		ios[i]->owner = &r;
-		ios[i]->prepare = NULL;
-		ios[i]->conclude = NULL;
 		ios[i]->done = count_down;
 		lsvd_port_start(p, ios[i]);
 	}

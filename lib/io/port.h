@@ -75,8 +75,18 @@ void lsvd_port_finish(struct io *io);
 void lsvd_port_wait(struct port *p);
 
 /*
- * No lock, procedures only: starts `n` requests and waits for all. The first error in their order,
- * with its text.
+ * Leaves the port and waits until the event is set: what a blocking call does, which waits for nothing
+ * but its own end. It runs what is queued, I/O that sleeps included, but once its event is set nothing
+ * that sleeps any more: that is for others and goes to the world's threads. Afterwards the port is not
+ * touched again.
+ */
+void lsvd_port_leave_until(struct port *p, struct event *event);
+/* No lock, in a callback: whoever waits for the event goes on. It may be gone then. */
+void lsvd_port_set_event(struct port *p, struct event *event);
+
+/*
+ * No lock, procedures only: starts `n` requests and waits for all. Sets their owner and done. The
+ * first error in their order, with its text.
  */
 int lsvd_port_run(struct port *p, struct io **ios, unsigned n);
 int lsvd_port_run1(struct port *p, struct io *io);

@@ -79,6 +79,7 @@ struct obj_io {
 	uint64_t ret_bytes;          /* HEAD */
 	lsvd_object_fn list_fn;      /* LIST: key is the prefix; called on the table's thread */
 	void *list_ctx;
+	struct lsvd_store_request request; /* the table's, while the request is in the world */
 };
 
 /* Work for a processor, run without the lock on a thread of the world's. */
@@ -149,13 +150,28 @@ struct cpu_ops {
 	void (*start)(struct world *w, struct job_io *io);
 };
 
+/* One thing that one thread waits for; begins as zeroes. See port.h. */
+struct event {
+	uint32_t state;              /* atomic */
+};
+
+enum event_state {
+	EVENT_UNSET,
+	EVENT_AWAITED,               /* not set, and somebody sleeps or is about to */
+	EVENT_SET,
+};
+
 /*
- * How a procedure waits. Called with the port's lock held; gives it up, returns with it held after
- * something has happened at the port, or for no reason.
+ * How a procedure waits: called with the port's lock held; gives it up, returns with it held after
+ * something has happened at the port, or for no reason. And how a blocking call waits for its own
+ * end: called without the lock. The event may be gone as soon as it is set: wake_event gets its address
+ * and must not look at it.
  */
 struct wait_ops {
 	void (*wait)(struct world *w, struct port *port);
 	void (*wake)(struct world *w, struct port *port);
+	void (*wait_event)(struct world *w, struct port *port, struct event *event);
+	void (*wake_event)(struct world *w, struct port *port, const struct event *event);
 };
 
 struct world {

@@ -5,13 +5,18 @@
  * The store's failures are reported for debugging only: what is tried again is reported by who
  * tries, and an object that is missing or taken is an answer. The text of a failure is
  * lsvd_last_error() in conclude and done, which run on the thread that met it.
+ *
+ * A store that does not wait (LSVD_STORE_CAP_SUBMIT) is handed the request, and ends it on a thread of
+ * its own, which then is the one that enters the core; for any other there are threads here.
  */
 #include "io/world_real.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <lsvd/store.h>
@@ -60,14 +65,67 @@ static int do_object(struct lsvd_store *store, struct obj_io *io)
 	}
 }
 
+static void end_object(struct obj_io *io, int err)
+{
+	io->io.err = err;
+	if (err < 0 && err != -ENOENT && err != -EEXIST)
+		lsvd_report(LSVD_LOG_DEBUG, "%s", lsvd_last_error());
+	lsvd_port_finish(&io->io);
+}
+
 static void run_object(void *ctx, struct io *io)
 {
 	struct real_world *w = ctx;
+	struct obj_io *obj = lsvd_container_of(io, struct obj_io, io);
 
-	io->err = do_object(w->store, lsvd_container_of(io, struct obj_io, io));
-	if (io->err < 0 && io->err != -ENOENT && io->err != -EEXIST)
-		lsvd_report(LSVD_LOG_DEBUG, "%s", lsvd_last_error());
-	lsvd_port_finish(io);
+	end_object(obj, do_object(w->store, obj));
+}
+
+static uint32_t store_verb(enum io_kind kind)
+{
+	switch (kind) {
+	case IO_PUT:
+		return LSVD_STORE_PUT;
+	case IO_GET:
+		return LSVD_STORE_GET;
+	case IO_HEAD:
+		return LSVD_STORE_HEAD;
+	case IO_LIST:
+		return LSVD_STORE_LIST;
+	case IO_REMOVE:
+		return LSVD_STORE_REMOVE;
+	default:
+		return 0; /* which the store refuses */
+	}
+}
+
+static void submitted_done(struct lsvd_store_request *r, int err)
+{
+	struct obj_io *io = r->owner;
+
+	if (err == 0) {
+		io->ret_len = r->ret_len;
+		io->ret_bytes = r->ret_bytes;
+	}
+	end_object(io, err);
+}
+
+static void submit_object(struct lsvd_store *store, struct obj_io *io)
+{
+	io->request = (struct lsvd_store_request){
+		.verb = store_verb(io->io.kind),
+		.key = io->key,
+		.iov = io->iov,
+		.iovcnt = io->iovcnt,
+		.off = io->off,
+		.buf = io->buf,
+		.len = io->len,
+		.fn = io->list_fn,
+		.fn_ctx = io->list_ctx,
+		.done = submitted_done,
+		.owner = io,
+	};
+	lsvd_store_submit(store, &io->request);
 }
 
 static bool reads_store(const struct io *io)
@@ -78,11 +136,14 @@ static bool reads_store(const struct io *io)
 static void obj_start(struct world *world, struct obj_io *io, bool may_wait)
 {
 	struct real_world *w = real_world_of(world);
+	uint32_t caps = obj_caps(world);
 
 	if (!w->store) {
 		io->io.err = lsvd_fail(LSVD_E_UNAVAILABLE, "%s: there is no store", io->key);
 		lsvd_port_finish(&io->io);
-	} else if (lsvd_store_caps(w->store) & LSVD_STORE_CAP_INLINE) {
+	} else if (caps & LSVD_STORE_CAP_SUBMIT) {
+		submit_object(w->store, io);
+	} else if (caps & LSVD_STORE_CAP_INLINE) {
 		run_object(w, &io->io);
 	} else if (may_wait && io->io.kind == IO_GET) {
 		run_object(w, &io->io);
@@ -127,7 +188,36 @@ static void port_wake(struct world *w, struct port *p)
 	pthread_cond_broadcast(&p->changed);
 }
 
-static const struct wait_ops wait_ops_real = { .wait = port_wait, .wake = port_wake };
+/*
+ * A futex, since a condition variable lives in memory that the waiter takes away as soon as it knows:
+ * a wake-up of an address where nobody waits any more is at worst one for no reason.
+ */
+static void event_wait(struct world *w, struct port *p, struct event *event)
+{
+	uint32_t unset = EVENT_UNSET;
+
+	(void)w;
+	(void)p;
+	(void)__atomic_compare_exchange_n(&event->state, &unset, EVENT_AWAITED, false,
+					  __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE); /* else it is set */
+	while (__atomic_load_n(&event->state, __ATOMIC_ACQUIRE) != EVENT_SET)
+		(void)syscall(SYS_futex, &event->state, FUTEX_WAIT_PRIVATE, EVENT_AWAITED, NULL,
+			      NULL, 0); /* whatever it says, the state is looked at */
+}
+
+static void event_wake(struct world *w, struct port *p, const struct event *event)
+{
+	(void)w;
+	(void)p;
+	(void)syscall(SYS_futex, &event->state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+static const struct wait_ops wait_ops_real = {
+	.wait = port_wait,
+	.wake = port_wake,
+	.wait_event = event_wait,
+	.wake_event = event_wake,
+};
 
 /* -------------------------------------------------------------------------- the cache directory */
 

@@ -292,6 +292,8 @@ static void put_ended(struct log_upload *up, int err)
 			       "volume %s: object %s is another writer's: this one, of epoch %llu, "
 			       "is fenced", log->options.name, up->io.key,
 			       (unsigned long long)log->epoch));
+	if (err == LSVD_E_CORRUPT)
+		lsvd_log_fence(log, err); /* no other bytes can have its place: only a new epoch can */
 	drain(log);
 	send_waiting(log);
 }

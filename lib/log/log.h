@@ -58,6 +58,7 @@ struct log_options {
 	bool flush_remote;       /* noted in every chain object */
 	uint32_t put_window;     /* chain objects in the world at once, 1 … LOG_WINDOW_MAX */
 	uint32_t anchor_every;   /* 0: CHAIN_ANCHOR_EVERY. Others only in simulations */
+	uint32_t denied_retry_ms; /* between tries while a person has to mend it; 0: 30,000 */
 	struct log_cache cache;
 	const char *name;        /* of the volume, for texts; lives as long as the log */
 	const char *host;        /* of the opener, shown to people who ask who has it; may be NULL */
@@ -99,9 +100,15 @@ struct log_ops {
 	 */
 	int (*record)(void *ctx, const struct object_head *head, const struct chain_part *chain,
 		      const struct record *record);
-	/* lock held: the state went to FENCED; err is LSVD_E_FENCED. */
+	/*
+	 * lock held: the state went to FENCED; err is LSVD_E_FENCED, or LSVD_E_CORRUPT: the store
+	 * keeps a part of an object. lsvd_last_error() says which.
+	 */
 	void (*fenced)(void *ctx, int err);
-	/* lock held: a request failed and is being tried again (true), or got through (false). */
+	/*
+	 * lock held: requests fail and are being tried again (true; again if the reason gets worse:
+	 * away, full, denied), or have all got through (false). lsvd_last_error() is the store's text.
+	 */
 	void (*unavailable)(void *ctx, bool yes, int err);
 };
 
@@ -148,6 +155,8 @@ struct log_upload {
 	uint8_t there[OBJECT_HEAD_BYTES];
 	enum io_kind kind;         /* IO_PUT, IO_REMOVE */
 	bool failing;              /* counted in log->failing */
+	bool doubted;              /* another's header was read back once */
+	unsigned torn;             /* how often a part of it was */
 	void (*ended)(struct log_upload *up, int err);
 };
 
@@ -194,7 +203,7 @@ struct log_free_put {
 	int iovcnt;
 	/*
 	 * lock held: 0 when it is in the store under this name with these bytes, -EEXIST when other
-	 * bytes have the name, else why the log gave it up. Never called before put_free returns.
+	 * bytes have the name, LSVD_E_CORRUPT when a part of them has, else why the log gave it up. Never called before put_free returns.
 	 */
 	void (*done)(struct log_free_put *put, int err);
 	void *owner;
@@ -276,6 +285,11 @@ void lsvd_log_cancel(struct log *log, int err);
 struct log_stats {
 	uint64_t fence_requests, retries, recovery_gets, recovery_get_bytes;
 	uint64_t chain_puts, chain_put_bytes, free_puts, free_put_bytes, replayed, removed;
+	uint64_t fence_bytes;
+	uint64_t unavailable, full, denied; /* failures of requests, by reason */
+	uint64_t read_backs;         /* looks who has a name that is taken */
+	uint64_t torn;               /* objects that the store has in part */
+	uint64_t bad_gets;           /* answers that did not verify and were asked for again */
 };
 void lsvd_log_stats(const struct log *log, struct log_stats *ret);
 

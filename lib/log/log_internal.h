@@ -67,6 +67,7 @@ struct log {
 	struct io step;
 	uint32_t backoff_ms;
 	unsigned failing;            /* uploads that have failed and not got through yet */
+	unsigned reason;             /* why, the worst there was: enum reason, told by ops */
 
 	struct list looks, next_looks; /* of the request in the world; of the one after it */
 	struct obj_io look_io;
@@ -104,6 +105,7 @@ void lsvd_look_end(struct log *log);
 struct log_call {
 	struct obj_io io;
 	int err;
+	char text[224];              /* of the failure, as the store has it */
 };
 void lsvd_call_init(struct log_call *call, enum io_kind kind);
 /*
@@ -123,7 +125,7 @@ int lsvd_call_run_with(struct log *log, struct log_call *calls, unsigned n,
 
 /* The header of an object, whole and verified. */
 struct log_header {
-	int err;                     /* 0, -ENOENT */
+	int err;                     /* 0, -ENOENT, -ENODATA: the object ends within it */
 	struct object_head head;
 	struct chain_part chain;     /* of chain objects */
 	uint8_t *bytes;
@@ -163,8 +165,12 @@ struct chain_end {
 	uint64_t checksum;           /* of its header */
 	struct chain_part chain;
 	bool closed;                 /* it is a CLOSE */
-	bool fenced;                 /* a fence is on the place after it */
+	bool fenced;                 /* the place after it is taken: by a fence, or see torn */
 	uint64_t anchor;             /* the newest anchor known, in units of anchor_every */
+	uint64_t torn;               /* a place that holds a part of an object, never acknowledged: the
+				      * chain ends before it. 0: none */
+	uint64_t sized;              /* objects up to here are known to be whole */
+	uint64_t bytes[LOG_WINDOW_MAX]; /* length of object seq, at seq modulo the window */
 };
 /* The newest claim, sought from `from`, which is there or 0. `also` (may be NULL): see above. */
 int lsvd_scan_claims(struct log *log, uint64_t from, const struct log_also *also, uint64_t *ret);
@@ -173,6 +179,16 @@ int lsvd_scan_claims(struct log *log, uint64_t from, const struct log_also *also
  * zero: nothing), and is brought up to date.
  */
 int lsvd_scan_end(struct log *log, uint64_t newest, struct chain_end *end);
+/*
+ * How many objects may have been in the world when the writer died, so that nobody knows them to be
+ * whole: at most LOG_WINDOW_MAX. Requests for their lengths, to be run with others; when they have
+ * run: if one is not whole the end is sought again before it.
+ */
+unsigned lsvd_scan_unsized(const struct chain_end *end);
+void lsvd_scan_sizes(struct log *log, const struct chain_end *end, struct log_call *calls, unsigned n);
+int lsvd_scan_sized(struct log *log, struct chain_end *end, const struct log_call *calls, unsigned n);
+/* All of it. */
+int lsvd_scan_check(struct log *log, struct chain_end *end);
 
 /* ---- log_verdict.c, procedures */
 struct log_view {

@@ -16,6 +16,7 @@
 #include "log/log_internal.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -136,40 +137,55 @@ static int create(struct log *log, const char *key, const void *bytes, size_t le
 		  const struct log_also *also)
 {
 	struct iovec iov = { .iov_base = (void *)(uintptr_t)bytes, .iov_len = len };
-	struct log_call calls[2];
-	int err;
+	struct log_call *calls = lsvd_calloc(1 + (also ? also->n : 0), sizeof *calls);
+	int err, taken;
 
+	if (!calls)
+		return lsvd_fail_plain(-ENOMEM);
 	lsvd_call_init(&calls[0], IO_PUT);
 	memcpy(calls[0].io.key, key, KEY_CAP);
 	calls[0].io.iov = &iov;
 	calls[0].io.iovcnt = 1;
 	log->stats.fence_requests++;
+	log->stats.fence_bytes += len;
 	err = lsvd_call_run_with(log, calls, 1, also);
-	if (err < 0 || calls[0].err == 0)
+	taken = calls[0].err;
+	lsvd_free(calls);
+	if (err < 0 || taken == 0)
 		return err;
 	return read_back(log, key, bytes, len);
 }
 
-/* Claims the next epoch, and reads the root meanwhile: it is likely to be the one that is needed. */
+/*
+ * Claims the next epoch. Meanwhile it reads the root, which is likely to be the one that is needed,
+ * and asks whether the chain's last objects are whole.
+ */
 static int claim_next(struct opening *o)
 {
 	struct log *log = o->log;
 	uint8_t bytes[FMT_CLAIM_BYTES];
 	struct fmt_claim claim;
-	struct log_call root;
-	const struct log_also also = { &root, 1 };
+	unsigned n = lsvd_scan_unsized(&o->view.end);
+	struct log_call *calls = lsvd_calloc(n + 1, sizeof *calls);
 	char key[KEY_CAP];
 	bool early;
 	int err;
+
+	if (!calls)
+		return lsvd_fail_plain(-ENOMEM);
 
 	log->epoch = o->view.newest + 1;
 	describe_claimer(log, &claim);
 	lsvd_claim_encode(bytes, &log->options.volume, log->epoch, &claim);
 	lsvd_key_claim(key, &log->options.volume, log->epoch);
-	early = lsvd_root_early(log, o->view.end.chain.root, &root);
-	err = create(log, key, bytes, sizeof bytes, early ? &also : NULL);
+	lsvd_scan_sizes(log, &o->view.end, calls, n);
+	early = lsvd_root_early(log, o->view.end.chain.root, &calls[n]);
+	err = create(log, key, bytes, sizeof bytes, &(struct log_also){ calls, n + early });
 	if (early)
-		lsvd_root_take(log, &root);
+		lsvd_root_take(log, &calls[n]);
+	if (err == 0)
+		err = lsvd_scan_sized(log, &o->view.end, calls, n);
+	lsvd_free(calls);
 	return err;
 }
 
@@ -217,12 +233,15 @@ static int recheck(struct log *log)
 
 int lsvd_log_because_fenced(struct log *log, int err)
 {
-	int newer;
+	char text[512];
 
 	if (err != LSVD_E_CORRUPT || log->options.readonly)
 		return err;
-	newer = recheck(log);
-	return newer == LSVD_E_FENCED ? newer : err;
+	(void)snprintf(text, sizeof text, "%s", lsvd_last_error()); /* survives the question */
+	if (recheck(log) == LSVD_E_FENCED)
+		return LSVD_E_FENCED;
+	lsvd_error_restore(text);
+	return err;
 }
 
 /* --------------------------------------------------------------- 3 scan, 4 decide, and the fence */
@@ -277,19 +296,26 @@ static int put_fence(struct opening *o)
 	return err;
 }
 
+static int scan(struct opening *o, uint64_t newest)
+{
+	int err = lsvd_scan_end(o->log, newest, &o->view.end);
+
+	return err < 0 ? err : lsvd_scan_check(o->log, &o->view.end);
+}
+
 static int scan_and_fence(struct opening *o)
 {
 	struct chain_end *end = &o->view.end;
 	int err;
 
-	err = lsvd_scan_end(o->log, o->log->epoch - 1, end);
+	err = scan(o, o->log->epoch - 1);
 	for (unsigned i = 0; err == 0 && i < CHASE_MAX; i++) {
 		err = lsvd_verdict(o->log, &o->view, &o->verdict);
 		if (err < 0 || !end->epoch || end->fenced)
 			return err;
 		err = put_fence(o);
 		if (err == -EEXIST)
-			err = lsvd_scan_end(o->log, end->epoch, end);
+			err = scan(o, end->epoch);
 	}
 	if (err == 0)
 		return lsvd_fail(LSVD_E_UNAVAILABLE, "volume %s: the writer of epoch %llu stores faster "
@@ -390,6 +416,8 @@ static int look_only(struct opening *o)
 	int err;
 
 	err = look(o);
+	if (err == 0)
+		err = lsvd_scan_check(o->log, &o->view.end);
 	if (err < 0)
 		return err;
 	err = lsvd_verdict(o->log, &o->view, &o->verdict);

@@ -320,7 +320,8 @@ static int replay_one(struct recovery *r, const struct log_where *at, const stru
 		return lsvd_fail(LSVD_E_CORRUPT, "volume %s: object %llu of epoch %llu %s, and is part "
 				 "of the history", log->options.name, (unsigned long long)at->seq,
 				 (unsigned long long)at->epoch,
-				 h->err < 0 ? "is missing" : "is a fence");
+				 h->err == -ENODATA ? "is cut short"
+				 : h->err < 0 ? "is missing" : "is a fence");
 	err = check_link(r, h);
 	if (err < 0)
 		return err;

@@ -11,12 +11,18 @@
  *
  * From the newest anchor on the chain is read object by object: its end is before the first one
  * missing, or before a fence. Whatever lies behind that landed too late and belongs to nobody.
+ *
+ * A store creates objects whole. One that does not may show a part of what was being put when the
+ * writer died: at the end of the chain, where nothing says that it was acknowledged, that is as good
+ * as missing, and as good as a fence, because nothing else can have its name. A part of an object
+ * that was acknowledged is damage.
  */
 #include "log/log_internal.h"
 
 #include <errno.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/bytes.h"
 #include "base/err.h"
 
@@ -178,6 +184,21 @@ static void take_object(struct chain_end *end, const struct log_header *h)
 	end->checksum = h->head.checksum;
 	end->chain = h->chain;
 	end->closed = h->head.kind == OBJECT_CLOSE;
+	end->bytes[end->seq % LOG_WINDOW_MAX] = h->head.header_bytes + h->head.body_bytes;
+}
+
+/* The chain ends before `seq`, where a part of an object is. */
+static void end_before_torn(struct log *log, struct chain_end *end, uint64_t seq)
+{
+	if (end->torn != seq) {
+		log->stats.torn++;
+		lsvd_report(LSVD_LOG_ERROR, "volume %s: object %llu of epoch %llu is in the store in "
+			    "part and was never acknowledged: the chain ends before it",
+			    log->options.name, (unsigned long long)seq,
+			    (unsigned long long)end->epoch);
+	}
+	end->torn = seq;
+	end->fenced = true;
 }
 
 /* Does h come after what is known? */
@@ -198,7 +219,7 @@ static int take_next(struct chain_end *end, const struct log_header *h, bool *re
 	int err;
 
 	*ret_more = false;
-	if (h->err < 0)
+	if (h->err < 0 || h->head.seq == end->torn)
 		return 0;
 	if (end->seq) {
 		err = check_link(end, h);
@@ -210,6 +231,33 @@ static int take_next(struct chain_end *end, const struct log_header *h, bool *re
 		return 0;
 	take_object(end, h);
 	*ret_more = true;
+	return 0;
+}
+
+/*
+ * Object `seq` ends within its header. Every object LOG_WINDOW_MAX places after it, or further, knows
+ * whether it was acknowledged; so does perhaps one nearer.
+ */
+static int check_torn(struct log *log, struct chain_end *end, uint64_t seq)
+{
+	struct log_header headers[LOG_WINDOW_MAX];
+	struct log_where at[LOG_WINDOW_MAX];
+	bool acked = false;
+	int err;
+
+	for (unsigned i = 0; i < LOG_WINDOW_MAX; i++)
+		at[i] = (struct log_where){ end->epoch, seq + 1 + i };
+	err = lsvd_headers_get(log, at, LOG_WINDOW_MAX, LOOK_BYTES, headers, NULL);
+	if (err < 0)
+		return err;
+	for (unsigned i = 0; i < LOG_WINDOW_MAX; i++)
+		acked |= headers[i].err == 0 && headers[i].chain.acked_seq >= seq;
+	lsvd_headers_free(headers, LOG_WINDOW_MAX);
+	if (acked)
+		return lsvd_fail(LSVD_E_CORRUPT, "volume %s: object %llu of epoch %llu is cut short, "
+				 "though later ones call it acknowledged", log->options.name,
+				 (unsigned long long)seq, (unsigned long long)end->epoch);
+	end_before_torn(log, end, seq);
 	return 0;
 }
 
@@ -227,8 +275,13 @@ static int read_some(struct log *log, struct chain_end *end, uint64_t seq, unsig
 	if (err < 0)
 		return err;
 	*ret_more = true;
-	for (unsigned i = 0; i < n && err == 0 && *ret_more; i++)
+	for (unsigned i = 0; i < n && err == 0 && *ret_more; i++) {
 		err = take_next(end, &headers[i], ret_more);
+		if (headers[i].err == -ENODATA)
+			err = check_torn(log, end, seq + i);
+	}
+	if (end->torn && end->torn == end->seq + 1)
+		end->fenced = true;
 	lsvd_headers_free(headers, n);
 	return err;
 }
@@ -266,7 +319,8 @@ static int read_from_anchor(struct log *log, struct chain_end *end, uint64_t anc
 	err = acked_by_anchor(log, end->epoch, anchor, &start);
 	if (err < 0)
 		return err;
-	*end = (struct chain_end){ .epoch = end->epoch, .anchor = anchor };
+	*end = (struct chain_end){ .epoch = end->epoch, .anchor = anchor,
+				   .torn = end->torn };
 	return read_on(log, end, start ? start : 1);
 }
 
@@ -336,4 +390,60 @@ int lsvd_scan_end(struct log *log, uint64_t newest, struct chain_end *end)
 		*end = (struct chain_end){ .epoch = epoch };
 	err = scan_on(log, end);
 	return err == 0 && end->seq == 0 ? missing(log, epoch, 1) : err;
+}
+
+/* ------------------------------------------------------------------------- are its objects whole? */
+
+unsigned lsvd_scan_unsized(const struct chain_end *end)
+{
+	uint64_t known = max_u64(max_u64(end->chain.acked_seq, end->sized), 1);
+
+	if (!end->epoch || end->closed || end->fenced || known >= end->seq)
+		return 0;
+	return (unsigned)min_u64(end->seq - known, LOG_WINDOW_MAX);
+}
+
+void lsvd_scan_sizes(struct log *log, const struct chain_end *end, struct log_call *calls, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		lsvd_call_init(&calls[i], IO_HEAD);
+		lsvd_key_chain(calls[i].io.key, &log->options.volume, end->epoch, end->seq - i);
+	}
+	log->stats.fence_requests += n;
+}
+
+int lsvd_scan_sized(struct log *log, struct chain_end *end, const struct log_call *calls, unsigned n)
+{
+	uint64_t epoch = end->epoch, torn = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		if (calls[i].err == 0 &&
+		    calls[i].io.ret_bytes < end->bytes[(end->seq - i) % LOG_WINDOW_MAX])
+			torn = end->seq - i;
+	if (!torn) {
+		end->sized = end->seq;
+		return 0;
+	}
+	end_before_torn(log, end, torn);
+	*end = (struct chain_end){ .epoch = epoch, .torn = torn };
+	return scan_on(log, end);
+}
+
+int lsvd_scan_check(struct log *log, struct chain_end *end)
+{
+	unsigned n = lsvd_scan_unsized(end);
+	struct log_call *calls;
+	int err;
+
+	if (!n)
+		return 0;
+	calls = lsvd_calloc(n, sizeof *calls);
+	if (!calls)
+		return lsvd_fail_plain(-ENOMEM);
+	lsvd_scan_sizes(log, end, calls, n);
+	err = lsvd_call_run(log, calls, n);
+	if (err == 0)
+		err = lsvd_scan_sized(log, end, calls, n);
+	lsvd_free(calls);
+	return err;
 }

@@ -3,10 +3,13 @@
  * rcache.c - the read cache's index: sets of 8 slots, a fingerprint and a use bit each.
  *
  * The file: the index (4 bytes a slot: bit 31 used, bit 30 touched, 30 bits of the key's hash),
- * padded to 4 KiB, then the slots. A key belongs to one set; within it the slot to be reused is found
- * by the clock: the first that has not been touched since the hand passed. The index is the file's
- * own pages, mapped: it outlives the process without being written, and whatever is wrong in it after
- * a power cut costs misses.
+ * padded to 4 KiB, then the slots. A key may be in either of two sets, and goes to the one with more
+ * slots to spare: with one set only, some sets of a cache that is half full would have more lines
+ * than slots, and one line in fifty would miss for ever; with two hardly any misses in one
+ * that is four fifths full. Within the set the slot to be reused is an empty one or found by the clock:
+ * the first that has not been touched since the hand passed. The index is the file's own pages, mapped:
+ * it outlives the process without being written, and whatever is wrong in it after a power cut costs
+ * misses.
  */
 #include "rcache/rcache.h"
 
@@ -39,90 +42,128 @@ struct rcache {
 	uint8_t *hands;          /* of each set */
 };
 
+/* Where a key may be, and how it is known there. */
 struct place {
-	uint64_t set;
+	uint64_t sets[2];
 	uint32_t print;
+};
+
+struct slot {
+	uint64_t set;
+	unsigned way;
 };
 
 static struct place place_of(const struct rcache *c, uint64_t owner, uint64_t object, uint32_t line)
 {
 	uint64_t h = lsvd_hash_bind(0, owner, object, line);
+	uint64_t other = h * UINT64_C(0x9e3779b97f4a7c15);
 
-	return (struct place){ (h >> 30) % c->sets, (uint32_t)h & PRINT_MASK };
+	return (struct place){ { (h >> 30) % c->sets, (other >> 30) % c->sets },
+			       (uint32_t)h & PRINT_MASK };
 }
 
-static uint64_t slot_off(const struct rcache *c, uint64_t set, unsigned way)
+static uint32_t *tag_of(const struct rcache *c, struct slot s)
 {
-	return c->data_off + (set * WAYS + way) * RCACHE_LINE_BYTES;
+	return &c->tags[s.set * WAYS + s.way];
 }
 
-/* The way that holds the print, or -1; lock held. */
-static int find_way(const struct rcache *c, const struct place *p)
+static uint64_t slot_off(const struct rcache *c, struct slot s)
 {
-	const uint32_t *tags = c->tags + p->set * WAYS;
+	return c->data_off + (s.set * WAYS + s.way) * RCACHE_LINE_BYTES;
+}
 
-	for (unsigned i = 0; i < WAYS; i++)
-		if ((tags[i] & ~TOUCHED) == (USED | p->print))
-			return (int)i;
-	return -1;
+/* The slot that holds the print; lock held. */
+static bool find_slot(const struct rcache *c, const struct place *p, struct slot *ret)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct slot s = { p->sets[i], 0 };
+
+		for (; s.way < WAYS; s.way++) {
+			if ((*tag_of(c, s) & ~TOUCHED) != (USED | p->print))
+				continue;
+			*ret = s;
+			return true;
+		}
+	}
+	return false;
 }
 
 bool lsvd_rcache_find(struct rcache *c, uint64_t owner, uint64_t object, uint32_t line,
 		      uint64_t *ret_off)
 {
 	struct place p = place_of(c, owner, object, line);
-	int way;
+	struct slot s;
+	bool found;
 
 	pthread_mutex_lock(&c->lock);
-	way = find_way(c, &p);
-	if (way >= 0)
-		c->tags[p.set * WAYS + (unsigned)way] |= TOUCHED;
+	found = find_slot(c, &p, &s);
+	if (found && !(*tag_of(c, s) & TOUCHED))
+		*tag_of(c, s) |= TOUCHED;
 	pthread_mutex_unlock(&c->lock);
-	if (way < 0)
-		return false;
-	*ret_off = slot_off(c, p.set, (unsigned)way);
-	return true;
+	if (found)
+		*ret_off = slot_off(c, s);
+	return found;
 }
 
-/* The next way of the set whose touched bit is clear; clears those it passes. Lock held. */
-static unsigned victim(struct rcache *c, uint64_t set)
+/* How gladly a set takes one more: empty slots count most, then those not touched. Lock held. */
+static unsigned to_spare(const struct rcache *c, uint64_t set)
 {
-	uint32_t *tags = c->tags + set * WAYS;
+	unsigned n = 0;
 
-	for (;;) {
-		unsigned way = c->hands[set];
+	for (struct slot s = { set, 0 }; s.way < WAYS; s.way++) {
+		uint32_t tag = *tag_of(c, s);
 
-		c->hands[set] = (uint8_t)((way + 1) % WAYS);
-		if (!(tags[way] & TOUCHED))
-			return way;
-		tags[way] &= ~TOUCHED;
+		n += !(tag & USED) ? 2 * WAYS : !(tag & TOUCHED);
 	}
+	return n;
+}
+
+/* The next slot of the set that is empty or has not been touched; clears the others. Lock held. */
+static struct slot victim(struct rcache *c, uint64_t set)
+{
+	struct slot s = { set, 0 };
+
+	for (; s.way < WAYS; s.way++)
+		if (!(*tag_of(c, s) & USED))
+			return s;
+	for (;;) {
+		s.way = c->hands[set];
+		c->hands[set] = (uint8_t)((s.way + 1) % WAYS);
+		if (!(*tag_of(c, s) & TOUCHED))
+			return s;
+		*tag_of(c, s) &= ~TOUCHED;
+	}
+}
+
+static struct slot choose(struct rcache *c, const struct place *p)
+{
+	bool second = to_spare(c, p->sets[1]) > to_spare(c, p->sets[0]);
+
+	return victim(c, p->sets[second]);
 }
 
 uint64_t lsvd_rcache_place(struct rcache *c, uint64_t owner, uint64_t object, uint32_t line)
 {
 	struct place p = place_of(c, owner, object, line);
-	int way;
+	struct slot s;
 
 	pthread_mutex_lock(&c->lock);
-	way = find_way(c, &p);
-	if (way < 0) {
-		way = (int)victim(c, p.set);
-		c->tags[p.set * WAYS + (unsigned)way] = USED | p.print;
+	if (!find_slot(c, &p, &s)) {
+		s = choose(c, &p);
+		*tag_of(c, s) = USED | p.print;
 	}
 	pthread_mutex_unlock(&c->lock);
-	return slot_off(c, p.set, (unsigned)way);
+	return slot_off(c, s);
 }
 
 void lsvd_rcache_forget(struct rcache *c, uint64_t owner, uint64_t object, uint32_t line)
 {
 	struct place p = place_of(c, owner, object, line);
-	int way;
+	struct slot s;
 
 	pthread_mutex_lock(&c->lock);
-	way = find_way(c, &p);
-	if (way >= 0)
-		c->tags[p.set * WAYS + (unsigned)way] = 0;
+	if (find_slot(c, &p, &s))
+		*tag_of(c, s) = 0;
 	pthread_mutex_unlock(&c->lock);
 }
 

@@ -20,6 +20,10 @@ bool lsvd_key_prefix_valid(const char *prefix);
 /* The bytes of a vector that lsvd_store_put_if_absent() has checked. */
 size_t lsvd_iov_bytes(const struct iovec *iov, int iovcnt);
 
+/* Submits a request to a driver and waits for its end; the text of a failure is brought along. */
+int lsvd_store_wait(void (*submit)(void *ctx, struct lsvd_store_request *request), void *ctx,
+		    struct lsvd_store_request *r);
+
 /* From now on put and remove are -EROFS, whatever the driver. */
 void lsvd_store_make_readonly(struct lsvd_store *store);
 
@@ -28,11 +32,18 @@ void lsvd_store_make_readonly(struct lsvd_store *store);
 /* Ways of the operating system that the store does without; for tests of the other ways. */
 #define STORE_DIR_NO_OPENAT2 0x10000u
 #define STORE_DIR_NO_TMPFILE 0x20000u
+#define STORE_DIR_NO_DIRECT 0x40000u
 
 int lsvd_store_dir_open(struct lsvd_store **ret, const char *url, const char *path,
 			unsigned flags);
 
 /* name "": a store of its own, else one shared by all of that name. */
 int lsvd_store_mem_open(struct lsvd_store **ret, const char *url, const char *name);
+
+/* `url` is s3://… */
+int lsvd_store_s3_open(struct lsvd_store **ret, const char *url);
+
+/* Checks the options of an open and gives its flags; `o` may be NULL. */
+int lsvd_store_options_flags(const struct lsvd_store_options *o, unsigned *ret);
 
 #endif

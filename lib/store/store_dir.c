@@ -122,6 +122,7 @@ static void dir_close(void *ctx)
 	struct dir *d = ctx;
 
 	lsvd_dir_forget_ready(d);
+	lsvd_dir_free_buffers(d);
 	lsvd_dir_close_fd(d->root);
 	(void)pthread_mutex_destroy(&d->lock); /* nobody holds it */
 	lsvd_free(d->path);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * store_dir.h - what the parts of the directory store share: store_dir.c, store_dir_path.c,
- * store_dir_put.c, store_dir_list.c.
+ * store_dir_put.c, store_dir_write.c, store_dir_list.c.
  */
 #ifndef STORE_STORE_DIR_H
 #define STORE_STORE_DIR_H
@@ -14,6 +14,8 @@
 
 /* Of files being written. No key contains its '~'. */
 #define DIR_TEMP "~tmp"
+/* Buffers for large objects that are kept for the next ones. */
+#define DIR_BUFFERS 4u
 
 struct dir_ready;
 
@@ -24,11 +26,13 @@ struct dir {
 	char *path;                  /* for texts */
 
 	/* atomic, relaxed: learnt once, what the system or the file system does not have */
-	bool no_openat2, no_tmpfile;
+	bool no_openat2, no_tmpfile, no_direct;
 
 	pthread_mutex_t lock;
 	struct dir_ready *ready;     /* protected by lock: directories known to be durable */
 	uint64_t temps;              /* protected by lock: temporary files named so far */
+	uint8_t *buffer[DIR_BUFFERS];/* protected by lock */
+	unsigned buffers;
 };
 
 /* ---- store_dir_path.c */
@@ -68,6 +72,11 @@ int lsvd_dir_put(void *ctx, const char *key, const struct iovec *iov, int iovcnt
 void lsvd_dir_forget_ready(struct dir *d);
 /* Best effort, once, when the store is opened for writing. */
 void lsvd_dir_remove_leftovers(struct dir *d);
+
+/* ---- store_dir_write.c; 0, or -1 and errno */
+int lsvd_dir_write(struct dir *d, int fd, const struct iovec *iov, int iovcnt);
+/* When the store is closed. */
+void lsvd_dir_free_buffers(struct dir *d);
 
 /* ---- store_dir_list.c */
 int lsvd_dir_list(void *ctx, const char *prefix, lsvd_object_fn fn, void *fn_ctx);

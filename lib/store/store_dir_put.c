@@ -28,7 +28,6 @@
 #include "base/alloc.h"
 #include "base/err.h"
 
-#define IOV_AT_ONCE 512
 #define TEMP_TRIES 100
 
 /* A directory whose own name, and those of all above it, are known to be durable. */
@@ -276,46 +275,6 @@ void lsvd_dir_remove_leftovers(struct dir *d)
 
 /* ------------------------------------------------------------------------------------- creating */
 
-/* Copies the next elements, the first without its `skip` bytes. */
-static int next_iov(struct iovec out[IOV_AT_ONCE], const struct iovec *iov, int iovcnt, size_t skip)
-{
-	int n = iovcnt < IOV_AT_ONCE ? iovcnt : IOV_AT_ONCE;
-
-	memcpy(out, iov, (size_t)n * sizeof *iov);
-	out[0].iov_base = (uint8_t *)out[0].iov_base + skip;
-	out[0].iov_len -= skip;
-	return n;
-}
-
-/* 0, or -1 and errno. */
-static int write_iov(int fd, const struct iovec *iov, int iovcnt)
-{
-	struct iovec part[IOV_AT_ONCE];
-	size_t skip = 0;
-
-	while (iovcnt > 0) {
-		ssize_t n;
-
-		if (iov->iov_len == skip) {
-			iov++;
-			iovcnt--;
-			skip = 0;
-			continue;
-		}
-		n = writev(fd, part, next_iov(part, iov, iovcnt, skip));
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -1;
-		for (; iovcnt > 0 && (size_t)n >= iov->iov_len - skip; iov++, iovcnt--) {
-			n -= (ssize_t)(iov->iov_len - skip);
-			skip = 0;
-		}
-		skip += (size_t)n;
-	}
-	return 0;
-}
-
 /* The name is there, but its directory would not be synced: what cannot last must not be seen. */
 static int take_back(const struct dir *d, int dir_fd, const char *key, const char *name, int err)
 {
@@ -349,7 +308,7 @@ static int create_at(struct dir *d, int dir_fd, const char *key, const char *nam
 
 	if (temp_init(d, &t, dir_fd) < 0)
 		return lsvd_dir_fail(d, "put", key, "temporary file", errno);
-	if (write_iov(t.fd, iov, iovcnt) < 0)
+	if (lsvd_dir_write(d, t.fd, iov, iovcnt) < 0)
 		err = lsvd_dir_fail(d, "put", key, "write", errno);
 	else if (fsync(t.fd) < 0)
 		err = lsvd_dir_fail(d, "put", key, "sync", errno);

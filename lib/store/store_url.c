@@ -31,12 +31,20 @@ static int open_mem(struct lsvd_store **ret, const char *url, const char *rest, 
 	return lsvd_store_mem_open(ret, url, rest);
 }
 
+static int open_s3(struct lsvd_store **ret, const char *url, const char *rest, unsigned flags)
+{
+	(void)rest;
+	(void)flags; /* nothing is made by opening; lsvd_store_open() sees to LSVD_STORE_READONLY */
+	return lsvd_store_s3_open(ret, url);
+}
+
 static const struct {
 	const char *scheme;
 	int (*open)(struct lsvd_store **ret, const char *url, const char *rest, unsigned flags);
 } kinds[] = {
 	{ "dir:", open_dir },
 	{ "mem:", open_mem },
+	{ "s3:", open_s3 },
 };
 
 static int open_by_scheme(struct lsvd_store **ret, const char *url, unsigned flags)
@@ -50,7 +58,8 @@ static int open_by_scheme(struct lsvd_store **ret, const char *url, unsigned fla
 			return kinds[i].open(ret, url, url + n, flags);
 	}
 	return lsvd_fail(LSVD_E_CONFIG,
-			 "store %.*s%s: no kind of store; there are dir:PATH, mem: and mem:NAME",
+			 "store %.*s%s: no kind of store; there are s3://BUCKET, dir:PATH, mem: "
+			 "and mem:NAME",
 			 len > 64 ? 64 : (int)len, url, url[len] ? ":..." : "");
 }
 
@@ -66,25 +75,34 @@ static int check_options(const struct lsvd_store_options *o)
 	return 0;
 }
 
+int lsvd_store_options_flags(const struct lsvd_store_options *options, unsigned *ret)
+{
+	struct lsvd_store_options o;
+	int err = lsvd_options_copy(&o, sizeof o, options, OPTIONS_FIRST_SIZE, "store options");
+
+	if (err == 0)
+		err = check_options(&o);
+	if (err == 0)
+		*ret = o.flags;
+	return err;
+}
+
 int lsvd_store_open(struct lsvd_store **ret, const char *url,
 		    const struct lsvd_store_options *options)
 {
-	struct lsvd_store_options o;
 	struct lsvd_store *store;
+	unsigned flags;
 	int err;
 
 	if (!ret || !url)
 		return lsvd_fail(-EINVAL, "store: the URL is NULL");
-	err = lsvd_options_copy(&o, sizeof o, options, OPTIONS_FIRST_SIZE, "store options");
+	err = lsvd_store_options_flags(options, &flags);
 	if (err < 0)
 		return err;
-	err = check_options(&o);
+	err = open_by_scheme(&store, url, flags);
 	if (err < 0)
 		return err;
-	err = open_by_scheme(&store, url, o.flags);
-	if (err < 0)
-		return err;
-	if (o.flags & LSVD_STORE_READONLY)
+	if (flags & LSVD_STORE_READONLY)
 		lsvd_store_make_readonly(store);
 	*ret = store;
 	return 0;

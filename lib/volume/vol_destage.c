@@ -20,7 +20,7 @@
 #include "base/alloc.h"
 #include "base/err.h"
 #include "base/hash.h"
-#include "volume/volume_internal.h"
+#include "volume/vol_mirror.h"
 
 #define SEGMENT_RECORDS_MAX 65536u
 #define APPLY_EXTENTS 512u
@@ -468,6 +468,8 @@ static void seal_for_room(struct lsvd_volume *v)
 
 void lsvd_vol_destage(struct lsvd_volume *v)
 {
+	if (v->offline)
+		save_memory(v);
 	if (v->failed || !v->log)
 		return;
 	seal_for_room(v);
@@ -608,7 +610,7 @@ static void segment_is_stored(struct vseg *s)
 	v->stats.segments++;
 	queue_event(s);
 	unpin_groups(s);
-	lsvd_wal_stored(v->wal, s->last, s->last_op);
+	lsvd_mirror_note(v, s->last, s->last_op, s->built->header, s->built->header_bytes);
 	list_del(&s->link);
 	lsvd_segment_free(s->built);
 	lsvd_free(s);

@@ -312,6 +312,8 @@ static void got(struct io *io)
 	struct fetch *f = lsvd_container_of(io, struct fetch, get.io);
 
 	f->v->stats.data_gets++;
+	if (io->err == -ENOENT && f->v->offline)
+		io->err = LSVD_E_UNAVAILABLE; /* an empty mount point is no damage */
 	if (io->err) {
 		get_failed(f, io->err);
 		return;

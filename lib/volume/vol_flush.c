@@ -85,6 +85,8 @@ static void durable_here(struct wal_ticket *t, int err)
 
 	if (!err)
 		err = v->failed;
+	if (!err && v->opt.flush == LSVD_FLUSH_REMOTE)
+		err = lsvd_vol_refuse_offline(v, "a flush to the store is possible");
 	if (err || v->opt.flush != LSVD_FLUSH_REMOTE)
 		lsvd_vol_end(v, io, err);
 	else
@@ -140,7 +142,7 @@ void lsvd_vol_check_lease(struct lsvd_volume *v)
 {
 	uint64_t now;
 
-	if (v->opt.lease_check_ms == UINT32_MAX || v->lease_looking || v->failed || v->closing)
+	if (v->offline || v->opt.lease_check_ms == UINT32_MAX || v->lease_looking || v->failed || v->closing)
 		return;
 	now = lsvd_vol_now(v);
 	if (now - max_u64(lsvd_log_looked_ms(v->log), v->lease_tried_ms) < v->opt.lease_check_ms)

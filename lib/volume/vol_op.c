@@ -269,7 +269,7 @@ void lsvd_volume_submit(struct lsvd_volume *v, struct lsvd_io *list)
 struct waiter {
 	struct lsvd_io io;
 	struct lsvd_volume *v;
-	bool done;
+	struct event ended;
 	char text[512];                /* of a failure, from the thread that met it */
 };
 
@@ -279,10 +279,7 @@ static void wake_waiter(struct lsvd_io *io)
 
 	if (io->err < 0)
 		(void)snprintf(w->text, sizeof w->text, "%s", lsvd_last_error()); /* fits */
-	lsvd_port_enter(&w->v->port);
-	w->done = true;
-	lsvd_port_changed(&w->v->port);
-	lsvd_port_leave(&w->v->port, false);
+	lsvd_port_set_event(&w->v->port, &w->ended);
 }
 
 static int wait_for(struct lsvd_volume *v, struct lsvd_io io)
@@ -291,14 +288,12 @@ static int wait_for(struct lsvd_volume *v, struct lsvd_io io)
 
 	w.io = io;
 	w.v = v;
-	w.done = false;
+	w.ended = (struct event){ EVENT_UNSET };
 	w.io.done = wake_waiter;
 	lsvd_port_enter(&v->port);
 	lsvd_vol_begin(v, &w.io);
 	lsvd_vol_form_groups(v);
-	while (!w.done)
-		lsvd_port_wait(&v->port);
-	lsvd_port_leave(&v->port, false);
+	lsvd_port_leave_until(&v->port, &w.ended);
 	if (w.io.err < 0)
 		lsvd_error_restore(w.text);
 	return w.io.err;

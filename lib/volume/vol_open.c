@@ -23,10 +23,12 @@
 #include "format/fmt_key.h"
 #include "io/world_real.h"
 #include "volume/shared_rcache.h"
+#include "volume/vol_mirror.h"
 #include "volume/volume_internal.h"
 
 /* ----------------------------------------------------------------------------------------- options */
 
+#define RACE_TRIES 10u
 #define DAY_MS (24u * 60 * 60 * 1000)
 
 struct bound {
@@ -106,8 +108,13 @@ static int set_options(struct lsvd_volume_options *o, const struct lsvd_volume_o
 	if (!err && !o->cache_dir && !(o->flags & LSVD_OPEN_READONLY))
 		err = lsvd_fail(-EINVAL, "option cache_dir is missing: a volume that is written "
 				"needs a directory for its local log");
-	if (!err && (o->flags & LSVD_OPEN_OFFLINE))
-		err = lsvd_fail(LSVD_E_UNSUPPORTED, "opening offline is not there yet");
+	if (!err && o->flags & LSVD_OPEN_OFFLINE && !o->cache_dir)
+		err = lsvd_fail(-EINVAL, "option cache_dir is missing: the cache is all there is "
+				"offline");
+	if (!err && o->flags & LSVD_OPEN_OFFLINE &&
+	    o->flags & (LSVD_OPEN_ACCEPT_ROLLBACK | LSVD_OPEN_TAKEOVER))
+		err = lsvd_fail(-EINVAL, "option flags is %#x: offline nothing can be taken over or "
+				"rolled back", o->flags);
 	return err;
 }
 
@@ -130,11 +137,11 @@ static const enum codec codec_of[] = {
 
 /* --------------------------------------------------------------------------------------- the parts */
 
-static int open_wal(struct lsvd_volume *v, struct wal_found *found)
+int lsvd_vol_open_wal(struct lsvd_volume *v, struct wal_found *found)
 {
 	char name[LSVD_NAME_MAX + 8];
 	struct wal_options o = { .name = name, .volume = v->uuid, .log_bytes = v->opt.log_bytes,
-				 .readonly = v->readonly,
+				 .readonly = v->readonly, .existing = v->offline,
 				 .skip_damage = v->opt.flags & LSVD_OPEN_ACCEPT_ROLLBACK };
 	int err;
 
@@ -144,9 +151,10 @@ static int open_wal(struct lsvd_volume *v, struct wal_found *found)
 		return 0;
 	(void)snprintf(name, sizeof name, "%s.log", v->name); /* LSVD_NAME_MAX + 4 */
 	err = lsvd_wal_open(&v->wal, found, &v->port, &o, &lsvd_vol_wal_ops, v);
-	if (v->readonly && (err == -ENOENT || err == LSVD_E_LOCKED)) {
+	if ((v->readonly && (err == -ENOENT || err == LSVD_E_LOCKED)) ||
+	    (v->offline && err == -ENOENT)) {
 		found->fresh = true;
-		return 0; /* a reader sees what the store has */
+		return 0; /* a reader sees what the store has; offline, there is nothing */
 	}
 	if (!err)
 		fit_segments(v);
@@ -244,18 +252,32 @@ static uint64_t group_last_op(const struct wal_group *g)
 	return g->head.first_op + g->head.records - 1;
 }
 
-/* Lock held. What the store has needs no replay; what it has not is newer than the store map. */
-static int replay_group(struct lsvd_volume *v, struct wal_group *g)
+/*
+ * What the store has needs no replay. Offline it is still good for reading it, if all that followed
+ * it can be read: what the log has lost is in the map alone.
+ */
+static int replay_stored(struct lsvd_volume *v, struct wal_group *g, bool whole)
+{
+	int err = 0;
+
+	if (v->offline && whole)
+		err = lsvd_extent_map_reserve(v->overlay, g->head.records);
+	if (!err && v->offline && whole)
+		lsvd_vol_put_in_overlay(v, g);
+	if (!err && !v->readonly)
+		lsvd_mirror_note(v, g, group_last_op(g), NULL, 0);
+	return err;
+}
+
+/* Lock held. What the store has not is newer than the store map. */
+static int replay_group(struct lsvd_volume *v, struct wal_group *g, bool whole)
 {
 	int err;
 
 	if (g->head.records == 0)
 		return 0;
-	if (group_last_op(g) <= v->opened.last_op) {
-		if (!v->readonly)
-			lsvd_wal_stored(v->wal, g, group_last_op(g));
-		return 0;
-	}
+	if (group_last_op(g) <= v->opened.last_op)
+		return replay_stored(v, g, whole);
 	err = lsvd_extent_map_reserve(v->overlay, g->head.records);
 	if (!err && !v->readonly)
 		err = lsvd_vol_spare_segments(v, 1);
@@ -269,15 +291,30 @@ static int replay_group(struct lsvd_volume *v, struct wal_group *g)
 	return 0;
 }
 
-static int replay_wal(struct lsvd_volume *v)
+/* The newest group that could not be read, or NULL. */
+static struct wal_group *newest_lost(struct lsvd_volume *v)
 {
+	struct wal_group *lost = NULL;
+
+	list_for_each(n, lsvd_wal_groups(v->wal))
+		if (list_entry(n, struct wal_group, link)->lost)
+			lost = list_entry(n, struct wal_group, link);
+	return lost;
+}
+
+int lsvd_vol_replay_wal(struct lsvd_volume *v)
+{
+	struct wal_group *lost;
 	int err = 0;
 
 	if (!v->wal || !v->opened.cache_current)
 		return 0;
 	lsvd_port_enter(&v->port);
+	lost = newest_lost(v);
 	list_for_each(n, lsvd_wal_groups(v->wal)) {
-		err = replay_group(v, list_entry(n, struct wal_group, link));
+		struct wal_group *g = list_entry(n, struct wal_group, link);
+
+		err = replay_group(v, g, !lost || g->head.pos > lost->head.pos);
 		if (err)
 			break;
 	}
@@ -292,6 +329,7 @@ static void destroy(struct lsvd_volume *v)
 	lsvd_port_settle(&v->port);
 	lsvd_vol_drop_segments(v);
 	lsvd_log_free(v->log);
+	lsvd_mirror_free(v);
 	lsvd_wal_close(v->wal);
 	lsvd_shared_rcache_put(v->rcache);
 	lsvd_extent_map_free(v->overlay);
@@ -320,38 +358,56 @@ static int find_volume(struct lsvd_volume *v)
 	return 0;
 }
 
+static void start_mirror(struct lsvd_volume *v)
+{
+	lsvd_port_enter(&v->port);
+	lsvd_mirror_start(v);
+	lsvd_port_leave(&v->port, false);
+}
+
 static int open_parts(struct lsvd_volume *v)
 {
 	struct wal_found found;
 	int err;
 
+	if (v->offline)
+		return lsvd_vol_open_offline(v);
 	err = find_volume(v);
 	if (!err)
 		err = lsvd_extent_map_new(&v->overlay);
 	if (!err)
 		err = lsvd_store_map_new(&v->map);
 	if (!err)
-		err = open_wal(v, &found);
+		err = lsvd_vol_open_wal(v, &found);
 	if (!err)
 		err = open_log(v, &found);
 	if (!err && v->opt.cache_dir && v->opt.rcache_bytes != UINT64_MAX && v->own_world &&
 	    !v->readonly)
 		err = lsvd_shared_rcache_get(&v->rcache, v->opt.cache_dir, v->opt.rcache_bytes);
+	if (!err && !v->readonly)
+		lsvd_mirror_open(v);
 	if (!err)
-		err = replay_wal(v);
+		err = lsvd_vol_replay_wal(v);
+	if (!err)
+		start_mirror(v);
 	return err;
 }
 
 static void report_opened(const struct lsvd_volume *v)
 {
-	lsvd_report(LSVD_LOG_INFO, "volume %s: open%s in epoch %llu, %llu segments read, %llu "
+	lsvd_report(LSVD_LOG_INFO, "volume %s: open%s%s in epoch %llu, %llu segments read, %llu "
 		    "operations from the local log", v->name, v->readonly ? " read-only" : "",
+		    v->offline ? " offline" : "",
 		    (unsigned long long)v->opened.epoch,
 		    (unsigned long long)v->stats.replayed_segments,
 		    (unsigned long long)v->stats.replayed_ops);
 	if (v->opened.rolled_back)
 		lsvd_report(LSVD_LOG_WARN, "volume %s: went on from what the store has, operation %llu, "
 			    "as asked", v->name, (unsigned long long)v->opened.last_op);
+	if (v->offline)
+		lsvd_report(LSVD_LOG_WARN, "volume %s: the store is not used: nothing is stored, and "
+			    "what the cache does not have cannot be read, until it is opened again "
+			    "with the store", v->name);
 }
 
 static struct lsvd_volume *new_volume(struct world *world, bool own_world, const char *name)
@@ -389,6 +445,7 @@ static int open_on(struct lsvd_volume **ret, struct world *world, bool own_world
 	v->readonly = opt->flags & LSVD_OPEN_READONLY;
 	v->seg_opt = (struct seg_options){ .codec = codec_of[opt->compression],
 					   .unit_bytes = opt->unit_bytes };
+	v->offline = opt->flags & LSVD_OPEN_OFFLINE;
 	err = open_parts(v);
 	if (err) {
 		char text[512];
@@ -423,23 +480,47 @@ int lsvd_volume_open_world(struct lsvd_volume **ret, struct world *world, const 
 	return err ? err : open_on(ret, world, false, name, &o);
 }
 
+static int open_real(struct lsvd_volume **ret, struct lsvd_store *store, const char *name,
+		     const struct lsvd_volume_options *opt)
+{
+	struct world *world;
+	int err = lsvd_world_real_open(&world, store, opt->cache_dir,
+				       !(opt->flags & LSVD_OPEN_READONLY));
+
+	return err ? err : open_on(ret, world, true, name, opt);
+}
+
 int lsvd_volume_open(struct lsvd_volume **ret, struct lsvd_store *store, const char *name,
 		     const struct lsvd_volume_options *options)
 {
 	struct lsvd_volume_options o;
-	struct world *world;
 	int err = check_name(name);
 
 	if (!err)
 		err = set_options(&o, options, &public_limits);
 	if (err)
 		return err;
-	if (!(o.flags & LSVD_OPEN_READONLY) && !(lsvd_store_caps(store) & LSVD_STORE_CAP_CREATE))
+	if (!store && !(o.flags & LSVD_OPEN_OFFLINE))
+		return lsvd_fail(-EINVAL, "volume %s: no store", name);
+	if (!(o.flags & (LSVD_OPEN_READONLY | LSVD_OPEN_OFFLINE)) &&
+	    !(lsvd_store_caps(store) & LSVD_STORE_CAP_CREATE))
 		return lsvd_fail(LSVD_E_UNSUPPORTED, "store %s cannot create an object only if it is "
 				 "absent: nothing would keep a second writer out",
 				 lsvd_store_url(store));
-	err = lsvd_world_real_open(&world, store, o.cache_dir, !(o.flags & LSVD_OPEN_READONLY));
-	return err ? err : open_on(ret, world, true, name, &o);
+	err = open_real(ret, store, name, &o);
+	/*
+	 * Another claimed it in between, and may have been refused in its turn: without another try
+	 * two that open at the same instant could both fail. Our cache has noted our claim, so if
+	 * nobody has come to serve it needs no flag; if somebody has, a flag is not meant for him.
+	 */
+	o.flags &= ~(LSVD_OPEN_ACCEPT_ROLLBACK | LSVD_OPEN_TAKEOVER);
+	for (unsigned i = 0; i < RACE_TRIES && err == LSVD_E_FENCED; i++) {
+		err = open_real(ret, store, name, &o);
+		if (err == LSVD_E_ROLLBACK)
+			return lsvd_fail(LSVD_E_FENCED, "volume %s: another opener has taken it "
+					 "meanwhile", name);
+	}
+	return err;
 }
 
 /* -------------------------------------------------------------------------------------------- close */
@@ -538,6 +619,7 @@ static void stop_everything(struct lsvd_volume *v, int err)
 {
 	lsvd_port_enter(&v->port);
 	v->closing = true;
+	lsvd_mirror_stop(v);
 	lsvd_vol_fail_writes(v, err);
 	lsvd_vol_fail_flushes(v, err);
 	if (v->log)
@@ -577,10 +659,18 @@ static int put_close(struct lsvd_volume *v, uint64_t deadline)
 	return v->close_state == CLOSE_STORED ? 0 : 1;
 }
 
+static bool mirror_is_settled(struct lsvd_volume *v, const void *arg)
+{
+	(void)arg;
+	return v->failed || lsvd_mirror_is_settled(v);
+}
+
 static int drain(struct lsvd_volume *v, uint64_t deadline)
 {
 	int err = 1;
 
+	if (v->offline)
+		return v->failed ? v->failed : !list_empty(&v->segments);
 	lsvd_vol_seal(v);
 	if (wait_until(v, all_stored, deadline) && !v->failed) {
 		if (v->segments_since_root)
@@ -588,6 +678,8 @@ static int drain(struct lsvd_volume *v, uint64_t deadline)
 		(void)wait_until(v, no_checkpoint, deadline); /* without it the next open reads more */
 		err = put_close(v, deadline);
 	}
+	lsvd_mirror_want_room(v);
+	(void)wait_until(v, mirror_is_settled, deadline); /* else the next open reads more of the log */
 	return v->failed ? v->failed : err;
 }
 

@@ -127,12 +127,14 @@ static void add_log(struct lsvd_volume *v, struct lsvd_stats *s)
 {
 	struct log_stats l;
 
+	s->epoch = v->opened.epoch;
+	if (!v->log)
+		return;
 	lsvd_log_stats(v->log, &l);
 	s->fence_requests = l.fence_requests;
 	s->retries += l.retries;
 	s->recovery_gets += l.recovery_gets;
 	s->recovery_get_bytes += l.recovery_get_bytes;
-	s->epoch = lsvd_log_epoch(v->log);
 }
 
 static void add_unstored(struct lsvd_volume *v, struct lsvd_stats *s)
@@ -168,7 +170,7 @@ int lsvd_volume_status(struct lsvd_volume *v, char *text, size_t text_len)
 	int err;
 
 	lsvd_port_enter(&v->port);
-	err = v->failed ? v->failed : v->unavailable ? LSVD_E_UNAVAILABLE : 0;
+	err = v->failed ? v->failed : v->unavailable || v->offline ? LSVD_E_UNAVAILABLE : 0;
 	if (text && text_len)
 		(void)snprintf(text, text_len, "%s", /* cut to the caller's room */
 			       v->failed ? v->status_text : lsvd_strerror(err));
@@ -219,6 +221,8 @@ int lsvd_volume_sync(struct lsvd_volume *v, uint32_t timeout_ms)
 	struct sync_wait w = { 0, 0 };
 	int err = refuse_readonly(v);
 
+	if (!err)
+		err = lsvd_vol_refuse_offline(v, "what was written is stored");
 	if (err)
 		return err;
 	lsvd_port_enter(&v->port);

@@ -16,6 +16,7 @@
 #include "base/alloc.h"
 #include "base/err.h"
 #include "base/hash.h"
+#include "volume/vol_mirror.h"
 #include "volume/volume_internal.h"
 
 /* More groups in the world than this do not make the log faster, only smaller groups. */
@@ -216,6 +217,9 @@ static void wait_for_room(struct lsvd_volume *v)
 	if (!v->waits_for_room) {
 		v->waits_for_room = true;
 		v->room_since_ms = lsvd_vol_now(v);
+		if (v->offline)
+			lsvd_report(LSVD_LOG_WARN, "volume %s: the local log is full: writes wait until "
+				    "it is opened with the store", v->name);
 	}
 	/* From the end: those that waited before are at the beginning. */
 	for (struct list *n = v->writes.prev; n != &v->writes; n = n->prev) {
@@ -412,6 +416,7 @@ static void want_room(void *ctx)
 	struct lsvd_volume *v = ctx;
 
 	v->want_room = true;
+	lsvd_mirror_want_room(v);
 	lsvd_vol_destage(v);
 }
 

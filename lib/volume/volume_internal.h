@@ -11,6 +11,8 @@
  *   vol_destage.c     published groups to segments to objects to the store map
  *   vol_checkpoint.c  the store map's changed pages, and a root that names all of them
  *   vol_recover.c     a root and the chain after it, back into the store map
+ *   vol_mirror.c      a copy of the store map in the cache directory
+ *   vol_offline.c     opening with that copy and the log, without the store
  *   vol_status.c      block status; statistics
  *   vol_admin.c       create, look up, list, usage, delete
  *   shared_rcache.c   one read cache for all volumes of a process
@@ -37,6 +39,7 @@
 #include "wal/wal.h"
 
 struct rcache;
+struct mirror;
 
 /* The library's part of a struct lsvd_io. */
 struct vol_op {
@@ -118,11 +121,13 @@ struct lsvd_volume {
 	uint64_t owner;                /* lsvd_uuid_seed(uuid) */
 	uint64_t bytes, sectors;
 	bool readonly;
+	bool offline;                  /* opened on the cache alone: no log, nothing is stored */
 	struct lsvd_volume_options opt;
 	struct seg_options seg_opt;
 
 	struct wal *wal;               /* NULL: read-only without a cache */
-	struct log *log;
+	struct log *log;               /* NULL: offline */
+	struct mirror *mirror;         /* vol_mirror.c; NULL: none */
 	struct rcache *rcache;         /* has a lock of its own; NULL: none */
 	struct extent_map *overlay;
 	struct store_map *map;
@@ -258,7 +263,15 @@ int lsvd_vol_load_root(void *ctx, const struct object_head *head, const uint8_t 
 int lsvd_vol_replay(void *ctx, const struct object_head *head, const struct chain_part *chain,
 		    const struct seg_extent *extents, uint32_t extent_count);
 
-/* ---- vol_open.c; lock held: waits until `holds` does. 0, -ETIMEDOUT, or what failed the volume. */
+/* ---- vol_offline.c: a procedure; the volume's parts from the cache alone */
+int lsvd_vol_open_offline(struct lsvd_volume *v);
+/* 0, or LSVD_E_UNAVAILABLE with a text if the volume is offline, and so cannot do `what`. */
+int lsvd_vol_refuse_offline(const struct lsvd_volume *v, const char *what);
+
+/* ---- vol_open.c */
+int lsvd_vol_open_wal(struct lsvd_volume *v, struct wal_found *found);
+int lsvd_vol_replay_wal(struct lsvd_volume *v);
+/* lock held: waits until `holds` does. 0, -ETIMEDOUT, or what failed the volume. */
 typedef bool (*vol_cond_fn)(struct lsvd_volume *v, const void *arg);
 int lsvd_vol_wait(struct lsvd_volume *v, vol_cond_fn holds, const void *arg, uint32_t timeout_ms);
 /* For the simulator, on a world of its own */

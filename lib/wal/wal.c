@@ -397,6 +397,16 @@ const struct uuid *lsvd_wal_cache_id(const struct wal *w)
 	return &w->super.cache_id;
 }
 
+uint64_t lsvd_wal_run(const struct wal *w)
+{
+	return w->super.run;
+}
+
+uint64_t lsvd_wal_stored_pos(const struct wal *w)
+{
+	return w->stored;
+}
+
 void lsvd_wal_stats(const struct wal *w, struct wal_stats *ret)
 {
 	*ret = w->stats;

@@ -53,6 +53,7 @@ struct wal_group {
 	uint64_t *hashes;           /* of each data block: plain, or bound if `bound` */
 	bool bound;                 /* read back by replay: hashes are as they stand in the file */
 	bool replayed;
+	bool lost;                  /* damaged: stands for what lay there, which the store has */
 	/* The owner's: copies the data into lsvd_wal_data() and sets hashes; without the lock. */
 	void (*fill)(struct wal_group *g);
 	void *owner;
@@ -78,6 +79,8 @@ struct wal_found {
 	bool fresh;              /* made by this open, or never used */
 	struct uuid cache_id;
 	uint64_t epoch, base_epoch;
+	uint64_t run;            /* the newest */
+	uint64_t whole_run;      /* the run that began the history anew, 0: none did */
 	uint64_t first_op, last_op; /* in the groups found; last_op = first_op - 1: none */
 	uint64_t groups, bytes;
 	bool cut;                /* a torn tail was cut */
@@ -88,6 +91,7 @@ struct wal_options {
 	struct uuid volume;
 	uint64_t log_bytes;      /* if it has to be made */
 	bool readonly;
+	bool existing;           /* do not make it */
 	bool skip_damage;        /* cut at damage below a watermark instead of refusing */
 };
 
@@ -175,6 +179,8 @@ struct wal_stats {
 void lsvd_wal_stats(const struct wal *w, struct wal_stats *ret);
 int lsvd_wal_failure(const struct wal *w);
 const struct uuid *lsvd_wal_cache_id(const struct wal *w);
+uint64_t lsvd_wal_run(const struct wal *w);
+uint64_t lsvd_wal_stored_pos(const struct wal *w);
 void lsvd_wal_check(const struct wal *w);
 
 #endif

@@ -152,7 +152,7 @@ static int load_file(struct wal *w, const struct wal_options *o)
 	err = is_unborn(w, size, &unborn);
 	if (err)
 		return err;
-	if (unborn && o->readonly)
+	if (unborn && (o->readonly || o->existing))
 		return lsvd_fail(-ENOENT, "%s: no log yet", w->name);
 	if (unborn)
 		return make_file(w, o);
@@ -174,7 +174,8 @@ static int allocate(struct wal *w)
 int lsvd_wal_open(struct wal **ret, struct wal_found *found, struct port *port,
 		  const struct wal_options *o, const struct wal_ops *ops, void *ctx)
 {
-	unsigned flags = o->readonly ? FILE_READONLY | FILE_SHARED : FILE_CREATE | FILE_EXCLUSIVE;
+	unsigned flags = o->readonly ? FILE_READONLY | FILE_SHARED : FILE_EXCLUSIVE |
+				       (o->existing ? 0 : FILE_CREATE);
 	struct wal *w = lsvd_calloc(1, sizeof *w);
 	int err;
 
@@ -238,6 +239,8 @@ int lsvd_wal_begin_run(struct wal *w, uint64_t epoch, uint64_t base_epoch, bool 
 	}
 	assert(next_op == w->next_op);
 	w->super.run++;
+	if (discard)
+		w->super.whole_run = w->super.run;
 	w->super.run_start = w->head;
 	if (w->head == w->super.tail)
 		w->super.tail_run = w->stored_run = w->last_run = w->super.run;

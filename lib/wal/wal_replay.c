@@ -276,6 +276,8 @@ static void note_found(struct scan *s, struct wal_found *found)
 		.cache_id = w->super.cache_id,
 		.epoch = w->super.epoch,
 		.base_epoch = w->super.base_epoch,
+		.run = w->super.run,
+		.whole_run = w->super.whole_run,
 		.first_op = w->super.tail_op,
 		.last_op = s->op - 1,
 		.bytes = s->pos - w->super.tail,

@@ -18,7 +18,7 @@
 #if defined(__LP64__)
 SIZE(lsvd_store_options, 40);
 PLACE(lsvd_store_options, flags, 4);
-SIZE(lsvd_store_ops, 56);
+SIZE(lsvd_store_ops, 88);
 PLACE(lsvd_store_ops, caps, 4);
 PLACE(lsvd_store_ops, put_if_absent, 8);
 PLACE(lsvd_store_ops, get, 16);
@@ -26,6 +26,16 @@ PLACE(lsvd_store_ops, head, 24);
 PLACE(lsvd_store_ops, list, 32);
 PLACE(lsvd_store_ops, remove, 40);
 PLACE(lsvd_store_ops, close, 48);
+PLACE(lsvd_store_ops, submit, 56);
+PLACE(lsvd_store_ops, counters, 80);
+SIZE(lsvd_store_request, 168);
+PLACE(lsvd_store_request, done, 88);
+SIZE(lsvd_store_counters, 224);
+PLACE(lsvd_store_counters, puts, 8);
+PLACE(lsvd_store_counters, clock_offset_ms, 152);
+SIZE(lsvd_s3_options, 184);
+PLACE(lsvd_s3_options, bucket, 8);
+PLACE(lsvd_s3_options, connections, 104);
 SIZE(lsvd_object_info, 24);
 PLACE(lsvd_object_info, bytes, 8);
 SIZE(lsvd_volume_info, 192);

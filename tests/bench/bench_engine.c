@@ -435,14 +435,22 @@ static void *write_and_flush(void *arg)
 	return NULL;
 }
 
-static double writers_rate(struct disk *d, unsigned n, double seconds)
+/* What some writers did together in a while. */
+struct writers_did {
+	double rate;     /* pairs of write and flush, a second */
+	double shared;   /* pairs for each fdatasync */
+	double cpu_us;   /* for each pair */
+};
+
+static struct writers_did writers_do(struct disk *d, unsigned n, double seconds)
 {
 	struct timespec ts = { .tv_sec = (time_t)seconds,
 			       .tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9) };
 	struct writer w[WRITERS];
 	atomic_bool stop = false;
 	uint64_t done = 0;
-	double begun = now();
+	uint64_t syncs = stats_of(d).log_syncs;
+	double begun = now(), cpu = cpu_now();
 	unsigned i;
 
 	for (i = 0; i < n; i++) {
@@ -456,14 +464,40 @@ static double writers_rate(struct disk *d, unsigned n, double seconds)
 		(void)pthread_join(w[i].thread, NULL); /* it exists and is joined once */
 		done += w[i].done;
 	}
-	return (double)done / (now() - begun);
+	syncs = stats_of(d).log_syncs - syncs;
+	return (struct writers_did){
+		.rate = (double)done / (now() - begun),
+		.shared = (double)done / (double)(syncs ? syncs : 1),
+		.cpu_us = (cpu_now() - cpu) * 1e6 / (double)(done ? done : 1),
+	};
+}
+
+/* One writer and many, in turns. */
+static void writers_together(struct disk *d, int rounds)
+{
+	double one[ROUNDS_MAX], many[ROUNDS_MAX], shared[ROUNDS_MAX], cpu[ROUNDS_MAX];
+	double alone[ROUNDS_MAX], seconds = quick ? 0.3 : 1;
+	struct writers_did did;
+
+	for (int i = 0; i < rounds; i++) {
+		did = writers_do(d, 1, seconds);
+		one[i] = did.rate;
+		alone[i] = did.cpu_us;
+		did = writers_do(d, WRITERS, seconds);
+		many[i] = did.rate;
+		shared[i] = did.shared;
+		cpu[i] = did.cpu_us;
+	}
+	result("flush: 16 writers / 1 writer", median(many, rounds) / median(one, rounds), "x");
+	result("flush: 16 writers, pairs for each sync", median(shared, rounds), "");
+	result("flush: 16 writers, CPU of a pair", median(cpu, rounds), "us");
+	result("flush: 1 writer, CPU of a pair", median(alone, rounds), "us");
 }
 
 static void part_flush(void)
 {
 	int rounds = quick ? 3 : ROUNDS_MAX, n = quick ? 300 : 2000, fd, i;
 	double ours[ROUNDS_MAX], bare[ROUNDS_MAX], ratio[ROUNDS_MAX];
-	double one[ROUNDS_MAX], many[ROUNDS_MAX];
 	uint64_t at = 0, bare_at = 0, puts;
 	struct disk d;
 	char path[PATH_ROOM + 8];
@@ -482,11 +516,7 @@ static void part_flush(void)
 	puts = stats_of(&d).data_puts - puts;
 	result("flush: objects stored per 1000 flushes",
 	       1000.0 * (double)puts / ((double)n * rounds), "PUTs");
-	for (i = 0; i < rounds; i++) {
-		one[i] = writers_rate(&d, 1, quick ? 0.3 : 1);
-		many[i] = writers_rate(&d, WRITERS, quick ? 0.3 : 1);
-	}
-	result("flush: 16 writers / 1 writer", median(many, rounds) / median(one, rounds), "x");
+	writers_together(&d, rounds);
 	(void)close(fd); /* removed next */
 	disk_close(&d);
 }

@@ -90,7 +90,8 @@ static int put(struct lsvd_store *s, const char *key, size_t len)
 
 START_TEST(store_dir_without_room_is_enospc_and_leaves_nothing_behind)
 {
-	static const unsigned ways[] = { 0, STORE_DIR_NO_OPENAT2 | STORE_DIR_NO_TMPFILE };
+	static const unsigned ways[] = { 0, STORE_DIR_NO_OPENAT2 | STORE_DIR_NO_TMPFILE |
+						STORE_DIR_NO_DIRECT };
 	char *root = tmpdir_path(dir, "store"), *objects = tmpdir_path(dir, "store/v/d");
 	char *temps = tmpdir_path(dir, "store/~tmp"), *ballast = tmpdir_path(dir, "ballast");
 	struct lsvd_store *s;

@@ -15,6 +15,7 @@
 #                LSVD_TEST_SEED      repeats a run's random choices
 #                LSVD_E2E_LIMIT      seconds after which a script is given up (300)
 #                LSVD_E2E_KEEP       leave the directories of a failure behind, and say where
+#                LSVD_E2E_STORE      dir, curl or libs3: what volumes are stored in (support/s3.sh)
 # Exit codes:    0 passed, 1 failed, 77 the kernel lacks something (the message says what)
 
 set -Eeuo pipefail
@@ -22,6 +23,7 @@ shopt -s inherit_errexit
 
 e2e_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source_dir=$(cd "$e2e_dir/../.." && pwd)
+. "$source_dir/tests/support/s3.sh"
 if [[ -z ${E2E_GUARD:-} ]]; then
 	E2E_GUARD=1 exec timeout -k 20 "${LSVD_E2E_LIMIT:-300}" bash "$0" "$@"
 fi
@@ -162,8 +164,17 @@ need() {
 
 # ----------------------------------------------------------------- volumes and servers
 
-# make_store [LINE...]: a configuration with a directory store and a cache; LINEs go to its top.
+# make_store [LINE...]: a configuration with a store and a cache; LINEs go to its top.
 make_store() {
+	case $store_kind in
+	dir) ;;
+	curl | libs3)
+		s3_client=$store_kind
+		make_s3_store "$@"
+		return
+		;;
+	*) fail "LSVD_E2E_STORE=$store_kind" ;;
+	esac
 	mkdir -p "$tmp/store"
 	{
 		printf '%s\n' "$@"
@@ -174,11 +185,13 @@ make_store() {
 
 admin() { "$bin_dir/lsvd-admin" "$@" -c "$config"; }
 
-make_volume() { admin init -n "${2:-$volume}" -S "$1" >"$tmp/init.out"; }
+make_volume() {
+	admin init -n "${2:-$volume}" -S "$1" "${unsafe_store[@]}" >"$tmp/init.out"
+}
 
 # What a client starts by itself, on a socket it hands over or on standard input and output.
 server_command() {
-	server=("$bin_dir/lsvd-nbd" -c "$config" -n "$volume")
+	server=("$bin_dir/lsvd-nbd" -c "$config" -n "$volume" "${unsafe_store[@]}")
 }
 
 server_says_ready() {
@@ -189,7 +202,7 @@ server_says_ready() {
 launch_server() {
 	server_log=$tmp/server-$((++server_count)).log
 	: >"$server_log"
-	"$bin_dir/lsvd-nbd" -c "$config" "$@" </dev/null 2>"$server_log" &
+	"$bin_dir/lsvd-nbd" -c "$config" "${unsafe_store[@]}" "$@" </dev/null 2>"$server_log" &
 	server_pid=$!
 	defer end_process "$server_pid" KILL
 }

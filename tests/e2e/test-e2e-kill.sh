@@ -53,7 +53,7 @@ timed_start() {
 kill_while_starting() {
 	local status=0
 	timeout -s KILL "0.$(printf '%03d' $((RANDOM % 200 + 1)))" \
-		"$bin_dir/lsvd-nbd" -c "$config" -n "$volume" -U "$sock" \
+		"$bin_dir/lsvd-nbd" -c "$config" -n "$volume" -U "$sock" "${unsafe_store[@]}" \
 		</dev/null 2>"$tmp/start.log" || status=$?
 	[[ $status -eq 137 || $status -eq 124 ]] || {
 		cat "$tmp/start.log" >&2

@@ -95,9 +95,41 @@ truncate -s 0 "$image"
 truncate -s 32M "$image"
 writer check "$state" "$plain" --flushed
 
+it 'one prefix or another is enough if only that is demanded, and a hole in it is not'
+rm -f "$state"
+cp "$ram/fresh" "$state"
+truncate -s 0 "$image"
+truncate -s 32M "$image"
+writer load "$state" "$plain" --acks 300 --depth 1 --seed 3 --no-reads --most 64
+cp "$image" "$tmp/at-300"
+writer load "$state" "$plain" --acks 300 --depth 1 --seed 4 --no-reads --most 64
+end_process "$plain_pid"
+cp "$image" "$tmp/good"
+cp "$state" "$ram/600"
+cp "$tmp/at-300" "$image"
+start_plain
+writer check "$state" "$plain" --prefix
+cp "$ram/600" "$state"
+cp "$tmp/good" "$image"
+changed=$(cmp -l "$tmp/at-300" "$image" | awk 'NR == 1 { print int(($1 - 1) / 512) }' || true)
+dd if="$tmp/at-300" of="$image" bs=512 skip="$changed" seek="$changed" count=1 conv=notrunc status=none
+end_process "$plain_pid"
+finds 'but operation' --prefix
+
+it 'an operation more or less than those demanded is found'
+count=$(writer count "$state")
+start_plain
+cp "$state" "$ram/600"
+writer check "$state" "$plain" --first "$count"
+end_process "$plain_pid"
+cp "$ram/600" "$state"
+finds 'but operation' --first "$((count - 3))"
+finds 'shorter than that' --first "$((count + 1))"
+
 it 'a wrong answer to a read is found while the load runs'
 rm -f "$state"
 cp "$ram/fresh" "$state"
+start_plain
 dd if=/dev/urandom of="$image" bs=1M count=32 conv=notrunc status=none
 if writer load "$state" "$plain" --acks 5000 2>"$tmp/out"; then
 	fail "reads of other bytes were not noticed"

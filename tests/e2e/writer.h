@@ -74,6 +74,7 @@ struct load_options {
 	bool may_die;          /* the server may go away at any time, errors may come */
 	bool read_back;        /* mix reads in, and check them */
 	bool flush_last;       /* end with a flush, when the end is not the server's */
+	uint64_t most_sectors; /* no request is longer */
 };
 
 int load_run(struct state *st, const struct load_options *opt);
@@ -83,6 +84,9 @@ struct check_options {
 	const char *uri;
 	uint64_t atomic_bytes; /* writes up to this long are all there or not at all */
 	bool flushed_only;     /* demand what was flushed, not all that was acknowledged */
+	bool any_prefix;       /* demand that it is one prefix, whichever */
+	bool exactly;          /* demand the first `first` operations, flushes not counted, and no more */
+	uint64_t first;
 };
 
 int check_run(struct state *st, const struct check_options *opt);

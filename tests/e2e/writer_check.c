@@ -15,7 +15,8 @@
  *
  * by adding elements until nothing changes; every step is forced, so the set is the smallest. Then
  * no sector may show less than the set demands of it. A lost write, a resurrected one, a torn one
- * and a hole in the middle of the history all fail here, each named by its first sector.
+ * and a hole in the middle of the history all fail here, each named by its first sector. If the set
+ * is given (exactly the first N operations), nothing is added: what is there beyond it fails too.
  */
 #include "writer.h"
 
@@ -183,6 +184,22 @@ static void include(struct check *ck, struct element *e)
 		ck->horizon = e->op->issued;
 }
 
+/* Elements are in the order of issue. */
+static void take_first(struct check *ck, uint64_t n)
+{
+	const struct op *last = NULL;
+	uint32_t e;
+
+	for (e = 0; e < ck->el_count; e++) {
+		if (ck->el[e].op != last && n-- == 0)
+			return;
+		last = ck->el[e].op;
+		ck->el[e].in = true;
+	}
+	if (n)
+		errx(1, "the history is %llu operations shorter than that", (unsigned long long)n);
+}
+
 /* What had to survive. FUA covers all that was acknowledged before its issue, and itself. */
 static void demand(struct check *ck)
 {
@@ -190,6 +207,8 @@ static void demand(struct check *ck)
 	uint64_t i;
 	uint32_t e;
 
+	if (ck->opt->any_prefix)
+		return;
 	ck->horizon = ck->opt->flushed_only ? 0 : UINT64_MAX;
 	for (i = 0; i < h->op_count; i++) {
 		const struct op *op = &ck->st->ops[i];
@@ -328,8 +347,12 @@ int check_run(struct state *st, const struct check_options *opt)
 	read_all(&ck);
 	make_elements(&ck);
 	make_history(&ck);
-	demand(&ck);
-	grow_set(&ck);
+	if (opt->exactly) {
+		take_first(&ck, opt->first);
+	} else {
+		demand(&ck);
+		grow_set(&ck);
+	}
 	judge(&ck);
 	report(&ck);
 	if (ck.bad + ck.damaged == 0) {

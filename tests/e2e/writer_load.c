@@ -245,6 +245,8 @@ static int issue(struct load *ld, struct slot *s)
 	bool read = dice >= 900 && ld->opt->read_back;
 
 	s->sectors = kind == OP_FLUSH ? 0 : pick_sectors(ld, kind);
+	if (s->sectors > ld->opt->most_sectors)
+		s->sectors = (uint32_t)ld->opt->most_sectors;
 	s->lba = ld->st->head->first_lba;
 	if (kind != OP_FLUSH && !pick_range(ld, s->sectors, &s->lba))
 		return 0;

@@ -226,9 +226,27 @@ static void wake_at(struct world *w, struct port *port)
 	}
 }
 
+/* One thread: a fiber that waits for its event is woken by anything at the port, and looks. */
+static void wait_event(struct world *w, struct port *port, struct event *event)
+{
+	(void)pthread_mutex_lock(&port->lock); /* one thread: it is free */
+	event->state = event->state == EVENT_SET ? EVENT_SET : EVENT_AWAITED;
+	while (event->state != EVENT_SET)
+		wait_at(w, port);
+	(void)pthread_mutex_unlock(&port->lock); /* ours */
+}
+
+static void wake_event(struct world *w, struct port *port, const struct event *event)
+{
+	(void)event;
+	wake_at(w, port);
+}
+
 const struct wait_ops sim_wait_ops = {
 	.wait = wait_at,
 	.wake = wake_at,
+	.wait_event = wait_event,
+	.wake_event = wake_event,
 };
 
 void sim_sleep(struct sim_host *h, uint64_t ms)

@@ -173,6 +173,16 @@ static int usual_effect(struct sim *s, struct sim_event *e)
 	}
 }
 
+static int damaged_get(struct sim *s, struct sim_event *e)
+{
+	struct obj_io *io = lsvd_container_of(e->io, struct obj_io, io);
+	int err = get(s, io);
+
+	if (err == 0 && io->ret_len)
+		((uint8_t *)io->buf)[io->ret_len / 2] ^= 1;
+	return err;
+}
+
 static int effect(struct sim *s, struct sim_event *e)
 {
 	int result = SIM_AS_USUAL;
@@ -182,6 +192,8 @@ static int effect(struct sim *s, struct sim_event *e)
 				  e->blob ? e->blob->bytes : NULL, e->blob ? e->blob->len : 0);
 	if (result == SIM_AS_USUAL)
 		result = usual_effect(s, e);
+	else if (result == SIM_DAMAGED)
+		result = damaged_get(s, e);
 	sim_note(s, 100u + e->verb, e->host, lsvd_hash(e->key, strlen(e->key)),
 		 (uint64_t)(int64_t)result);
 	return result;
@@ -233,6 +245,9 @@ void sim_store_effect(struct sim_event *e)
 void sim_store_answer(struct sim_event *e)
 {
 	e->io->err = e->result;
+	if (e->result < 0)
+		(void)lsvd_store_fail(e->result, "simulated store: %s: %s", e->key,
+				      lsvd_strerror(e->result));
 	sim_boundary(e->host->sim);
 	lsvd_port_finish(e->io);
 }

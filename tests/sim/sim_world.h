@@ -201,6 +201,7 @@ void sim_ghosts_land(struct sim *s);
  * and for watching: `h` is who sent it.
  */
 #define SIM_AS_USUAL 1
+#define SIM_DAMAGED 2     /* of a GET: as usual, but one bit of what is answered is wrong */
 typedef int (*sim_store_fn)(void *ctx, struct sim_host *h, enum io_kind kind, const char *key,
 			    const uint8_t *bytes, size_t len);
 void sim_store_watch(struct sim *s, sim_store_fn fn, void *ctx);

@@ -9,6 +9,7 @@
 #include "t_check.h"
 
 #include "base/alloc.h"
+#include "base/hash.h"
 #include "log/log.h"
 
 #define REPLAYED_MAX 1024u
@@ -23,6 +24,7 @@ struct user {
 	struct log_options options;
 	/* what the callbacks saw */
 	unsigned commits, fenced, away, back, roots;
+	int why;             /* what unavailable() or fenced() was told last */
 	uint64_t epoch, base_epoch;
 	bool discard;
 	uint64_t replayed[REPLAYED_MAX];  /* last_op of each chain object */
@@ -75,7 +77,8 @@ static void fenced(void *ctx, int err)
 {
 	struct user *u = ctx;
 
-	ck_assert_int_eq(err, LSVD_E_FENCED);
+	ck_assert(err == LSVD_E_FENCED || err == LSVD_E_CORRUPT);
+	u->why = err;
 	u->fenced++;
 }
 
@@ -86,6 +89,8 @@ static void unavailable(void *ctx, bool yes, int err)
 	ck_assert(yes == (err < 0));
 	u->away += yes;
 	u->back += !yes;
+	if (yes)
+		u->why = err;
 }
 
 static int take_record(void *ctx, const struct object_head *head, const struct chain_part *chain,
@@ -247,6 +252,30 @@ static void put_many(struct user *u, unsigned n)
 	}
 }
 
+/* One more, with a body. */
+static void put_body(struct user *u)
+{
+	static uint8_t data[4096];
+	const struct seg_options so = { .codec = CODEC_RAW, .unit_bytes = 4096 };
+	uint64_t hash;
+	struct seg_record r = { .lba = 8, .sectors = 8, .kind = SEG_RAW, .data = data,
+				.hashes = &hash };
+	struct sim_host *before;
+	struct tput t;
+
+	t_fill(data, sizeof data, 5);
+	hash = lsvd_hash(data, sizeof data);
+	put_prepare(&t, u, OBJECT_DATA, 1);
+	before = sim_act_as(u->host);
+	lsvd_segment_free(t.put.segment);
+	ck_assert_ok(lsvd_segment_build(&t.put.segment, &r, 1, lsvd_uuid_seed(&volume),
+					t.put.place.object, &so));
+	(void)sim_act_as(before);
+	put_start(&t);
+	(void)sim_run(sim);
+	ck_assert_int_eq(t.err, 0);
+}
+
 static void close_chain(struct user *u)
 {
 	struct tput t;
@@ -309,6 +338,33 @@ static void chain_remove(uint64_t epoch, uint64_t seq)
 
 	chain_key(key, epoch, seq);
 	sim_store_remove(sim, key);
+}
+
+/* What all PUTs of chain objects are answered with, 0: as usual. */
+static struct {
+	int err;
+	unsigned puts;
+} denial;
+
+static int deny_puts(void *ctx, struct sim_host *h, enum io_kind kind, const char *key,
+		     const uint8_t *bytes, size_t len)
+{
+	(void)ctx;
+	(void)h;
+	(void)key;
+	(void)bytes;
+	(void)len;
+	if (kind != IO_PUT || !denial.err)
+		return SIM_AS_USUAL;
+	denial.puts++;
+	return denial.err;
+}
+
+static void begin_denial(int err)
+{
+	denial.err = err;
+	denial.puts = 0;
+	sim_store_watch(sim, deny_puts, NULL);
 }
 
 static void setup(void)
@@ -610,6 +666,21 @@ START_TEST(a_store_that_is_away_fails_the_open_after_some_seconds)
 }
 END_TEST
 
+START_TEST(what_a_person_has_to_mend_fails_the_open_at_once)
+{
+	uint64_t began = sim_now_ms(sim);
+	struct user a;
+
+	user_init(&a, "a");
+	begin_denial(_i ? LSVD_E_CONFIG : -EACCES);
+	ck_assert_err(user_open(&a), denial.err);
+	ck_assert_error_says("volume t: simulated store: v/");
+	ck_assert_uint_eq(denial.puts, 1);
+	ck_assert_uint_lt(sim_now_ms(sim) - began, 100);
+	sim_store_watch(sim, NULL, NULL);
+}
+END_TEST
+
 START_TEST(an_open_outlives_failures_before_and_after_their_effect)
 {
 	struct user a;
@@ -856,10 +927,118 @@ START_TEST(a_damaged_header_is_named_and_nothing_is_claimed)
 	ck_assert_err(user_open(&a), LSVD_E_CORRUPT);
 	ck_assert_error_says(key);
 	ck_assert_error_says("checksum");
-	sim_store_put(sim, key, copy, 60);
-	ck_assert_err(user_open(&a), LSVD_E_CORRUPT);
-	ck_assert_error_says("60 bytes");
 	ck_assert_uint_eq(sim_store_count(sim), objects);
+}
+END_TEST
+
+/* Cuts a chain object to `left` bytes, or by one byte. */
+static void chain_cut(uint64_t epoch, uint64_t seq, size_t left)
+{
+	char key[KEY_CAP];
+	const uint8_t *bytes;
+	uint8_t *copy;
+	size_t len;
+
+	chain_key(key, epoch, seq);
+	bytes = sim_store_find(sim, key, &len);
+	ck_assert_ptr_nonnull(bytes);
+	copy = malloc(len);
+	ck_assert_ptr_nonnull(copy);
+	memcpy(copy, bytes, len);
+	sim_store_put(sim, key, copy, left ? left : len - 1);
+	free(copy);
+}
+
+/* What it wrote last was in the world when the writer died, and the store shows a part of it. */
+START_TEST(a_part_of_an_object_at_the_end_is_as_good_as_none)
+{
+	static const size_t left[] = { 0, 60, 4, OBJECT_HEAD_BYTES + 20 };
+	struct log_stats st;
+	struct user a;
+
+	user_init(&a, "a");
+	ck_assert_ok(user_open(&a));
+	put_many(&a, 2);
+	put_body(&a);
+	user_leave(&a);
+	chain_cut(1, 4, left[_i]);
+	ck_assert_ok(user_open(&a));
+	ck_assert_uint_eq(a.opened.base_epoch, 1);
+	ck_assert_uint_eq(a.opened.base_seq, 3);
+	ck_assert_uint_eq(a.opened.last_op, 2);
+	lsvd_log_stats(a.log, &st);
+	ck_assert_uint_eq(st.torn, 1);
+	ck_assert_ok(user_recover(&a));
+	put_many(&a, 1);
+	user_leave(&a);
+	ck_assert_ok(user_open(&a));
+	ck_assert_uint_eq(a.opened.base_epoch, 2);
+	ck_assert_uint_eq(a.opened.last_op, 3);
+	user_leave(&a);
+}
+END_TEST
+
+START_TEST(a_part_of_an_object_that_was_acknowledged_is_damage)
+{
+	static const size_t left[] = { 60, OBJECT_HEAD_BYTES + 20 };
+	struct user a;
+	size_t objects;
+
+	user_init(&a, "a");
+	ck_assert_ok(user_open(&a));
+	put_many(&a, 3);
+	user_leave(&a);
+	chain_cut(1, 3, left[_i]);
+	objects = sim_store_count(sim);
+	ck_assert_err(user_open(&a), LSVD_E_CORRUPT);
+	ck_assert_error_says("cut short");
+	ck_assert_uint_eq(sim_store_count(sim), objects);
+}
+END_TEST
+
+static struct {
+	char key[KEY_CAP];
+	unsigned times, seen;
+	bool lose;
+} damage;
+
+/* The first answers about an object are damaged; the answer to its PUT may be lost. */
+static int damage_answers(void *ctx, struct sim_host *h, enum io_kind kind, const char *key,
+			  const uint8_t *bytes, size_t len)
+{
+	size_t there;
+
+	(void)ctx;
+	(void)h;
+	if (damage.lose && kind == IO_PUT && strcmp(key, damage.key) == 0 &&
+	    !sim_store_find(sim, key, &there)) {
+		sim_store_put(sim, key, bytes, len);
+		return LSVD_E_UNAVAILABLE;
+	}
+	if (kind != IO_GET || strcmp(key, damage.key) != 0)
+		return SIM_AS_USUAL;
+	return damage.seen++ < damage.times ? SIM_DAMAGED : SIM_AS_USUAL;
+}
+
+START_TEST(a_header_that_does_not_verify_is_asked_for_once_more)
+{
+	struct log_stats st;
+	struct user a;
+
+	user_init(&a, "a");
+	ck_assert_ok(user_open(&a));
+	put_many(&a, 3);
+	user_leave(&a);
+	memset(&damage, 0, sizeof damage);
+	chain_key(damage.key, 1, 3);
+	damage.times = 1;
+	sim_store_watch(sim, damage_answers, NULL);
+	ck_assert_ok(user_open(&a));
+	ck_assert_uint_eq(a.opened.last_op, 3);
+	lsvd_log_stats(a.log, &st);
+	ck_assert_uint_eq(st.bad_gets, 1);
+	sim_store_watch(sim, NULL, NULL);
+	user_leave(&a);
 }
 END_TEST
 
@@ -947,9 +1126,9 @@ START_TEST(an_outage_of_an_hour_costs_few_requests_and_ends_by_itself)
 	ck_assert_uint_eq(a.away, 1);
 	ck_assert_uint_eq(a.back, 0);
 	ck_assert_int_eq(t[0].err, 1);
-	/* four at a time, every 15 to 30 seconds */
-	ck_assert_uint_lt(stats_now().away - before.away, 4 * 260);
-	ck_assert_uint_gt(stats_now().away - before.away, 4 * 100);
+	/* four at a time while pauses are short, then one every 15 to 30 seconds */
+	ck_assert_uint_lt(stats_now().away - before.away, 4 * 5 + 260);
+	ck_assert_uint_gt(stats_now().away - before.away, 4 * 5 + 100);
 	sim_store_away(sim, false);
 	(void)sim_run(sim);
 	for (unsigned i = 0; i < 8; i++)
@@ -1008,6 +1187,199 @@ START_TEST(one_object_that_gets_through_wakes_the_others)
 	ck_assert_int_eq(f.err, 0);
 	ck_assert_int_eq(t.err, 0);
 	ck_assert_uint_lt(sim_now_ms(sim) - until, 1000);
+	user_leave(&a);
+}
+END_TEST
+
+static void pass_ms(uint64_t ms)
+{
+	uint64_t until = sim_now_ms(sim) + ms;
+
+	while (sim_now_ms(sim) < until)
+		ck_assert_int_eq(sim_step(sim), SIM_MORE);
+}
+
+START_TEST(what_a_person_has_to_mend_is_asked_for_slowly_and_drains_by_itself)
+{
+	static const int errs[] = { -EACCES, LSVD_E_CONFIG, -EROFS, -EACCES };
+	struct tput t[8];
+	struct log_stats st;
+	struct user a;
+
+	user_init(&a, "a");
+	a.options.denied_retry_ms = _i == 3 ? 5000 : 0;
+	ck_assert_ok(user_open(&a));
+	begin_denial(errs[_i]);
+	for (unsigned i = 0; i < 8; i++) {
+		put_prepare(&t[i], &a, OBJECT_DATA, 1);
+		put_start(&t[i]);
+	}
+	pass_ms(600000);
+	ck_assert_uint_eq(a.away, 1); /* one alarm */
+	ck_assert_int_eq(a.why, errs[_i]);
+	ck_assert_int_eq(t[0].err, 1);
+	/* the window, then one every 15 to 30 seconds, or 2.5 to 5 */
+	ck_assert_uint_le(denial.puts, _i == 3 ? 4 + 240 : 4 + 40);
+	ck_assert_uint_ge(denial.puts, _i == 3 ? 4 + 119 : 4 + 19);
+	lsvd_log_stats(a.log, &st);
+	ck_assert_uint_eq(st.denied, denial.puts);
+	ck_assert_uint_eq(st.unavailable, 0);
+	denial.err = 0;
+	(void)sim_run(sim);
+	for (unsigned i = 0; i < 8; i++)
+		ck_assert_int_eq(t[i].err, 0);
+	ck_assert_uint_eq(a.back, 1);
+	sim_store_watch(sim, NULL, NULL);
+	user_leave(&a);
+}
+END_TEST
+
+START_TEST(a_full_store_is_waited_out_like_an_outage_and_called_full)
+{
+	struct log_stats st;
+	struct user a;
+	struct tput t;
+
+	user_init(&a, "a");
+	ck_assert_ok(user_open(&a));
+	begin_denial(-ENOSPC);
+	put_prepare(&t, &a, OBJECT_DATA, 1);
+	put_start(&t);
+	pass_ms(60000);
+	ck_assert_int_eq(a.why, -ENOSPC);
+	ck_assert_uint_ge(denial.puts, 6); /* in a minute: after 0.1, 0.3, 0.7, 1.5, 3.1 … s at most */
+	lsvd_log_stats(a.log, &st);
+	ck_assert_uint_eq(st.full, denial.puts);
+	denial.err = 0;
+	(void)sim_run(sim);
+	ck_assert_int_eq(t.err, 0);
+	ck_assert_uint_eq(a.back, 1);
+	sim_store_watch(sim, NULL, NULL);
+	user_leave(&a);
+}
+END_TEST
+
+START_TEST(a_worse_reason_is_told_and_a_better_one_is_not)
+{
+	struct user a;
+	struct tput t;
+
+	user_init(&a, "a");
+	ck_assert_ok(user_open(&a));
+	begin_denial(LSVD_E_UNAVAILABLE);
+	put_prepare(&t, &a, OBJECT_DATA, 1);
+	put_start(&t);
+	pass_ms(10000);
+	ck_assert_uint_eq(a.away, 1);
+	denial.err = -EACCES;
+	pass_ms(120000);
+	ck_assert_uint_eq(a.away, 2);
+	ck_assert_int_eq(a.why, -EACCES);
+	denial.err = LSVD_E_UNAVAILABLE;
+	pass_ms(120000);
+	ck_assert_uint_eq(a.away, 2);
+	denial.err = 0;
+	(void)sim_run(sim);
+	ck_assert_int_eq(t.err, 0);
+	sim_store_watch(sim, NULL, NULL);
+	user_leave(&a);
+}
+END_TEST
+
+/* The answer to the PUT of object 2 is lost, and that to the question who has it is damaged. */
+START_TEST(a_damaged_answer_about_who_has_a_name_is_no_fence)
+{
+	struct log_stats st;
+	struct user a;
+
+	user_init(&a, "a");
+	ck_assert_ok(user_open(&a));
+	memset(&damage, 0, sizeof damage);
+	chain_key(damage.key, 1, 2);
+	damage.times = 1;
+	damage.lose = true;
+	sim_store_watch(sim, damage_answers, NULL);
+	put_many(&a, 1);
+	ck_assert_uint_eq(damage.seen, 2);
+	ck_assert_uint_eq(a.fenced, 0);
+	lsvd_log_stats(a.log, &st);
+	ck_assert_uint_eq(st.read_backs, 2);
+	sim_store_watch(sim, NULL, NULL);
+	user_leave(&a);
+}
+END_TEST
+
+static struct {
+	unsigned gets;
+	bool grows;
+	size_t part;
+} growth;
+
+/* A PUT stores a part, without an answer; the rest comes when the object has been read twice. */
+static int store_a_part(void *ctx, struct sim_host *h, enum io_kind kind, const char *key,
+			const uint8_t *bytes, size_t len)
+{
+	static uint8_t whole[65536];
+	static size_t whole_len;
+	size_t there;
+
+	(void)ctx;
+	(void)h;
+	if (kind == IO_PUT && !sim_store_find(sim, key, &there)) {
+		ck_assert_uint_le(len, sizeof whole);
+		memcpy(whole, bytes, len);
+		whole_len = len;
+		sim_store_put(sim, key, bytes, growth.part ? growth.part : len - 1);
+		return LSVD_E_UNAVAILABLE;
+	}
+	if (kind == IO_GET && ++growth.gets == 3 && growth.grows)
+		sim_store_put(sim, key, whole, whole_len);
+	return SIM_AS_USUAL;
+}
+
+START_TEST(a_part_of_an_object_that_grows_whole_is_waited_for)
+{
+	struct user a;
+
+	user_init(&a, "a");
+	ck_assert_ok(user_open(&a));
+	memset(&growth, 0, sizeof growth);
+	growth.grows = true;
+	sim_store_watch(sim, store_a_part, NULL);
+	put_body(&a);
+	ck_assert_uint_eq(growth.gets, 3);
+	ck_assert_uint_eq(a.fenced, 0);
+	sim_store_watch(sim, NULL, NULL);
+	user_leave(&a);
+}
+END_TEST
+
+START_TEST(a_part_of_an_object_that_stays_ends_the_epoch_as_damage)
+{
+	struct log_stats st;
+	struct user a;
+	struct tput t;
+
+	user_init(&a, "a");
+	ck_assert_ok(user_open(&a));
+	put_many(&a, 3);
+	memset(&growth, 0, sizeof growth);
+	growth.part = 50;
+	sim_store_watch(sim, store_a_part, NULL);
+	put_prepare(&t, &a, OBJECT_DATA, 1);
+	put_start(&t);
+	(void)sim_run(sim);
+	ck_assert_int_eq(t.err, LSVD_E_CORRUPT);
+	ck_assert_int_eq(a.why, LSVD_E_CORRUPT);
+	ck_assert_uint_eq(a.fenced, 1);
+	ck_assert_uint_eq(growth.gets, 5);
+	lsvd_log_stats(a.log, &st);
+	ck_assert_uint_eq(st.torn, 1);
+	sim_store_watch(sim, NULL, NULL);
+	user_leave(&a);
+	ck_assert_ok(user_open(&a)); /* the next epoch goes on before it */
+	ck_assert_uint_eq(a.opened.last_op, 3);
+	put_many(&a, 1);
 	user_leave(&a);
 }
 END_TEST
@@ -1562,6 +1934,7 @@ static Suite *suite(void)
 	tcase_add_test(c, a_claim_that_came_to_nothing_makes_no_cache_old);
 	tcase_add_test(c, many_claims_are_counted_with_few_requests);
 	tcase_add_test(c, a_store_that_is_away_fails_the_open_after_some_seconds);
+	tcase_add_loop_test(c, what_a_person_has_to_mend_fails_the_open_at_once, 0, 2);
 	tcase_add_test(c, an_open_outlives_failures_before_and_after_their_effect);
 	tcase_add_test(c, no_memory_at_any_point_of_an_open_is_an_error_and_no_leak);
 	tcase_add_test(c, a_restart_takes_few_round_trips);
@@ -1575,6 +1948,9 @@ static Suite *suite(void)
 	tcase_add_test(c, what_lies_behind_a_hole_is_not_part_of_the_chain);
 	tcase_add_test(c, a_fence_may_stand_in_an_anchors_place);
 	tcase_add_test(c, a_damaged_header_is_named_and_nothing_is_claimed);
+	tcase_add_loop_test(c, a_part_of_an_object_at_the_end_is_as_good_as_none, 0, 4);
+	tcase_add_loop_test(c, a_part_of_an_object_that_was_acknowledged_is_damage, 0, 2);
+	tcase_add_test(c, a_header_that_does_not_verify_is_asked_for_once_more);
 	suite_add_tcase(s, c);
 
 	c = tcase_create("puts");
@@ -1584,7 +1960,13 @@ static Suite *suite(void)
 	tcase_add_test(c, an_outage_of_an_hour_costs_few_requests_and_ends_by_itself);
 	tcase_add_test(c, a_store_that_is_back_is_noticed_at_once_by_whoever_is_told);
 	tcase_add_test(c, one_object_that_gets_through_wakes_the_others);
+	tcase_add_loop_test(c, what_a_person_has_to_mend_is_asked_for_slowly_and_drains_by_itself, 0, 4);
+	tcase_add_test(c, a_full_store_is_waited_out_like_an_outage_and_called_full);
+	tcase_add_test(c, a_worse_reason_is_told_and_a_better_one_is_not);
 	tcase_add_test(c, a_lost_answer_is_no_fence);
+	tcase_add_test(c, a_damaged_answer_about_who_has_a_name_is_no_fence);
+	tcase_add_test(c, a_part_of_an_object_that_grows_whole_is_waited_for);
+	tcase_add_test(c, a_part_of_an_object_that_stays_ends_the_epoch_as_damage);
 	tcase_add_test(c, the_second_writer_fences_the_first);
 	tcase_add_test(c, a_free_object_is_there_or_its_name_is_anothers);
 	tcase_add_test(c, cancelling_ends_what_waits_for_a_store_that_is_away);

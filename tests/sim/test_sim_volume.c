@@ -1174,6 +1174,9 @@ static void two_outages(void *arg)
 	sim_store_away(t->sim, true);
 	sim_sleep(t->other, 9000);
 	sim_store_away(t->sim, false);
+	lsvd_port_enter(&t->volume->port); /* a pause may be longer than the store is back */
+	lsvd_log_retry(t->volume->log);
+	lsvd_port_leave(&t->volume->port, false);
 	sim_sleep(t->other, 500);
 	sim_store_away(t->sim, true);
 	sim_sleep(t->other, 4000);

@@ -275,6 +275,70 @@ START_TEST(io_port_thread_that_may_wait_does_not_hold_up_the_others)
 }
 END_TEST
 
+/* A blocking call that is over, and a read of the store that others have begun meanwhile. */
+struct ending {
+	struct call call;
+	struct event ended;
+	struct obj_io get;
+};
+
+static void end_and_start_a_get(struct call *call)
+{
+	struct ending *e = lsvd_container_of(call, struct ending, call);
+
+	lsvd_port_set_event(port, &e->ended);
+	lsvd_port_enter(port);
+	lsvd_port_start(port, &e->get.io);
+	lsvd_port_leave(port, false);
+}
+
+START_TEST(io_port_call_that_has_ended_does_no_slow_work_of_others)
+{
+	const struct fault_rule hold = { .verbs = FAULT_GET, .times = 1, .kind = FAULT_HOLD };
+	struct iovec iov = { dir, 4 };
+	char buf[4];
+	struct ending e = {
+		.call = { .fn = end_and_start_a_get },
+		.get = { .io = { .kind = IO_GET, .done = count_done }, .key = "k", .buf = buf,
+			 .len = 4 },
+	};
+
+	ck_assert_ok(lsvd_store_put_if_absent(store, "k", &iov, 1));
+	ck_assert_ok(store_fault_add(fault, &hold));
+	done_count = 0;
+	lsvd_port_enter(port);
+	lsvd_port_call(port, &e.call);
+	lsvd_port_leave_until(port, &e.ended); /* would not return if it did the GET itself */
+	store_fault_wait_held(fault, 1);
+	store_fault_release(fault);
+	lsvd_port_enter(port);
+	while (done_count < 1)
+		lsvd_port_wait(port);
+	lsvd_port_leave(port, true);
+}
+END_TEST
+
+static void *set_event(void *arg)
+{
+	lsvd_port_set_event(port, arg);
+	return NULL;
+}
+
+START_TEST(io_port_event_set_before_or_after_the_wait_begins_ends_it)
+{
+	for (unsigned i = 0; i < 200; i++) {
+		struct event e = { EVENT_UNSET };
+		pthread_t helper;
+
+		ck_assert_int_eq(pthread_create(&helper, NULL, set_event, &e), 0);
+		lsvd_port_enter(port);
+		lsvd_port_leave_until(port, &e);
+		ck_assert_uint_eq(e.state, EVENT_SET);
+		ck_assert_int_eq(pthread_join(helper, NULL), 0);
+	}
+}
+END_TEST
+
 START_TEST(io_port_run_returns_the_first_error_in_order_with_its_text)
 {
 	struct obj_io head[3] = {
@@ -410,6 +474,8 @@ static Suite *io_port_suite(void)
 	tcase_add_test(t, io_port_callback_may_call_the_core_again_without_recursion);
 	tcase_add_test(t, io_port_slow_requests_that_start_together_run_together);
 	tcase_add_test(t, io_port_thread_that_may_wait_does_not_hold_up_the_others);
+	tcase_add_test(t, io_port_call_that_has_ended_does_no_slow_work_of_others);
+	tcase_add_test(t, io_port_event_set_before_or_after_the_wait_begins_ends_it);
 	tcase_add_test(t, io_port_run_returns_the_first_error_in_order_with_its_text);
 	tcase_add_test(t, io_port_many_threads_use_one_core);
 	tcase_add_test(t, io_port_ending_waits_for_threads_on_their_way_out);

@@ -114,6 +114,22 @@ START_TEST(rcache_gives_up_lines_that_are_not_read)
 }
 END_TEST
 
+/* Lines are spread over the sets, so that none overflows while others have room. */
+START_TEST(rcache_keeps_nearly_all_lines_while_it_is_four_fifths_full)
+{
+	struct rcache *c = open_lines(16384);
+	uint32_t lines = (uint32_t)(lsvd_rcache_slots(c) * 4 / 5), missing = 0;
+	uint64_t off;
+
+	for (uint32_t i = 0; i < lines; i++)
+		(void)lsvd_rcache_place(c, OWNER, i / 128, i % 128);
+	for (uint32_t i = 0; i < lines; i++)
+		missing += !lsvd_rcache_find(c, OWNER, i / 128, i % 128, &off);
+	ck_assert_uint_le(missing, lines / 1000);
+	lsvd_rcache_close(c);
+}
+END_TEST
+
 START_TEST(rcache_keeps_its_index_over_a_restart)
 {
 	struct rcache *c = open_lines(512);
@@ -222,6 +238,7 @@ static Suite *rcache_suite(void)
 
 	tcase_add_checked_fixture(c, setup, teardown);
 	tcase_add_test(c, rcache_finds_what_was_placed_and_nothing_else);
+	tcase_add_test(c, rcache_keeps_nearly_all_lines_while_it_is_four_fifths_full);
 	tcase_add_test(c, rcache_slots_do_not_overlap_and_lie_within_the_file);
 	tcase_add_test(c, rcache_forgets_what_did_not_verify);
 	tcase_add_test(c, rcache_gives_up_lines_that_are_not_read);

@@ -105,7 +105,7 @@ static int parse(struct options *o, int argc, char **argv)
 		{ARGS_FLAG, 0, "takeover", &o->takeover, NULL,
 		 "the same if the last writer flushed to the store", 0, 0, false},
 		{ARGS_FLAG, 0, "offline", &o->offline, NULL,
-		 "open on the local cache while the store is away: not in this release", 0, 0,
+		 "open on the local cache alone while the store is away (needs --name)", 0, 0,
 		 false},
 		{ARGS_NUMBER, 0, "drain-timeout", &o->drain_s, "SECONDS",
 		 "try so long to store everything at the end (default: 60)", 0, 86400, false},
@@ -143,6 +143,11 @@ static int parse(struct options *o, int argc, char **argv)
 		return answer;
 	if (!!o->address + !!o->unix_path + o->single > 1)
 		return args_fail(&args, "only one of --address, --unix and --single is possible");
+	if (o->offline && !o->name)
+		return args_fail(&args, "--offline needs --name: the store, which knows all names, is "
+					"not asked");
+	if (o->offline && (o->accept_rollback || o->takeover))
+		return args_fail(&args, "--offline goes with neither --accept-rollback nor --takeover");
 	if (o->single && o->run)
 		return args_fail(&args, "--single and --run do not go together");
 	if (o->debug || (debug && *debug && strcmp(debug, "0") != 0))
@@ -183,9 +188,14 @@ static int open_store(struct server *s)
 		(void)complain(err);
 		return ARGS_EXIT_USAGE;
 	}
-	if (s->opt.readonly)
+	if (s->opt.readonly || s->opt.offline)
 		options.flags |= LSVD_STORE_READONLY;
 	err = lsvd_config_open_store(s->config, &s->store, &options);
+	if (err < 0 && err != LSVD_E_CONFIG && s->opt.offline) {
+		log_line(LSVD_LOG_WARN, "%s: going on without the store", log_reason(err));
+		s->store = NULL;
+		return 0;
+	}
 	return err < 0 ? complain(err) : 0;
 }
 
@@ -412,8 +422,19 @@ static void seal(void *ctx, struct lsvd_volume *volume)
 		log_line(LSVD_LOG_WARN, "%s: %s", lsvd_volume_name(volume), lsvd_strerror(err));
 }
 
+/* Access keys that somebody has replaced; without new ones the old ones go on. */
+static void reload(struct server *s)
+{
+	int err = s->store ? lsvd_store_reload(s->store) : 0;
+
+	if (err < 0)
+		log_line(LSVD_LOG_WARN, "the store's access keys: %s", log_reason(err));
+}
+
 static void on_signals(struct server *s, unsigned signals)
 {
+	if (signals & STOP_HUP)
+		reload(s);
 	if (signals & STOP_HUP && !s->opt.readonly) {
 		log_line(LSVD_LOG_INFO, "storing what is pending");
 		exports_each(s->exports, seal, NULL);

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* vol_mirror.h - the copy of the store map in the cache directory: written here, read when offline. */
+#ifndef VOLUME_VOL_MIRROR_H
+#define VOLUME_VOL_MIRROR_H
+
+#include "format/fmt_mirror.h"
+#include "volume/volume_internal.h"
+
+#define MIRROR_NAME_CAP (LSVD_NAME_MAX + 8u)
+
+/* The name of one of a volume's two files. */
+void lsvd_mirror_name(char *ret, size_t cap, const char *volume, unsigned which);
+
+/* A procedure: makes and opens the files. Without them there is no mirror, which a warning says. */
+void lsvd_mirror_open(struct lsvd_volume *v);
+
+/* All below: lock held. */
+
+/* The map is what the store has: begins the first snapshot of this open. */
+void lsvd_mirror_start(struct lsvd_volume *v);
+/*
+ * The store has all groups up to `last`, and the map has the object whose header is given (NULL: none,
+ * the map had it before). Tells the local log when the mirror has it, too.
+ */
+void lsvd_mirror_note(struct lsvd_volume *v, struct wal_group *last, uint64_t last_op,
+		      const uint8_t *header, uint32_t header_bytes);
+/* Somebody waits for room in the log, or the volume is about to be closed. */
+void lsvd_mirror_want_room(struct lsvd_volume *v);
+/* Nothing is left to write, and the log has been told of everything. */
+bool lsvd_mirror_is_settled(const struct lsvd_volume *v);
+/* Nothing is begun any more; what is in the world comes back. */
+void lsvd_mirror_stop(struct lsvd_volume *v);
+void lsvd_mirror_free(struct lsvd_volume *v); /* nothing is in the world */
+
+#endif

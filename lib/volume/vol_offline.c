@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vol_offline.c - opening a volume on its cache alone, while the store is away.
+ *
+ * The mirror (vol_mirror.c) is the store map after some object of the acknowledged chain; the local
+ * log holds what came later. Together they are the volume, as far as this cache can know: whether
+ * another host has taken it meanwhile shows when it is opened with the store again. So an offline open
+ *
+ *   - takes a new run of the log, and no epoch: its writes go on in the history of the cache, and an
+ *     ordinary open finds them as it finds those of a writer that was killed;
+ *   - asks the store for nothing and puts nothing; reads that neither log nor read cache can answer
+ *     try the store, and fail if it does not;
+ *   - stays what it is until it is closed.
+ *
+ * The mirror is taken for what it is only if
+ *
+ *   - its head, every record of its snapshot and every header in it verify;
+ *   - it was made for this log, by a run since which the log was never emptied: else it could be of
+ *     a history that was given up, and its operations have the numbers of others;
+ *   - it ends where the log begins, or later, and not behind the log's end: else the log is an old
+ *     copy, brought back.
+ *
+ * If the newer file is not good the other one may be: it was written to until the newer was complete.
+ *
+ * What the mirror covers is given up in the log, so it must last: it is synced and then read past the
+ * page cache, which after a failed sync shows what the disk never got.
+ */
+#include <assert.h>
+#include <errno.h>
+
+#include "base/alloc.h"
+#include "base/err.h"
+#include "volume/checkpoint.h"
+#include "volume/shared_rcache.h"
+#include "volume/vol_mirror.h"
+
+#define WINDOW_BYTES (1u << 20)
+
+/* A mirror being read. */
+struct mirror_in {
+	struct lsvd_volume *v;
+	char name[MIRROR_NAME_CAP];
+	struct file *file;       /* NULL: there is none, or no head in it */
+	struct mirror_head head;
+	uint64_t bytes;
+	bool past_cache;
+	uint8_t *window;
+	uint64_t window_off, window_len, window_room;
+	uint64_t last_op;        /* the newest operation that it covers */
+};
+
+/* What is done with a record. */
+typedef int (*record_fn)(struct mirror_in *in, uint32_t kind, const uint8_t *payload,
+			 uint32_t bytes);
+
+static int cannot(const struct lsvd_volume *v, const char *why)
+{
+	return lsvd_fail(LSVD_E_UNAVAILABLE, "volume %s: cannot be opened offline: %s", v->name, why);
+}
+
+/* --------------------------------------------------------------------------------------- reading */
+
+/* Makes [off, off + len) readable; -ENODATA beyond the file's end. */
+static int look_at(struct mirror_in *in, uint64_t off, uint64_t len, uint8_t **ret)
+{
+	struct file_io io;
+	int err;
+
+	if (!range_within(off, len, in->bytes))
+		return -ENODATA;
+	if (off >= in->window_off && off + len <= in->window_off + in->window_len) {
+		*ret = in->window + (off - in->window_off);
+		return 0;
+	}
+	if (len > in->window_room) {
+		lsvd_free(in->window);
+		in->window_room = max_u64(WINDOW_BYTES, round_up(len, BLOCK_BYTES));
+		in->window = lsvd_aligned_alloc(BLOCK_BYTES, in->window_room);
+		if (!in->window)
+			in->window_room = 0;
+	}
+	in->window_off = off;
+	in->window_len = 0;
+	if (!in->window)
+		return lsvd_fail_plain(-ENOMEM);
+	io = (struct file_io){ .io = { .kind = IO_FILE_READ }, .file = in->file, .off = off,
+			       .buf = in->window, .len = min_u64(in->window_room, in->bytes - off),
+			       .past_cache = in->past_cache };
+	err = lsvd_port_run1(&in->v->port, &io.io);
+	if (err)
+		return err;
+	in->window_len = io.len;
+	*ret = in->window;
+	return 0;
+}
+
+/* The record at `off`: its span, 0 if there is none that verifies, or a negative code. */
+static int64_t read_record(struct mirror_in *in, uint64_t off, uint32_t *ret_kind,
+			   uint32_t *ret_bytes, uint8_t **ret)
+{
+	uint8_t *p;
+	int err = look_at(in, off, MIRROR_RECORD_BYTES, &p);
+
+	if (err)
+		return err == -ENODATA ? 0 : err;
+	if (!lsvd_mirror_record_peek(p, &in->head, off, ret_kind, ret_bytes))
+		return 0;
+	err = look_at(in, off, mirror_span(*ret_bytes), &p);
+	if (err)
+		return err == -ENODATA ? 0 : err;
+	if (!lsvd_mirror_record_verify(p, &in->head, *ret_bytes))
+		return 0;
+	*ret = p + MIRROR_RECORD_BYTES;
+	return (int64_t)mirror_span(*ret_bytes);
+}
+
+/* All records, in order, up to the first that does not verify; the snapshot must be whole. */
+static int each_record(struct mirror_in *in, record_fn fn)
+{
+	uint64_t off = MIRROR_HEAD_BYTES;
+	uint32_t kind, bytes;
+	uint8_t *payload = NULL;
+	int64_t span;
+	int err = 0;
+
+	while (!err && (span = read_record(in, off, &kind, &bytes, &payload)) != 0) {
+		if (span < 0)
+			return (int)span;
+		err = fn(in, kind, payload, bytes);
+		off += (uint64_t)span;
+	}
+	if (!err && off < in->head.snapshot_end)
+		err = lsvd_fail(LSVD_E_CORRUPT, "%s: damaged at %llu, within its snapshot of %llu "
+				"bytes", in->name, (unsigned long long)off,
+				(unsigned long long)in->head.snapshot_end);
+	return err;
+}
+
+/* --------------------------------------------------------------------------------------- records */
+
+struct chain_record {
+	struct object_head head;
+	struct chain_part chain;
+};
+
+static int decode_chain(const struct mirror_in *in, struct chain_record *ret,
+			const uint8_t *payload, uint32_t bytes)
+{
+	int err = lsvd_object_head_decode(&ret->head, payload, bytes, in->name);
+
+	if (!err)
+		err = lsvd_object_head_expect(&ret->head, &in->head.volume, 0, ret->head.epoch,
+					      ret->head.seq, in->name);
+	if (!err)
+		err = lsvd_chain_part_decode(&ret->chain, payload, &ret->head, in->name);
+	return err == -ENODATA ? lsvd_fail(LSVD_E_CORRUPT, "%s: a header is cut short", in->name)
+			       : err;
+}
+
+/* First of all: is it one piece, and how far does it go? */
+static int measure(struct mirror_in *in, uint32_t kind, const uint8_t *payload, uint32_t bytes)
+{
+	struct chain_record r;
+	int err;
+
+	if (kind != MIRROR_CHAIN)
+		return 0;
+	err = decode_chain(in, &r, payload, bytes);
+	if (err)
+		return err;
+	if (r.chain.first_op != in->last_op + 1 || r.chain.last_op + 1 < r.chain.first_op)
+		return lsvd_fail(LSVD_E_CORRUPT, "%s: operations %llu to %llu follow operation %llu",
+				 in->name, (unsigned long long)r.chain.first_op,
+				 (unsigned long long)r.chain.last_op,
+				 (unsigned long long)in->last_op);
+	in->last_op = r.chain.last_op;
+	return 0;
+}
+
+static int load_pages(struct mirror_in *in, const uint8_t *p, uint32_t left)
+{
+	struct lsvd_volume *v = in->v;
+	uint64_t pages = (v->sectors + STORE_MAP_PAGE_SECTORS - 1) / STORE_MAP_PAGE_SECTORS;
+
+	while (left >= MIRROR_PAGE_ENTRY_BYTES) {
+		uint64_t page = le64_get(p);
+		uint32_t bytes = le32_get(p + 8);
+		int err;
+
+		p += MIRROR_PAGE_ENTRY_BYTES;
+		left -= MIRROR_PAGE_ENTRY_BYTES;
+		if (bytes > left || page >= pages || lsvd_store_map_page_present(v->map, page))
+			return lsvd_fail(LSVD_E_CORRUPT, "%s: page %llu with %u bytes of %u", in->name,
+					 (unsigned long long)page, bytes, left);
+		err = lsvd_store_map_decode_page(v->map, page, p, bytes);
+		if (err)
+			return lsvd_fail_context(err, "%s", in->name);
+		p += bytes;
+		left -= bytes;
+	}
+	return left ? lsvd_fail(LSVD_E_CORRUPT, "%s: %u bytes after the pages", in->name, left) : 0;
+}
+
+static int load_objects(struct mirror_in *in, const uint8_t *p, uint32_t left)
+{
+	for (; left >= MIRROR_OBJECT_ENTRY_BYTES; left -= MIRROR_OBJECT_ENTRY_BYTES,
+	     p += MIRROR_OBJECT_ENTRY_BYTES) {
+		uint64_t number = le64_get(p);
+		struct object_entry e = { .epoch = le64_get(p + 8), .seq = le64_get(p + 16),
+					  .bytes = le64_get(p + 24), .data = le64_get(p + 32),
+					  .live = le64_get(p + 40) };
+		int err;
+
+		if (number >= in->head.next_object || !e.epoch)
+			return lsvd_fail(LSVD_E_CORRUPT, "%s: object %llu, expected one below %llu",
+					 in->name, (unsigned long long)number,
+					 (unsigned long long)in->head.next_object);
+		err = lsvd_vol_apply_object(in->v, number, &e);
+		if (err)
+			return err;
+	}
+	return left ? lsvd_fail(LSVD_E_CORRUPT, "%s: %u bytes after the objects", in->name, left) : 0;
+}
+
+static int load_snapshot(struct mirror_in *in, uint32_t kind, const uint8_t *payload, uint32_t bytes)
+{
+	if (kind == MIRROR_PAGES)
+		return load_pages(in, payload, bytes);
+	if (kind == MIRROR_OBJECTS)
+		return load_objects(in, payload, bytes);
+	return 0;
+}
+
+static int load_chain(struct mirror_in *in, uint32_t kind, const uint8_t *payload, uint32_t bytes)
+{
+	struct seg_extent *extents = NULL;
+	struct chain_record r;
+	uint32_t count = 0;
+	int err;
+
+	if (kind != MIRROR_CHAIN)
+		return 0;
+	err = decode_chain(in, &r, payload, bytes);
+	if (!err && r.head.kind == OBJECT_DATA)
+		err = lsvd_segment_extents(&extents, &count, payload, &r.head, &r.chain, in->name);
+	if (!err)
+		err = lsvd_vol_replay(in->v, &r.head, &r.chain, extents, count);
+	lsvd_free(extents);
+	return err;
+}
+
+/* ------------------------------------------------------------------------------- the two files */
+
+static void close_mirror(struct mirror_in *in)
+{
+	if (in->file)
+		in->v->world->file->close(in->file);
+	lsvd_free(in->window);
+	in->file = NULL;
+	in->window = NULL;
+}
+
+/* Opens a file and reads its head; without a complete mirror in it, in->file is NULL. */
+static int open_mirror(struct mirror_in *in, struct lsvd_volume *v, unsigned which)
+{
+	const struct file_ops *ops = v->world->file;
+	uint8_t *p;
+	int err;
+
+	*in = (struct mirror_in){ .v = v, .past_cache = !v->readonly };
+	lsvd_mirror_name(in->name, sizeof in->name, v->name, which);
+	err = ops->open(v->world, in->name, v->readonly ? FILE_READONLY : 0, &in->file);
+	if (err)
+		return err == -ENOENT ? 0 : err;
+	err = ops->size(in->file, &in->bytes);
+	if (!err && !v->readonly) {
+		struct file_io io = { .io = { .kind = IO_FILE_SYNC }, .file = in->file };
+
+		err = lsvd_port_run1(&v->port, &io.io);
+	}
+	if (!err)
+		err = look_at(in, 0, MIRROR_HEAD_BYTES, &p);
+	if (!err)
+		err = lsvd_mirror_head_decode(&in->head, p, in->name);
+	if (!err && !(in->head.flags & MIRROR_COMPLETE))
+		err = -ENODATA;
+	if (err)
+		close_mirror(in);
+	return err == -ENODATA || err == LSVD_E_CORRUPT ? 0 : err;
+}
+
+/* The newer one first. */
+static int open_mirrors(struct mirror_in in[2], struct lsvd_volume *v)
+{
+	int err = open_mirror(&in[0], v, 0);
+
+	in[1] = (struct mirror_in){ .v = v };
+	if (!err)
+		err = open_mirror(&in[1], v, 1);
+	if (err)
+		return err;
+	if (in[1].file && (!in[0].file || in[1].head.generation > in[0].head.generation)) {
+		struct mirror_in newer = in[1];
+
+		in[1] = in[0];
+		in[0] = newer;
+	}
+	if (!in[0].file)
+		return cannot(v, "its cache directory has no copy of its map");
+	return 0;
+}
+
+/* Does it go with the log? */
+static int check_mirror(struct mirror_in *in, const struct wal_found *found)
+{
+	struct lsvd_volume *v = in->v;
+	int err;
+
+	in->last_op = in->head.last_op;
+	if (lsvd_uuid_equal(&in->head.cache_id, &found->cache_id) && in->head.run > found->run)
+		return lsvd_fail(LSVD_E_ROLLBACK, "volume %s: the local log was last opened in run %llu, "
+				 "the copy of its map in %llu: the log was rolled back", v->name,
+				 (unsigned long long)found->run, (unsigned long long)in->head.run);
+	if (!lsvd_uuid_equal(&in->head.volume, &v->uuid) ||
+	    !lsvd_uuid_equal(&in->head.cache_id, &found->cache_id) ||
+	    in->head.run < found->whole_run)
+		return cannot(v, "the copy of its map belongs to another log");
+	if (in->head.next_object > OBJECT_NUMBER_LIMIT || in->head.volume_bytes != v->bytes)
+		return cannot(v, "the copy of its map makes no sense");
+	err = each_record(in, measure);
+	if (err == LSVD_E_CORRUPT)
+		return lsvd_fail_context(LSVD_E_UNAVAILABLE, "volume %s: cannot be opened offline",
+					 v->name);
+	if (err)
+		return err;
+	if (in->last_op + 1 < found->first_op)
+		return lsvd_fail(LSVD_E_UNAVAILABLE, "volume %s: cannot be opened offline: the copy of "
+				 "its map ends at operation %llu, the local log begins with %llu",
+				 v->name, (unsigned long long)in->last_op,
+				 (unsigned long long)found->first_op);
+	if (in->last_op > found->last_op)
+		return lsvd_fail(LSVD_E_ROLLBACK, "volume %s: the local log ends at operation %llu, the "
+				 "copy of its map at %llu: the log was rolled back", v->name,
+				 (unsigned long long)found->last_op,
+				 (unsigned long long)in->last_op);
+	return 0;
+}
+
+/* The map, from the first that goes with the log. */
+static int load_map(struct mirror_in in[2], const struct wal_found *found, uint64_t *ret_op)
+{
+	struct mirror_in *good = &in[0];
+	int err = check_mirror(good, found);
+
+	if (err && err != LSVD_E_ROLLBACK && in[1].file && check_mirror(&in[1], found) == 0) {
+		good = &in[1];
+		err = 0;
+	}
+	if (!err)
+		err = each_record(good, load_snapshot);
+	if (!err)
+		err = each_record(good, load_chain);
+	*ret_op = good->last_op;
+	return err == LSVD_E_CORRUPT ? lsvd_fail_context(LSVD_E_UNAVAILABLE, "volume %s: cannot be "
+							 "opened offline", good->v->name) : err;
+}
+
+/* --------------------------------------------------------------------------------------- the open */
+
+static int open_log(struct lsvd_volume *v, struct wal_found *found)
+{
+	int err = lsvd_vol_open_wal(v, found);
+
+	if (!err && found->fresh)
+		err = cannot(v, "its local log is not there, or in use, or was never used");
+	return err;
+}
+
+static int go_on(struct lsvd_volume *v, const struct wal_found *found, uint64_t stored_op)
+{
+	int err = 0;
+
+	v->opened = (struct log_opened){
+		.epoch = found->epoch,
+		.base_epoch = found->base_epoch,
+		.last_op = stored_op,
+		.next_object = v->objects.count,
+		.volume_bytes = v->bytes,
+		.cache_current = true,
+	};
+	v->stored_op = v->last_op = stored_op;
+	v->stored_seq = 1;
+	if (!v->readonly)
+		err = lsvd_wal_begin_run(v->wal, found->epoch, found->base_epoch, false,
+					 lsvd_wal_next_op(v->wal));
+	if (!err && v->opt.rcache_bytes != UINT64_MAX && v->own_world && !v->readonly)
+		err = lsvd_shared_rcache_get(&v->rcache, v->opt.cache_dir, v->opt.rcache_bytes);
+	return err ? err : lsvd_vol_replay_wal(v);
+}
+
+static void take_identity(struct lsvd_volume *v, const struct mirror_head *h)
+{
+	v->uuid = h->volume;
+	v->owner = lsvd_uuid_seed(&v->uuid);
+	v->bytes = h->volume_bytes;
+	v->sectors = v->bytes / SECTOR_BYTES;
+}
+
+int lsvd_vol_open_offline(struct lsvd_volume *v)
+{
+	struct mirror_in in[2];
+	struct wal_found found;
+	uint64_t stored_op = 0;
+	int err = open_mirrors(in, v);
+
+	if (!err)
+		take_identity(v, &in[0].head);
+	if (!err)
+		err = lsvd_extent_map_new(&v->overlay);
+	if (!err)
+		err = lsvd_store_map_new(&v->map);
+	if (!err)
+		err = open_log(v, &found);
+	if (!err)
+		err = load_map(in, &found, &stored_op);
+	close_mirror(&in[0]);
+	close_mirror(&in[1]);
+	return err ? err : go_on(v, &found, stored_op);
+}
+
+int lsvd_vol_refuse_offline(const struct lsvd_volume *v, const char *what)
+{
+	if (!v->offline)
+		return 0;
+	return lsvd_fail(LSVD_E_UNAVAILABLE, "volume %s is open offline: %s when it is opened with the "
+			 "store", v->name, what);
+}
