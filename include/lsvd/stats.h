@@ -64,7 +64,9 @@ struct lsvd_stats {
 	uint64_t rcache_writes, rcache_write_bytes; /* fills of the read cache */
 	uint64_t live_bytes;      /* gauge: user bytes that the map finds in objects */
 	uint64_t stored_bytes;    /* gauge: bytes of all data objects the map knows */
-	uint64_t reserved[14];
+	uint64_t checkpoint_bytes; /* gauge: of pages and roots in the store */
+	uint64_t deleted_objects, deleted_bytes; /* that were not needed any more */
+	uint64_t reserved[11];
 };
 #ifdef __cplusplus
 #define LSVD_STATS_INIT { (uint32_t)sizeof(struct lsvd_stats) }

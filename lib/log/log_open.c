@@ -31,7 +31,7 @@
  * Numbers that a dead writer may have given to objects which landed behind the end of its chain, or
  * to free objects that nothing there names: a window of the chain, and a large checkpoint.
  */
-#define OBJECTS_SKIPPED 65536u
+#define OBJECTS_SKIPPED 4096u
 
 /* An open under way. */
 struct opening {

@@ -410,6 +410,7 @@ static void acked(struct log_put *put, int err)
 	v->stats.data_put_bytes += put->put_bytes;
 	lsvd_vol_apply(v);
 	lsvd_vol_destage(v);
+	lsvd_vol_delete_dead(v);
 }
 
 static void maybe_put(struct vseg *s)
@@ -515,9 +516,10 @@ static void gone(void *ctx, const struct map_extent *e)
 {
 	struct lsvd_volume *v = ctx;
 
-	if (e->kind != MAP_ZERO)
+	/* What is of the object itself is there from a try that had no memory: not counted yet. */
+	if (e->kind != MAP_ZERO && e->object != v->applying_object)
 		lsvd_object_table_live(&v->objects, e->object,
-				       -(int64_t)e->len * (int64_t)SECTOR_BYTES);
+				       -(int64_t)e->len * (int64_t)SECTOR_BYTES, v->applying_at);
 }
 
 static int apply_range(struct lsvd_volume *v, uint64_t object, const struct seg_extent *e)
@@ -545,22 +547,31 @@ int lsvd_vol_apply_extent(struct lsvd_volume *v, uint64_t object, const struct s
 	bool data = e->kind == SEG_RAW || e->kind == SEG_UNIT;
 	int err;
 
-	/* Live first: if memory runs out half way the part that is repeated is counted off by
-	 * `gone` and on again by this; a count may be too high, never too low. */
-	if (data)
-		lsvd_object_table_live(&v->objects, object,
-				       (int64_t)(e->sectors * SECTOR_BYTES));
 	err = apply_range(v, object, e);
+	if (!err && data)
+		lsvd_object_table_live(&v->objects, object, (int64_t)(e->sectors * SECTOR_BYTES),
+				       v->applying_at);
 	return err;
 }
 
 int lsvd_vol_apply_object(struct lsvd_volume *v, uint64_t object, const struct object_entry *entry)
 {
-	int err = lsvd_object_table_reserve(&v->objects, object + 1);
+	int err = lsvd_object_table_reserve(&v->objects, object);
 
 	if (!err && !lsvd_object_table_get(&v->objects, object))
 		lsvd_object_table_set(&v->objects, object, entry);
+	v->applying_object = object;
+	v->applying_at = entry->born;
 	return err;
+}
+
+void lsvd_vol_applied(struct lsvd_volume *v, uint64_t object)
+{
+	const struct object_entry *e = lsvd_object_table_get(&v->objects, object);
+
+	/* Of trims and zeroes alone: never of use to the map. */
+	if (e->live == 0)
+		lsvd_object_table_died(&v->objects, object, v->applying_at);
 }
 
 struct event_call {
@@ -630,8 +641,10 @@ static void announce(struct lsvd_volume *v, const struct segment *built, uint32_
 static int apply_some(struct vseg *s, bool *ret_all)
 {
 	struct lsvd_volume *v = s->volume;
-	struct object_entry entry = { .epoch = lsvd_log_epoch(v->log), .seq = s->put.place.seq,
-				      .bytes = s->put.put_bytes, .data = s->user_bytes };
+	const struct place at = { lsvd_log_epoch(v->log), s->put.place.seq };
+	const struct object_entry entry = { .epoch = at.epoch, .seq = at.seq, .born = at,
+					    .bytes = (uint32_t)s->put.put_bytes,
+					    .data = (uint32_t)s->user_bytes, .home = HOME_CHAIN };
 	uint32_t end;
 	int err;
 
@@ -648,6 +661,8 @@ static int apply_some(struct vseg *s, bool *ret_all)
 			return err;
 	}
 	*ret_all = s->applied == s->built->extent_count;
+	if (*ret_all)
+		lsvd_vol_applied(v, s->put.place.object);
 	return 0;
 }
 

@@ -9,6 +9,7 @@
  *     v
  *   GET -------> VERIFY -> done, and the bytes fill the read cache
  *     | the store is away: again, with growing pauses, until read_timeout_ms
+ *     | the object is missing: LSVD_E_FENCED if the volume is another's by now, else damage
  *     | a unit is longer than was guessed: again, to its end
  *     | a unit does not verify: once again, then LSVD_E_CORRUPT for this part
  *
@@ -44,6 +45,7 @@ struct fetch {
 	struct obj_io get;
 	struct io step;
 	struct timer_io timer;
+	struct log_look look;         /* the object is missing: why? */
 	struct file_io *line_ios;     /* reads or writes of the cache file */
 	unsigned lines_left;
 	unsigned n;
@@ -63,8 +65,11 @@ static void free_fetch(struct fetch *f)
 static void answer(struct fetch *f, int err)
 {
 	struct read_req *req = f->req;
+	struct object_entry *o = lsvd_object_table_get(&f->v->objects, f->object);
 
 	f->req = NULL;
+	if (o)
+		o->readers--;
 	lsvd_vol_read_part_done(req, err);
 }
 
@@ -299,12 +304,32 @@ static void get_failed(struct fetch *f, int err)
 	}
 	lsvd_report(LSVD_LOG_ERROR, "volume %s: object %s could not be read: %s", v->name,
 		    f->get.key, lsvd_error_name(err));
-	if (err == -ENOENT) {
-		v->stats.corrupt++;
-		err = LSVD_E_CORRUPT;
-	}
 	answer(f, err);
 	free_fetch(f);
+}
+
+/* The object is not there: lost, unless another writer has taken the volume and deleted it. */
+static void looked(struct log_look *look, int err)
+{
+	struct fetch *f = look->owner;
+
+	if (err != LSVD_E_FENCED) {
+		f->v->stats.corrupt++;
+		err = LSVD_E_CORRUPT;
+	}
+	get_failed(f, err);
+}
+
+static void is_missing(struct fetch *f)
+{
+	struct lsvd_volume *v = f->v;
+
+	f->look.done = looked;
+	f->look.owner = f;
+	if (v->readonly || v->closing)
+		looked(&f->look, 0);
+	else
+		lsvd_log_look(v->log, &f->look);
 }
 
 static void got(struct io *io)
@@ -314,6 +339,10 @@ static void got(struct io *io)
 	f->v->stats.data_gets++;
 	if (io->err == -ENOENT && f->v->offline)
 		io->err = LSVD_E_UNAVAILABLE; /* an empty mount point is no damage */
+	if (io->err == -ENOENT) {
+		is_missing(f);
+		return;
+	}
 	if (io->err) {
 		get_failed(f, io->err);
 		return;
@@ -336,7 +365,10 @@ static void start_get(struct fetch *f)
 		return;
 	}
 	f->from_cache = false;
-	lsvd_key_chain(f->get.key, &f->v->uuid, o->epoch, o->seq);
+	if (o->home == HOME_CHAIN)
+		lsvd_key_chain(f->get.key, &f->v->uuid, o->epoch, o->seq);
+	else
+		lsvd_key_free(f->get.key, &f->v->uuid, o->epoch, o->seq);
 	f->get.io.kind = IO_GET;
 	f->get.io.done = got;
 	f->get.off = f->first;
@@ -411,6 +443,7 @@ static int start_fetch(struct read_req *req, const struct map_extent *extents, u
 {
 	struct lsvd_volume *v = req->v;
 	struct fetch *f = lsvd_calloc(1, sizeof *f + n * sizeof *extents);
+	struct object_entry *o;
 
 	if (!f)
 		return lsvd_fail_plain(-ENOMEM);
@@ -435,6 +468,9 @@ static int start_fetch(struct read_req *req, const struct map_extent *extents, u
 		return lsvd_fail_plain(-ENOMEM);
 	}
 	req->left++;
+	o = lsvd_object_table_get(&v->objects, f->object);
+	if (o)
+		o->readers++; /* it is not deleted before answer() */
 	if (!start_cached(f))
 		start_get(f);
 	return 0;

@@ -207,8 +207,9 @@ static int load_objects(struct mirror_in *in, const uint8_t *p, uint32_t left)
 	     p += MIRROR_OBJECT_ENTRY_BYTES) {
 		uint64_t number = le64_get(p);
 		struct object_entry e = { .epoch = le64_get(p + 8), .seq = le64_get(p + 16),
-					  .bytes = le64_get(p + 24), .data = le64_get(p + 32),
-					  .live = le64_get(p + 40) };
+					  .bytes = (uint32_t)le64_get(p + 24),
+					  .data = (uint32_t)le64_get(p + 32),
+					  .live = (uint32_t)le64_get(p + 40), .home = HOME_CHAIN };
 		int err;
 
 		if (number >= in->head.next_object || !e.epoch)

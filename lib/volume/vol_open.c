@@ -62,10 +62,11 @@ static void default_u64(uint64_t *field, uint64_t value)
 /* What a volume may be asked for; the simulator's are tiny, so that everything wraps and fills. */
 struct limits {
 	uint64_t log_least, segment_least, memory_least;
+	uint32_t anchor_every;
 };
 
-static const struct limits public_limits = { 1u << 20, 64u << 10, 4u << 20 };
-static const struct limits tiny_limits = { 64u << 10, 4u << 10, 64u << 10 };
+static const struct limits public_limits = { 1u << 20, 64u << 10, 4u << 20, 0 };
+static const struct limits tiny_limits = { 64u << 10, 4u << 10, 64u << 10, 8 };
 
 static int set_options(struct lsvd_volume_options *o, const struct lsvd_volume_options *given,
 		       const struct limits *limits)
@@ -214,6 +215,7 @@ static int open_log(struct lsvd_volume *v, const struct wal_found *found)
 		.takeover = v->opt.flags & LSVD_OPEN_TAKEOVER,
 		.flush_remote = v->opt.flush == LSVD_FLUSH_REMOTE,
 		.put_window = v->opt.put_window,
+		.anchor_every = v->own_world ? public_limits.anchor_every : tiny_limits.anchor_every,
 		.name = v->name,
 		.cache = { .present = !found->fresh, .id = found->cache_id, .epoch = found->epoch,
 			   .base_epoch = found->base_epoch, .first_op = found->first_op,
@@ -237,9 +239,7 @@ static int open_log(struct lsvd_volume *v, const struct wal_found *found)
 		v->bytes = v->opened.volume_bytes;
 		v->sectors = v->bytes / SECTOR_BYTES;
 	}
-	err = lsvd_object_table_reserve(&v->objects, v->opened.next_object);
-	if (!err)
-		err = lsvd_log_recover(v->log);
+	err = lsvd_log_recover(v->log);
 	v->stored_op = v->last_op = v->opened.last_op;
 	v->stored_seq = 1;
 	return err;
@@ -335,7 +335,8 @@ static void destroy(struct lsvd_volume *v)
 	lsvd_extent_map_free(v->overlay);
 	lsvd_store_map_free(v->map);
 	lsvd_object_table_fini(&v->objects);
-	lsvd_free(v->pages);
+	lsvd_page_table_fini(&v->pages);
+	lsvd_vol_free_deletion(v);
 	lsvd_port_fini(&v->port);
 	if (v->own_world)
 		lsvd_world_real_close(v->world);

@@ -374,6 +374,11 @@ static bool read_image(struct tester *t)
 		for (unsigned tries = 0; err == -ENOMEM && tries < 50; tries++)
 			err = lsvd_volume_read(t->volume, t->image + i * SECTOR_BYTES, place_of(i),
 					       CHUNK * SECTOR_BYTES);
+		/* A second writer has taken the volume, and deletes what it does not need. */
+		if (err == LSVD_E_FENCED && t->hard == HARD_RIVAL) {
+			t->broken = true;
+			return false;
+		}
 		if (err) {
 			complain(t, "read of sector %u: %s: %s", i, lsvd_error_name(err),
 				 lsvd_last_error());
