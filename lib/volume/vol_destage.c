@@ -637,6 +637,16 @@ static void announce(struct lsvd_volume *v, const struct segment *built, uint32_
 		lsvd_store_map_prefetch(v->map, built->extents[i].lba);
 }
 
+static uint32_t data_of(const struct segment *built)
+{
+	uint64_t sectors = 0;
+
+	for (uint32_t i = 0; i < built->extent_count; i++)
+		if (built->extents[i].kind == SEG_RAW || built->extents[i].kind == SEG_UNIT)
+			sectors += built->extents[i].sectors;
+	return (uint32_t)(sectors * SECTOR_BYTES);
+}
+
 /* Some extents of the first acknowledged segment; true when it is all in the map. */
 static int apply_some(struct vseg *s, bool *ret_all)
 {
@@ -644,7 +654,7 @@ static int apply_some(struct vseg *s, bool *ret_all)
 	const struct place at = { lsvd_log_epoch(v->log), s->put.place.seq };
 	const struct object_entry entry = { .epoch = at.epoch, .seq = at.seq, .born = at,
 					    .bytes = (uint32_t)s->put.put_bytes,
-					    .data = (uint32_t)s->user_bytes, .home = HOME_CHAIN };
+					    .data = data_of(s->built), .home = HOME_CHAIN };
 	uint32_t end;
 	int err;
 

@@ -363,6 +363,32 @@ def show_moved(head, data):
     show_extents(head, data, extents)
 
 
+# ---- Roots
+
+def show_root(head, data):
+    must(head.header_bytes == 160 and head.object == head.seq, "no root's header")
+    pages, objects, new = u64(data, 120), u64(data, 128), u64(data, 136)
+    body = data[160:]
+    must(len(body) == 40 * (pages + objects) + 16 * new, "the lists do not fill the root")
+    if xxhash:
+        must(u64(data, 144) == xxh3(body, owner(head.volume)), "the body's checksum")
+    check_volume_bytes(u64(data, 112))
+    must(u64(data, 104) <= 1 << 40, "too many objects")
+    print("at", u64(data, 80), u64(data, 88), "last_op", u64(data, 96))
+    print("next_object", u64(data, 104))
+    print("volume_bytes", u64(data, 112))
+    for what, first, count in (("pages", 0, pages), ("objects", pages, objects)):
+        last = -1
+        for at in range(40 * first, 40 * (first + count), 40):
+            index = u64(body, at)
+            must(index > last and u64(body, at + 16) and u32(body, at + 28), "a list is not in order")
+            last = index
+            print(f"{what} node {index} in", u64(body, at + 8), u64(body, at + 16),
+                  "off", u32(body, at + 24), "len", u32(body, at + 28))
+    for at in range(40 * (pages + objects), len(body), 16):
+        print("new", u64(body, at), "bytes", u64(body, at + 8))
+
+
 # ---- Records
 
 def show_adoption(payload, volume_sectors):
@@ -405,7 +431,7 @@ def show_records(head, data):
 
 
 SHOW = {1: show_volume, 2: show_claim, 3: show_base, 4: show_data, 5: show_fence, 6: show_chain,
-        9: show_note, 10: show_moved}
+        8: show_root, 9: show_note, 10: show_moved}
 
 
 def show(data):

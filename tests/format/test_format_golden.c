@@ -17,6 +17,7 @@
 #include "base/alloc.h"
 #include "format/fmt_record.h"
 #include "segment/seg_adopt.h"
+#include "volume/checkpoint.h"
 #include "t_segment.h"
 
 static const struct uuid volume = { { 0x5e, 0x9d, 0x11, 0x0a, 0x77, 0x01, 0x4c, 0x3b, 0x9f, 0x00,
@@ -350,6 +351,44 @@ static void make_note(struct sample *s)
 	t_group_free(&group);
 }
 
+/* ---------------------------------------------------------------------------------------- a root */
+
+/* Two nodes of pages, one of objects, one new object. */
+static void make_root(struct sample *s)
+{
+	static const struct {
+		uint64_t index;
+		struct blob_ref ref;
+	} nodes[] = {
+		{ 0, { 5, 4801, 80, 900, 0x1111 } },
+		{ UINT64_C(1) << 17, { 4, 77, 4096, 25, 0x2222 } },
+		{ 18, { 5, 4801, 980, 300, 0x3333 } },
+	};
+	struct object_head h = { .kind = OBJECT_ROOT, .header_bytes = ROOT_HEADER_BYTES,
+				 .volume = volume, .epoch = 5, .seq = 4802, .object = 4802,
+				 .body_bytes = 3 * ROOT_NODE_BYTES + ROOT_NEW_BYTES };
+	struct root_part part = { .at = { 5, 31 }, .last_op = 2000, .next_object = 4803,
+				  .volume_bytes = LSVD_VOLUME_MAX_BYTES, .page_nodes = 2,
+				  .object_nodes = 1, .new_objects = 1 };
+	uint8_t buf[ROOT_HEADER_BYTES + 3 * ROOT_NODE_BYTES + ROOT_NEW_BYTES], *p = buf + ROOT_HEADER_BYTES;
+
+	for (int i = 0; i < 3; i++, p += ROOT_NODE_BYTES)
+		lsvd_root_node_encode(p, nodes[i].index, &nodes[i].ref);
+	le64_put(p, 4801);
+	le64_put(p + 8, 1280);
+	part.body_checksum = lsvd_hash_seeded(buf + ROOT_HEADER_BYTES, h.body_bytes,
+					      lsvd_uuid_seed(&volume));
+	lsvd_root_part_encode(buf, &part);
+	lsvd_object_head_encode(buf, &h);
+	take_bytes(s, buf, sizeof buf);
+	list_head(s->text, "root", &h);
+	fprintf(s->text, "at 5 31 last_op 2000\nnext_object 4803\nvolume_bytes %" PRIu64 "\n"
+			 "pages node 0 in 5 4801 off 80 len 900\n"
+			 "pages node 131072 in 4 77 off 4096 len 25\n"
+			 "objects node 18 in 5 4801 off 980 len 300\nnew 4801 bytes 1280\n",
+		(uint64_t)LSVD_VOLUME_MAX_BYTES);
+}
+
 /* ------------------------------------------------------------------------------------ the files */
 
 static const struct golden {
@@ -362,6 +401,7 @@ static const struct golden {
 	{ "close", make_close, false },        { "data-raw", make_data_raw, false },
 	{ "data-lz4", make_data_lz4, true },   { "data-zlib", make_data_zlib, true },
 	{ "moved", make_moved, false },        { "note", make_note, false },
+	{ "root", make_root, false },
 };
 #define GOLDENS (int)(sizeof goldens / sizeof goldens[0])
 
