@@ -66,7 +66,9 @@ struct lsvd_stats {
 	uint64_t stored_bytes;    /* gauge: bytes of all data objects the map knows */
 	uint64_t checkpoint_bytes; /* gauge: of pages and roots in the store */
 	uint64_t deleted_objects, deleted_bytes; /* that were not needed any more */
-	uint64_t reserved[11];
+	uint64_t gc_puts, gc_put_bytes; /* objects that garbage collection made */
+	uint64_t gc_copied_bytes; /* user bytes in them */
+	uint64_t reserved[8];
 };
 #ifdef __cplusplus
 #define LSVD_STATS_INIT { (uint32_t)sizeof(struct lsvd_stats) }

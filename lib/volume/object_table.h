@@ -54,6 +54,7 @@ struct object_entry {
 	uint32_t live;         /* of these, what the map refers to; of PAGES: bytes referred to */
 	uint32_t readers;      /* reads of it on their way */
 	uint8_t home;          /* enum object_home */
+	bool damaged;          /* found so since the open: garbage collection leaves it alone */
 };
 
 struct object_node {

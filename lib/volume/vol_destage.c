@@ -542,6 +542,11 @@ static int apply_range(struct lsvd_volume *v, uint64_t object, const struct seg_
 	return 0;
 }
 
+int lsvd_vol_insert(struct lsvd_volume *v, const struct map_extent *e)
+{
+	return lsvd_store_map_insert(v->map, e, gone, v);
+}
+
 int lsvd_vol_apply_extent(struct lsvd_volume *v, uint64_t object, const struct seg_extent *e)
 {
 	bool data = e->kind == SEG_RAW || e->kind == SEG_UNIT;
@@ -680,6 +685,8 @@ bool lsvd_vol_is_between(const struct lsvd_volume *v)
 {
 	const struct vseg *s;
 
+	if (lsvd_vol_gc_is_between(v))
+		return true;
 	if (list_empty(&v->segments))
 		return false;
 	s = list_first(&v->segments, struct vseg, link);
@@ -694,12 +701,37 @@ static void apply_stepped(struct io *io)
 	lsvd_vol_apply(v);
 }
 
+/* More of it, or the next one, after the lock has been free for a moment. */
+static void apply_more(struct lsvd_volume *v)
+{
+	v->applying = true;
+	v->apply_step = (struct io){ .kind = IO_STEP, .done = apply_stepped, .owner = v };
+	lsvd_port_start(&v->port, &v->apply_step);
+}
+
+/* What garbage collection has moved takes its turn among the segments. */
+static void apply_adoption(struct lsvd_volume *v)
+{
+	if (lsvd_vol_gc_apply(v) < 0)
+		again(v);
+	else
+		apply_more(v);
+	if (!lsvd_vol_gc_is_between(v))
+		lsvd_vol_maybe_checkpoint(v);
+}
+
 void lsvd_vol_apply(struct lsvd_volume *v)
 {
 	struct vseg *s;
 	bool all = false;
 
-	if (v->applying || v->frozen || list_empty(&v->segments))
+	if (v->applying || v->frozen)
+		return;
+	if (lsvd_vol_gc_is_next(v)) {
+		apply_adoption(v);
+		return;
+	}
+	if (list_empty(&v->segments))
 		return;
 	s = list_first(&v->segments, struct vseg, link);
 	if (s->state != VSEG_ACKED)
@@ -714,10 +746,7 @@ void lsvd_vol_apply(struct lsvd_volume *v)
 		lsvd_vol_maybe_checkpoint(v);
 		lsvd_vol_form_groups(v);
 	}
-	/* More of it, or the next one, after the lock has been free for a moment. */
-	v->applying = true;
-	v->apply_step = (struct io){ .kind = IO_STEP, .done = apply_stepped, .owner = v };
-	lsvd_port_start(&v->port, &v->apply_step);
+	apply_more(v);
 }
 
 /* Closing: nothing of them is in the world any more. */

@@ -40,6 +40,7 @@ struct fetch {
 	uint64_t need_end;            /* a unit goes on to there */
 	int verdict;                  /* of the verification */
 	bool from_cache, tried_again;
+	bool unkept;                  /* not for the read cache */
 	uint64_t deadline_ms;
 	uint32_t backoff_ms;
 	struct obj_io get;
@@ -68,6 +69,8 @@ static void answer(struct fetch *f, int err)
 	struct object_entry *o = lsvd_object_table_get(&f->v->objects, f->object);
 
 	f->req = NULL;
+	if (err)
+		req->bad_object = f->object;
 	if (o)
 		o->readers--;
 	lsvd_vol_read_part_done(req, err);
@@ -118,7 +121,9 @@ static int copy_unit(struct fetch *f, const struct map_extent *e, uint64_t unit_
 				 skip * SECTOR_BYTES);
 	want = (e->len - *sectors_done) * SECTOR_BYTES;
 	n = min_u64(want, bytes - skip * SECTOR_BYTES);
-	if (!f->req->prefetch)
+	if (f->req->sink)
+		f->req->sink(f->req, lba, data + skip * SECTOR_BYTES, n);
+	else if (!f->req->prefetch)
 		lsvd_iov_to(op->iov, op->iovcnt, lba * SECTOR_BYTES - op->off,
 			    data + skip * SECTOR_BYTES, n);
 	*sectors_done += n / SECTOR_BYTES;
@@ -207,7 +212,7 @@ static void fill_cache(struct fetch *f)
 	struct lsvd_volume *v = f->v;
 	unsigned n;
 
-	if (!v->rcache || f->from_cache || f->verdict || v->closing || f->have == 0 ||
+	if (!v->rcache || f->from_cache || f->unkept || f->verdict || v->closing || f->have == 0 ||
 	    !alloc_line_ios(f)) {
 		free_fetch(f);
 		return;
@@ -448,6 +453,7 @@ static int start_fetch(struct read_req *req, const struct map_extent *extents, u
 	if (!f)
 		return lsvd_fail_plain(-ENOMEM);
 	f->req = req;
+	f->unkept = req->sink != NULL;
 	f->v = v;
 	f->object = extents[0].object;
 	f->first = extents[0].off;

@@ -245,6 +245,21 @@ void lsvd_mirror_note(struct lsvd_volume *v, struct wal_group *last, uint64_t la
 	pump(m);
 }
 
+void lsvd_mirror_object(struct lsvd_volume *v, const uint8_t *header, uint32_t header_bytes)
+{
+	struct mirror *m = v->mirror;
+	int err = 0;
+
+	if (!m || m->failure)
+		return;
+	if (m->current)
+		err = append(m, m->current, header, header_bytes);
+	if (m->target && !err)
+		err = append(m, m->target, header, header_bytes);
+	if (err)
+		give_up(m, err);
+}
+
 /* ------------------------------------------------------------------------------------ the snapshot */
 
 static void build_done(struct io *io)

@@ -232,6 +232,21 @@ static int load_snapshot(struct mirror_in *in, uint32_t kind, const uint8_t *pay
 	return 0;
 }
 
+static int load_records(struct mirror_in *in, const struct chain_record *r, const uint8_t *header)
+{
+	struct record_walk walk;
+	struct record record;
+	int err;
+
+	lsvd_record_walk(&walk, header, &r->chain, in->name);
+	while ((err = lsvd_record_next(&walk, &record)) > 0) {
+		err = lsvd_vol_record(in->v, &r->head, &r->chain, &record);
+		if (err < 0)
+			break;
+	}
+	return err;
+}
+
 static int load_chain(struct mirror_in *in, uint32_t kind, const uint8_t *payload, uint32_t bytes)
 {
 	struct seg_extent *extents = NULL;
@@ -246,6 +261,8 @@ static int load_chain(struct mirror_in *in, uint32_t kind, const uint8_t *payloa
 		err = lsvd_segment_extents(&extents, &count, payload, &r.head, &r.chain, in->name);
 	if (!err)
 		err = lsvd_vol_replay(in->v, &r.head, &r.chain, extents, count);
+	if (!err && (r.head.kind == OBJECT_DATA || r.head.kind == OBJECT_NOTE))
+		err = load_records(in, &r, payload);
 	lsvd_free(extents);
 	return err;
 }

@@ -201,6 +201,7 @@ static const struct log_ops log_ops = {
 	.commit_epoch = commit_epoch,
 	.load_root = lsvd_vol_load_root,
 	.replay = lsvd_vol_replay,
+	.record = lsvd_vol_record,
 	.fenced = fenced,
 	.unavailable = unavailable,
 };
@@ -337,6 +338,7 @@ static void destroy(struct lsvd_volume *v)
 	lsvd_object_table_fini(&v->objects);
 	lsvd_page_table_fini(&v->pages);
 	lsvd_vol_free_deletion(v);
+	lsvd_vol_free_gc(v);
 	lsvd_port_fini(&v->port);
 	if (v->own_world)
 		lsvd_world_real_close(v->world);

@@ -49,6 +49,10 @@ static void end_request(struct read_req *req)
 	struct lsvd_io *io = req->io;
 	int err = req->err;
 
+	if (req->done) {
+		req->done(req);
+		return;
+	}
 	lsvd_free(req);
 	lsvd_vol_end(v, io, err);
 }

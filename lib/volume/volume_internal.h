@@ -10,6 +10,7 @@
  *   vol_fetch.c       parts that lie in objects: read cache, ranged GET, verification
  *   vol_destage.c     published groups to segments to objects to the store map
  *   vol_checkpoint.c  the store map's changed pages, and a root that names all of them
+ *   vol_gc.c          what lives out of objects that mostly do not
  *   vol_delete.c      what is dead out of the store
  *   root_codec.c      roots and their nodes as bytes
  *   vol_blobs.c       many parts of page objects at once
@@ -44,6 +45,8 @@
 
 struct rcache;
 struct mirror;
+struct gc;
+struct deletion;
 
 /* The library's part of a struct lsvd_io. */
 struct vol_op {
@@ -196,6 +199,11 @@ struct lsvd_volume {
 	struct log_put note_put;
 	bool note_out;
 
+	/* vol_gc.c */
+	struct gc *gc;                 /* the round on its way, or NULL */
+	int gc_err;                    /* what the last one ended with */
+	uint64_t gc_rounds;
+
 	/* vol_open.c: closing */
 	struct wal_ticket close_ticket;
 	struct log_put close_put;
@@ -243,6 +251,13 @@ struct read_req {
 	unsigned left;                 /* parts not done, + 1 while resolving */
 	int err;
 	bool prefetch;                 /* nothing is copied to a user */
+	/*
+	 * Garbage collection (io is NULL): gets what is verified, without the lock; is told of the end;
+	 * which object it was that failed. Nothing of it goes into the read cache.
+	 */
+	void (*sink)(struct read_req *req, uint64_t lba, const uint8_t *data, size_t bytes);
+	void (*done)(struct read_req *req);
+	uint64_t bad_object;
 };
 void lsvd_vol_read_part_done(struct read_req *req, int err);
 
@@ -254,6 +269,8 @@ void lsvd_vol_seal(struct lsvd_volume *v);
 void lsvd_vol_destage(struct lsvd_volume *v);
 void lsvd_vol_drop_segments(struct lsvd_volume *v);
 int lsvd_vol_apply_extent(struct lsvd_volume *v, uint64_t object, const struct seg_extent *e);
+/* Into the store map, whole; what it replaces is counted off. */
+int lsvd_vol_insert(struct lsvd_volume *v, const struct map_extent *e);
 int lsvd_vol_apply_object(struct lsvd_volume *v, uint64_t object,
 			  const struct object_entry *entry);
 /* All of its extents are in the map. */
@@ -272,6 +289,16 @@ void lsvd_vol_delete_dead(struct lsvd_volume *v);
 /* Nothing is frozen any more. */
 void lsvd_vol_deleted_more(struct lsvd_volume *v);
 void lsvd_vol_free_deletion(struct lsvd_volume *v); /* nothing is in the world */
+/* ---- vol_gc.c */
+/* Begins a round: 1; 0: the target is reached, or there is nothing to choose; -ENOMEM. */
+int lsvd_vol_gc_start(struct lsvd_volume *v, double target);
+/* Is an adoption the next thing that goes into the store map? Is a part of it in there? */
+bool lsvd_vol_gc_is_next(const struct lsvd_volume *v);
+bool lsvd_vol_gc_is_between(const struct lsvd_volume *v);
+int lsvd_vol_gc_apply(struct lsvd_volume *v); /* some of it; -ENOMEM: again later */
+void lsvd_vol_free_gc(struct lsvd_volume *v); /* nothing is in the world */
+int lsvd_vol_record(void *ctx, const struct object_head *head, const struct chain_part *chain,
+		    const struct record *record);
 int lsvd_vol_load_root(void *ctx, const struct object_head *head, const uint8_t *object,
 		       size_t len);
 int lsvd_vol_replay(void *ctx, const struct object_head *head, const struct chain_part *chain,

@@ -462,6 +462,9 @@ static void work(struct tester *t)
 			(void)lsvd_volume_seal(t->volume);
 		else if (what == 2)
 			sim_sleep(t->host, 50 + below(t, 1000));
+		else if (what == 4)
+			/* It may fail as anything else here; nothing is promised by it. */
+			(void)!lsvd_volume_gc(t->volume, 100 + below(t, 80), 1 + below(t, 60000));
 		else if (what == 3 && t->hard != HARD_RIVAL) {
 			close_volume(t);
 			if (t->broken || !open_volume(t, t->host, 0) || t->broken)
