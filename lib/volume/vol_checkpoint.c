@@ -505,7 +505,7 @@ static void root_put(struct log_free_put *put, int err)
 	free_checkpoint(c);
 	lsvd_port_changed(&v->port);
 	lsvd_vol_maybe_checkpoint(v);
-	lsvd_vol_delete_dead(v);
+	lsvd_vol_root_is_put(v);
 }
 
 static void put_root(struct checkpoint *c)

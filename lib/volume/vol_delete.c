@@ -155,6 +155,14 @@ static bool anything_dead(const struct lsvd_volume *v)
 	return false;
 }
 
+void lsvd_vol_root_is_put(struct lsvd_volume *v)
+{
+	if (anything_dead(v))
+		lsvd_vol_delete_dead(v);
+	else
+		v->root_named_by = 0; /* nobody waits for that */
+}
+
 void lsvd_vol_delete_dead(struct lsvd_volume *v)
 {
 	struct deletion *d;
@@ -162,8 +170,7 @@ void lsvd_vol_delete_dead(struct lsvd_volume *v)
 	if (!v->log || v->readonly || v->failed || v->deletion || !v->root_named_by)
 		return;
 	if (lsvd_log_acked_seq(v->log) < v->root_named_by) {
-		if (list_empty(&v->segments) && anything_dead(v))
-			put_note(v);
+		put_note(v);
 		return;
 	}
 	v->root_named_by = 0; /* once for each root */

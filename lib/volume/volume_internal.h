@@ -284,7 +284,8 @@ void lsvd_vol_start_checkpoint(struct lsvd_volume *v);
 void lsvd_vol_maybe_checkpoint(struct lsvd_volume *v);
 
 /* ---- vol_delete.c */
-/* A root was put, or a chain object acknowledged. */
+void lsvd_vol_root_is_put(struct lsvd_volume *v);
+/* A chain object was acknowledged. */
 void lsvd_vol_delete_dead(struct lsvd_volume *v);
 /* Nothing is frozen any more. */
 void lsvd_vol_deleted_more(struct lsvd_volume *v);
