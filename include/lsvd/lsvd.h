@@ -9,6 +9,7 @@
  *   store_s3.h  the same, for S3 with credentials in hand    lsvd_store_open_s3()
  *   volume.h  create, open, read, write, flush, trim, close   lsvd_volume_…()
  *   stats.h   what an open volume has done and how it is      lsvd_volume_stats()
+ *   probe.h   whether a store does what a volume needs         lsvd_store_probe()
  *   config.h  the configuration file the tools share          lsvd_config_load()
  *   error.h   codes, texts, messages                          lsvd_last_error()
  *
@@ -21,6 +22,7 @@
 #include <lsvd/base.h>
 #include <lsvd/config.h>
 #include <lsvd/error.h>
+#include <lsvd/probe.h>
 #include <lsvd/stats.h>
 #include <lsvd/store.h>
 #include <lsvd/store_s3.h>

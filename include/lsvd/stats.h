@@ -37,7 +37,7 @@ struct lsvd_stats {
 	uint64_t corrupt;         /* ranges that failed verification */
 
 	/* the store, by cause */
-	uint64_t data_puts, data_put_bytes;
+	uint64_t data_puts, data_put_bytes; /* objects stored; requests: and `retries` */
 	uint64_t checkpoint_puts, checkpoint_put_bytes;
 	uint64_t recovery_gets, recovery_get_bytes;
 	uint64_t data_gets, data_get_bytes;
@@ -64,11 +64,23 @@ struct lsvd_stats {
 	uint64_t rcache_writes, rcache_write_bytes; /* fills of the read cache */
 	uint64_t live_bytes;      /* gauge: user bytes that the map finds in objects */
 	uint64_t stored_bytes;    /* gauge: bytes of all data objects the map knows */
-	uint64_t checkpoint_bytes; /* gauge: of pages and roots in the store */
+
+	/* the store: what failed, and what was done about it (docs/s3.md has the table) */
+	uint64_t store_away;      /* failures that pass by themselves: no answer, 5xx, 409 */
+	uint64_t store_full;      /* … the store has no room */
+	uint64_t store_denied;    /* … that a person has to mend: access denied, no such bucket */
+	uint64_t read_backs;      /* looks who has a name that was taken: ours, or another writer */
+	uint64_t missing_objects; /* objects the map names that the store does not have */
+	uint64_t bad_gets;        /* answers that did not verify and were asked for again */
+	uint64_t torn_objects;    /* objects that the store has in part */
+	/* more of the store, by cause */
+	uint64_t fence_put_bytes;
+	uint64_t probe_requests, probe_bytes; /* <lsvd/probe.h>, both directions */
+	uint64_t gc_requests, gc_bytes;
+	uint64_t gc_copied_bytes; /* user bytes that garbage collection stored anew */
 	uint64_t deleted_objects, deleted_bytes; /* that were not needed any more */
-	uint64_t gc_puts, gc_put_bytes; /* objects that garbage collection made */
-	uint64_t gc_copied_bytes; /* user bytes in them */
-	uint64_t reserved[8];
+	uint64_t checkpoint_bytes; /* gauge: of pages and roots in the store */
+	uint64_t reserved[6];
 };
 #ifdef __cplusplus
 #define LSVD_STATS_INIT { (uint32_t)sizeof(struct lsvd_stats) }
@@ -81,8 +93,10 @@ LSVD_API LSVD_MUST_USE int lsvd_volume_stats(struct lsvd_volume *volume, struct 
 
 /*
  * The first failure in the background, which stays: 0 while all is well, LSVD_E_FENCED, LSVD_E_FAILED,
- * or LSVD_E_UNAVAILABLE while the store cannot be reached (this one passes). `text` (may be NULL)
- * receives up to `text_len` bytes of explanation, always terminated.
+ * LSVD_E_CORRUPT (the store keeps a part of an object that was being stored: close, and open again).
+ * Or what is wrong with the store, which passes: LSVD_E_UNAVAILABLE while it cannot be reached, -ENOSPC
+ * while it is full, -EACCES, LSVD_E_CONFIG and the like while a person has to mend something. `text`
+ * (may be NULL) receives up to `text_len` bytes of explanation, always terminated.
  */
 LSVD_API int lsvd_volume_status(struct lsvd_volume *volume, char *text, size_t text_len);
 

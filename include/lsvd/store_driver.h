@@ -18,8 +18,8 @@
  * submit in place of the operations that block.
  *
  * Errors. 0 or a negative code: -ENOENT (no such object), -EEXIST, -EACCES, -EROFS, -ENOSPC,
- * -ENOMEM, -EIO (final), LSVD_E_UNAVAILABLE (may pass: the library tries again, for ever, with
- * growing pauses). An operation whose outcome the driver does not know (a connection that broke
+ * -ENOMEM, -EIO (final), LSVD_E_CONFIG and LSVD_E_UNSUPPORTED (a person has to mend it),
+ * LSVD_E_UNAVAILABLE (may pass: the library tries again, for ever, with growing pauses). An operation whose outcome the driver does not know (a connection that broke
  * after the request was sent) is LSVD_E_UNAVAILABLE: the library finds out by reading back.
  */
 #ifndef LSVD_STORE_DRIVER_H
@@ -40,6 +40,9 @@ LSVD_BEGIN_DECLS
 #define LSVD_STORE_CAP_INLINE 0x2u
 /* The driver has submit. Set by lsvd_store_new(), not by drivers. */
 #define LSVD_STORE_CAP_SUBMIT 0x4u
+/* What is promised by LSVD_STORE_CAP_CREATE is the word of a server that the driver does not know:
+ * it is probed before a volume is written (<lsvd/probe.h>). */
+#define LSVD_STORE_CAP_PROBE 0x8u
 
 /* What list reports of one object. */
 struct lsvd_object_info {

@@ -36,14 +36,16 @@ struct lsvd_s3_options {
 	const char *session_token;
 	const char *credentials_file; /* 2: a file in the shared credentials format; see lsvd.conf(5) */
 	const char *profile;       /*    its section; NULL: AWS_PROFILE, "default" */
-	/* 3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN of the environment */
+	/* 3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN of the environment, unless
+	 *    there is a `profile` */
 	/* 4: AWS_SHARED_CREDENTIALS_FILE, ~/.aws/credentials */
 	const char *metadata;      /* 5: instance metadata (version 2) at this http://HOST[:PORT];
 				    *    NULL: never asked; "default": http://169.254.169.254 */
 	const char *ca_file;       /* PEM; NULL: the system's */
 	uint32_t connections;      /* at most so many at once; 0: 16; at most 256 */
 	uint32_t connect_timeout_ms; /* 0: 10,000 */
-	uint32_t stall_timeout_ms; /* a request that moves no byte for so long is broken off; 0: 20,000 */
+	uint32_t stall_timeout_ms; /* a request that moves less than 256 bytes a second for so long, in
+				    * whole seconds, is broken off; 0: 20,000 */
 	uint32_t reserved0;
 	uint64_t reserved[8];
 };
@@ -51,13 +53,14 @@ struct lsvd_s3_options {
 			       0, 0, 0, 0, 0, 0, 0, 0, { 0, 0, 0, 0, 0, 0, 0, 0 } }
 
 /*
- * Opens the bucket. Makes no request: whether the bucket is there and does what is asked of it is
- * found by the first use, or by lsvd_store_probe(). `store_options` as for lsvd_store_open(), may be
- * NULL.
+ * Opens the bucket. Makes no request of it: whether it is there and does what is asked of it is
+ * found by the first use, or by lsvd_store_probe(). `store_options` as for lsvd_store_open(), may
+ * be NULL.
  *
  * Fails with LSVD_E_CONFIG (an option that cannot be, no credentials anywhere, a credentials file
- * that others may read), LSVD_E_UNSUPPORTED (the client is not built in or its module not found;
- * https with a CA of one's own and "libs3"), -EINVAL, -E2BIG, -ENOMEM, -errno of the files named.
+ * that others may read), LSVD_E_UNAVAILABLE (the metadata service), LSVD_E_UNSUPPORTED (the
+ * client's module is not there; https with a CA of one's own and "libs3"), -EINVAL, -E2BIG,
+ * -ENOMEM, -errno of the files named.
  */
 LSVD_API LSVD_MUST_USE int lsvd_store_open_s3(struct lsvd_store **ret,
 					      const struct lsvd_s3_options *options,

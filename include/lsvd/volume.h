@@ -68,6 +68,11 @@ struct lsvd_volume_info {
 LSVD_API LSVD_MUST_USE int lsvd_volume_create(struct lsvd_store *store, const char *name,
 					      uint64_t bytes, const char *uuid,
 					      struct lsvd_volume_info *ret);
+/* The same with flags: 0 or LSVD_OPEN_UNSAFE_STORE. */
+LSVD_API LSVD_MUST_USE int lsvd_volume_create_flags(struct lsvd_store *store, const char *name,
+						    uint64_t bytes, const char *uuid,
+						    uint32_t flags,
+						    struct lsvd_volume_info *ret);
 
 /* Fills `ret` with what the store says of the volume; -ENOENT if there is none. Makes no PUT. */
 LSVD_API LSVD_MUST_USE int lsvd_volume_lookup(struct lsvd_store *store, const char *name,
@@ -89,7 +94,10 @@ struct lsvd_volume_usage {
 	uint64_t checkpoints;     /* map pages and roots */
 	uint64_t epoch;           /* the newest activated epoch, 0 before the first open */
 	uint64_t ops;             /* operations the store has */
-	uint64_t reserved[8];
+	uint64_t segment_bytes;   /* of the bytes, by what they are for */
+	uint64_t checkpoint_bytes;
+	uint64_t claims;          /* objects that keep writers apart: they are never deleted */
+	uint64_t reserved[5];
 };
 
 LSVD_API LSVD_MUST_USE int lsvd_volume_usage(struct lsvd_store *store, const char *name,
@@ -102,6 +110,9 @@ LSVD_API LSVD_MUST_USE int lsvd_volume_usage(struct lsvd_store *store, const cha
  * a server elsewhere finds itself fenced.
  */
 LSVD_API LSVD_MUST_USE int lsvd_volume_delete(struct lsvd_store *store, const char *name);
+/* The same with flags: 0 or LSVD_OPEN_UNSAFE_STORE. */
+LSVD_API LSVD_MUST_USE int lsvd_volume_delete_flags(struct lsvd_store *store, const char *name,
+						    uint32_t flags);
 
 /* ------------------------------------------------------------------------------ opening, closing */
 
@@ -121,6 +132,9 @@ LSVD_API LSVD_MUST_USE int lsvd_volume_delete(struct lsvd_store *store, const ch
  * ACCEPT_ROLLBACK and TAKEOVER. LSVD_E_UNAVAILABLE if the cache does not have all that it takes.
  */
 #define LSVD_OPEN_OFFLINE 0x8u
+/* Write to a store that cannot create an object only if it is absent, or was found to do it wrongly:
+ * nothing keeps a second writer from destroying the volume. With a message at each open. */
+#define LSVD_OPEN_UNSAFE_STORE 0x10u
 
 enum lsvd_flush_policy {
 	LSVD_FLUSH_LOCAL = 0,    /* a flush waits for the local device (the default) */
@@ -188,11 +202,16 @@ struct lsvd_volume_options {
 	/* Called for each stored segment, or NULL. */
 	lsvd_segment_fn segment_fn;
 	void *segment_ctx;
-	uint64_t reserved[8];
+	/* While the store denies access, or its configuration is wrong, it is asked again so often:
+	 * default 30,000 ms. (A store that is away is asked after 0.1 s, and ever more rarely, up to
+	 * every 30 s.) */
+	uint32_t denied_retry_ms;
+	uint32_t reserved0;
+	uint64_t reserved[7];
 };
 #define LSVD_VOLUME_OPTIONS_INIT { (uint32_t)sizeof(struct lsvd_volume_options), 0, NULL, 0, 0, 0, \
 				   0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, \
-				   { 0, 0, 0, 0, 0, 0, 0, 0 } }
+				   0, 0, { 0, 0, 0, 0, 0, 0, 0 } }
 
 /*
  * Opens the volume `name` of `store`: takes the next epoch (which fences any other writer), recovers
@@ -319,7 +338,10 @@ LSVD_API LSVD_MUST_USE int lsvd_volume_block_status(struct lsvd_volume *volume, 
 
 /* -------------------------------------------------------------------------------------- control */
 
-/* Seals the open segment and starts to store it; returns at once. 0 or LSVD_E_…. */
+/*
+ * Seals the open segment and starts to store it, and what the store has refused until now at once;
+ * returns at once. 0 or LSVD_E_….
+ */
 LSVD_API int lsvd_volume_seal(struct lsvd_volume *volume);
 
 /*

@@ -5,6 +5,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+#define HUGE_PAGE_BYTES ((size_t)2 << 20)
 
 static void *system_alloc(size_t align, size_t size)
 {
@@ -54,6 +57,15 @@ void *lsvd_realloc(void *p, size_t size)
 void *lsvd_aligned_alloc(size_t align, size_t size)
 {
 	return ops->alloc(align, size);
+}
+
+void *lsvd_huge_alloc(size_t size)
+{
+	void *p = ops->alloc(HUGE_PAGE_BYTES, size);
+
+	if (p)
+		(void)madvise(p, size, MADV_HUGEPAGE); /* advice: nothing follows from its failure */
+	return p;
 }
 
 char *lsvd_strdup(const char *s)

@@ -22,6 +22,11 @@ void *lsvd_malloc(size_t size);
 void *lsvd_calloc(size_t n, size_t size);
 void *lsvd_realloc(void *p, size_t size);
 void *lsvd_aligned_alloc(size_t align, size_t size);
+/*
+ * A large block that is written and read for long, in huge pages if the system has some to spare: fewer
+ * faults, and less for the kernel to look up when a device writes from it.
+ */
+void *lsvd_huge_alloc(size_t size);
 char *lsvd_strdup(const char *s);
 void lsvd_free(void *p);
 

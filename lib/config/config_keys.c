@@ -70,6 +70,7 @@ const struct config_key lsvd_config_keys[CONFIG_KEYS] = {
 	{"stall_timeout", BLOCK_TOP, KIND_TIME, 1, DAY_MS, never_gives_up, FIELD(stall_timeout_ms)},
 	{"read_timeout", BLOCK_TOP, KIND_TIME, 1, DAY_MS, NULL, FIELD(read_timeout_ms)},
 	{"lease_check", BLOCK_TOP, KIND_TIME, 1, DAY_MS, never, FIELD(lease_check_ms)},
+	{"denied_retry", BLOCK_TOP, KIND_TIME, 100, DAY_MS, NULL, FIELD(denied_retry_ms)},
 	{"checkpoint_segments", BLOCK_TOP, KIND_COUNT, 1, 65536, NULL, FIELD(checkpoint_segments)},
 };
 

@@ -4,8 +4,8 @@
  *
  * Superblock slot (4096 bytes): 0 magic "LSVDWAL\0", 8 u32 version, 12 u32 flags, 16 u64 generation,
  * 24 volume uuid, 40 cache id, 56 u64 run, 64 epoch, 72 base epoch, 80 ring bytes, 88 tail,
- * 96 tail op, 104 tail run, 112 durable, 120 stored op, 128 run start, 136 whole run, zeroes, 4088 u64
- * XXH3 of what is before it.
+ * 96 tail op, 104 tail run, 112 durable, 120 stored op, 128 run start, 136 whole run, 144 offline op,
+ * zeroes, 4088 u64 XXH3 of what is before it.
  *
  * Group header: 0 magic "LSVDWGRP", 8 u64 pos, 16 run, 24 previous run, 32 epoch, 40 first op,
  * 48 durable, 56 stored op, 64 u32 records, 68 u32 header bytes, 72 u32 data bytes, 76 u32 flags,
@@ -45,6 +45,7 @@ void lsvd_wal_super_encode(uint8_t slot[WAL_SLOT_BYTES], const struct wal_super 
 	le64_put(slot + 120, s->stored_op);
 	le64_put(slot + 128, s->run_start);
 	le64_put(slot + 136, s->whole_run);
+	le64_put(slot + 144, s->offline_op);
 	le64_put(slot + SUPER_SUM, lsvd_hash(slot, SUPER_SUM));
 }
 
@@ -96,6 +97,7 @@ int lsvd_wal_super_decode(struct wal_super *ret, const uint8_t slot[WAL_SLOT_BYT
 	ret->stored_op = le64_get(slot + 120);
 	ret->run_start = le64_get(slot + 128);
 	ret->whole_run = le64_get(slot + 136);
+	ret->offline_op = le64_get(slot + 144);
 	return check_super(ret, what);
 }
 

@@ -42,6 +42,7 @@ struct wal_super {
 	uint64_t durable;      /* everything below was synced when this was written */
 	uint64_t stored_op;    /* R when this was written */
 	uint64_t whole_run;    /* the run that voided what was there before it, 0: none did */
+	uint64_t offline_op;   /* the first operation written offline since the newest epoch, 0: none */
 	uint32_t flags;        /* WAL_SUPER_… */
 };
 #define WAL_SUPER_EMPTY 1u  /* nothing was ever acknowledged from this file */

@@ -3,7 +3,8 @@
  * blk_sync.c - files of the cache directory by plain system calls: pread, pwrite, fdatasync.
  *
  * Who does what on which thread:
- *   write   the caller: it ends in the page cache
+ *   write   the caller: it ends in the page cache. A long one that is to go past it: nobody
+ *           (blk_aio.c)
  *   read    the caller, as far as the page cache has it (RWF_NOWAIT); the rest the caller too if it
  *           may wait, else a thread of the pool
  *   sync    the caller if it may wait, else a thread of the pool
@@ -11,8 +12,8 @@
  * A file is opened below the directory's descriptor, never through a symbolic link, and is a
  * regular file. Its lock (flock) belongs to the open file description: it excludes other openers
  * in this process as well, and goes with the process however that ends. A second description,
- * opened with O_DIRECT where the file system has that, reads what the device has: after a failed
- * fdatasync the page cache shows bytes the device never got.
+ * opened with O_DIRECT where the file system has that, reads what the device has (after a failed
+ * fdatasync the page cache shows bytes the device never got) and takes the long writes.
  *
  * Deliberately absent: retries of a failed fdatasync. The kernel reports an error once and forgets
  * it; a second call that succeeds proves nothing.
@@ -43,6 +44,7 @@ struct file {
 	void *mapped;                /* by map(), or NULL */
 	size_t mapped_len;
 	bool no_nowait;              /* atomic, relaxed: a hint that RWF_NOWAIT is of no use here */
+	bool no_direct;              /* atomic, relaxed: so for writes past the page cache */
 	char name[];                 /* with the directory, for texts */
 };
 
@@ -122,12 +124,13 @@ static int lock_file(const struct file *f, unsigned flags)
 	return fail_file(f, "lock");
 }
 
-/* The same file once more, for reading past the page cache; doing without it is no failure. */
-static void open_direct(struct file *f, const char *name)
+/* The same file once more, for going past the page cache; doing without it is no failure. */
+static void open_direct(struct file *f, const char *name, unsigned flags)
 {
+	int how = flags & FILE_READONLY ? O_RDONLY : O_RDWR;
 	struct stat a, b;
 
-	f->direct_fd = open_at(f, name, O_RDONLY | O_DIRECT);
+	f->direct_fd = open_at(f, name, how | O_DIRECT);
 	if (f->direct_fd < 0)
 		return;
 	if (fstat(f->fd, &a) == 0 && fstat(f->direct_fd, &b) == 0 && a.st_dev == b.st_dev &&
@@ -170,7 +173,7 @@ static int file_open(struct world *world, const char *name, unsigned flags, stru
 	err = lock_file(f, flags);
 	if (err < 0)
 		goto out;
-	open_direct(f, name);
+	open_direct(f, name, flags);
 	*ret = f;
 	f = NULL;
 out:
@@ -322,6 +325,32 @@ static int do_write(const struct file_io *io)
 	return err < 0 ? fail_io(io, "write", err) : 0;
 }
 
+static bool is_aligned(const struct file_io *io)
+{
+	return (io->len | io->off | (uintptr_t)io->buf) % DIRECT_ALIGN == 0;
+}
+
+static bool may_go_direct(const struct file_io *io)
+{
+	const struct file *f = io->file;
+
+	return io->past_cache && io->len >= FILE_LONG_BYTES && f->direct_fd >= 0 &&
+	       is_aligned(io) && !__atomic_load_n(&f->no_direct, __ATOMIC_RELAXED);
+}
+
+/* What was not taken whole goes through the page cache, from the beginning. */
+void lsvd_file_written(struct file_io *io, int64_t res)
+{
+	if (res == -EINVAL)
+		__atomic_store_n(&io->file->no_direct, true, __ATOMIC_RELAXED);
+	if (res >= 0 && (uint64_t)res == io->len)
+		io->io.err = 0;
+	else if (res >= 0 || res == -EINVAL)
+		io->io.err = do_write(io);
+	else
+		io->io.err = fail_io(io, "write", (int)res);
+}
+
 static int do_sync(const struct file_io *io)
 {
 	if (fdatasync(io->file->fd) == 0)
@@ -406,7 +435,9 @@ static int do_read_past_cache(const struct file_io *io)
 	const struct file *f = io->file;
 	ssize_t got = -EINVAL;
 
-	if (f->direct_fd >= 0) {
+	if (f->direct_fd >= 0 && is_aligned(io)) {
+		got = read_full(f->direct_fd, io->buf, io->len, io->off);
+	} else if (f->direct_fd >= 0) {
 		uint8_t *bounce = lsvd_aligned_alloc(DIRECT_ALIGN, BOUNCE_BYTES);
 
 		if (!bounce)
@@ -458,6 +489,9 @@ static void file_start(struct file_io *io, bool may_wait)
 	struct real_world *w = io->file->world;
 	bool over = true;
 
+	if (io->io.kind == IO_FILE_WRITE && may_go_direct(io) &&
+	    lsvd_aio_write(&w->aio, io->file->direct_fd, io))
+		return;
 	if (io->io.kind == IO_FILE_WRITE)
 		io->io.err = do_write(io);
 	else

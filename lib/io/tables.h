@@ -56,6 +56,12 @@ struct io {
 	void *owner;                 /* the core's own */
 };
 
+/*
+ * From here on finding, filling and writing back the page cache's pages costs more than waiting for the
+ * device.
+ */
+#define FILE_LONG_BYTES (256u << 10)
+
 /* A file of the cache directory. Reads and writes are whole or fail: no short counts. */
 struct file_io {
 	struct io io;
@@ -63,7 +69,9 @@ struct file_io {
 	uint64_t off;
 	void *buf;                   /* read into, or written from */
 	size_t len;
-	bool past_cache;             /* read what the device has, not the page cache */
+	/* Read what the device has, not the page cache. Write: to the device at once if it is
+	 * long; off, len and buf are then best multiples of 4 KiB. */
+	bool past_cache;
 };
 
 /* An object of the store (include/lsvd/store_driver.h has the meaning of each verb). */

@@ -321,10 +321,15 @@ static int start_threads(struct real_world *w)
 		{ &w->jobs, "lsvd-job", job_threads(), run_job },
 	};
 	size_t n = 0;
-	int err = lsvd_clock_init(&w->clock);
+	int err = lsvd_aio_init(&w->aio);
 
 	if (err < 0)
+		return lsvd_fail_plain(err);
+	err = lsvd_clock_init(&w->clock);
+	if (err < 0) {
+		lsvd_aio_fini(&w->aio);
 		return err;
+	}
 	while (n < LSVD_ARRAY_LEN(pools) && err == 0) {
 		err = lsvd_pool_init(pools[n].pool, pools[n].name, pools[n].max, pools[n].run, w);
 		n++;
@@ -334,6 +339,7 @@ static int start_threads(struct real_world *w)
 	for (n--; n > 0; n--)
 		lsvd_pool_fini(pools[n - 1].pool);
 	lsvd_clock_fini(&w->clock);
+	lsvd_aio_fini(&w->aio);
 	return err;
 }
 
@@ -345,6 +351,7 @@ static void stop_threads(struct real_world *w)
 	lsvd_pool_fini(&w->gets);
 	lsvd_pool_fini(&w->syncs);
 	lsvd_pool_fini(&w->reads);
+	lsvd_aio_fini(&w->aio);
 }
 
 static void free_world(struct real_world *w)

@@ -47,6 +47,8 @@ struct log_cache {
 	uint64_t base_epoch;     /* and the activated epoch that one went on from */
 	uint64_t last_op;        /* newest operation in its log */
 	uint64_t first_op;       /* the log holds first_op … last_op (last_op = first_op-1: none) */
+	uint64_t offline_op;     /* what was written offline begins with this one; 0: nothing was */
+	bool damaged;            /* not all of it can be read: see log_ops.cache_holds */
 };
 
 struct log_options {
@@ -80,6 +82,13 @@ struct log_opened {
 
 struct log_ops {
 	/*
+	 * Asked about a damaged cache (may be NULL): given that the store has all operations up to
+	 * `stored_op`, where does it end? LSVD_E_CORRUPT: what is missing was durable, and the store
+	 * does not have it; with `cut` that is *ret_cut instead, and it ends before. Changes nothing.
+	 */
+	int (*cache_holds)(void *ctx, uint64_t stored_op, bool cut, uint64_t *ret_last_op,
+			   bool *ret_cut);
+	/*
 	 * Open, step 5, a procedure without the lock: note {epoch, base_epoch} in the cache's
 	 * superblock, synced, before object 1 is put. `discard`: the cache's records are not part of
 	 * the volume and must be gone when this returns. `last_op`: R, the newest operation that the
@@ -87,7 +96,10 @@ struct log_ops {
 	 */
 	int (*commit_epoch)(void *ctx, uint64_t epoch, uint64_t base_epoch, bool discard,
 			    uint64_t last_op);
-	/* Recovery: the root's whole object (verified header); called at most once, first. */
+	/*
+	 * Recovery: the root's whole object (verified header); called first. -EBADMSG: it does not
+	 * verify, nothing was taken from it; it is called again, once, with what is read then.
+	 */
 	int (*load_root)(void *ctx, const struct object_head *head, const uint8_t *object,
 			 size_t len);
 	/* Recovery: the next chain object, in order. `extents` only of DATA; the log frees them. */

@@ -132,7 +132,10 @@ static bool same_root(struct root_ref a, struct root_ref b)
 	return a.epoch == b.epoch && a.number == b.number;
 }
 
-/* The kind's own part of a root begins with the chain object whose state it is. */
+/*
+ * The kind's own part of a root begins with the chain object whose state it is. -EBADMSG: it does not
+ * verify, and nothing has come of it: once more, since an answer may be damaged.
+ */
 static int take_root(struct recovery *r, const struct log_root *root)
 {
 	struct log *log = r->log;
@@ -149,7 +152,7 @@ static int take_root(struct recovery *r, const struct log_root *root)
 		err = lsvd_object_head_expect(&head, &log->options.volume, OBJECT_ROOT,
 					      root->ref.epoch, root->ref.number, key);
 	if (err < 0)
-		return err;
+		return err == LSVD_E_CORRUPT ? -EBADMSG : err;
 	r->root_epoch = le64_get(root->bytes + OBJECT_HEAD_BYTES);
 	r->root_seq = le64_get(root->bytes + OBJECT_HEAD_BYTES + 8);
 	return log->ops->load_root(log->ctx, &head, root->bytes, root->len);
@@ -166,8 +169,15 @@ static int load_root(struct recovery *r)
 	err = read_root(log, &log->early);
 	if (err == 0)
 		err = take_root(r, &log->early);
+	if (err == -EBADMSG) {
+		log->stats.bad_gets++;
+		log->early.len = 0;
+		err = read_root(log, &log->early);
+		if (err == 0)
+			err = take_root(r, &log->early);
+	}
 	lsvd_root_drop(log);
-	return err;
+	return err == -EBADMSG ? LSVD_E_CORRUPT : err;
 }
 
 /* ------------------------------------------------------------------------------------ the path */

@@ -15,6 +15,9 @@
  * durable in the log. If it ends earlier it is not the cache that we think it is. If it begins later
  * than the store ends, the store has lost what it acknowledged: there would be a hole between them.
  *
+ * A cache that is damaged holds what it would without what the store has anyway: that is why where it
+ * ends can be said only here.
+ *
  * Without a current cache, what the last writer acknowledged and did not store is lost by going on.
  * That nothing is lost is known in two cases only: its chain is closed, or nobody ever wrote.
  */
@@ -70,42 +73,83 @@ static int stored_of_cache(struct log *log, const struct log_view *view, bool *r
 	return 0;
 }
 
+/*
+ * The newest operation in the cache. Of a damaged one that depends on what the store has: what was
+ * damaged and is there does not matter.
+ */
+static int end_of_cache(const struct log *log, uint64_t stored, uint64_t *ret, bool *ret_cut)
+{
+	const struct log_options *o = &log->options;
+
+	*ret = o->cache.last_op;
+	*ret_cut = false;
+	if (!o->cache.damaged || !log->ops->cache_holds)
+		return 0;
+	return log->ops->cache_holds(log->ctx, stored, o->accept_rollback, ret, ret_cut);
+}
+
 /* A cache that is not current: it may go only if the store has all that it holds. */
 static int check_stale(struct log *log, const struct log_view *view)
 {
 	const struct log_cache *cache = &log->options.cache;
-	uint64_t op = 0;
-	bool known;
+	uint64_t op = 0, last;
+	bool known, cut;
 	int err;
 
-	if (log->options.accept_rollback || cache->last_op < cache->first_op)
+	if (log->options.accept_rollback ||
+	    (cache->last_op < cache->first_op && !cache->damaged))
 		return 0;
 	err = stored_of_cache(log, view, &known, &op);
-	if (err < 0 || (known && cache->last_op <= op))
+	if (err == 0)
+		err = end_of_cache(log, known ? op : 0, &last, &cut);
+	if (err < 0 || (known && last <= op))
 		return err;
 	if (!known)
 		return lsvd_fail(LSVD_E_FOREIGN_CACHE,
 				 "volume %s: the cache (epoch %llu, operations %llu to %llu) is not part of "
 				 "the history in the store (epoch %llu)", log->options.name,
 				 (unsigned long long)cache->epoch, (unsigned long long)cache->first_op,
-				 (unsigned long long)cache->last_op,
+				 (unsigned long long)last,
 				 (unsigned long long)view->end.epoch);
 	return lsvd_fail(LSVD_E_FOREIGN_CACHE,
 			 "volume %s: another writer went on in epoch %llu from operation %llu; the "
 			 "cache (epoch %llu) holds operations up to %llu that were never stored",
 			 log->options.name, (unsigned long long)view->end.epoch,
 			 (unsigned long long)op, (unsigned long long)cache->epoch,
-			 (unsigned long long)cache->last_op);
+			 (unsigned long long)last);
+}
+
+/* What was written offline is nowhere but in the cache: if the store has such operations, others. */
+static bool has_parted(const struct log *log, uint64_t stored)
+{
+	return log->options.cache.offline_op && stored >= log->options.cache.offline_op;
+}
+
+static int parted(const struct log *log, uint64_t stored)
+{
+	return lsvd_fail(LSVD_E_ROLLBACK,
+			 "volume %s: the cache went on offline from operation %llu, and the store has %llu: "
+			 "it had more than the cache knew (accept-rollback goes on without the cache)",
+			 log->options.name, (unsigned long long)log->options.cache.offline_op,
+			 (unsigned long long)stored);
 }
 
 static int check_current(const struct log *log, const struct log_view *view,
 			 struct log_verdict *ret)
 {
-	uint64_t first = log->options.cache.first_op, has = log->options.cache.last_op;
+	uint64_t first = log->options.cache.first_op, has;
 	uint64_t stored = view->end.chain.last_op;
+	bool cut;
+	int err;
 
-	if (has >= stored && first <= stored + 1) {
+	err = end_of_cache(log, stored, &has, &cut);
+	if (err < 0)
+		return err;
+	if (has_parted(log, stored) && !log->options.accept_rollback)
+		return parted(log, stored);
+	if (has >= stored && first <= stored + 1 && !has_parted(log, stored)) {
 		ret->current = true;
+		ret->flag = cut;
 		return 0;
 	}
 	if (!log->options.accept_rollback && first > stored + 1)

@@ -573,6 +573,16 @@ bool lsvd_extent_map_drop(struct extent_map *m, uint64_t lba, uint64_t end,
 	return true;
 }
 
+/* The inner nodes are few and at hand; what a search waits for is the leaf. */
+void lsvd_extent_map_prefetch(const struct extent_map *m, uint64_t lba)
+{
+	const struct node *n = m->root;
+
+	for (unsigned level = n->level; level > 0; level--)
+		n = n->child[upper_bound(n->key + 1, n->n - 1u, lba)];
+	prefetch_keys(n);
+}
+
 bool lsvd_extent_map_find(const struct extent_map *m, uint64_t lba, struct extent *ret)
 {
 	const struct node *n = m->root;

@@ -64,6 +64,9 @@ bool lsvd_extent_map_drop(struct extent_map *m, uint64_t lba, uint64_t end,
  */
 bool lsvd_extent_map_find(const struct extent_map *m, uint64_t lba, struct extent *ret);
 
+/* Something is soon to be done at `lba`: brings the memory it will need nearer. */
+void lsvd_extent_map_prefetch(const struct extent_map *m, uint64_t lba);
+
 uint64_t lsvd_extent_map_count(const struct extent_map *m);
 uint64_t lsvd_extent_map_memory(const struct extent_map *m); /* bytes */
 

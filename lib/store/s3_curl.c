@@ -25,24 +25,26 @@
  */
 #include <curl/curl.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <libxml/parser.h>
 #include <nettle/base64.h>
 #include <nettle/md5.h>
 #include <nettle/sha2.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <lsvd/base.h>
 #include <lsvd/error.h>
 
 #include "base/alloc.h"
-#include "base/compiler.h"
 #include "base/thread.h"
 #include "store/s3_answer.h"
+#include "store/s3_certificate.h"
 #include "store/s3_client.h"
 #include "store/s3_endpoint.h"
 #include "store/s3_sign.h"
@@ -87,6 +89,8 @@ struct s3_client {
 	/* the thread's */
 	struct slot *slots;
 	uint32_t busy, busy_puts;
+	int *sockets;                /* those that are open; `sockets_max` at most are known */
+	uint32_t socket_count, sockets_max;
 	/* one request is started at a time: these are its, while it is */
 	char path[4096], query[8192], url[16384], line[20480];
 	/* protected by lock */
@@ -492,10 +496,12 @@ static bool nothing_sent(const struct slot *s)
 
 static void note_failure(struct slot *s, CURLcode code)
 {
-	const char *text = s->error[0] ? s->error : curl_easy_strerror(code);
+	const char *text = lsvd_s3_certificate_fault(s->easy, code);
 	struct s3_request *r = s->r;
 	size_t n = 0;
 
+	if (!text)
+		text = s->error[0] ? s->error : curl_easy_strerror(code);
 	for (; n + 1 < sizeof r->message && text[n]; n++)
 		r->message[n] = text[n] >= ' ' && text[n] <= '~' ? text[n] : '?';
 	r->message[n] = '\0';
@@ -545,9 +551,39 @@ static void ended(struct slot *s, CURLcode code)
 /* No program that this process starts shall have our connections. */
 static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
 {
-	(void)arg;
+	struct s3_client *c = arg;
+	int fd = socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+
 	(void)purpose;
-	return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+	if (fd >= 0 && c->socket_count < c->sockets_max)
+		c->sockets[c->socket_count++] = fd;
+	return fd;
+}
+
+static int close_socket(void *arg, curl_socket_t fd)
+{
+	struct s3_client *c = arg;
+
+	for (uint32_t i = 0; i < c->socket_count; i++)
+		if (c->sockets[i] == fd) {
+			c->sockets[i] = c->sockets[--c->socket_count];
+			break;
+		}
+	return close(fd);
+}
+
+/*
+ * A server that writes head and body of an answer apart, and has left Nagle's algorithm on (radosgw
+ * does), sends the body when the head is acknowledged; and a kernel that expects to answer puts an
+ * acknowledgement off by 40 ms. What has been read is acknowledged at once.
+ */
+static void acknowledge(struct s3_client *c)
+{
+	int yes = 1;
+
+	for (uint32_t i = 0; i < c->socket_count; i++)
+		/* It only saves time: a failure costs nothing else. */
+		(void)setsockopt(c->sockets[i], IPPROTO_TCP, TCP_QUICKACK, &yes, sizeof yes);
 }
 
 #define SET(option, value) (err = err ? err : curl_easy_setopt(s->easy, (option), (value)))
@@ -579,6 +615,9 @@ static CURLcode set_common(struct slot *s)
 	SET(CURLOPT_BUFFERSIZE, 131072L);
 	SET(CURLOPT_UPLOAD_BUFFERSIZE, 262144L);
 	SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
+	SET(CURLOPT_OPENSOCKETDATA, c);
+	SET(CURLOPT_CLOSESOCKETFUNCTION, close_socket);
+	SET(CURLOPT_CLOSESOCKETDATA, c);
 	SET(CURLOPT_USERAGENT, c->agent);
 	SET(CURLOPT_ERRORBUFFER, s->error);
 	SET(CURLOPT_HTTPHEADER, s->headers);
@@ -736,6 +775,16 @@ static bool is_closing(struct s3_client *c)
 	return closing;
 }
 
+/* Until something can be read or written, or somebody submits. */
+static void sleep_until_needed(struct s3_client *c)
+{
+	struct timespec pause = { .tv_nsec = 10000000 };
+
+	/* It fails for want of memory only, and would at once fail again. */
+	if (curl_multi_poll(c->multi, NULL, 0, IDLE_MS, NULL) != CURLM_OK)
+		(void)nanosleep(&pause, NULL); /* shorter is as good */
+}
+
 static void *run(void *arg)
 {
 	struct s3_client *c = arg;
@@ -745,13 +794,14 @@ static void *run(void *arg)
 	while (!is_closing(c)) {
 		while ((r = next_request(c)))
 			start(c, r);
-		/* Errors of these two would be ours: a handle that is none. */
+		/* What fails in it is a transfer's, or passes: out of memory. */
 		(void)curl_multi_perform(c->multi, &running);
+		acknowledge(c);
 		take_up_ended(c);
 		if ((r = next_request(c)))
 			start(c, r);
 		else
-			(void)curl_multi_poll(c->multi, NULL, 0, IDLE_MS, NULL);
+			sleep_until_needed(c);
 	}
 	return NULL;
 }
@@ -787,6 +837,7 @@ static void free_client(struct s3_client *c)
 		(void)curl_multi_cleanup(c->multi); /* no handle is in it */
 	pthread_mutex_destroy(&c->lock);
 	lsvd_free(c->slots);
+	lsvd_free(c->sockets);
 	lsvd_free(c->region);
 	lsvd_free(c->ca_file);
 	lsvd_free(c);
@@ -802,7 +853,10 @@ static int copy_options(struct s3_client *c, const struct s3_client_options *o)
 	c->region = lsvd_strdup(o->region);
 	c->ca_file = o->ca_file ? lsvd_strdup(o->ca_file) : NULL;
 	c->slots = lsvd_calloc(c->connections, sizeof *c->slots);
-	if (!c->region || (o->ca_file && !c->ca_file) || !c->slots)
+	/* Those of requests, those that are kept, and a second one of each that is being connected. */
+	c->sockets_max = 4 * c->connections;
+	c->sockets = lsvd_calloc(c->sockets_max, sizeof *c->sockets);
+	if (!c->region || (o->ca_file && !c->ca_file) || !c->slots || !c->sockets)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < c->connections; i++)
 		c->slots[i].client = c;

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include <curl/curl.h>
@@ -53,6 +54,14 @@ static int on_progress(void *ctx, curl_off_t a, curl_off_t b, curl_off_t c, curl
 	return atomic_load(h->stop);
 }
 
+/* No program that this process starts shall have our connections. */
+static curl_socket_t open_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *a)
+{
+	(void)ctx;
+	(void)purpose;
+	return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+}
+
 static CURLcode set_up(CURL *curl, struct s3_plain_http *h)
 {
 	CURLcode code = curl_easy_setopt(curl, CURLOPT_URL, h->endpoint);
@@ -61,6 +70,8 @@ static CURLcode set_up(CURL *curl, struct s3_plain_http *h)
 		code = curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http");
 	if (code == CURLE_OK)
 		code = curl_easy_setopt(curl, CURLOPT_PROXY, "");
+	if (code == CURLE_OK)
+		code = curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_socket);
 	if (code == CURLE_OK)
 		code = curl_easy_setopt(curl, CURLOPT_CONNECT_ONLY, 1L);
 	if (code == CURLE_OK)

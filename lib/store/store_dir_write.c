@@ -25,7 +25,7 @@
 #define IOV_AT_ONCE 512
 #define DIRECT_MIN_BYTES (256u << 10)
 #define DIRECT_ALIGN 4096u
-#define PIECE_BYTES (1u << 20)
+#define PIECE_BYTES (2u << 20)
 
 /* ------------------------------------------------------------------------- through the page cache */
 
@@ -78,7 +78,7 @@ static uint8_t *take_buffer(struct dir *d)
 	if (d->buffers)
 		buf = d->buffer[--d->buffers];
 	pthread_mutex_unlock(&d->lock);
-	return buf ? buf : lsvd_aligned_alloc(DIRECT_ALIGN, PIECE_BYTES);
+	return buf ? buf : lsvd_huge_alloc(PIECE_BYTES);
 }
 
 static void keep_buffer(struct dir *d, uint8_t *buf)

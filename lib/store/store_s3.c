@@ -317,7 +317,7 @@ static const char **whole_keys(const struct s3_store *s, const char *const *keys
 
 static bool cannot_delete_many(enum s3_kind kind)
 {
-	return kind == S3_CANNOT || kind == S3_ODD || kind == S3_REJECTED;
+	return kind == S3_CANNOT || kind == S3_ODD;
 }
 
 static int many_ended(struct s3_op *op, enum s3_kind kind, const struct undeleted *u)
@@ -577,7 +577,7 @@ static int open_checked(struct lsvd_store **ret, const struct s3_options *o)
 	if (err < 0)
 		return err;
 	if (s->ops->caps & S3_CAN_CREATE)
-		ops.caps |= LSVD_STORE_CAP_CREATE;
+		ops.caps |= LSVD_STORE_CAP_CREATE | LSVD_STORE_CAP_PROBE;
 	url = lsvd_s3_options_url(&o->o);
 	err = url ? lsvd_store_new(ret, url, &ops, s) : lsvd_fail_plain(-ENOMEM);
 	lsvd_free(url);

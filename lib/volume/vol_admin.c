@@ -16,6 +16,7 @@
 #include "base/options.h"
 #include "format/fmt_key.h"
 #include "io/world_real.h"
+#include "volume/vol_probe.h"
 #include "volume/volume_internal.h"
 
 #define PREFIX_VOLUMES "volumes/"
@@ -33,15 +34,24 @@ static void pause_for(struct port *port, uint64_t ms)
 	(void)lsvd_port_run1(port, &t.io); /* a timer ends; early would do as well */
 }
 
-/* What may pass is tried again for some seconds, as the log does with its own requests. */
-static int run_patiently(struct port *port, struct obj_io *io)
+/* Is a failure worth another try? Then it has paused before it says so. */
+static bool try_again(struct port *port, unsigned *tries, int err)
 {
-	int err = lsvd_port_run1(port, &io->io);
+	if (err != LSVD_E_UNAVAILABLE || *tries == TRIES)
+		return false;
+	pause_for(port, (uint64_t)PAUSE_MS << (*tries)++);
+	return true;
+}
 
-	for (unsigned i = 0; i < TRIES && err == LSVD_E_UNAVAILABLE; i++) {
-		pause_for(port, (uint64_t)PAUSE_MS << i);
+/* What may pass is tried again for some seconds, as the log does with its own requests. */
+int lsvd_vol_run_patiently(struct port *port, struct obj_io *io)
+{
+	unsigned tries = 0;
+	int err;
+
+	do {
 		err = lsvd_port_run1(port, &io->io);
-	}
+	} while (try_again(port, &tries, err));
 	return err;
 }
 
@@ -53,7 +63,7 @@ int lsvd_vol_get_object(struct port *port, const char *key, uint8_t **ret, size_
 	int err;
 
 	(void)snprintf(io.key, sizeof io.key, "%s", key); /* keys fit */
-	err = run_patiently(port, &io);
+	err = lsvd_vol_run_patiently(port, &io);
 	if (err)
 		return err;
 	if (io.ret_bytes > max)
@@ -66,7 +76,7 @@ int lsvd_vol_get_object(struct port *port, const char *key, uint8_t **ret, size_
 	io.off = 0;
 	io.buf = buf;
 	io.len = io.ret_bytes;
-	err = run_patiently(port, &io);
+	err = lsvd_vol_run_patiently(port, &io);
 	if (err) {
 		lsvd_free(buf);
 		return err;
@@ -76,22 +86,31 @@ int lsvd_vol_get_object(struct port *port, const char *key, uint8_t **ret, size_
 	return 0;
 }
 
-int lsvd_vol_record_get(struct port *port, const char *name, struct fmt_volume *ret)
+static int read_record(struct port *port, const char *key, struct fmt_volume *ret)
 {
-	char key[KEY_CAP];
 	uint8_t *buf;
 	size_t len;
-	int err;
+	int err = lsvd_vol_get_object(port, key, &buf, &len, FMT_VOLUME_BYTES);
 
-	lsvd_key_volume(key, name);
-	err = lsvd_vol_get_object(port, key, &buf, &len, FMT_VOLUME_BYTES);
-	if (err == -ENOENT)
-		return lsvd_fail(-ENOENT, "volume %s: there is none in %s", name,
-				 port->world->obj->name(port->world));
 	if (err)
 		return err;
 	err = lsvd_volume_record_decode(ret, buf, len, key);
 	lsvd_free(buf);
+	return err;
+}
+
+int lsvd_vol_record_get(struct port *port, const char *name, struct fmt_volume *ret)
+{
+	char key[KEY_CAP];
+	int err;
+
+	lsvd_key_volume(key, name);
+	err = read_record(port, key, ret);
+	if (err == LSVD_E_CORRUPT)
+		err = read_record(port, key, ret); /* an answer may be damaged */
+	if (err == -ENOENT)
+		return lsvd_fail(-ENOENT, "volume %s: there is none in %s", name,
+				 port->world->obj->name(port->world));
 	if (!err && strcmp(ret->name, name) != 0)
 		err = lsvd_fail(LSVD_E_CORRUPT, "object %s: is the record of volume %s", key,
 				ret->name);
@@ -111,6 +130,7 @@ static void describe(struct lsvd_volume_info *ret, const struct fmt_volume *reco
 
 /* A port on a world without a cache directory, for the length of one call. */
 struct visit {
+	struct lsvd_store *store;
 	struct world *world;
 	struct port port;
 };
@@ -121,6 +141,7 @@ static int visit_begin(struct visit *v, struct lsvd_store *store)
 
 	if (err)
 		return err;
+	v->store = store;
 	err = lsvd_port_init(&v->port, v->world);
 	if (err)
 		lsvd_world_real_close(v->world);
@@ -157,26 +178,57 @@ static int make_record(struct world *w, const char *name, uint64_t bytes, const 
 	return 0;
 }
 
-static int create_on(struct port *port, const char *name, uint64_t bytes, const char *uuid,
-		     struct lsvd_volume_info *ret)
+/* 0, or -EEXIST: another's record has the name. An answer that was lost is looked for there. */
+static int put_record(struct port *port, const char *key, const uint8_t bytes[FMT_VOLUME_BYTES])
 {
-	struct obj_io io = { .io = { .kind = IO_PUT } };
-	uint8_t buf[FMT_VOLUME_BYTES];
-	struct iovec iov = { buf, sizeof buf };
-	struct fmt_volume record;
+	struct iovec iov = { (void *)(uintptr_t)bytes, FMT_VOLUME_BYTES };
+	struct obj_io io = { .io = { .kind = IO_PUT }, .iov = &iov, .iovcnt = 1 };
+	uint8_t *there;
+	size_t len;
 	int err;
 
-	err = make_record(port->world, name, bytes, uuid, &record);
+	memcpy(io.key, key, KEY_CAP);
+	err = lsvd_port_run1(port, &io.io);
+	if (err != LSVD_E_UNAVAILABLE)
+		return err;
+	err = lsvd_vol_run_patiently(port, &io);
+	if (err != -EEXIST)
+		return err;
+	err = lsvd_vol_get_object(port, key, &there, &len, FMT_VOLUME_BYTES);
 	if (err)
 		return err;
-	if (!(port->world->obj->caps(port->world) & LSVD_STORE_CAP_CREATE))
-		return lsvd_fail(LSVD_E_UNSUPPORTED, "store %s cannot create an object only if it is "
-				 "absent", port->world->obj->name(port->world));
+	err = len == FMT_VOLUME_BYTES && memcmp(there, bytes, len) == 0 ? 0 : -EEXIST;
+	lsvd_free(there);
+	return err;
+}
+
+static int check_flags(uint32_t flags)
+{
+	if (flags & ~LSVD_OPEN_UNSAFE_STORE)
+		return lsvd_fail(-EINVAL, "flags are %#x, may be %#x", flags,
+				 LSVD_OPEN_UNSAFE_STORE);
+	return 0;
+}
+
+static int create_on(struct port *port, const char *name, uint64_t bytes, const char *uuid,
+		     uint32_t flags, struct lsvd_volume_info *ret)
+{
+	struct lsvd_store_probe probe;
+	uint8_t buf[FMT_VOLUME_BYTES];
+	struct fmt_volume record;
+	char key[KEY_CAP];
+	int err;
+
+	err = check_flags(flags);
+	if (!err)
+		err = make_record(port->world, name, bytes, uuid, &record);
+	if (!err)
+		err = lsvd_vol_check_store(port, flags, false, &probe);
+	if (err)
+		return err;
 	lsvd_volume_record_encode(buf, &record);
-	lsvd_key_volume(io.key, name);
-	io.iov = &iov;
-	io.iovcnt = 1;
-	err = lsvd_port_run1(port, &io.io);
+	lsvd_key_volume(key, name);
+	err = put_record(port, key, buf);
 	if (err == -EEXIST)
 		return lsvd_fail(-EEXIST, "volume %s exists in %s: nothing was changed", name,
 				 port->world->obj->name(port->world));
@@ -193,22 +245,28 @@ int lsvd_volume_create_world(struct world *world, const char *name, uint64_t byt
 
 	if (err)
 		return err;
-	err = create_on(&port, name, bytes, uuid, ret);
+	err = create_on(&port, name, bytes, uuid, 0, ret);
 	lsvd_port_fini(&port);
 	return err;
 }
 
-int lsvd_volume_create(struct lsvd_store *store, const char *name, uint64_t bytes, const char *uuid,
-		       struct lsvd_volume_info *ret)
+int lsvd_volume_create_flags(struct lsvd_store *store, const char *name, uint64_t bytes,
+			     const char *uuid, uint32_t flags, struct lsvd_volume_info *ret)
 {
 	struct visit v;
 	int err = visit_begin(&v, store);
 
 	if (err)
 		return err;
-	err = create_on(&v.port, name, bytes, uuid, ret);
+	err = create_on(&v.port, name, bytes, uuid, flags, ret);
 	visit_end(&v);
 	return err;
+}
+
+int lsvd_volume_create(struct lsvd_store *store, const char *name, uint64_t bytes, const char *uuid,
+		       struct lsvd_volume_info *ret)
+{
+	return lsvd_volume_create_flags(store, name, bytes, uuid, 0, ret);
 }
 
 /* ----------------------------------------------------------------------------------- look up, list */
@@ -267,13 +325,27 @@ static int note_name(void *ctx, const struct lsvd_object_info *info)
 	return 0;
 }
 
+static int list_names(struct lsvd_store *store, struct names *n)
+{
+	unsigned tries = 0;
+	struct visit v;
+	int err = visit_begin(&v, store);
+
+	if (err)
+		return err;
+	do {
+		n->count = 0;
+		err = lsvd_store_list(store, PREFIX_VOLUMES, note_name, n);
+	} while (try_again(&v.port, &tries, err));
+	visit_end(&v);
+	return err ? err : n->err;
+}
+
 int lsvd_volume_list(struct lsvd_store *store, lsvd_volume_fn fn, void *ctx)
 {
 	struct names n = { NULL, 0, 0, 0 };
-	int err = lsvd_store_list(store, PREFIX_VOLUMES, note_name, &n);
+	int err = list_names(store, &n);
 
-	if (!err)
-		err = n.err;
 	for (size_t i = 0; i < n.count && !err; i++) {
 		struct lsvd_volume_info info;
 
@@ -305,13 +377,19 @@ static int count_object(void *ctx, const struct lsvd_object_info *info)
 	c->u->bytes += info->bytes;
 	if (!lsvd_key_parse(&k, info->key))
 		return 0;
-	if (k.kind == KEY_FREE || k.kind == KEY_ROOT)
+	if (k.kind == KEY_FREE || k.kind == KEY_ROOT) {
 		c->u->checkpoints++;
+		c->u->checkpoint_bytes += info->bytes;
+	}
+	if (k.kind == KEY_CLAIM)
+		c->u->claims++;
 	if (k.kind != KEY_CHAIN)
 		return 0;
 	/* What begins and ends an epoch is a header without extents; a segment has some. */
-	if (info->bytes > OBJECT_HEAD_BYTES + CHAIN_PART_BYTES)
+	if (info->bytes > OBJECT_HEAD_BYTES + CHAIN_PART_BYTES) {
 		c->u->segments++;
+		c->u->segment_bytes += info->bytes;
+	}
 	if (k.epoch > c->newest_epoch || (k.epoch == c->newest_epoch && k.number > c->newest_seq)) {
 		c->newest_epoch = k.epoch;
 		c->newest_seq = k.number;
@@ -373,43 +451,63 @@ static int read_newest(struct lsvd_store *store, const struct uuid *uuid, struct
 	return 0;
 }
 
+static int count_all(struct visit *v, const char *prefix, struct lsvd_volume_usage *u,
+		     struct counting *c)
+{
+	unsigned tries = 0;
+	int err;
+
+	do {
+		*u = (struct lsvd_volume_usage){ .size = sizeof *u };
+		*c = (struct counting){ u, 0, 0 };
+		err = lsvd_store_list(v->store, prefix, count_object, c);
+	} while (try_again(&v->port, &tries, err));
+	return err;
+}
+
 int lsvd_volume_usage(struct lsvd_store *store, const char *name, struct lsvd_volume_usage *ret)
 {
-	struct lsvd_volume_usage u = { .size = sizeof u };
-	struct counting c = { &u, 0, 0 };
+	struct lsvd_volume_usage u;
+	struct counting c;
 	struct fmt_volume record;
 	char prefix[KEY_CAP];
+	unsigned tries = 0;
+	struct visit v;
 	int err = record_of(store, name, &record);
 
+	if (!err)
+		err = visit_begin(&v, store);
 	if (err)
 		return err;
 	lsvd_key_prefix(prefix, &record.uuid, 0);
-	err = lsvd_store_list(store, prefix, count_object, &c);
+	err = count_all(&v, prefix, &u, &c);
 	if (!err)
-		err = read_newest(store, &record.uuid, &c);
+		do {
+			err = read_newest(store, &record.uuid, &c);
+		} while (try_again(&v.port, &tries, err));
+	visit_end(&v);
 	return err ? err : lsvd_options_fill(ret, &u, sizeof u, sizeof u, "volume usage");
 }
 
 /* ------------------------------------------------------------------------------------------- delete */
 
-static int claim_next(struct lsvd_store *store, const struct uuid *uuid)
+static int claim_next(struct visit *v, const struct uuid *uuid)
 {
 	struct fmt_claim claim = { .host = "deleted" };
 	uint8_t buf[FMT_CLAIM_BYTES];
 	struct iovec iov = { buf, sizeof buf };
-	char key[KEY_CAP];
+	struct obj_io io = { .io = { .kind = IO_PUT }, .iov = &iov, .iovcnt = 1 };
 	int err = -EEXIST;
 
 	for (uint64_t epoch = 1; err == -EEXIST; epoch++) {
 		lsvd_claim_encode(buf, uuid, epoch, &claim);
-		lsvd_key_claim(key, uuid, epoch);
-		err = lsvd_store_put_if_absent(store, key, &iov, 1);
+		lsvd_key_claim(io.key, uuid, epoch);
+		err = lsvd_vol_run_patiently(&v->port, &io);
 	}
 	return err;
 }
 
 struct deletion {
-	struct lsvd_store *store;
 	char (*keys)[KEY_CAP];
 	size_t count;
 };
@@ -428,42 +526,96 @@ static int note_key(void *ctx, const struct lsvd_object_info *info)
 	return d->count == DELETE_AT_ONCE;
 }
 
-static int delete_objects(struct lsvd_store *store, const char *prefix)
+static int remove_keys(struct visit *v, const struct deletion *d)
 {
-	struct deletion d = { .store = store };
+	const char **keys = lsvd_calloc(d->count, sizeof *keys);
+	unsigned tries = 0;
+	int err;
+
+	if (!keys)
+		return lsvd_fail_plain(-ENOMEM);
+	for (size_t i = 0; i < d->count; i++)
+		keys[i] = d->keys[i];
+	do {
+		err = lsvd_store_remove_many(v->store, keys, (unsigned)d->count);
+	} while (try_again(&v->port, &tries, err));
+	lsvd_free(keys);
+	return err;
+}
+
+static int list_keys(struct visit *v, const char *prefix, struct deletion *d)
+{
+	unsigned tries = 0;
+	int err;
+
+	do {
+		d->count = 0;
+		err = lsvd_store_list(v->store, prefix, note_key, d);
+	} while (try_again(&v->port, &tries, err));
+	return err;
+}
+
+static int delete_objects(struct visit *v, const char *prefix)
+{
+	struct deletion d = { .count = 0 };
 	int err = 0;
 
 	d.keys = lsvd_malloc(DELETE_AT_ONCE * sizeof *d.keys);
 	if (!d.keys)
 		return lsvd_fail_plain(-ENOMEM);
 	do {
-		d.count = 0;
-		err = lsvd_store_list(store, prefix, note_key, &d);
-		for (size_t i = 0; i < d.count && !err; i++)
-			err = lsvd_store_remove(store, d.keys[i]);
+		err = list_keys(v, prefix, &d);
+		if (!err && d.count)
+			err = remove_keys(v, &d);
 	} while (!err && d.count);
 	lsvd_free(d.keys);
 	return err;
 }
 
-int lsvd_volume_delete(struct lsvd_store *store, const char *name)
+static int delete_on(struct visit *v, const char *name, uint32_t flags)
 {
+	struct obj_io io = { .io = { .kind = IO_REMOVE } };
+	struct lsvd_store_probe probe;
 	struct fmt_volume record;
-	char key[KEY_CAP];
-	int err = record_of(store, name, &record);
+	char prefix[KEY_CAP];
+	int err;
 
+	err = lsvd_vol_record_get(&v->port, name, &record);
+	if (!err)
+		err = lsvd_vol_check_store(&v->port, flags | VOL_CHECK_NO_PROBE, false, &probe);
+	if (!err)
+		err = claim_next(v, &record.uuid);
 	if (err)
 		return err;
-	err = claim_next(store, &record.uuid);
+	lsvd_key_volume(io.key, name);
+	err = lsvd_vol_run_patiently(&v->port, &io);
 	if (err)
 		return err;
-	lsvd_key_volume(key, name);
-	err = lsvd_store_remove(store, key);
-	if (err)
-		return err;
-	lsvd_key_prefix(key, &record.uuid, 0);
-	err = delete_objects(store, key);
+	lsvd_key_prefix(prefix, &record.uuid, 0);
+	err = delete_objects(v, prefix);
 	return err ? lsvd_fail_context(err, "volume %s: its name is gone, some of its objects are not",
 				       name)
 		   : 0;
+}
+
+int lsvd_volume_delete_flags(struct lsvd_store *store, const char *name, uint32_t flags)
+{
+	struct visit v;
+	int err = check_flags(flags);
+
+	if (!err && (!name || !lsvd_name_valid(name)))
+		err = lsvd_fail(-EINVAL, "\"%s\" cannot be the name of a volume",
+				name ? name : "(null)");
+	if (!err)
+		err = visit_begin(&v, store);
+	if (err)
+		return err;
+	err = delete_on(&v, name, flags);
+	visit_end(&v);
+	return err;
+}
+
+int lsvd_volume_delete(struct lsvd_store *store, const char *name)
+{
+	return lsvd_volume_delete_flags(store, name, 0);
 }

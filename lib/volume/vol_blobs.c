@@ -140,6 +140,7 @@ static int settle(struct fetching *f, struct run *r)
 	err = verify(f, r);
 	if (err == LSVD_E_CORRUPT && !r->tried_again) {
 		r->tried_again = true;
+		v->stats.bad_gets++;
 		return 1;
 	}
 	r->done = !err;

@@ -27,6 +27,7 @@
 #define ANNOUNCE_EXTENTS 32u
 #define AGAIN_MS 50u
 #define SEAL_AGE_FACTOR 10u
+#define QUICK_MS 2000u
 
 /* A group being read back. */
 struct vload {
@@ -294,7 +295,7 @@ static void load_conclude(struct io *io)
 			uint32_t n = wal_block_bytes(r, b);
 
 			l->plain[r->block + b] = lsvd_hash(p, n);
-			if (!lsvd_wal_verify(g->wal, g, r->block + b, p, n))
+			if (!lsvd_wal_verify_hash(g->wal, g, r->block + b, l->plain[r->block + b]))
 				io->err = LSVD_E_CORRUPT;
 		}
 	}
@@ -353,6 +354,7 @@ static int prepare_load(struct vseg *s, struct vload *l, struct wal_group *g)
 	l->io.off = lsvd_wal_file_off(v->wal, wal_data_pos(g));
 	l->io.buf = l->slice.data + g->head.header_bytes;
 	l->io.len = g->head.data_bytes;
+	l->io.past_cache = l->io.len >= FILE_LONG_BYTES; /* as it was written */
 	return 0;
 }
 
@@ -397,6 +399,19 @@ static void start_loads(struct vseg *s)
 
 /* -------------------------------------------------------------------------------------- storing */
 
+/* At its pace of the last few segments, would the store take a whole log in QUICK_MS? */
+bool lsvd_vol_store_is_quick(const struct lsvd_volume *v)
+{
+	uint64_t began = v->acked_ms[v->acks % LSVD_ARRAY_LEN(v->acked_ms)];
+	struct wal_stats s;
+
+	if (v->acks < LSVD_ARRAY_LEN(v->acked_ms))
+		return false;
+	lsvd_wal_stats(v->wal, &s);
+	return (lsvd_vol_now(v) - began) * s.capacity <=
+	       QUICK_MS * (uint64_t)LSVD_ARRAY_LEN(v->acked_ms) * v->opt.segment_bytes;
+}
+
 static void acked(struct log_put *put, int err)
 {
 	struct vseg *s = lsvd_container_of(put, struct vseg, put);
@@ -406,6 +421,7 @@ static void acked(struct log_put *put, int err)
 		return; /* fenced, or closing: said elsewhere; the segment stays what it is */
 	s->state = VSEG_ACKED;
 	v->segments_out--;
+	v->acked_ms[v->acks++ % LSVD_ARRAY_LEN(v->acked_ms)] = lsvd_vol_now(v);
 	v->stats.data_puts++;
 	v->stats.data_put_bytes += put->put_bytes;
 	lsvd_vol_apply(v);

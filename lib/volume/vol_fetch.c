@@ -8,10 +8,12 @@
  *     | a unit does not verify, or a read fails
  *     v
  *   GET -------> VERIFY -> done, and the bytes fill the read cache
- *     | the store is away: again, with growing pauses, until read_timeout_ms
- *     | the object is missing: LSVD_E_FENCED if the volume is another's by now, else damage
+ *     | the store is away, full or denies access: again, with growing pauses, until read_timeout_ms
  *     | a unit is longer than was guessed: again, to its end
- *     | a unit does not verify: once again, then LSVD_E_CORRUPT for this part
+ *     | a unit does not verify, or is cut short: once again, then LSVD_E_CORRUPT for this part
+ *     | the object is not there
+ *     v
+ *   LOOK ------> done                     by a newer writer, perhaps: LSVD_E_FENCED; else damage
  *
  * Verification and copying are done without the lock.
  */
@@ -44,9 +46,9 @@ struct fetch {
 	uint64_t deadline_ms;
 	uint32_t backoff_ms;
 	struct obj_io get;
+	struct log_look look;
 	struct io step;
 	struct timer_io timer;
-	struct log_look look;         /* the object is missing: why? */
 	struct file_io *line_ios;     /* reads or writes of the cache file */
 	unsigned lines_left;
 	unsigned n;
@@ -288,9 +290,68 @@ static void again_due(struct io *io)
 	start_get(f);
 }
 
+/* Access may be given again, by a person: but no longer than a read waits for anything. */
 static bool may_pass(int err)
 {
-	return err == LSVD_E_UNAVAILABLE || err == -EIO || err == -ENOMEM || err == -ETIMEDOUT;
+	return err == LSVD_E_UNAVAILABLE || err == -EIO || err == -ENOMEM || err == -ETIMEDOUT ||
+	       err == -EACCES || err == LSVD_E_CONFIG;
+}
+
+static void count_failure(struct lsvd_volume *v, int err)
+{
+	if (err == -EACCES || err == LSVD_E_CONFIG)
+		v->stats.store_denied++;
+	else if (err != -ENOENT)
+		v->stats.store_away++;
+}
+
+/* Between half of the pause and the whole of it, so that reads that failed together do not return so. */
+static uint64_t some_of(struct lsvd_volume *v, uint32_t ms)
+{
+	uint32_t chance;
+
+	v->world->rnd->fill(v->world, &chance, sizeof chance);
+	return ms / 2 + chance % (ms / 2 + 1);
+}
+
+static void missing(struct fetch *f)
+{
+	struct lsvd_volume *v = f->v;
+
+	v->stats.corrupt++;
+	v->stats.missing_objects++;
+	lsvd_report(LSVD_LOG_ERROR, "volume %s: object %s is not in the store: sector %llu and "
+		    "following cannot be read", v->name, f->get.key,
+		    (unsigned long long)f->extents[0].lba);
+	answer(f, LSVD_E_CORRUPT);
+	free_fetch(f);
+}
+
+/* Unavailable: nobody can tell now whether the volume is still ours, but that it is not there. */
+static void looked(struct log_look *look, int err)
+{
+	struct fetch *f = look->owner;
+
+	if (err == 0 || err == LSVD_E_UNAVAILABLE) {
+		missing(f);
+		return;
+	}
+	answer(f, err);
+	free_fetch(f);
+}
+
+/* A writer's objects are removed by newer writers only: is there one? */
+static void not_there(struct fetch *f)
+{
+	struct lsvd_volume *v = f->v;
+
+	if (v->readonly || !v->log || v->closing) {
+		missing(f);
+		return;
+	}
+	f->look.done = looked;
+	f->look.owner = f;
+	lsvd_log_look(v->log, &f->look);
 }
 
 static void get_failed(struct fetch *f, int err)
@@ -298,11 +359,16 @@ static void get_failed(struct fetch *f, int err)
 	struct lsvd_volume *v = f->v;
 	uint64_t now = lsvd_vol_now(v);
 
+	count_failure(v, err);
+	if (err == -ENOENT) {
+		not_there(f);
+		return;
+	}
 	if (may_pass(err) && now + f->backoff_ms < f->deadline_ms && !v->closing) {
 		v->stats.retries++;
 		f->timer.io.kind = IO_TIMER;
 		f->timer.io.done = again_due;
-		f->timer.at_ms = now + f->backoff_ms;
+		f->timer.at_ms = now + some_of(v, f->backoff_ms);
 		f->backoff_ms = (uint32_t)min_u64(2 * f->backoff_ms, BACKOFF_MAX_MS);
 		lsvd_port_start(&v->port, &f->timer.io);
 		return;
@@ -313,30 +379,6 @@ static void get_failed(struct fetch *f, int err)
 	free_fetch(f);
 }
 
-/* The object is not there: lost, unless another writer has taken the volume and deleted it. */
-static void looked(struct log_look *look, int err)
-{
-	struct fetch *f = look->owner;
-
-	if (err != LSVD_E_FENCED) {
-		f->v->stats.corrupt++;
-		err = LSVD_E_CORRUPT;
-	}
-	get_failed(f, err);
-}
-
-static void is_missing(struct fetch *f)
-{
-	struct lsvd_volume *v = f->v;
-
-	f->look.done = looked;
-	f->look.owner = f;
-	if (v->readonly || v->closing)
-		looked(&f->look, 0);
-	else
-		lsvd_log_look(v->log, &f->look);
-}
-
 static void got(struct io *io)
 {
 	struct fetch *f = lsvd_container_of(io, struct fetch, get.io);
@@ -344,10 +386,6 @@ static void got(struct io *io)
 	f->v->stats.data_gets++;
 	if (io->err == -ENOENT && f->v->offline)
 		io->err = LSVD_E_UNAVAILABLE; /* an empty mount point is no damage */
-	if (io->err == -ENOENT) {
-		is_missing(f);
-		return;
-	}
 	if (io->err) {
 		get_failed(f, io->err);
 		return;
@@ -416,6 +454,7 @@ static void verified(struct io *io)
 	}
 	if (f->verdict == LSVD_E_CORRUPT && !f->tried_again) {
 		f->tried_again = true;
+		v->stats.bad_gets++;
 		start_get(f);
 		return;
 	}

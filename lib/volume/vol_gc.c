@@ -101,6 +101,12 @@ static void over(struct gc *g, int err)
 	lsvd_port_changed(&v->port);
 }
 
+static void count_request(struct gc *g, uint64_t bytes)
+{
+	g->v->stats.gc_requests++;
+	g->v->stats.gc_bytes += bytes;
+}
+
 /* Is there no point in going on? */
 static bool is_futile(struct gc *g)
 {
@@ -274,8 +280,6 @@ static void adopted(struct gc *g)
 	lsvd_vol_applied(v, g->object);
 	v->stored_seq = g->note_put.place.seq;
 	v->segments_since_root++;
-	v->stats.gc_puts++;
-	v->stats.gc_put_bytes += g->built->header_bytes + g->built->body_bytes;
 	v->stats.gc_copied_bytes += g->bytes;
 	lsvd_mirror_object(v, g->note, log_note_bytes(g->note_put.record_bytes));
 	over(g, 0);
@@ -310,6 +314,7 @@ static void note_acked(struct log_put *put, int err)
 {
 	struct gc *g = put->owner;
 
+	count_request(g, put->put_bytes);
 	if (err) {
 		over(g, err);
 		return;
@@ -359,6 +364,8 @@ static void describe_adoption(struct gc *g)
 static void moved_put(struct log_free_put *put, int err)
 {
 	struct gc *g = put->owner;
+
+	count_request(g, g->built->header_bytes + g->built->body_bytes);
 
 	if (!err && is_futile(g))
 		return;
@@ -634,6 +641,7 @@ static void header_done(struct io *io)
 	struct object_head head = { .kind = 0 };
 	int err = io->err;
 
+	count_request(g, g->get.ret_len);
 	if (is_futile(g))
 		return;
 	if (!err)
@@ -670,6 +678,7 @@ static void get_header(struct gc *g, size_t bytes)
 		g->header_room = bytes;
 	}
 	g->get.io = (struct io){ .kind = IO_GET, .done = header_done };
+	g->get.ret_len = 0;
 	g->get.buf = g->header;
 	g->get.len = g->header_room;
 	lsvd_port_start(&g->v->port, &g->get.io);

@@ -22,11 +22,16 @@
  *
  * If the newer file is not good the other one may be: it was written to until the newer was complete.
  *
+ * The mirror may be a little behind the store. Should what lies between be torn off the log's end (it
+ * cannot be, but for damage), the offline run would give its operations the numbers of others. So where
+ * it begins is noted in the log, and a store that has as much is not gone on from.
+ *
  * What the mirror covers is given up in the log, so it must last: it is synced and then read past the
  * page cache, which after a failed sync shows what the disk never got.
  */
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 
 #include "base/alloc.h"
 #include "base/err.h"
@@ -332,6 +337,8 @@ static int open_mirrors(struct mirror_in in[2], struct lsvd_volume *v)
 static int check_mirror(struct mirror_in *in, const struct wal_found *found)
 {
 	struct lsvd_volume *v = in->v;
+	uint64_t has;
+	bool cut;
 	int err;
 
 	in->last_op = in->head.last_op;
@@ -356,12 +363,12 @@ static int check_mirror(struct mirror_in *in, const struct wal_found *found)
 				 "its map ends at operation %llu, the local log begins with %llu",
 				 v->name, (unsigned long long)in->last_op,
 				 (unsigned long long)found->first_op);
-	if (in->last_op > found->last_op)
-		return lsvd_fail(LSVD_E_ROLLBACK, "volume %s: the local log ends at operation %llu, the "
-				 "copy of its map at %llu: the log was rolled back", v->name,
-				 (unsigned long long)found->last_op,
-				 (unsigned long long)in->last_op);
-	return 0;
+	err = lsvd_wal_holds(v->wal, in->last_op, false, &has, &cut);
+	if (!err && in->last_op > has)
+		err = lsvd_fail(LSVD_E_ROLLBACK, "volume %s: the local log ends at operation %llu, the "
+				"copy of its map at %llu: the log was rolled back", v->name,
+				(unsigned long long)has, (unsigned long long)in->last_op);
+	return err;
 }
 
 /* The map, from the first that goes with the log. */
@@ -369,18 +376,25 @@ static int load_map(struct mirror_in in[2], const struct wal_found *found, uint6
 {
 	struct mirror_in *good = &in[0];
 	int err = check_mirror(good, found);
+	char text[512];
 
-	if (err && err != LSVD_E_ROLLBACK && in[1].file && check_mirror(&in[1], found) == 0) {
+	if (err == LSVD_E_UNAVAILABLE && in[1].file) {
+		(void)snprintf(text, sizeof text, "%s", lsvd_last_error()); /* fits: as long as it */
 		good = &in[1];
-		err = 0;
+		err = check_mirror(good, found);
+		if (err)
+			lsvd_error_restore(text);
 	}
-	if (!err)
-		err = each_record(good, load_snapshot);
+	if (err)
+		return err;
+	err = each_record(good, load_snapshot);
 	if (!err)
 		err = each_record(good, load_chain);
+	if (err == LSVD_E_CORRUPT)
+		err = lsvd_fail_context(LSVD_E_UNAVAILABLE, "volume %s: cannot be opened offline",
+					good->v->name);
 	*ret_op = good->last_op;
-	return err == LSVD_E_CORRUPT ? lsvd_fail_context(LSVD_E_UNAVAILABLE, "volume %s: cannot be "
-							 "opened offline", good->v->name) : err;
+	return err;
 }
 
 /* --------------------------------------------------------------------------------------- the open */
@@ -396,7 +410,7 @@ static int open_log(struct lsvd_volume *v, struct wal_found *found)
 
 static int go_on(struct lsvd_volume *v, const struct wal_found *found, uint64_t stored_op)
 {
-	int err = 0;
+	int err;
 
 	v->opened = (struct log_opened){
 		.epoch = found->epoch,
@@ -408,9 +422,9 @@ static int go_on(struct lsvd_volume *v, const struct wal_found *found, uint64_t 
 	};
 	v->stored_op = v->last_op = stored_op;
 	v->stored_seq = 1;
-	if (!v->readonly)
-		err = lsvd_wal_begin_run(v->wal, found->epoch, found->base_epoch, false,
-					 lsvd_wal_next_op(v->wal));
+	err = lsvd_wal_settle(v->wal, stored_op, false);
+	if (!err && !v->readonly)
+		err = lsvd_wal_begin_offline(v->wal);
 	if (!err && v->opt.rcache_bytes != UINT64_MAX && v->own_world && !v->readonly)
 		err = lsvd_shared_rcache_get(&v->rcache, v->opt.cache_dir, v->opt.rcache_bytes);
 	return err ? err : lsvd_vol_replay_wal(v);

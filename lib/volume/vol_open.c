@@ -24,6 +24,7 @@
 #include "io/world_real.h"
 #include "volume/shared_rcache.h"
 #include "volume/vol_mirror.h"
+#include "volume/vol_probe.h"
 #include "volume/volume_internal.h"
 
 /* ----------------------------------------------------------------------------------------- options */
@@ -86,8 +87,9 @@ static int set_options(struct lsvd_volume_options *o, const struct lsvd_volume_o
 	default_u32(&o->read_timeout_ms, 30000);
 	default_u32(&o->lease_check_ms, 10000);
 	default_u32(&o->checkpoint_segments, 64);
+	default_u32(&o->denied_retry_ms, 30000);
 	const struct bound bounds[] = {
-		{ "flags", o->flags, 0, 0xf },
+		{ "flags", o->flags, 0, 0x1f },
 		{ "log_bytes", o->log_bytes, limits->log_least, UINT64_C(1) << 40 },
 		{ "segment_bytes", o->segment_bytes, limits->segment_least, 64u << 20 },
 		{ "seal_after_ms", o->seal_after_ms == UINT32_MAX ? 1 : o->seal_after_ms, 1,
@@ -97,6 +99,7 @@ static int set_options(struct lsvd_volume_options *o, const struct lsvd_volume_o
 		{ "unit_bytes", o->unit_bytes, 4096, 65536 },
 		{ "put_window", o->put_window, 1, 64 },
 		{ "memory_bytes", o->memory_bytes, limits->memory_least, UINT64_C(4) << 30 },
+		{ "denied_retry_ms", o->denied_retry_ms, 100, DAY_MS },
 	};
 	err = check_bounds(bounds, LSVD_ARRAY_LEN(bounds));
 	for (unsigned i = 0; i < LSVD_ARRAY_LEN(o->reserved) && !err; i++)
@@ -142,8 +145,7 @@ int lsvd_vol_open_wal(struct lsvd_volume *v, struct wal_found *found)
 {
 	char name[LSVD_NAME_MAX + 8];
 	struct wal_options o = { .name = name, .volume = v->uuid, .log_bytes = v->opt.log_bytes,
-				 .readonly = v->readonly, .existing = v->offline,
-				 .skip_damage = v->opt.flags & LSVD_OPEN_ACCEPT_ROLLBACK };
+				 .readonly = v->readonly, .existing = v->offline };
 	int err;
 
 	memset(found, 0, sizeof *found);
@@ -167,8 +169,15 @@ static int commit_epoch(void *ctx, uint64_t epoch, uint64_t base_epoch, bool dis
 			uint64_t last_op)
 {
 	struct lsvd_volume *v = ctx;
-	uint64_t next = lsvd_wal_next_op(v->wal);
+	uint64_t next;
+	int err;
 
+	if (!discard) {
+		err = lsvd_wal_settle(v->wal, last_op, v->opt.flags & LSVD_OPEN_ACCEPT_ROLLBACK);
+		if (err)
+			return err;
+	}
+	next = lsvd_wal_next_op(v->wal);
 	/* A log that holds nothing of this volume's history starts where the store ends. */
 	if (next <= last_op)
 		discard = true;
@@ -176,28 +185,74 @@ static int commit_epoch(void *ctx, uint64_t epoch, uint64_t base_epoch, bool dis
 				  discard ? last_op + 1 : next);
 }
 
+static int cache_holds(void *ctx, uint64_t stored_op, bool cut, uint64_t *ret_last_op, bool *ret_cut)
+{
+	struct lsvd_volume *v = ctx;
+
+	return lsvd_wal_holds(v->wal, stored_op, cut, ret_last_op, ret_cut);
+}
+
 static void fenced(void *ctx, int err)
 {
-	lsvd_vol_fail(ctx, err, "another writer has taken the volume: writes are refused, "
-		      "reads show what it was");
+	if (err == LSVD_E_FENCED)
+		lsvd_vol_fail(ctx, err, "another writer has taken the volume: writes are refused, "
+			      "reads show what it was");
+	else
+		lsvd_vol_fail(ctx, err, lsvd_last_error());
+}
+
+/* Of the codes for what passes by itself there is one. */
+static int store_error(int err)
+{
+	switch (err) {
+	case -EDQUOT:
+		return -ENOSPC;
+	case -ENOSPC:
+	case -EACCES:
+	case -EPERM:
+	case -EROFS:
+	case LSVD_E_CONFIG:
+	case LSVD_E_UNSUPPORTED:
+		return err;
+	default:
+		return LSVD_E_UNAVAILABLE;
+	}
+}
+
+static void describe_trouble(struct lsvd_volume *v, int err)
+{
+	const char *what = lsvd_last_error();
+
+	if (err == LSVD_E_UNAVAILABLE)
+		(void)snprintf(v->store_text, sizeof v->store_text, "the store fails, and is tried "
+			       "again: %s", what); /* all three are cut at worst */
+	else if (err == -ENOSPC)
+		(void)snprintf(v->store_text, sizeof v->store_text, "the store is full, and is tried "
+			       "again: %s", what);
+	else
+		(void)snprintf(v->store_text, sizeof v->store_text, "the store refuses, and is asked "
+			       "again every %u s: %s", v->opt.denied_retry_ms / 1000, what);
 }
 
 static void unavailable(void *ctx, bool yes, int err)
 {
 	struct lsvd_volume *v = ctx;
 
-	if (v->unavailable == yes)
-		return;
-	v->unavailable = yes;
-	if (yes)
-		lsvd_report(LSVD_LOG_WARN, "volume %s: the store fails (%s): trying again; writes go "
-			    "on while the local log has room", v->name, lsvd_error_name(err));
-	else
+	if (!yes && v->store_err)
 		lsvd_report(LSVD_LOG_INFO, "volume %s: the store is back", v->name);
+	v->store_err = yes ? store_error(err) : 0;
+	v->store_text[0] = '\0';
+	if (yes) {
+		describe_trouble(v, v->store_err);
+		lsvd_report(v->store_err == LSVD_E_UNAVAILABLE ? LSVD_LOG_WARN : LSVD_LOG_ERROR,
+			    "volume %s: %s; writes go on while the local log has room", v->name,
+			    v->store_text);
+	}
 	lsvd_port_changed(&v->port);
 }
 
 static const struct log_ops log_ops = {
+	.cache_holds = cache_holds,
 	.commit_epoch = commit_epoch,
 	.load_root = lsvd_vol_load_root,
 	.replay = lsvd_vol_replay,
@@ -217,10 +272,12 @@ static int open_log(struct lsvd_volume *v, const struct wal_found *found)
 		.flush_remote = v->opt.flush == LSVD_FLUSH_REMOTE,
 		.put_window = v->opt.put_window,
 		.anchor_every = v->own_world ? public_limits.anchor_every : tiny_limits.anchor_every,
+		.denied_retry_ms = v->opt.denied_retry_ms,
 		.name = v->name,
 		.cache = { .present = !found->fresh, .id = found->cache_id, .epoch = found->epoch,
 			   .base_epoch = found->base_epoch, .first_op = found->first_op,
-			   .last_op = found->last_op },
+			   .last_op = found->last_op, .damaged = found->gaps > 0,
+			   .offline_op = found->offline_op },
 	};
 	int err;
 
@@ -236,6 +293,12 @@ static int open_log(struct lsvd_volume *v, const struct wal_found *found)
 	err = lsvd_log_open(&v->log, &v->opened, &v->port, &o, &log_ops, v);
 	if (err)
 		return err;
+	if (v->readonly && v->wal && v->opened.cache_current) {
+		err = lsvd_wal_settle(v->wal, v->opened.last_op,
+				      v->opt.flags & LSVD_OPEN_ACCEPT_ROLLBACK);
+		if (err)
+			return err;
+	}
 	if (v->opened.volume_bytes) {
 		v->bytes = v->opened.volume_bytes;
 		v->sectors = v->bytes / SECTOR_BYTES;
@@ -368,6 +431,20 @@ static void start_mirror(struct lsvd_volume *v)
 	lsvd_port_leave(&v->port, false);
 }
 
+/* Would a second writer be kept out? */
+static int check_store(struct lsvd_volume *v)
+{
+	struct lsvd_store_probe probe;
+	int err;
+
+	if (v->readonly)
+		return 0;
+	err = lsvd_vol_check_store(&v->port, v->opt.flags, v->opt.cache_dir != NULL, &probe);
+	v->stats.probe_requests = probe.requests;
+	v->stats.probe_bytes = probe.put_bytes + probe.get_bytes;
+	return err;
+}
+
 static int open_parts(struct lsvd_volume *v)
 {
 	struct wal_found found;
@@ -375,7 +452,9 @@ static int open_parts(struct lsvd_volume *v)
 
 	if (v->offline)
 		return lsvd_vol_open_offline(v);
-	err = find_volume(v);
+	err = check_store(v);
+	if (!err)
+		err = find_volume(v);
 	if (!err)
 		err = lsvd_extent_map_new(&v->overlay);
 	if (!err)
@@ -505,11 +584,6 @@ int lsvd_volume_open(struct lsvd_volume **ret, struct lsvd_store *store, const c
 		return err;
 	if (!store && !(o.flags & LSVD_OPEN_OFFLINE))
 		return lsvd_fail(-EINVAL, "volume %s: no store", name);
-	if (!(o.flags & (LSVD_OPEN_READONLY | LSVD_OPEN_OFFLINE)) &&
-	    !(lsvd_store_caps(store) & LSVD_STORE_CAP_CREATE))
-		return lsvd_fail(LSVD_E_UNSUPPORTED, "store %s cannot create an object only if it is "
-				 "absent: nothing would keep a second writer out",
-				 lsvd_store_url(store));
 	err = open_real(ret, store, name, &o);
 	/*
 	 * Another claimed it in between, and may have been refused in its turn: without another try
@@ -722,6 +796,8 @@ static int end_writing(struct lsvd_volume *v, uint32_t drain_ms)
 	lsvd_port_enter(&v->port);
 	deadline = deadline_in(v, drain_ms);
 	v->closing = true;
+	if (v->log)
+		lsvd_log_retry(v->log); /* there may be less time than a pause takes */
 	lsvd_port_changed(&v->port); /* lsvd_volume_sync() on another thread ends */
 	lsvd_vol_fail_writes(v, LSVD_E_SHUTDOWN); /* not acknowledged: they waited for room */
 	if (!wait_until(v, no_ops, deadline))

@@ -37,6 +37,13 @@ static int corrupt_root(const struct object_head *head, const char *what, uint64
 			 (unsigned long long)have, (unsigned long long)want);
 }
 
+/* Nothing has been taken from it yet: it may be read again. */
+static int body_damaged(const struct object_head *head, uint64_t is, uint64_t expected)
+{
+	(void)corrupt_root(head, "body checksum", is, expected); /* for its text */
+	return -EBADMSG;
+}
+
 static int check_lengths(const struct loading *l)
 {
 	const struct root_part *r = &l->part;
@@ -280,7 +287,7 @@ int lsvd_vol_load_root(void *ctx, const struct object_head *head, const uint8_t 
 		return err;
 	sum = lsvd_hash_seeded(body, head->body_bytes, l.v->owner);
 	if (sum != l.part.body_checksum)
-		return corrupt_root(head, "body checksum", sum, l.part.body_checksum);
+		return body_damaged(head, sum, l.part.body_checksum);
 	l.nodes = body;
 	l.new_objects = body + (l.part.page_nodes + l.part.object_nodes) * ROOT_NODE_BYTES;
 	l.pages = (l.v->sectors + STORE_MAP_PAGE_SECTORS - 1) / STORE_MAP_PAGE_SECTORS;

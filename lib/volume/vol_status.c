@@ -135,6 +135,13 @@ static void add_log(struct lsvd_volume *v, struct lsvd_stats *s)
 	s->retries += l.retries;
 	s->recovery_gets += l.recovery_gets;
 	s->recovery_get_bytes += l.recovery_get_bytes;
+	s->store_away += l.unavailable;
+	s->store_full += l.full;
+	s->store_denied += l.denied;
+	s->read_backs = l.read_backs;
+	s->bad_gets += l.bad_gets;
+	s->torn_objects = l.torn;
+	s->fence_put_bytes = l.fence_bytes;
 }
 
 static void add_unstored(struct lsvd_volume *v, struct lsvd_stats *s)
@@ -171,10 +178,12 @@ int lsvd_volume_status(struct lsvd_volume *v, char *text, size_t text_len)
 	int err;
 
 	lsvd_port_enter(&v->port);
-	err = v->failed ? v->failed : v->unavailable || v->offline ? LSVD_E_UNAVAILABLE : 0;
+	err = v->failed ? v->failed : v->store_err ? v->store_err
+	      : v->offline ? LSVD_E_UNAVAILABLE : 0;
 	if (text && text_len)
 		(void)snprintf(text, text_len, "%s", /* cut to the caller's room */
-			       v->failed ? v->status_text : lsvd_strerror(err));
+			       v->failed ? v->status_text
+			       : v->store_err ? v->store_text : lsvd_strerror(err));
 	lsvd_port_leave(&v->port, false);
 	return err;
 }
@@ -193,10 +202,13 @@ int lsvd_volume_seal(struct lsvd_volume *v)
 	if (err)
 		return err;
 	lsvd_port_enter(&v->port);
-	if (v->failed)
+	if (v->failed) {
 		err = lsvd_fail(v->failed, "volume %s: %s", v->name, v->status_text);
-	else
+	} else {
 		lsvd_vol_seal(v);
+		if (v->log)
+			lsvd_log_retry(v->log); /* whoever asks has perhaps mended the store */
+	}
 	lsvd_port_leave(&v->port, false);
 	return err;
 }

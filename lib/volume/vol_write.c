@@ -20,7 +20,9 @@
 #include "volume/volume_internal.h"
 
 /* More groups in the world than this do not make the log faster, only smaller groups. */
-#define GROUPS_OUT_MAX 3u
+#define GROUPS_OUT_MAX 8u
+#define STALL_LOOK_MS 50u
+#define ANNOUNCE_RECORDS 6u
 #define GROUP_RECORDS_MAX 512u
 
 /* What a group is made of: record i is `sectors` of io from byte `off` on. */
@@ -182,19 +184,23 @@ static void fill(struct wal_group *g)
 
 static void stall_due(struct io *io);
 
+/* Looks again soon: the pace of the store may have changed without anything having happened. */
 static void arm_stall(struct lsvd_volume *v)
 {
-	if (!v->opt.stall_timeout_ms || v->stall_armed)
+	uint64_t at = lsvd_vol_now(v) + STALL_LOOK_MS;
+
+	if (v->stall_armed)
 		return;
+	if (v->opt.stall_timeout_ms)
+		at = min_u64(at, v->room_since_ms + v->opt.stall_timeout_ms);
 	v->stall_armed = true;
 	v->stall_timer.io.kind = IO_TIMER;
 	v->stall_timer.io.owner = v;
 	v->stall_timer.io.done = stall_due;
-	v->stall_timer.at_ms = v->room_since_ms + v->opt.stall_timeout_ms;
+	v->stall_timer.at_ms = at;
 	lsvd_port_start(&v->port, &v->stall_timer.io);
 }
 
-/* The timer may be that of an earlier stall: then there is time left. */
 static void stall_due(struct io *io)
 {
 	struct lsvd_volume *v = io->owner;
@@ -202,8 +208,11 @@ static void stall_due(struct io *io)
 	v->stall_armed = false;
 	if (io->err || !v->waits_for_room || v->closing)
 		return;
-	if (lsvd_vol_now(v) < v->room_since_ms + v->opt.stall_timeout_ms) {
-		arm_stall(v);
+	if (!v->opt.stall_timeout_ms ||
+	    lsvd_vol_now(v) < v->room_since_ms + v->opt.stall_timeout_ms) {
+		lsvd_vol_form_groups(v);
+		if (v->waits_for_room)
+			arm_stall(v);
 		return;
 	}
 	v->waits_for_room = false; /* who comes now has the whole time */
@@ -260,14 +269,21 @@ static void fail_first(struct lsvd_volume *v, int err)
  * Forgetting sealed segments keeps memory within its budget whatever the store does; what is left
  * then is the segments being put, the open one and what readers pin. Only far above that, when the
  * pieces of chunks no longer add up, do writers wait for a segment to be stored.
+ *
+ * If the store is so quick that a wait is a matter of milliseconds, they wait before anything has to
+ * be forgotten: what is forgotten is read back from the log, verified and hashed again, and a writer
+ * that fills the log faster than it drains would pay that for all it writes, to be no faster.
  */
 static bool memory_is_short(struct lsvd_volume *v)
 {
 	struct wal_stats s;
 
+	if (v->segments_out == 0)
+		return false;
 	lsvd_wal_stats(v->wal, &s);
-	return v->segments_out > 0 &&
-	       s.memory > v->opt.memory_bytes + 2 * v->opt.segment_bytes + 4 * CHUNK_BYTES;
+	if (s.memory > v->opt.memory_bytes + 2 * v->opt.segment_bytes + 4 * CHUNK_BYTES)
+		return true;
+	return s.memory > v->opt.memory_bytes / 4 * 3 && lsvd_vol_store_is_quick(v);
 }
 
 static int form_group(struct lsvd_volume *v)
@@ -335,6 +351,19 @@ static uint64_t place_of(const struct wal_group *g, const struct wal_record *r)
 	return (wal_data_pos(g) + (uint64_t)r->block * BLOCK_BYTES) / SECTOR_BYTES;
 }
 
+/*
+ * Tells the overlay of the records that follow number `i` a little later, or of the first ones: what
+ * the cache misses is then fetched for several at once.
+ */
+static void announce(const struct lsvd_volume *v, const struct wal_group *g, uint32_t i)
+{
+	uint32_t from = i ? i + ANNOUNCE_RECORDS : 0;
+	uint32_t end = (uint32_t)min_u64(g->head.records, (uint64_t)i + ANNOUNCE_RECORDS + 1);
+
+	for (; from < end; from++)
+		lsvd_extent_map_prefetch(v->overlay, g->records[from].lba);
+}
+
 void lsvd_vol_put_in_overlay(struct lsvd_volume *v, struct wal_group *g)
 {
 	for (uint32_t i = 0; i < g->head.records; i++) {
@@ -342,6 +371,7 @@ void lsvd_vol_put_in_overlay(struct lsvd_volume *v, struct wal_group *g)
 		struct extent e = { .lba = r->lba, .len = r->sectors, .value = place_of(g, r),
 				    .kind = overlay_kind[r->kind] };
 
+		announce(v, g, i);
 		lsvd_extent_map_insert(v->overlay, &e, NULL, NULL);
 	}
 }
@@ -407,8 +437,10 @@ static void purge(void *ctx, struct wal_group *g)
 {
 	struct lsvd_volume *v = ctx;
 
-	for (uint32_t i = 0; i < g->head.records; i++)
+	for (uint32_t i = 0; i < g->head.records; i++) {
+		announce(v, g, i);
 		purge_record(v, g, &g->records[i]);
+	}
 }
 
 static void want_room(void *ctx)

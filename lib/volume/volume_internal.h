@@ -19,6 +19,7 @@
  *   vol_offline.c     opening with that copy and the log, without the store
  *   vol_status.c      block status; statistics
  *   vol_admin.c       create, look up, list, usage, delete
+ *   vol_probe.c       does the store do what a volume stands on?
  *   shared_rcache.c   one read cache for all volumes of a process
  *
  * The two parts of the map. The *store map* is exactly the state after the last object of the
@@ -144,8 +145,9 @@ struct lsvd_volume {
 	unsigned ops;                  /* begun and not ended */
 	bool closing;
 	int failed;                    /* sticky: LSVD_E_FENCED, LSVD_E_FAILED */
-	bool unavailable;              /* passing: a request to the store is being retried */
 	char status_text[256];
+	int store_err;                 /* passing: why requests to the store are being retried */
+	char store_text[256];
 
 	/* vol_write.c */
 	struct list writes;            /* waiting for a group, in order */
@@ -182,6 +184,8 @@ struct lsvd_volume {
 	struct timer_io again_timer;   /* tries destaging again after a failed allocation */
 	bool again_armed;
 	bool applying;
+	uint64_t acked_ms[4];          /* when the last segments were, in a ring */
+	uint64_t acks;
 
 	/* vol_checkpoint.c */
 	struct checkpoint *checkpoint; /* being written, or NULL */
@@ -268,6 +272,7 @@ void lsvd_vol_take_group(struct lsvd_volume *v, struct wal_group *g);
 void lsvd_vol_seal(struct lsvd_volume *v);
 void lsvd_vol_destage(struct lsvd_volume *v);
 void lsvd_vol_drop_segments(struct lsvd_volume *v);
+bool lsvd_vol_store_is_quick(const struct lsvd_volume *v);
 int lsvd_vol_apply_extent(struct lsvd_volume *v, uint64_t object, const struct seg_extent *e);
 /* Into the store map, whole; what it replaces is counted off. */
 int lsvd_vol_insert(struct lsvd_volume *v, const struct map_extent *e);
@@ -322,6 +327,8 @@ int lsvd_volume_open_world(struct lsvd_volume **ret, struct world *world, const 
 /* ---- vol_admin.c */
 int lsvd_volume_create_world(struct world *world, const char *name, uint64_t bytes,
 			     const char *uuid, struct lsvd_volume_info *ret);
+/* What may pass is tried again for some seconds. */
+int lsvd_vol_run_patiently(struct port *port, struct obj_io *io);
 int lsvd_vol_record_get(struct port *port, const char *name, struct fmt_volume *ret);
 int lsvd_vol_get_object(struct port *port, const char *key, uint8_t **ret, size_t *ret_len,
 			size_t max);

@@ -67,7 +67,7 @@ static struct chunk *fresh(struct chunk_pool *p)
 	c = lsvd_calloc(1, sizeof *c);
 	if (!c)
 		return NULL;
-	c->data = lsvd_aligned_alloc(BLOCK_BYTES, CHUNK_BYTES);
+	c->data = lsvd_huge_alloc(CHUNK_BYTES);
 	if (!c->data) {
 		lsvd_free(c);
 		return NULL;

@@ -92,15 +92,21 @@ void lsvd_wal_recalled(struct wal *w, struct wal_group *g, struct slice *slice, 
 	}
 }
 
-bool lsvd_wal_verify(const struct wal *w, const struct wal_group *g, uint32_t block,
-		     const void *data, uint32_t bytes)
+bool lsvd_wal_verify_hash(const struct wal *w, const struct wal_group *g, uint32_t block,
+			  uint64_t plain)
 {
-	uint64_t h = lsvd_hash(data, bytes);
+	uint64_t h = plain;
 
 	if (g->bound)
 		h = lsvd_wal_bind(h, w->owner, g->head.run,
 				  wal_data_pos(g) + (uint64_t)block * BLOCK_BYTES);
 	return h == g->hashes[block];
+}
+
+bool lsvd_wal_verify(const struct wal *w, const struct wal_group *g, uint32_t block,
+		     const void *data, uint32_t bytes)
+{
+	return lsvd_wal_verify_hash(w, g, block, lsvd_hash(data, bytes));
 }
 
 /* --------------------------------------------------------------------------------- room in the ring */
@@ -254,6 +260,7 @@ void lsvd_wal_write(struct wal *w, struct wal_group *g)
 	g->io.off = lsvd_wal_file_off(w, g->head.pos);
 	g->io.buf = g->slice.data;
 	g->io.len = g->head.header_bytes + g->head.data_bytes;
+	g->io.past_cache = true; /* memory has it for as long as it is likely to be read */
 	w->stats.groups++;
 	w->stats.bytes += g->io.len;
 	lsvd_port_start(w->port, &g->io.io);

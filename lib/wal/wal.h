@@ -53,7 +53,8 @@ struct wal_group {
 	uint64_t *hashes;           /* of each data block: plain, or bound if `bound` */
 	bool bound;                 /* read back by replay: hashes are as they stand in the file */
 	bool replayed;
-	bool lost;                  /* damaged: stands for what lay there, which the store has */
+	bool lost;                  /* damaged: stands for what lay there, and has no records */
+	uint64_t lost_ops;          /* operations that were in it */
 	/* The owner's: copies the data into lsvd_wal_data() and sets hashes; without the lock. */
 	void (*fill)(struct wal_group *g);
 	void *owner;
@@ -81,8 +82,10 @@ struct wal_found {
 	uint64_t epoch, base_epoch;
 	uint64_t run;            /* the newest */
 	uint64_t whole_run;      /* the run that began the history anew, 0: none did */
+	uint64_t offline_op;     /* the first operation written offline since that epoch, 0: none */
 	uint64_t first_op, last_op; /* in the groups found; last_op = first_op - 1: none */
 	uint64_t groups, bytes;
+	unsigned gaps;           /* what cannot be read in between: lsvd_wal_holds() */
 	bool cut;                /* a torn tail was cut */
 };
 
@@ -92,16 +95,26 @@ struct wal_options {
 	uint64_t log_bytes;      /* if it has to be made */
 	bool readonly;
 	bool existing;           /* do not make it */
-	bool skip_damage;        /* cut at damage below a watermark instead of refusing */
 };
 
 /*
- * Procedure: opens or makes the file, checks it, and reads its groups. LSVD_E_LOCKED,
- * LSVD_E_FOREIGN_CACHE (another volume's), LSVD_E_CORRUPT (damage below a watermark, or both
- * superblocks), LSVD_E_VERSION, -ENOENT (readonly and no file), -errno.
+ * Procedure: opens or makes the file, checks it, and reads its groups; some may be damaged.
+ * LSVD_E_LOCKED, LSVD_E_FOREIGN_CACHE (another volume's), LSVD_E_CORRUPT (both superblocks),
+ * LSVD_E_VERSION, -ENOENT (readonly or existing, and no file), -errno.
  */
 int lsvd_wal_open(struct wal **ret, struct wal_found *found, struct port *port,
 		  const struct wal_options *options, const struct wal_ops *ops, void *ctx);
+
+/*
+ * Procedure: what the log holds, given that the store has all operations up to `stored_op`. What is
+ * damaged and stored does not matter: the rest goes on behind it. Where something else is missing the
+ * log ends; if it had been durable that is LSVD_E_CORRUPT, or *ret_cut if `cut` says that it may be
+ * given up. Changes nothing.
+ */
+int lsvd_wal_holds(const struct wal *w, uint64_t stored_op, bool cut, uint64_t *ret_last_op,
+		   bool *ret_cut);
+/* Procedure: makes it so, with the same errors; to be called before a run is begun or groups are read. */
+int lsvd_wal_settle(struct wal *w, uint64_t stored_op, bool cut);
 
 /*
  * Procedure: starts a new run, synced: from now on groups can be reserved. `discard`: what was found
@@ -109,6 +122,8 @@ int lsvd_wal_open(struct wal **ret, struct wal_found *found, struct port *port,
  */
 int lsvd_wal_begin_run(struct wal *w, uint64_t epoch, uint64_t base_epoch, bool discard,
 		       uint64_t next_op);
+/* Procedure: the same without an epoch of its own: goes on in the one before, and notes where. */
+int lsvd_wal_begin_offline(struct wal *w);
 
 /* Procedure: a last superblock, synced, if the log has not failed. Nothing may be in the world. */
 int lsvd_wal_end_run(struct wal *w);
@@ -165,7 +180,9 @@ void lsvd_wal_recalled(struct wal *w, struct wal_group *g, struct slice *slice, 
 struct file *lsvd_wal_file(const struct wal *w);
 /* Where position `pos` lies in the file. */
 uint64_t lsvd_wal_file_off(const struct wal *w, uint64_t pos);
-/* Does data block `block` of the group match its hash? */
+/* Does data block `block` of the group match its hash? `plain`: its lsvd_hash(). */
+bool lsvd_wal_verify_hash(const struct wal *w, const struct wal_group *g, uint32_t block,
+			  uint64_t plain);
 bool lsvd_wal_verify(const struct wal *w, const struct wal_group *g, uint32_t block,
 		     const void *data, uint32_t bytes);
 

@@ -13,6 +13,19 @@ enum super_state {
 	SUPER_SYNCING,
 };
 
+/*
+ * What cannot be read between groups that can, or before the log's end. More than WAL_GAPS_MAX are one
+ * up to the end.
+ */
+#define WAL_GAPS_MAX 16u
+struct wal_gap {
+	uint64_t pos, end;           /* positions */
+	uint64_t first_op, last_op;  /* last_op = first_op - 1: none is lost; UINT64_MAX: unknown */
+	uint64_t run;                /* of the group before it */
+	bool vouched;                /* it was durable once: no torn tail */
+	const char *why;
+};
+
 struct wal {
 	/* immutable after open */
 	struct port *port;
@@ -26,6 +39,8 @@ struct wal {
 
 	/* procedures only, then constant while running */
 	struct wal_super super;      /* the newest written */
+	struct wal_gap gaps[WAL_GAPS_MAX + 1];
+	unsigned gap_count;
 
 	/* protected by the port's lock */
 	int failure;                 /* 0, or why the log is FAILED */
@@ -70,6 +85,6 @@ void lsvd_wal_start_sync(struct wal *w);
 void lsvd_wal_fail_tickets(struct wal *w, int err);
 void lsvd_wal_push_super(struct wal *w);
 /* wal_replay.c */
-int lsvd_wal_replay(struct wal *w, bool skip_damage, struct wal_found *found);
+int lsvd_wal_replay(struct wal *w, struct wal_found *found);
 
 #endif

@@ -204,7 +204,7 @@ int lsvd_wal_open(struct wal **ret, struct wal_found *found, struct port *port,
 	if (err)
 		goto fail;
 	lsvd_wal_sync_init(w);
-	err = lsvd_wal_replay(w, o->skip_damage, found);
+	err = lsvd_wal_replay(w, found);
 	if (err)
 		goto fail;
 	*ret = w;
@@ -222,12 +222,30 @@ static void drop_groups(struct wal *w)
 		lsvd_wal_group_free(w, list_entry(n, struct wal_group, link));
 }
 
-int lsvd_wal_begin_run(struct wal *w, uint64_t epoch, uint64_t base_epoch, bool discard,
-		       uint64_t next_op)
+static int begin(struct wal *w)
 {
 	int err;
 
 	assert(!w->readonly && !w->running);
+	w->super.run++;
+	w->super.run_start = w->head;
+	if (w->head == w->super.tail)
+		w->super.tail_run = w->stored_run = w->last_run = w->super.run;
+	w->super.flags &= ~WAL_SUPER_EMPTY;
+	/* It begins with a sync, which covers all that was found: that had been written before. */
+	w->super.durable = w->published;
+	err = write_super(w);
+	if (err)
+		return err;
+	w->durable = w->published;
+	w->durable_op = w->published_op;
+	w->running = true;
+	return 0;
+}
+
+int lsvd_wal_begin_run(struct wal *w, uint64_t epoch, uint64_t base_epoch, bool discard,
+		       uint64_t next_op)
+{
 	if (discard) {
 		drop_groups(w);
 		w->stored = w->given_up = w->published = w->durable = w->dirty = w->head;
@@ -238,23 +256,19 @@ int lsvd_wal_begin_run(struct wal *w, uint64_t epoch, uint64_t base_epoch, bool 
 		w->next_op = next_op;
 	}
 	assert(next_op == w->next_op);
-	w->super.run++;
 	if (discard)
-		w->super.whole_run = w->super.run;
-	w->super.run_start = w->head;
-	if (w->head == w->super.tail)
-		w->super.tail_run = w->stored_run = w->last_run = w->super.run;
+		w->super.whole_run = w->super.run + 1;
 	w->super.epoch = epoch;
 	w->super.base_epoch = base_epoch;
-	w->super.flags &= ~WAL_SUPER_EMPTY;
-	err = write_super(w);
-	if (err)
-		return err;
-	/* That sync covers all that was found: it had been written before. */
-	w->durable = w->published;
-	w->durable_op = w->published_op;
-	w->running = true;
-	return 0;
+	w->super.offline_op = 0;
+	return begin(w);
+}
+
+int lsvd_wal_begin_offline(struct wal *w)
+{
+	if (!w->super.offline_op)
+		w->super.offline_op = w->next_op;
+	return begin(w);
 }
 
 int lsvd_wal_end_run(struct wal *w)

@@ -7,9 +7,20 @@
  * the newest run began only that run counts (what a cut tail left behind is void for ever, however
  * often one crashes before anything is written over it).
  *
- * Where the chain of groups ends there is either the end of the log, torn or not, or damage. It is
- * damage if anything vouches for it: the superblock's durable mark, or the watermark of a later group
- * whose header verifies. Damage refuses the open; a torn tail is cut.
+ * Where nothing follows that verifies there is either the end of the log, torn or not, or damage. So
+ * groups are looked for behind it, and what lies between is a *gap*. What it is depends on the
+ * operations that are missing, and on what the store has, which is known only later
+ * (lsvd_wal_settle):
+ *
+ *   - none is missing, or the store has them: damage that does not matter. What is stored was durable,
+ *     so it was no torn tail, and what lies behind belongs to the same history.
+ *   - else, if something vouches for what lay there (the superblock's durable mark, the watermark of a
+ *     later group): damage, and operations are lost. That refuses the open, or is cut off if told so.
+ *   - else it is a torn tail and is cut: what lies behind was never acknowledged as durable, and must
+ *     not be taken without what it followed.
+ *
+ * Behind a gap a group of an older run may lie, void since a run that began before it: then the
+ * groups of that run say so by going on from an earlier operation, and what was taken is let go.
  *
  * What no watermark vouches for is read again past the page cache: after a failed sync the page
  * cache shows bytes that the disk never got.
@@ -33,8 +44,10 @@ struct scan {
 	uint64_t window_len;
 	bool past_cache;
 	uint64_t pos, op, run;       /* where the next group must continue */
-	uint64_t mark;               /* the newest watermark seen */
+	uint64_t mark;               /* the newest watermark in groups that were taken */
+	uint64_t voucher;            /* and in headers behind them */
 	const char *why;             /* why the chain ended */
+	struct wal_group_head bad;   /* a group that follows, and whose data does not verify; or run 0 */
 };
 
 /* Makes [pos, pos + len) readable in the window; it lies in one piece of the ring. -ENODATA if not. */
@@ -100,6 +113,7 @@ static int read_group(struct scan *s, struct wal_group **ret)
 	uint8_t *p;
 	int err;
 
+	s->bad.run = 0;
 	err = look_at(s, s->pos, BLOCK_BYTES, &p);
 	if (err)
 		return err;
@@ -122,8 +136,10 @@ static int read_group(struct scan *s, struct wal_group **ret)
 	if (!continues(s, &h))
 		goto none;
 	s->why = "its data does not verify";
-	if (!data_matches(s, g, p + h.header_bytes))
+	if (!data_matches(s, g, p + h.header_bytes)) {
+		s->bad = h;
 		goto none;
+	}
 	if (h.flags & WAL_GROUP_PAD)
 		g->span = (uint32_t)(w->ring_bytes - h.pos % w->ring_bytes);
 	*ret = g;
@@ -136,72 +152,175 @@ none:
 static void advance(struct scan *s, const struct wal_group *g)
 {
 	s->pos += g->span;
-	s->op += g->head.records;
+	s->op += g->lost ? g->lost_ops : g->head.records;
 	s->run = g->head.run;
-	s->mark = max_u64(s->mark, g->head.durable);
+	if (!g->lost)
+		s->mark = max_u64(s->mark, g->head.durable);
 }
 
-/* Does a later group's header vouch for what lies at s->pos? */
-static int vouched_for(struct scan *s, bool *ret)
+/* ---------------------------------------------------------------------------------------- gaps */
+
+/* From s->pos to `end`, where operation `op` of run `run` is next. */
+static int add_gap(struct scan *s, uint64_t end, uint64_t op, uint64_t run)
 {
-	uint64_t limit = min_u64(s->w->super.tail + s->w->ring_bytes, s->pos + SEARCH_BYTES);
-	struct wal_record *records;
-	uint64_t *bound;
-	int err = 0;
+	struct wal *w = s->w;
+	struct wal_group *g = lsvd_wal_group_new(w, 0, 0);
 
-	*ret = s->w->super.durable > s->pos;
-	if (*ret)
-		return 0;
-	records = lsvd_calloc(WAL_GROUP_RECORDS_MAX, sizeof *records);
-	bound = lsvd_calloc(WAL_GROUP_DATA_MAX / BLOCK_BYTES, sizeof *bound);
-	if (!records || !bound) {
-		err = lsvd_fail_plain(-ENOMEM);
-		goto out;
-	}
-	for (uint64_t pos = s->pos + BLOCK_BYTES; pos < limit && !*ret; pos += BLOCK_BYTES) {
-		struct wal_group_head h;
-		uint8_t *p;
-
-		err = look_at(s, pos, BLOCK_BYTES, &p);
-		if (err)
-			goto out;
-		if (!lsvd_wal_group_peek(&h, p, pos) || h.durable <= s->pos || h.run < s->run ||
-		    h.run > s->w->super.run)
-			continue;
-		err = look_at(s, pos, h.header_bytes, &p);
-		if (err == -ENODATA)
-			err = 0;
-		else if (err)
-			goto out;
-		else
-			*ret = lsvd_wal_group_decode(p, &h, records, bound, s->w->owner);
-	}
-out:
-	lsvd_free(records);
-	lsvd_free(bound);
-	return err;
-}
-
-static int end_of_chain(struct scan *s, bool skip_damage)
-{
-	unsigned long long pos = s->pos;
-	bool damage;
-	int err = vouched_for(s, &damage);
-
-	if (err)
-		return err;
-	if (damage && !skip_damage)
-		return lsvd_fail(LSVD_E_CORRUPT, "%s: damaged at %llu (%s), below its durable mark: "
-				 "operations from %llu on were flushed and cannot be read; "
-				 "accepting a rollback goes on before them", s->w->name, pos, s->why,
-				 (unsigned long long)s->op);
-	if (damage)
-		lsvd_report(LSVD_LOG_ERROR, "%s: damaged at %llu (%s): cut there, as asked",
-			    s->w->name, pos, s->why);
+	if (!g)
+		return lsvd_fail_plain(-ENOMEM);
+	assert(end - s->pos <= UINT32_MAX); /* a search, and an end of the ring */
+	w->gaps[w->gap_count++] = (struct wal_gap){ .pos = s->pos, .end = end, .first_op = s->op,
+						    .last_op = op - 1, .run = s->run, .why = s->why };
+	g->head.pos = s->pos;
+	g->head.first_op = s->op;
+	g->head.run = run;
+	g->span = (uint32_t)(end - s->pos);
+	g->lost = true;
+	g->lost_ops = op - s->op;
+	g->state = WAL_PUBLISHED;
+	list_add_tail(&w->groups, &g->link);
+	advance(s, g);
 	return 0;
 }
 
-/* Reads groups until the chain ends. */
+/* May a group with this header lie behind a gap at s->pos? */
+static bool comes_later(const struct scan *s, const struct wal_group_head *h)
+{
+	const struct wal_super *super = &s->w->super;
+
+	if (h->run < s->run || h->run > super->run ||
+	    (h->pos >= super->run_start && h->run != super->run))
+		return false;
+	return h->pos > s->pos && h->first_op >= s->op;
+}
+
+/* Does it show that what was taken behind the newest gap is of a run that was void by then? */
+static bool contradicts(const struct scan *s, const struct wal_group_head *h)
+{
+	const struct wal *w = s->w;
+
+	return w->gap_count && h->run > s->run && h->run <= w->super.run && h->first_op < s->op &&
+	       h->first_op >= w->gaps[w->gap_count - 1].first_op;
+}
+
+static void unwind(struct scan *s)
+{
+	struct wal *w = s->w;
+	const struct wal_gap *gap = &w->gaps[--w->gap_count];
+
+	while (!list_empty(&w->groups)) {
+		struct wal_group *g = list_last(&w->groups, struct wal_group, link);
+
+		if (g->head.pos < gap->pos)
+			break;
+		list_del(&g->link);
+		lsvd_wal_group_free(w, g);
+	}
+	s->pos = gap->pos;
+	s->op = gap->first_op;
+	s->run = gap->run;
+	s->why = gap->why;
+}
+
+struct look {
+	struct wal_record *records;
+	uint64_t *bound;
+	struct wal_group_head head;
+};
+
+/* Is there a group's header at `pos`, and does it verify? 1: yes, it is in l->head. */
+static int header_at(struct scan *s, struct look *l, uint64_t pos)
+{
+	uint8_t *p;
+	int err = look_at(s, pos, BLOCK_BYTES, &p);
+
+	if (err)
+		return err;
+	if (!lsvd_wal_group_peek(&l->head, p, pos))
+		return 0;
+	err = look_at(s, pos, l->head.header_bytes, &p);
+	if (err)
+		return err == -ENODATA ? 0 : err;
+	return lsvd_wal_group_decode(p, &l->head, l->records, l->bound, s->w->owner);
+}
+
+/* The first group behind s->pos that can be read again: 1, in l->head; 0: none. */
+static int find_next(struct scan *s, struct look *l)
+{
+	uint64_t limit = min_u64(s->w->super.tail + s->w->ring_bytes, s->pos + SEARCH_BYTES);
+	const char *why = s->why;
+	int err;
+
+	for (uint64_t pos = s->pos; pos < limit; pos += BLOCK_BYTES) {
+		err = header_at(s, l, pos);
+		if (err < 0)
+			return err;
+		if (err && l->head.run >= s->run && l->head.run <= s->w->super.run)
+			s->voucher = max_u64(s->voucher, l->head.durable);
+		if (err && contradicts(s, &l->head)) {
+			unwind(s);
+			return 1;
+		}
+		if (err && comes_later(s, &l->head))
+			return 1;
+	}
+	s->why = why;
+	return 0;
+}
+
+static int search(struct scan *s, struct look *l)
+{
+	int err = -ENOMEM;
+
+	l->records = lsvd_calloc(WAL_GROUP_RECORDS_MAX, sizeof *l->records);
+	l->bound = lsvd_calloc(WAL_GROUP_DATA_MAX / BLOCK_BYTES, sizeof *l->bound);
+	if (l->records && l->bound)
+		err = find_next(s, l);
+	else
+		(void)lsvd_fail_plain(err);
+	lsvd_free(l->records);
+	lsvd_free(l->bound);
+	return err;
+}
+
+/* What is at s->pos does not follow. 1: something behind it does, and there is a gap; 0: nothing. */
+static int step_over(struct scan *s)
+{
+	struct look l;
+	int err;
+
+	if (s->w->gap_count == WAL_GAPS_MAX)
+		return 0;
+	if (s->bad.run) {
+		s->mark = max_u64(s->mark, s->bad.durable);
+		err = add_gap(s, s->pos + s->bad.header_bytes + s->bad.data_bytes,
+			      s->op + s->bad.records, s->bad.run);
+		return err < 0 ? err : 1;
+	}
+	err = search(s, &l);
+	if (err > 0)
+		err = add_gap(s, l.head.pos, l.head.first_op, l.head.run) < 0 ? -ENOMEM : 1;
+	return err;
+}
+
+/* The end: if something was durable there, it is damage, and nobody knows how much. */
+static void end_of_chain(struct scan *s)
+{
+	struct wal *w = s->w;
+	uint64_t durable = max_u64(s->mark, s->voucher);
+
+	if (durable > s->pos || w->gap_count == WAL_GAPS_MAX)
+		w->gaps[w->gap_count++] = (struct wal_gap){
+			.pos = s->pos, .end = s->pos, .first_op = s->op, .last_op = UINT64_MAX,
+			.run = s->run, .vouched = true, .why = s->why,
+		};
+	for (unsigned i = 0; i < w->gap_count; i++)
+		w->gaps[i].vouched = w->gaps[i].vouched || durable > w->gaps[i].pos;
+}
+
+/* ----------------------------------------------------------------------------------- the log */
+
+/* Reads groups until nothing follows. */
 static int find_groups(struct scan *s)
 {
 	struct wal *w = s->w;
@@ -214,12 +333,33 @@ static int find_groups(struct scan *s)
 			return 0;
 		}
 		err = read_group(s, &g);
-		if (err)
-			return err < 0 ? err : 0;
+		if (err > 0) {
+			err = step_over(s);
+			if (err > 0)
+				continue;
+			return err;
+		}
+		if (err < 0)
+			return err;
 		list_add_tail(&w->groups, &g->link);
 		lsvd_wal_group_index(w, g);
 		advance(s, g);
 	}
+}
+
+/* Groups and gaps from `pos` on are no part of the log. */
+static void cut_at(struct wal *w, uint64_t pos)
+{
+	while (!list_empty(&w->groups)) {
+		struct wal_group *g = list_last(&w->groups, struct wal_group, link);
+
+		if (g->head.pos < pos)
+			break;
+		list_del(&g->link);
+		lsvd_wal_group_free(w, g);
+	}
+	while (w->gap_count && w->gaps[w->gap_count - 1].pos >= pos)
+		w->gap_count--;
 }
 
 /* Reads again, past the page cache, what lies above every watermark; cuts where that differs. */
@@ -228,6 +368,7 @@ static int confirm_unmarked(struct scan *s)
 	struct wal *w = s->w;
 	struct list *node = w->groups.next;
 	struct wal_group *g, *again;
+	bool damaged;
 	int err = 0;
 
 	s->past_cache = true;
@@ -237,7 +378,7 @@ static int confirm_unmarked(struct scan *s)
 	s->run = w->super.tail_run;
 	while (node != &w->groups) {
 		g = list_entry(node, struct wal_group, link);
-		if (g->head.pos + g->span > s->mark) {
+		if (!g->lost && g->head.pos + g->span > s->mark) {
 			err = read_group(s, &again);
 			if (err)
 				break;
@@ -248,13 +389,15 @@ static int confirm_unmarked(struct scan *s)
 	}
 	if (err < 0)
 		return err;
-	while (node != &w->groups) {
-		struct list *next = node->next;
-
-		list_del(node);
-		lsvd_wal_group_free(w, list_entry(node, struct wal_group, link));
-		node = next;
-	}
+	if (node == &w->groups)
+		return 0;
+	damaged = w->gap_count && w->gaps[w->gap_count - 1].last_op == UINT64_MAX;
+	cut_at(w, s->pos);
+	if (damaged)
+		w->gaps[w->gap_count++] = (struct wal_gap){
+			.pos = s->pos, .end = s->pos, .first_op = s->op, .last_op = UINT64_MAX,
+			.run = s->run, .vouched = true, .why = s->why,
+		};
 	return 0;
 }
 
@@ -278,15 +421,17 @@ static void note_found(struct scan *s, struct wal_found *found)
 		.base_epoch = w->super.base_epoch,
 		.run = w->super.run,
 		.whole_run = w->super.whole_run,
+		.offline_op = w->super.offline_op,
 		.first_op = w->super.tail_op,
 		.last_op = s->op - 1,
 		.bytes = s->pos - w->super.tail,
+		.gaps = w->gap_count,
 	};
 	list_for_each(n, &w->groups)
 		found->groups++;
 }
 
-int lsvd_wal_replay(struct wal *w, bool skip_damage, struct wal_found *found)
+int lsvd_wal_replay(struct wal *w, struct wal_found *found)
 {
 	struct scan s = { .w = w, .pos = w->super.tail, .op = w->super.tail_op,
 			  .run = w->super.tail_run, .mark = w->super.durable };
@@ -298,7 +443,7 @@ int lsvd_wal_replay(struct wal *w, bool skip_damage, struct wal_found *found)
 		return lsvd_fail_plain(-ENOMEM);
 	err = find_groups(&s);
 	if (!err)
-		err = end_of_chain(&s, skip_damage);
+		end_of_chain(&s);
 	end = s.pos;
 	if (!err)
 		err = confirm_unmarked(&s);
@@ -314,4 +459,69 @@ int lsvd_wal_replay(struct wal *w, bool skip_damage, struct wal_found *found)
 			    found->cut ? ", cut where the disk has something else" : "");
 	lsvd_free(s.window);
 	return err;
+}
+
+/* ------------------------------------------------------------------- once the store has been asked */
+
+static int lost(const struct wal *w, const struct wal_gap *gap, uint64_t stored_op)
+{
+	return lsvd_fail(LSVD_E_CORRUPT, "%s: damaged at %llu (%s), below its durable mark: operations "
+			 "from %llu on were flushed and cannot be read, and the store has no more than "
+			 "%llu; accepting a rollback goes on before them", w->name,
+			 (unsigned long long)gap->pos, gap->why, (unsigned long long)gap->first_op,
+			 (unsigned long long)stored_op);
+}
+
+/* The first gap that matters, NULL if none does. */
+static const struct wal_gap *first_loss(const struct wal *w, uint64_t stored_op)
+{
+	for (unsigned i = 0; i < w->gap_count; i++)
+		if (w->gaps[i].last_op >= w->gaps[i].first_op && w->gaps[i].last_op > stored_op)
+			return &w->gaps[i];
+	return NULL;
+}
+
+int lsvd_wal_holds(const struct wal *w, uint64_t stored_op, bool cut, uint64_t *ret_last_op,
+		   bool *ret_cut)
+{
+	const struct wal_gap *gap = first_loss(w, stored_op);
+
+	if (gap && gap->vouched && !cut)
+		return lost(w, gap, stored_op);
+	*ret_last_op = gap ? gap->first_op - 1 : w->next_op - 1;
+	*ret_cut = gap && gap->vouched;
+	return 0;
+}
+
+static void cut_gap(struct wal *w, const struct wal_gap *at)
+{
+	const struct wal_gap gap = *at;
+
+	lsvd_report(gap.vouched ? LSVD_LOG_ERROR : LSVD_LOG_DEBUG, "%s: %s at %llu (%s): cut there%s",
+		    w->name, gap.vouched ? "damaged" : "torn", (unsigned long long)gap.pos, gap.why,
+		    gap.vouched ? ", as asked" : "");
+	cut_at(w, gap.pos);
+	w->head = w->published = w->dirty = gap.pos;
+	w->durable = min_u64(w->durable, gap.pos);
+	w->marked = min_u64(w->marked, gap.pos);
+	w->next_op = gap.first_op;
+	w->published_op = w->durable_op = gap.first_op - 1;
+	w->last_run = gap.run;
+}
+
+int lsvd_wal_settle(struct wal *w, uint64_t stored_op, bool cut)
+{
+	const struct wal_gap *gap = first_loss(w, stored_op);
+
+	if (gap && gap->vouched && !cut)
+		return lost(w, gap, stored_op);
+	if (gap)
+		cut_gap(w, gap);
+	for (unsigned i = 0; i < w->gap_count; i++)
+		lsvd_report(LSVD_LOG_WARN, "%s: damaged at %llu, %llu bytes (%s): passed over, %s",
+			    w->name, (unsigned long long)w->gaps[i].pos,
+			    (unsigned long long)(w->gaps[i].end - w->gaps[i].pos), w->gaps[i].why,
+			    w->gaps[i].last_op < w->gaps[i].first_op
+				    ? "no operation was there" : "the store has what was there");
+	return 0;
 }

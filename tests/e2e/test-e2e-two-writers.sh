@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
 #
+# lsvd-test: timeout=600
+#
 # test-e2e-two-writers.sh - two hosts, one volume: a writer that was stopped in its tracks comes back
 # after another has taken over; and two that open at the same instant.
 #
@@ -9,7 +11,7 @@
 # Hosts are two configurations with caches of their own and one store. Rounds take turns: flush to the
 # store or here; stopped at any instant or, where a proxy can hold it, inside the PUT of an object,
 # which then arrives while the second one is serving, or after the first one has woken up.
-LSVD_E2E_LIMIT=${LSVD_E2E_LIMIT:-400}
+LSVD_E2E_LIMIT=${LSVD_E2E_LIMIT:-580}
 export LSVD_E2E_LIMIT
 . "$(dirname "$0")/functions.sh"
 begin
@@ -26,7 +28,7 @@ while [[ $# -gt 0 ]]; do
 	shift 2
 done
 
-size=$((32 << 20))
+size=$((12 << 20))
 lease_ms=500
 worst_ms=0
 inside_put=0
@@ -107,7 +109,7 @@ start_client() {
 	PY
 	client=$!
 	defer end_process "$client" KILL
-	wait_until 30 grep -q connected "$tmp/client.out" || fail "$(<"$tmp/client.out")"
+	wait_until 30 grep -qs connected "$tmp/client.out" || fail "$(<"$tmp/client.out")"
 }
 
 # stop_first: in the middle of a load, or inside a PUT of it.

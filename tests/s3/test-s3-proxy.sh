@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
-# lsvd-test: timeout=120 s3
+# lsvd-test: timeout=300 s3
 #
 # test-s3-proxy.sh - the proxy does what it is told, and nothing else: a fault test that is blind
 # would find nothing.

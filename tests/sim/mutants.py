@@ -24,7 +24,7 @@ MUTANTS = [
      "	w->super.tail = w->stored;\n	w->super.tail_op = w->stored_op + 1;\n	w->super.tail_run = w->stored_run;\n	w->super.durable = w->durable;",
      "	w->super.tail = w->published;\n	w->super.tail_op = w->published_op + 1;\n	w->super.tail_run = w->last_run;\n	w->super.durable = w->durable;"),
     ("data of the log is not verified on recovery", "lib/wal/wal_replay.c",
-     "	if (!data_matches(s, g, p + h.header_bytes))\n		goto none;", ""),
+     "	if (!data_matches(s, g, p + h.header_bytes)) {", "	if (false) {"),
     ("groups are published in the order their writes end", "lib/wal/wal.c",
      "	while (g && g->state == WAL_WRITTEN) {", "	while (g && g->state != WAL_WRITTEN)\n		g = g->link.next == &w->groups ? NULL : list_entry(g->link.next, struct wal_group, link);\n	while (g && g->state == WAL_WRITTEN) {"),
     ("ring space is reused while replay needs it", "lib/wal/wal.c",
@@ -54,6 +54,16 @@ MUTANTS = [
      "	if (!io->err && (io->flags & LSVD_IO_FUA))\n		lsvd_vol_flush(v, io);\n	else\n", ""),
     ("a remote flush does not wait for the store", "lib/volume/vol_flush.c",
      "	if (v->stored_op >= target) {", "	if (true) {"),
+    ("a torn group is passed over as if the store had it", "lib/wal/wal_replay.c",
+     "w->gaps[i].last_op > stored_op)", "w->gaps[i].vouched && w->gaps[i].last_op > stored_op)"),
+    ("log space is given up before the mirror is synced", "lib/volume/vol_mirror.c",
+     "	m->syncing = true;\n	m->covered = m->noted;", "	tell_log(m, m->noted, m->noted_op);\n	return;\n	m->covered = m->noted;"),
+    ("a snapshot is called complete before it is synced", "lib/volume/vol_mirror.c",
+     "		if (m->appends_out == 0)\n			settle(m);\n", "		m->target->head.snapshot_end = m->target->end;\n		seal(m);\n"),
+    ("what is stored while a snapshot is made goes into the old file only", "lib/volume/vol_mirror.c",
+     "	if (header && m->target && !err)", "	if (header && m->target && !m->current && !err)"),
+    ("the newer mirror is overwritten by the next one", "lib/volume/vol_mirror.c",
+     "	m->current = newest(m);", "	m->current = newest(m) == &m->files[0] ? &m->files[1] : &m->files[0];"),
 ]
 
 

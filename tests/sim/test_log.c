@@ -367,6 +367,14 @@ static void begin_denial(int err)
 	sim_store_watch(sim, deny_puts, NULL);
 }
 
+static void pass_ms(uint64_t ms)
+{
+	uint64_t until = sim_now_ms(sim) + ms;
+
+	while (sim_now_ms(sim) < until)
+		ck_assert_int_eq(sim_step(sim), SIM_MORE);
+}
+
 static void setup(void)
 {
 	sim = sim_new(&(struct sim_options){ .seed = 1 });
@@ -1139,6 +1147,40 @@ START_TEST(an_outage_of_an_hour_costs_few_requests_and_ends_by_itself)
 }
 END_TEST
 
+#define MANY 200u
+
+START_TEST(however_many_wait_a_long_outage_asks_once_a_pause)
+{
+	struct tfree *f = calloc(MANY, sizeof *f);
+	struct sim_stats before;
+	size_t blocks, later;
+	struct user a;
+
+	ck_assert_ptr_nonnull(f);
+	user_init(&a, "a");
+	ck_assert_ok(user_open(&a));
+	sim_store_away(sim, true);
+	for (unsigned i = 0; i < MANY; i++)
+		free_start(&f[i], &a, i + 1, 7);
+	pass_ms(10000);
+	ck_assert_uint_le(stats_now().away, MANY * 5 + 10);
+	(void)sim_host_memory(a.host, &blocks);
+	before = stats_now();
+	pass_ms(3600000);
+	ck_assert_uint_lt(stats_now().away - before.away, 260);
+	(void)sim_host_memory(a.host, &later);
+	ck_assert_uint_eq(later, blocks);
+	sim_store_away(sim, false);
+	(void)sim_run(sim);
+	for (unsigned i = 0; i < MANY; i++)
+		ck_assert_int_eq(f[i].err, 0);
+	ck_assert_uint_eq(a.away, 1);
+	ck_assert_uint_eq(a.back, 1);
+	user_leave(&a);
+	free(f);
+}
+END_TEST
+
 START_TEST(a_store_that_is_back_is_noticed_at_once_by_whoever_is_told)
 {
 	struct user a;
@@ -1190,14 +1232,6 @@ START_TEST(one_object_that_gets_through_wakes_the_others)
 	user_leave(&a);
 }
 END_TEST
-
-static void pass_ms(uint64_t ms)
-{
-	uint64_t until = sim_now_ms(sim) + ms;
-
-	while (sim_now_ms(sim) < until)
-		ck_assert_int_eq(sim_step(sim), SIM_MORE);
-}
 
 START_TEST(what_a_person_has_to_mend_is_asked_for_slowly_and_drains_by_itself)
 {
@@ -1958,6 +1992,7 @@ static Suite *suite(void)
 	tcase_add_test(c, puts_start_and_end_in_order_whatever_order_they_come_in);
 	tcase_add_test(c, no_more_than_the_window_are_in_the_world);
 	tcase_add_test(c, an_outage_of_an_hour_costs_few_requests_and_ends_by_itself);
+	tcase_add_test(c, however_many_wait_a_long_outage_asks_once_a_pause);
 	tcase_add_test(c, a_store_that_is_back_is_noticed_at_once_by_whoever_is_told);
 	tcase_add_test(c, one_object_that_gets_through_wakes_the_others);
 	tcase_add_loop_test(c, what_a_person_has_to_mend_is_asked_for_slowly_and_drains_by_itself, 0, 4);

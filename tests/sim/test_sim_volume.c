@@ -30,8 +30,10 @@
 
 #include "base/bytes.h"
 #include "base/hash.h"
+#include "volume/vol_mirror.h"
 #include "volume/volume_internal.h"
 
+#define LOG_BYTES (192u << 10)
 #define SECTORS 512u             /* that the workload uses, … */
 #define CHUNK 64u                /* … this many at the beginning of each page of the map */
 #define BYTES ((uint64_t)SECTORS / CHUNK * STORE_MAP_PAGE_SECTORS * SECTOR_BYTES)
@@ -58,6 +60,8 @@ struct model {
 	uint32_t acked;          /* newest acknowledged: all before it are too, in order */
 	uint32_t flushed;        /* F */
 	uint32_t stored;         /* R */
+	bool rotten;             /* the log has been damaged */
+	bool mirrored;           /* a mirror was complete: from then on it can be opened offline */
 };
 
 /* What goes wrong beside crashes and single requests to the store. */
@@ -83,6 +87,7 @@ struct tester {
 	bool remote;
 	unsigned compression;
 	enum hardship hard;
+	bool offline;            /* open on the cache alone */
 	bool broken;             /* the local log has failed, as it was made to; or it was fenced */
 	uint8_t image[SECTORS * SECTOR_BYTES]; /* as read back */
 	char why[400];
@@ -91,7 +96,7 @@ struct tester {
 	enum { BY_FLUSH, BY_ACK, BY_STORE } bound;
 	uint32_t recovered;      /* k */
 	bool flags_needed;
-	uint64_t states, points, deep;
+	uint64_t states, points, deep, offline_opens, rots;
 };
 
 /* ------------------------------------------------------------------------------------ the content */
@@ -225,6 +230,14 @@ static bool was_to_be(struct tester *t, const struct slot *s, int err)
 {
 	if (err == LSVD_E_SHUTDOWN)
 		return true;
+	if (t->offline && err == LSVD_E_UNAVAILABLE && t->remote && s->covers)
+		return true; /* a flush to the store; what it was to make safe is there all the same */
+	if (t->offline && err == LSVD_E_UNAVAILABLE && t->remote && !s->op)
+		return true;
+	if (t->offline && err == -EIO && s->op) {
+		withdraw(t, s->op); /* the log is full, and stays so */
+		return true;
+	}
 	if (t->hard == HARD_MEMORY && err == -ENOMEM) {
 		if (s->op)
 			withdraw(t, s->op);
@@ -261,7 +274,7 @@ static struct lsvd_volume_options options_of(struct tester *t, unsigned flags)
 
 	o.flags = flags;
 	o.cache_dir = "cache";
-	o.log_bytes = 192u << 10;
+	o.log_bytes = LOG_BYTES;
 	o.segment_bytes = 24u << 10;
 	o.memory_bytes = 16u << 20;
 	o.checkpoint_segments = 3;
@@ -271,6 +284,7 @@ static struct lsvd_volume_options options_of(struct tester *t, unsigned flags)
 	o.seal_after_ms = 400;
 	o.lease_check_ms = 2000;
 	o.read_timeout_ms = 3600000; /* some requests take a minute here, and some fail after it */
+	o.stall_timeout_ms = flags & LSVD_OPEN_OFFLINE ? 2000 : 0;
 	o.flush = t->remote ? LSVD_FLUSH_REMOTE : LSVD_FLUSH_LOCAL;
 	o.segment_fn = on_segment;
 	o.segment_ctx = t;
@@ -388,6 +402,20 @@ static bool read_image(struct tester *t)
 	return true;
 }
 
+/* Waits for the mirror, or does not: what follows may be while it is made. */
+static void note_mirror(struct tester *t, struct sim_host *host)
+{
+	bool settled = false;
+
+	for (unsigned i = below(t, 2) ? 100 : 0; i && !settled; i--) {
+		sim_sleep(host, 1);
+		lsvd_port_enter(&t->volume->port);
+		settled = lsvd_mirror_is_settled(t->volume);
+		lsvd_port_leave(&t->volume->port, false);
+	}
+	t->m.mirrored = t->m.mirrored || settled;
+}
+
 static bool open_volume(struct tester *t, struct sim_host *host, unsigned flags)
 {
 	struct lsvd_volume_options o = options_of(t, flags);
@@ -403,6 +431,8 @@ static bool open_volume(struct tester *t, struct sim_host *host, unsigned flags)
 		t->broken = true;
 	else if (err)
 		complain(t, "open: %s: %s", lsvd_error_name(err), lsvd_last_error());
+	else if (!t->hard && host == t->host)
+		note_mirror(t, host);
 	return err == 0;
 }
 
@@ -514,12 +544,147 @@ static bool exists(struct tester *t)
 	return sim_store_find(t->sim, "volumes/v", &len) != NULL;
 }
 
+/* What was found must be one prefix, and long enough. */
+static bool check_recovered(struct tester *t)
+{
+	uint32_t least = least_allowed(t);
+	struct lsvd_stats stats = LSVD_STATS_INIT;
+
+	if (!read_image(t))
+		return false;
+	if (lsvd_volume_stats(t->volume, &stats) < 0 || stats.last_op < least ||
+	    stats.last_op > t->m.issued) {
+		complain(t, "recovered up to operation %" PRIu64 ", expected %u to %u", stats.last_op,
+			 least, t->m.issued);
+		return false;
+	}
+	if (distance(t, (uint32_t)stats.last_op, false)) {
+		explain(t, (uint32_t)stats.last_op);
+		return false;
+	}
+	lsvd_volume_check(t->volume);
+	cut_history(t, (uint32_t)stats.last_op);
+	return true;
+}
+
+/* ---- without the store */
+
+/* Only data can be read, so that the volume can be compared; a PUT that comes now is a ghost's. */
+static int only_data(void *ctx, struct sim_host *h, enum io_kind kind, const char *key,
+		     const uint8_t *bytes, size_t len)
+{
+	(void)ctx, (void)h, (void)bytes, (void)len;
+	return kind == IO_GET && strstr(key, "/d/") ? SIM_AS_USUAL : LSVD_E_UNAVAILABLE;
+}
+
+/* False: it is not open; that is right only as long as there never was a mirror. */
+static bool open_offline(struct tester *t)
+{
+	struct lsvd_volume_options o = options_of(t, LSVD_OPEN_OFFLINE);
+	int err;
+
+	sim_store_watch(t->sim, only_data, NULL);
+	err = lsvd_volume_open_world(&t->volume, sim_host_world(t->host), "v", &o);
+	t->offline = err == 0;
+	t->offline_opens += err == 0;
+	if (err)
+		sim_store_watch(t->sim, NULL, NULL);
+	if (err && (err != LSVD_E_UNAVAILABLE || t->m.mirrored))
+		complain(t, "open offline: %s: %s", lsvd_error_name(err), lsvd_last_error());
+	return err == 0;
+}
+
+static void close_offline(struct tester *t)
+{
+	int err;
+
+	wait_all(t);
+	err = lsvd_volume_close(t->volume, 0);
+	t->volume = NULL;
+	if (err != 0 && err != 1)
+		complain(t, "close offline: %d", err);
+	if (!t->remote) /* else what is flushed has to be in the store */
+		t->m.flushed = t->m.acked;
+	t->offline = false;
+	sim_store_watch(t->sim, NULL, NULL);
+}
+
+/* Opened offline, looked at, written to. */
+static bool offline_life(struct tester *t, uint32_t ops)
+{
+	if (!open_offline(t))
+		return false;
+	if (!check_recovered(t))
+		return true;
+	for (uint32_t i = 0; i < ops && t->m.issued < OPS_MAX && !t->failed; i++)
+		submit_one(t);
+	wait_all(t);
+	if (!t->failed && !t->remote && lsvd_volume_flush(t->volume) < 0)
+		complain(t, "flush offline: %s", lsvd_last_error());
+	if (!t->failed && !t->remote)
+		t->m.flushed = t->m.acked;
+	if (!t->failed)
+		check_now(t);
+	return true;
+}
+
+/* A visit between a crash and the next ordinary open. */
+static void maybe_offline(struct tester *t)
+{
+	if (t->bound == BY_STORE || t->hard || t->m.rotten || below(t, 3))
+		return; /* a mirror that was cut short by the crash need not have what is rotten */
+	if (offline_life(t, 3) && !t->failed) {
+		close_offline(t);
+		t->bound = BY_ACK;
+	}
+}
+
+/* ---- rot in the local log */
+
+/*
+ * Is there a group at the block whose operations the store has all? Its length, or 0. Not the newest
+ * of them: a log that ends before the store does looks like an old copy, and is refused as one.
+ */
+static uint32_t stored_group(const struct tester *t, const uint8_t *log, uint64_t block)
+{
+	struct wal_group_head h;
+	const uint8_t *p = log + block * BLOCK_BYTES;
+	uint64_t pos = le64_get(p + 8);
+
+	if (pos % LOG_BYTES != block * BLOCK_BYTES || !lsvd_wal_group_peek(&h, p, pos) || !h.records ||
+	    h.first_op + h.records - 1 >= t->m.stored)
+		return 0;
+	return h.header_bytes + h.data_bytes;
+}
+
+/* A byte is altered of something that the store has: nothing may be lost by that. */
+static void maybe_rot(struct tester *t)
+{
+	static uint8_t log[LOG_BYTES];
+	uint64_t block = below(t, LOG_BYTES / BLOCK_BYTES), off;
+	uint32_t len = 0;
+
+	if (t->bound == BY_STORE || t->hard || below(t, 3) ||
+	    sim_file_read(t->host, "v.log", WAL_RING_START, log, sizeof log) < 0)
+		return;
+	for (unsigned i = 0; i < LOG_BYTES / BLOCK_BYTES && !len; i++) {
+		block = (block + 1) % (LOG_BYTES / BLOCK_BYTES);
+		len = stored_group(t, log, block);
+	}
+	if (!len)
+		return;
+	off = block * BLOCK_BYTES + below(t, 2) * below(t, len) + below(t, 90);
+	log[off] ^= 0x40;
+	if (sim_file_poke(t->host, "v.log", WAL_RING_START + off, log + off, 1) == 0) {
+		t->m.rotten = true;
+		t->rots++;
+	}
+}
+
 static void recover(void *arg)
 {
 	struct tester *t = arg;
 	struct sim_host *host = t->bound == BY_STORE ? t->other : t->host;
-	uint32_t least = least_allowed(t);
-	struct lsvd_stats stats = LSVD_STATS_INIT;
 
 	t->finished = true;
 	if (!exists(t)) {
@@ -528,23 +693,14 @@ static void recover(void *arg)
 		return;
 	}
 	t->finished = false;
+	maybe_offline(t);
+	if (t->failed)
+		return;
+	maybe_rot(t);
 	if (!open_volume(t, host, t->bound == BY_STORE ? LSVD_OPEN_ACCEPT_ROLLBACK : 0))
 		return;
-	if (!read_image(t))
-		return;
-	if (lsvd_volume_stats(t->volume, &stats) < 0 || stats.last_op < least ||
-	    stats.last_op > t->m.issued) {
-		complain(t, "recovered up to operation %" PRIu64 ", expected %u to %u", stats.last_op,
-			 least, t->m.issued);
-		return;
-	}
-	if (distance(t, (uint32_t)stats.last_op, false)) {
-		explain(t, (uint32_t)stats.last_op);
-		return;
-	}
-	lsvd_volume_check(t->volume);
-	cut_history(t, (uint32_t)stats.last_op);
-	t->finished = true;
+	if (check_recovered(t))
+		t->finished = true;
 }
 
 /* After recovery: more of the workload, on top of the prefix that was found. */
@@ -552,6 +708,14 @@ static void next_life(void *arg)
 {
 	struct tester *t = arg;
 
+	if (exists(t) && !t->m.rotten && below(t, 3) == 0 && offline_life(t, 1 + below(t, 12))) {
+		if (!t->failed && below(t, 2))
+			close_offline(t);
+		t->finished = true;
+		return;
+	}
+	if (t->failed)
+		return;
 	recover(t);
 	if (t->failed || !t->volume)
 		return;
@@ -583,7 +747,8 @@ static void recover_and_write(void *arg)
 static void run_phase(struct tester *t, void (*life)(void *), struct sim_host *host)
 {
 	t->volume = NULL;
-	t->finished = false;
+	t->finished = t->offline = false;
+	sim_store_watch(t->sim, NULL, NULL);
 	memset(t->slots, 0, sizeof t->slots);
 	sim_spawn(host, life, t);
 }
@@ -788,7 +953,7 @@ START_TEST(a_crash_at_every_request_of_one_workload_leaves_a_prefix)
 	struct tester *t = &tester;
 	uint64_t seed = env_u64("LSVD_SIM_SEED", 1), n = boundaries_of(t, seed);
 
-	t->states = t->points = t->deep = 0;
+	t->states = t->points = t->deep = t->offline_opens = t->rots = 0;
 	for (uint64_t at = 1; at <= n; at += SCRIPT_STRIDE) {
 		run_case(t, seed, at, 0);
 		expect_well(t, seed, at);
@@ -806,7 +971,7 @@ START_TEST(crashes_of_crashes_of_random_workloads_leave_a_prefix)
 	uint64_t first = env_u64("LSVD_TEST_SEED", 1000), runs = env_u64("LSVD_SIM_RUNS", USUAL_RUNS);
 
 	maybe_trace();
-	t->states = t->points = t->deep = 0;
+	t->states = t->points = t->deep = t->offline_opens = t->rots = 0;
 	for (uint64_t seed = first; seed < first + runs; seed++) {
 		uint64_t at = 1 + lsvd_hash_bind(seed, 1, 2, 3) % 1500;
 
@@ -816,7 +981,10 @@ START_TEST(crashes_of_crashes_of_random_workloads_leave_a_prefix)
 		sim_free(t->sim);
 	}
 	printf("%" PRIu64 " runs, %" PRIu64 " crash points, %" PRIu64 " of them after a recovery, "
-	       "%" PRIu64 " states\n", runs, t->points, t->deep, t->states);
+	       "%" PRIu64 " states, %" PRIu64 " opened offline, %" PRIu64 " with rot\n", runs,
+	       t->points, t->deep, t->states, t->offline_opens, t->rots);
+	ck_assert_uint_gt(t->offline_opens, 0);
+	ck_assert_uint_gt(t->rots, 0);
 }
 END_TEST
 

@@ -84,7 +84,8 @@ static struct fate decide_locked(struct store_fault *f, enum fault_verb verb, co
 		if (!matches(rule, verb, key) || !acts_locked(f, rule))
 			continue;
 		fate.kind = rule->r.kind;
-		fate.err = rule->r.err ? rule->r.err : LSVD_E_UNAVAILABLE;
+		fate.err = rule->r.err ? rule->r.err
+			   : fate.kind == FAULT_STALE ? -ENOENT : LSVD_E_UNAVAILABLE;
 		fate.ms = rule->r.ms;
 		fate.chance = next_chance_locked(f);
 		f->hits[fate.kind]++;
@@ -152,6 +153,19 @@ static int refuse(struct store_fault *f, enum fault_verb verb, const char *key, 
 
 /* ----------------------------------------------------------------------------------- operations */
 
+/* One at a time, so that none finds another's. */
+static int overwrite(struct store_fault *f, const char *key, const struct iovec *iov, int iovcnt)
+{
+	int err;
+
+	pthread_mutex_lock(&f->lock);
+	err = lsvd_store_remove(f->inner, key);
+	if (err == 0)
+		err = lsvd_store_put_if_absent(f->inner, key, iov, iovcnt);
+	pthread_mutex_unlock(&f->lock);
+	return err;
+}
+
 static int fault_put(void *ctx, const char *key, const struct iovec *iov, int iovcnt)
 {
 	struct store_fault *f = ctx;
@@ -162,6 +176,8 @@ static int fault_put(void *ctx, const char *key, const struct iovec *iov, int io
 		return refuse(f, FAULT_PUT, key, fate);
 	for (int i = 0; i < iovcnt; i++)
 		bytes += iov[i].iov_len;
+	if (fate.kind == FAULT_OVERWRITE)
+		return end(f, FAULT_PUT, key, fate, bytes, overwrite(f, key, iov, iovcnt));
 	return end(f, FAULT_PUT, key, fate, bytes,
 		   lsvd_store_put_if_absent(f->inner, key, iov, iovcnt));
 }
@@ -193,7 +209,7 @@ static int fault_get(void *ctx, const char *key, uint64_t off, void *buf, size_t
 	size_t got = 0;
 	int err;
 
-	if (fate.kind == FAULT_FAIL)
+	if (fate.kind == FAULT_FAIL || fate.kind == FAULT_STALE)
 		return refuse(f, FAULT_GET, key, fate);
 	err = lsvd_store_get(f->inner, key, off, buf, len, &got);
 	if (err == 0)
@@ -206,7 +222,7 @@ static int fault_head(void *ctx, const char *key, uint64_t *ret_bytes)
 	struct store_fault *f = ctx;
 	struct fate fate = begin(f, FAULT_HEAD, key);
 
-	if (fate.kind == FAULT_FAIL)
+	if (fate.kind == FAULT_FAIL || fate.kind == FAULT_STALE)
 		return refuse(f, FAULT_HEAD, key, fate);
 	return end(f, FAULT_HEAD, key, fate, 0, lsvd_store_head(f->inner, key, ret_bytes));
 }
@@ -218,6 +234,8 @@ static int fault_list(void *ctx, const char *prefix, lsvd_object_fn fn, void *fn
 
 	if (fate.kind == FAULT_FAIL)
 		return refuse(f, FAULT_LIST, prefix, fate);
+	if (fate.kind == FAULT_STALE)
+		return end(f, FAULT_LIST, prefix, fate, 0, 0);
 	return end(f, FAULT_LIST, prefix, fate, 0, lsvd_store_list(f->inner, prefix, fn, fn_ctx));
 }
 
@@ -242,10 +260,10 @@ static void fault_close(void *ctx)
 	free(f);
 }
 
-/* The capabilities differ, hence two tables: with create-if-absent and without. */
-#define OPS(name, caps_) \
-	static const struct lsvd_store_ops name = { \
-		.size = sizeof name, \
+/* The capabilities differ, hence a table for each choice. */
+#define OPS(caps_) \
+	[caps_] = { \
+		.size = sizeof(struct lsvd_store_ops), \
 		.caps = caps_, \
 		.put_if_absent = fault_put, \
 		.get = fault_get, \
@@ -254,14 +272,17 @@ static void fault_close(void *ctx)
 		.remove = fault_remove, \
 		.close = fault_close, \
 	}
-OPS(ops_create, LSVD_STORE_CAP_CREATE);
-OPS(ops_plain, 0);
+static const struct lsvd_store_ops ops_by_caps[] = {
+	OPS(0),
+	OPS(LSVD_STORE_CAP_CREATE),
+	OPS(LSVD_STORE_CAP_PROBE),
+	OPS(LSVD_STORE_CAP_CREATE | LSVD_STORE_CAP_PROBE),
+};
 
-int store_fault_open(struct lsvd_store **ret, struct store_fault **ret_fault,
-		     struct lsvd_store *inner, uint64_t seed)
+int store_fault_open_caps(struct lsvd_store **ret, struct store_fault **ret_fault,
+			  struct lsvd_store *inner, uint64_t seed, uint32_t caps)
 {
 	struct store_fault *f = calloc(1, sizeof *f);
-	bool create = lsvd_store_caps(inner) & LSVD_STORE_CAP_CREATE;
 	int err;
 
 	if (!f)
@@ -270,12 +291,19 @@ int store_fault_open(struct lsvd_store **ret, struct store_fault **ret_fault,
 	f->chance = seed;
 	(void)pthread_mutex_init(&f->lock, NULL); /* neither fails in glibc */
 	(void)pthread_cond_init(&f->changed, NULL);
-	err = lsvd_store_new(ret, lsvd_store_url(inner), create ? &ops_create : &ops_plain, f);
+	err = lsvd_store_new(ret, lsvd_store_url(inner), &ops_by_caps[caps], f);
 	if (err < 0)
 		free(f);
 	else
 		*ret_fault = f;
 	return err;
+}
+
+int store_fault_open(struct lsvd_store **ret, struct store_fault **ret_fault,
+		     struct lsvd_store *inner, uint64_t seed)
+{
+	return store_fault_open_caps(ret, ret_fault, inner, seed,
+				     lsvd_store_caps(inner) & LSVD_STORE_CAP_CREATE);
 }
 
 /* -------------------------------------------------------------------------------------- control */

@@ -38,6 +38,8 @@ enum fault_kind {
 	FAULT_TRUNCATE,      /* GET: half of what there is, at least one byte less */
 	FAULT_FLIP,          /* GET: one bit is wrong */
 	FAULT_ZERO,          /* GET: 512 bytes, at most, are zero */
+	FAULT_OVERWRITE,     /* PUT: as if the name were free, whoever has it */
+	FAULT_STALE,         /* LIST: nothing; GET, HEAD: -ENOENT */
 	FAULT_KINDS,
 };
 
@@ -53,6 +55,10 @@ struct fault_rule {
 };
 
 struct store_fault;
+
+/* The same as below with capabilities of one's own: LSVD_STORE_CAP_CREATE, _PROBE, both or 0. */
+int store_fault_open_caps(struct lsvd_store **ret, struct store_fault **ret_fault,
+			  struct lsvd_store *inner, uint64_t seed, uint32_t caps);
 
 /*
  * `*ret` closes `inner` too. `*ret_fault` lives as long as the store. The store has the

@@ -30,7 +30,7 @@ offers() {
 	[[ ! -s $tmp/err ]] || fail "${COMP_WORDS[*]}: messages"
 }
 
-offers _lsvd_admin lsvd-admin '' -- init list inspect delete --help --version
+offers _lsvd_admin lsvd-admin '' -- init list inspect delete doctor --help --version
 offers _lsvd_admin lsvd-admin in -- init inspect
 offers _lsvd_admin lsvd-admin list --j -- --json
 offers _lsvd_admin lsvd-admin delete --y -- --yes

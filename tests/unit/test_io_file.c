@@ -437,6 +437,79 @@ START_TEST(io_file_cold_reads_and_syncs_are_done_by_other_threads)
 }
 END_TEST
 
+/* Long and aligned ones go to the device, the others to the page cache; each sees the other's bytes. */
+START_TEST(io_file_writes_past_the_cache_are_seen_by_all_reads)
+{
+	enum { N = 24, LEN = 512 << 10, SIZE = N * LEN };
+	unsigned char *data = aligned_alloc(4096, SIZE), *back = malloc(SIZE);
+	struct file *f = new_file("log");
+	struct file_io io[N];
+	unsigned done = 0;
+
+	ck_assert(data && back);
+	ck_assert_ok(world->file->fill(f, SIZE));
+	for (unsigned round = 0; round < 3; round++) {
+		t_fill(data, SIZE, 7 + round);
+		lsvd_port_enter(&port);
+		for (unsigned i = 0; i < N; i++) {
+			/* Every third is too short by a sector, and the rest of it follows. */
+			io[i] = (struct file_io){ .io = { .kind = IO_FILE_WRITE, .done = count_done,
+							  .owner = &done },
+						  .file = f, .off = (uint64_t)i * LEN,
+						  .buf = data + (size_t)i * LEN,
+						  .len = i % 3 ? LEN : LEN - 512,
+						  .past_cache = true };
+			lsvd_port_start(&port, &io[i].io);
+		}
+		lsvd_port_leave(&port, false);
+		lsvd_port_enter(&port);
+		while (done < N * (round + 1))
+			lsvd_port_wait(&port);
+		lsvd_port_leave(&port, false);
+		for (unsigned i = 0; i < N; i++) {
+			ck_assert_int_eq(io[i].io.err, 0);
+			if (i % 3 == 0)
+				ck_assert_ok(write_at(f, (uint64_t)i * LEN + LEN - 512,
+						      data + (size_t)i * LEN + LEN - 512, 512));
+		}
+		ck_assert_ok(read_at(f, 0, back, SIZE, false));
+		ck_assert_int_eq(memcmp(data, back, SIZE), 0);
+		ck_assert_ok(sync_file(f));
+		memset(back, 0, SIZE);
+		ck_assert_ok(read_at(f, 0, back, SIZE, true));
+		ck_assert_int_eq(memcmp(data, back, SIZE), 0);
+	}
+	world->file->close(f);
+	free(data);
+	free(back);
+}
+END_TEST
+
+START_TEST(io_file_long_write_that_fails_is_an_error_with_place_and_length)
+{
+	unsigned char *data = aligned_alloc(4096, 512 << 10);
+	struct rlimit old, small;
+	struct file *f = new_file("log");
+	struct file_io io = { .io = { .kind = IO_FILE_WRITE }, .file = f, .off = 1 << 20,
+			      .buf = data, .len = 512 << 10, .past_cache = true };
+	int err;
+
+	ck_assert_ptr_nonnull(data);
+	t_fill(data, 512 << 10, 8);
+	ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &old), 0);
+	small = old;
+	small.rlim_cur = 1 << 20;
+	(void)signal(SIGXFSZ, SIG_IGN);
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
+	err = lsvd_port_run1(&port, &io.io);
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &old), 0);
+	ck_assert_err(err, -EFBIG);
+	ck_assert_error_says("write of 524288 bytes at 1048576");
+	world->file->close(f);
+	free(data);
+}
+END_TEST
+
 START_TEST(io_file_failing_write_is_an_error_with_place_and_length)
 {
 	struct rlimit old, small;
@@ -533,6 +606,8 @@ static Suite *io_file_suite(void)
 	tcase_add_test(t, io_file_read_past_the_cache_sees_what_was_written_at_any_alignment);
 	tcase_add_test(t, io_file_read_that_the_cache_has_only_in_part_is_whole);
 	tcase_add_test(t, io_file_cold_reads_and_syncs_are_done_by_other_threads);
+	tcase_add_test(t, io_file_writes_past_the_cache_are_seen_by_all_reads);
+	tcase_add_test(t, io_file_long_write_that_fails_is_an_error_with_place_and_length);
 	tcase_add_test(t, io_file_failing_write_is_an_error_with_place_and_length);
 
 	t = with_fixture(s, "directory");

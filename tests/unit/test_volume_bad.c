@@ -154,6 +154,8 @@ START_TEST(options_out_of_bounds_are_refused_by_name)
 	check_option(t, "unit_bytes");
 	t->o.unit_bytes = 12288;
 	check_option(t, "unit_bytes");
+	t->o.denied_retry_ms = 99;
+	check_option(t, "denied_retry_ms");
 	t->o.put_window = 65;
 	check_option(t, "put_window");
 	t->o.memory_bytes = 1;
@@ -164,7 +166,7 @@ START_TEST(options_out_of_bounds_are_refused_by_name)
 	check_option(t, "compression");
 	t->o.flush = 2;
 	check_option(t, "flush");
-	t->o.flags = 16;
+	t->o.flags = 32;
 	check_option(t, "flags");
 	t->o.cache_dir = NULL;
 	check_option(t, "cache_dir");

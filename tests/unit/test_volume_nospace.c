@@ -96,7 +96,7 @@ START_TEST(volume_waits_for_a_full_store_and_drains_when_it_has_room)
 	tv_open(t);
 	for (unsigned i = 0; i < 20; i++)
 		tv_write(t, i * 65536, 65536, i);
-	tv_wait_for(lsvd_volume_status(t->v, NULL, 0) == LSVD_E_UNAVAILABLE);
+	tv_wait_for(lsvd_volume_status(t->v, NULL, 0) == -ENOSPC);
 	tv_flush(t);
 	tv_check_all(t);
 	ck_assert_int_eq(unlink(ballast), 0);

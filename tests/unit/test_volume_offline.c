@@ -56,6 +56,7 @@ static void write_much(struct tv *t)
 		tv_write(t, i * 131072 + 4096, 40960, 300 + i);
 	tv_zero(t, 5 * MIB, 65536, LSVD_IO_NO_HOLE);
 	tv_flush(t);
+	tv_write(t, 6 * MIB, 512, 400); /* carries the watermark */
 }
 
 /* An online writer, killed. The mirror is made in the background: waits for it. */
@@ -443,6 +444,50 @@ START_TEST(offline_writes_are_refused_later_if_another_host_went_on)
 }
 END_TEST
 
+/* The superblocks say that the offline run began before something that the store has. */
+static void begin_earlier(struct tv *t)
+{
+	char *path = tv_log_path(t);
+	struct wal_super super;
+	size_t len;
+	uint8_t *p = tv_slurp(path, &len);
+
+	for (unsigned i = 0; i < 2; i++) {
+		ck_assert_ok(lsvd_wal_super_decode(&super, p + i * 4096, path));
+		if (super.offline_op)
+			super.offline_op = 3;
+		lsvd_wal_super_encode(p + i * 4096, &super);
+	}
+	tv_poke(path, p, 8192, 0);
+	free(p);
+	free(path);
+}
+
+START_TEST(offline_writes_are_refused_if_the_store_has_others_under_their_numbers)
+{
+	struct tv *t = killed(), *c;
+
+	offline_run(t);
+	ck_assert_int_eq(tv_close_in(t, 0), 1);
+	store_back(t);
+	c = tv_copy(t);
+	begin_earlier(t);
+	ck_assert_err(tv_try_open(t), LSVD_E_ROLLBACK);
+	ck_assert_error_says("offline from operation 3");
+	t->o.flags = LSVD_OPEN_ACCEPT_ROLLBACK;
+	tv_open(t);
+	tv_close(t);
+	tv_free(t);
+	tv_open(c);
+	tv_check_all(c);
+	tv_sync(c);
+	ck_assert_int_eq(tv_close_in(c, 0), 1); /* no time: the log keeps what is stored by now */
+	tv_open(c);
+	tv_check_all(c);
+	tv_free(c);
+}
+END_TEST
+
 START_TEST(offline_a_history_that_was_given_up_does_not_come_back)
 {
 	struct tv *t = killed();
@@ -491,6 +536,43 @@ START_TEST(offline_without_a_mirror_is_refused)
 	tv_close(t);
 	open_offline(t); /* it was made again */
 	tv_free(t);
+}
+END_TEST
+
+/* Where the data of a write lies in the log file. */
+static uint64_t find_in_log(struct tv *t, uint64_t seed)
+{
+	char *path = tv_log_path(t);
+	uint8_t want[512], *log;
+	size_t len, at = WAL_RING_START;
+
+	t_fill(want, sizeof want, seed);
+	log = tv_slurp(path, &len);
+	while (at < len && memcmp(log + at, want, sizeof want) != 0)
+		at += 4096;
+	ck_assert_uint_lt(at, len);
+	free(log);
+	free(path);
+	return at;
+}
+
+START_TEST(offline_damage_in_the_log_is_passed_over_if_the_mirror_has_it)
+{
+	struct tv *t = killed(), *c = tv_copy(t);
+	char *path = tv_log_path(t);
+
+	tv_flip(path, find_in_log(t, 163) + 700); /* stored, and still in the log */
+	store_away(t, FAULT_WRITES | FAULT_HEAD | FAULT_LIST);
+	open_offline(t);
+	tv_check_all(t);
+	free(path);
+	tv_free(t);
+	path = tv_log_path(c);
+	tv_flip(path, find_in_log(c, 305) + 700); /* nowhere else */
+	ck_assert_err(try_offline(c), LSVD_E_CORRUPT);
+	ck_assert_error_says(TV_NAME ".log");
+	free(path);
+	tv_free(c);
 }
 END_TEST
 
@@ -687,8 +769,10 @@ static Suite *volume_offline_suite(void)
 	tcase_add_test(done, offline_goes_with_no_other_flag);
 	tcase_add_test(done, offline_is_refused_while_another_serves);
 	tcase_add_test(others, offline_writes_are_refused_later_if_another_host_went_on);
+	tcase_add_test(others, offline_writes_are_refused_if_the_store_has_others_under_their_numbers);
 	tcase_add_test(others, offline_a_history_that_was_given_up_does_not_come_back);
 	tcase_add_test(bad, offline_without_a_mirror_is_refused);
+	tcase_add_test(bad, offline_damage_in_the_log_is_passed_over_if_the_mirror_has_it);
 	tcase_add_test(bad, offline_without_a_log_is_refused_and_none_is_made);
 	tcase_add_test(bad, offline_a_log_older_than_the_mirror_is_refused);
 	tcase_add_test(bad, offline_a_mirror_older_than_the_log_is_refused);

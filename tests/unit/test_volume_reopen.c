@@ -520,6 +520,60 @@ START_TEST(flushed_data_damaged_in_the_log_refuses_the_open)
 }
 END_TEST
 
+static void store_flush_and_mark(struct tv *t)
+{
+	tv_open(t);
+	for (unsigned i = 0; i < 6; i++)
+		tv_write(t, i * 32768, 32768, i + 1);
+	tv_write(t, 32768, 4096, 77); /* over a part of one that will be damaged */
+	tv_sync(t);
+	for (unsigned i = 0; i < 3; i++)
+		tv_write(t, i * 65536 + 8192, 32768, 100 + i);
+	tv_flush(t);
+	tv_write(t, 9 * 65536, 4096, 200); /* carries the watermark */
+}
+
+/* Of what is damaged in the log, the store has it, or a flush is lost. */
+START_TEST(damage_in_the_log_that_the_store_has_is_passed_over)
+{
+	static const uint64_t stored[] = { 1, 2, 6, 77 }, local[] = { 100, 102 };
+	struct tv *t = tv_new(), *c;
+	char *log;
+
+	t->o.log_bytes = 8u << 20; /* nothing is given up */
+	t->o.segment_bytes = 512u << 10;
+	tv_killed(t, store_flush_and_mark);
+	for (unsigned i = 0; i < 8; i++) {
+		c = tv_copy(t);
+		log = tv_log_path(c);
+		tv_flip(log, find_in_log(c, stored[i % 4]) - (i < 4 ? 4000 : 0));
+		tv_open(c);
+		tv_check_all(c);
+		tv_write(c, 0, 65536, 500);
+		tv_reopen(c);
+		tv_check_all(c);
+		free(log);
+		tv_free(c);
+	}
+	for (unsigned i = 0; i < 4; i++) {
+		c = tv_copy(t);
+		log = tv_log_path(c);
+		tv_flip(log, find_in_log(c, local[i % 2]) - (i < 2 ? 4000 : 0));
+		ck_assert_err(tv_try_open(c), LSVD_E_CORRUPT);
+		ck_assert_error_says(TV_NAME ".log");
+		ck_assert_uint_eq(tv_count(c, KEY_CLAIM), 1); /* a refusal leaves nothing behind */
+		c->o.flags = LSVD_OPEN_ACCEPT_ROLLBACK;
+		tv_open(c);
+		tv_check(c, 0, 8192);
+		if (i % 2)
+			tv_check(c, 8192, 32768); /* the writes before it are there */
+		free(log);
+		tv_free(c);
+	}
+	tv_free(t);
+}
+END_TEST
+
 START_TEST(a_log_cut_short_refuses_the_open)
 {
 	struct tv *t = tv_new();
@@ -970,6 +1024,7 @@ static void add_log_tests(TCase *c)
 	tcase_add_loop_test(c, torn_last_record_is_cut, 0, TEARS);
 	tcase_add_test(c, a_whole_last_record_is_kept);
 	tcase_add_test(c, flushed_data_damaged_in_the_log_refuses_the_open);
+	tcase_add_test(c, damage_in_the_log_that_the_store_has_is_passed_over);
 	tcase_add_test(c, a_log_cut_short_refuses_the_open);
 	tcase_add_test(c, one_superblock_may_be_lost_two_refuse_the_open);
 	tcase_add_test(c, a_log_that_was_never_used_is_made_again);

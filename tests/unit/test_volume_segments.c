@@ -426,13 +426,17 @@ END_TEST
 START_TEST(a_full_or_forbidding_store_is_waited_for)
 {
 	static const int errs[] = { -ENOSPC, -EACCES, -EROFS, -EIO, -ENOMEM };
+	static const int told[] = { -ENOSPC, -EACCES, -EROFS, LSVD_E_UNAVAILABLE,
+				    LSVD_E_UNAVAILABLE };
 	struct tv *t = fresh();
+	char text[200];
 
 	tv_fault(t, (struct fault_rule){ .verbs = FAULT_PUT, .kind = FAULT_FAIL,
 					 .err = errs[_i] });
 	for (unsigned i = 0; i < 4; i++)
 		tv_write(t, i * 65536, 65536, i);
-	tv_wait_for(lsvd_volume_status(t->v, NULL, 0) == LSVD_E_UNAVAILABLE);
+	tv_wait_for(lsvd_volume_status(t->v, text, sizeof text) == told[_i]);
+	ck_assert_msg(strstr(text, "refused, on purpose"), "the store's text is not in \"%s\"", text);
 	tv_flush(t);
 	store_fault_clear(t->fault);
 	ck_assert_err(tv_close_in(t, 30000), 0);

@@ -25,6 +25,8 @@ struct bed {
 	struct wal *wal;
 	struct wal_found found;
 	struct wal_options options;
+	uint64_t in_store;      /* the newest operation that the store has; 0: none of the log's */
+	bool cut;
 	/* what was called back */
 	uint64_t published[256];
 	int errs[256];
@@ -94,9 +96,21 @@ static struct bed *bed_new(void)
 
 static int bed_try(struct bed *b)
 {
+	int err;
+
 	ck_assert_ptr_null(b->wal);
 	b->count = b->purged = b->want_room = b->room = b->failed = 0;
-	return lsvd_wal_open(&b->wal, &b->found, &b->port, &b->options, &ops, b);
+	err = lsvd_wal_open(&b->wal, &b->found, &b->port, &b->options, &ops, b);
+
+	if (err)
+		return err;
+	err = lsvd_wal_settle(b->wal, b->in_store ? b->in_store : b->found.first_op - 1, b->cut);
+	b->found.last_op = lsvd_wal_next_op(b->wal) - 1;
+	if (err) {
+		lsvd_wal_close(b->wal);
+		b->wal = NULL;
+	}
+	return err;
 }
 
 static void bed_look(struct bed *b)
@@ -104,11 +118,17 @@ static void bed_look(struct bed *b)
 	ck_assert_ok(bed_try(b));
 }
 
+/* Goes on from what has been found. */
+static void bed_open_here(struct bed *b)
+{
+	ck_assert_ok(lsvd_wal_begin_run(b->wal, 1, 0, false, lsvd_wal_next_op(b->wal)));
+}
+
 /* Opens and goes on from what is there. */
 static void bed_open(struct bed *b)
 {
 	bed_look(b);
-	ck_assert_ok(lsvd_wal_begin_run(b->wal, 1, 0, false, lsvd_wal_next_op(b->wal)));
+	bed_open_here(b);
 }
 
 static void bed_quiet(struct bed *b)
@@ -290,6 +310,8 @@ static void expect(struct bed *b, uint64_t first, uint64_t last)
 	list_for_each(n, lsvd_wal_groups(b->wal)) {
 		struct wal_group *g = list_entry(n, struct wal_group, link);
 
+		if (g->lost)
+			op += g->lost_ops;
 		if (!g->head.records)
 			continue;
 		ck_assert_uint_eq(g->head.first_op, op);
@@ -673,9 +695,193 @@ START_TEST(wal_refuses_damage_below_a_watermark_and_cuts_there_if_asked)
 	ck_assert_err(bed_try(b), LSVD_E_CORRUPT);
 	ck_assert_error_says(NAME);
 	ck_assert_error_says("2"); /* the operation */
-	b->options.skip_damage = true;
+	b->cut = true;
 	bed_look(b);
 	ck_assert_uint_eq(b->found.last_op, 1);
+	bed_free(b);
+}
+END_TEST
+
+/* Which byte of a group: of its header's magic, of its records, of its data. */
+static uint64_t byte_of(unsigned kind)
+{
+	static const uint64_t bytes[] = { 3, 100, 4096 + 17, SPAN - 1 };
+
+	return bytes[kind];
+}
+
+/* Operations 1 to 6; 4 says that 3 are durable. Operation `damaged` cannot be read. */
+static struct bed *damaged_bed(uint64_t damaged, unsigned kind)
+{
+	struct bed *b = bed_new();
+
+	bed_open(b);
+	put_many(b, 3);
+	sync_all(b);
+	put_many(b, 3);
+	bed_crash(b);
+	tv_flip(b->path, WAL_RING_START + (damaged - 1) * SPAN + byte_of(kind));
+	return b;
+}
+
+static void goes_on(struct bed *b, uint64_t last)
+{
+	expect(b, 1, last);
+	ck_assert_ok(lsvd_wal_begin_run(b->wal, 1, 0, false, last + 1));
+	put_many(b, 2);
+	bed_crash(b);
+	bed_look(b);
+	expect(b, 1, last + 2);
+	bed_crash(b);
+}
+
+START_TEST(wal_passes_over_damage_that_the_store_has_and_no_other)
+{
+	uint64_t damaged = (uint64_t)_i / 4 + 1;
+	unsigned kind = (unsigned)_i % 4;
+
+	for (uint64_t in_store = 0; in_store <= 6; in_store++) {
+		struct bed *b = damaged_bed(damaged, kind);
+		bool last_header = damaged == 6 && kind < 2; /* who knows that there was anything? */
+
+		b->in_store = in_store;
+		if (damaged <= in_store && !last_header) {
+			bed_look(b);
+			goes_on(b, 6);
+		} else if (damaged <= 3) {
+			ck_assert_err(bed_try(b), LSVD_E_CORRUPT);
+			ck_assert_error_says(NAME);
+			b->cut = true;
+			bed_look(b);
+			goes_on(b, damaged - 1);
+		} else { /* torn, as far as anybody can tell */
+			bed_look(b);
+			goes_on(b, damaged - 1);
+		}
+		bed_free(b);
+	}
+}
+END_TEST
+
+START_TEST(wal_passes_over_several_damages)
+{
+	struct bed *b = damaged_bed(2, (unsigned)_i);
+
+	tv_flip(b->path, WAL_RING_START + 0 * SPAN + byte_of(2));
+	tv_flip(b->path, WAL_RING_START + 3 * SPAN + byte_of(0));
+	tv_flip(b->path, WAL_RING_START + 4 * SPAN + byte_of(1));
+	for (b->in_store = 1; b->in_store < 5; b->in_store++) {
+		int err = bed_try(b);
+
+		if (b->in_store < 2) {
+			ck_assert_err(err, LSVD_E_CORRUPT);
+			continue;
+		}
+		ck_assert_ok(err);
+		expect(b, 1, 3); /* 4 and 5 are a torn tail if the store does not have them */
+		bed_crash(b);
+	}
+	bed_look(b);
+	goes_on(b, 6);
+	bed_free(b);
+}
+END_TEST
+
+/* The log has gone round: whichever group is damaged, a pad or not, at whichever end. */
+START_TEST(wal_passes_over_damage_where_the_ring_ends)
+{
+	uint64_t places[32];
+	struct bed *b = bed_new();
+	unsigned n = 0, damaged = 0;
+	uint8_t *good;
+	size_t len;
+
+	bed_open(b);
+	put_many(b, 8);
+	stored(b, 6);
+	sync_all(b);
+	put_many(b, 5);
+	sync_all(b);
+	put_many(b, 2);
+	bed_crash(b);
+	bed_look(b);
+	list_for_each(node, lsvd_wal_groups(b->wal)) {
+		const struct wal_group *g = list_entry(node, struct wal_group, link);
+
+		places[n++] = lsvd_wal_file_off(b->wal, g->head.pos);
+	}
+	ck_assert_uint_gt(n, b->found.last_op - b->found.first_op + 1); /* there is a pad */
+	bed_crash(b);
+	good = tv_slurp(b->path, &len);
+	for (unsigned i = 0; i + 1 < n; i++) {
+		for (unsigned kind = 0; kind < 2; kind++) {
+			tv_flip(b->path, places[i] + byte_of(kind));
+			b->in_store = 14;
+			bed_look(b);
+			expect(b, b->found.first_op, 15);
+			damaged += b->found.gaps;
+			bed_open_here(b);
+			put_many(b, 1);
+			bed_crash(b);
+			bed_look(b);
+			ck_assert_uint_eq(b->found.last_op, 16);
+			bed_crash(b);
+			tv_poke(b->path, good, len, 0);
+		}
+	}
+	ck_assert_uint_ge(damaged, n - 1);
+	free(good);
+	bed_free(b);
+}
+END_TEST
+
+static void put_small(struct bed *b)
+{
+	unsigned count = b->count;
+	struct wal_group *g;
+	int err;
+
+	lsvd_port_enter(&b->port);
+	g = lsvd_wal_reserve(b->wal, 1, 0, &err);
+	ck_assert_ptr_nonnull(g);
+	g->records[0] = (struct wal_record){ .lba = 8, .sectors = 8, .kind = WAL_ZERO };
+	lsvd_wal_write(b->wal, g);
+	while (b->count == count)
+		lsvd_port_wait(&b->port);
+	lsvd_port_leave(&b->port, true);
+}
+
+/*
+ * Ghosts behind a torn group at the ring's end, with a pad over the torn one. When that pad is damaged
+ * the ghosts are whole, of a run that counts there, and seem to go on from what the store has.
+ */
+START_TEST(wal_takes_no_ghosts_from_under_a_damaged_pad)
+{
+	struct bed *b = bed_new();
+	uint64_t torn = WAL_RING_START + 10 * SPAN;
+	struct wal_group *g;
+
+	bed_open(b);
+	put_many(b, 10);
+	stored(b, 8);
+	sync_all(b);
+	for (unsigned i = 0; i < 3; i++)
+		put_small(b); /* 11, 12, 13 */
+	bed_crash(b);
+	tv_flip(b->path, torn + 40);
+	bed_open(b);
+	ck_assert_uint_eq(b->found.last_op, 10);
+	put_many(b, 2); /* another 11 and 12, at the ring's beginning */
+	sync_all(b);
+	put_many(b, 1);
+	bed_crash(b);
+	tv_flip(b->path, torn + 40);
+	b->in_store = 11;
+	bed_look(b);
+	ck_assert_uint_eq(b->found.gaps, 1);
+	expect(b, b->found.first_op, 13);
+	g = group_of(b, 12);
+	ck_assert_uint_eq(g->head.data_bytes, BLOCKS * 4096);
 	bed_free(b);
 }
 END_TEST
@@ -934,6 +1140,10 @@ static void add_opening_tests(TCase *c)
 	tcase_add_test(c, wal_run_that_stored_nothing_is_followed);
 	tcase_add_loop_test(c, wal_cuts_a_torn_tail, 0, 5);
 	tcase_add_loop_test(c, wal_refuses_damage_below_a_watermark_and_cuts_there_if_asked, 0, 2);
+	tcase_add_loop_test(c, wal_passes_over_damage_that_the_store_has_and_no_other, 0, 24);
+	tcase_add_loop_test(c, wal_passes_over_several_damages, 0, 4);
+	tcase_add_test(c, wal_passes_over_damage_where_the_ring_ends);
+	tcase_add_test(c, wal_takes_no_ghosts_from_under_a_damaged_pad);
 	tcase_add_loop_test(c, wal_run_numbers_void_ghosts, 0, 3);
 	tcase_add_test(c, wal_discards_what_is_void);
 	tcase_add_test(c, wal_that_was_all_stored_is_found_empty);

@@ -90,6 +90,11 @@ int admin_open(struct admin *a, uint32_t store_flags)
 	return ADMIN_OK;
 }
 
+uint32_t admin_flags(const struct admin *a)
+{
+	return a->unsafe_store ? LSVD_OPEN_UNSAFE_STORE : 0;
+}
+
 void admin_close(struct admin *a)
 {
 	lsvd_store_close(a->store);

@@ -21,6 +21,7 @@ enum admin_exit {
 	ADMIN_OK = 0,
 	ADMIN_FAILED = 1,
 	ADMIN_USAGE = ARGS_EXIT_USAGE, /* or configuration */
+	ADMIN_UNSAFE_STORE = 3, /* doctor: the store lacks something that volumes need */
 };
 
 struct admin_cmd {
@@ -29,7 +30,7 @@ struct admin_cmd {
 	int (*run)(int argc, char **argv); /* argv[0] is the command's name */
 };
 
-extern const struct admin_cmd cmd_init, cmd_list, cmd_inspect, cmd_delete;
+extern const struct admin_cmd cmd_init, cmd_list, cmd_inspect, cmd_delete, cmd_doctor;
 
 /* What the command line of every command may hold, and what it opens. */
 struct admin {
@@ -37,6 +38,7 @@ struct admin {
 	const char *name;
 	bool json;
 	bool debug;
+	bool unsafe_store;
 	struct lsvd_config *config;
 	struct lsvd_store *store;
 };
@@ -48,6 +50,9 @@ struct admin {
 	 0, 0, true}
 #define ADMIN_NAME(a, help) \
 	{ARGS_STRING, 'n', "name", &(a)->name, "NAME", help, 0, 0, true}
+#define ADMIN_UNSAFE(a) \
+	{ARGS_FLAG, 0, "unsafe-store", &(a)->unsafe_store, NULL, \
+	 "write though the store cannot keep two writers apart", 0, 0, false}
 #define ADMIN_OPTIONS(a) \
 	{ARGS_FLAG, 0, "json", &(a)->json, NULL, "print JSON instead of text", 0, 0, false}, \
 	{ARGS_FLAG, 'D', "debug", &(a)->debug, NULL, \
@@ -68,6 +73,9 @@ int admin_parse(struct admin *a, const struct args *args, int argc, char **argv,
  * wrong with the configuration is the user's to mend, as a wrong option is.
  */
 int admin_open(struct admin *a, uint32_t store_flags);
+
+/* The library's flags for --unsafe-store. */
+uint32_t admin_flags(const struct admin *a);
 
 /* Closes what is open; also after a failed admin_open(). */
 void admin_close(struct admin *a);

@@ -54,7 +54,7 @@ static int delete_volume(struct delete *d)
 		(void)fprintf(stderr, "lsvd-admin: volume %s: not deleted\n", info.name);
 		return ADMIN_FAILED;
 	}
-	if (lsvd_volume_delete(d->admin.store, d->admin.name) < 0)
+	if (lsvd_volume_delete_flags(d->admin.store, d->admin.name, admin_flags(&d->admin)) < 0)
 		return admin_fail();
 	return print_deleted(&info, d->admin.json);
 }
@@ -66,11 +66,12 @@ static int run(int argc, char **argv)
 		ADMIN_CONFIG(&d.admin),
 		ADMIN_NAME(&d.admin, "the volume"),
 		{ARGS_FLAG, 'y', "yes", &d.yes, NULL, "do not ask", 0, 0, false},
+		ADMIN_UNSAFE(&d.admin),
 		ADMIN_OPTIONS(&d.admin),
 	};
 	const struct args args = {
 		.program = "lsvd-admin delete",
-		.usage = "-c FILE -n NAME [--yes] [--json]",
+		.usage = "-c FILE -n NAME [--yes] [--unsafe-store] [--json]",
 		.about =
 			"Deletes a volume and everything stored of it, for good. Whoever serves it\n"
 			"is cut off first. Asks on a terminal; elsewhere --yes is needed.",

@@ -41,7 +41,8 @@ static int create(struct init *in)
 	struct lsvd_volume_info info = LSVD_VOLUME_INFO_INIT;
 	char size[32], sentence[256];
 
-	if (lsvd_volume_create(in->admin.store, in->admin.name, in->bytes, in->uuid, &info) < 0)
+	if (lsvd_volume_create_flags(in->admin.store, in->admin.name, in->bytes, in->uuid,
+				     admin_flags(&in->admin), &info) < 0)
 		return admin_fail();
 	output_bytes(size, info.bytes);
 	(void)snprintf(sentence, sizeof sentence, "volume %s created: %s (%llu bytes), uuid %s",
@@ -63,12 +64,13 @@ static int run(int argc, char **argv)
 		 LSVD_SECTOR_BYTES, LSVD_VOLUME_MAX_BYTES, false},
 		{ARGS_STRING, 'u', "uuid", &in.uuid, "UUID", "its UUID (default: a random one)",
 		 0, 0, false},
+		ADMIN_UNSAFE(&in.admin),
 		ADMIN_OPTIONS(&in.admin),
 	};
 	/* clang-format on */
 	const struct args args = {
 		.program = "lsvd-admin init",
-		.usage = "-c FILE -n NAME -s SIZE [-u UUID] [--json]",
+		.usage = "-c FILE -n NAME -s SIZE [-u UUID] [--unsafe-store] [--json]",
 		.about = "Makes a volume. If there is one of that name, nothing is changed.",
 		.options = options,
 	};

@@ -13,7 +13,10 @@ static const struct output_field fields[] = {
 	{"objects", "objects", OUTPUT_NUMBER},
 	{"segments", "  segments", OUTPUT_NUMBER},
 	{"checkpoints", "  checkpoints", OUTPUT_NUMBER},
+	{"claims", "  claims", OUTPUT_NUMBER},
 	{"stored_bytes", "stored", OUTPUT_BYTES},
+	{"segment_bytes", "  segments", OUTPUT_BYTES},
+	{"checkpoint_bytes", "  checkpoints", OUTPUT_BYTES},
 	{"closed_cleanly", "closed cleanly", OUTPUT_BOOL},
 	{NULL, NULL, OUTPUT_TEXT},
 };
@@ -30,7 +33,10 @@ static json_t *facts(const struct lsvd_volume_info *info, const struct lsvd_volu
 		{"objects", usage->objects},
 		{"segments", usage->segments},
 		{"checkpoints", usage->checkpoints},
+		{"claims", usage->claims},
 		{"stored_bytes", usage->bytes},
+		{"segment_bytes", usage->segment_bytes},
+		{"checkpoint_bytes", usage->checkpoint_bytes},
 	};
 	json_t *all = output_volume(info);
 	int err = 0;

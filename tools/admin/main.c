@@ -12,7 +12,8 @@
 #include "admin/cmd.h"
 #include "common/std_fds.h"
 
-static const struct admin_cmd *const cmds[] = {&cmd_init, &cmd_list, &cmd_inspect, &cmd_delete};
+static const struct admin_cmd *const cmds[] = {&cmd_init, &cmd_list, &cmd_inspect, &cmd_delete,
+					      &cmd_doctor};
 #define CMDS (sizeof cmds / sizeof cmds[0])
 
 static const struct args_option options[] = {
@@ -25,8 +26,8 @@ static const struct args_option options[] = {
 static void describe(char *text, size_t size)
 {
 	size_t n = (size_t)snprintf(text, size,
-				    "Makes, lists, shows and deletes volumes. "
-				    "Commands:\n");
+				    "Makes, lists, shows and deletes volumes, and examines "
+				    "stores. Commands:\n");
 
 	for (size_t i = 0; i < CMDS && n < size; i++)
 		n += (size_t)snprintf(text + n, size - n, "\n  %-10s %s", cmds[i]->name,
@@ -42,7 +43,8 @@ static int run_without_command(int argc, char **argv)
 		.usage = "COMMAND -c FILE [OPTION ...]",
 		.about = about,
 		.epilogue =
-			"Exit status: 0 success, 1 failure, 2 wrong usage or configuration. See lsvd-admin(1).",
+			"Exit status: 0 success, 1 failure, 2 wrong usage or configuration; 3 of doctor:\n"
+			"the store is not fit for volumes. See lsvd-admin(1).",
 		.options = options,
 	};
 

@@ -40,6 +40,10 @@ _lsvd_admin() {
 	-s | -S | --size | -u | --uuid)
 		return
 		;;
+	-p | --cache)
+		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+		return
+		;;
 	*)
 		if [[ ${#words[@]} -eq 2 ]]; then
 			offers=$("${words[0]}" --help 2>/dev/null |

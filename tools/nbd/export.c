@@ -340,7 +340,8 @@ static bool changed(const struct lsvd_stats *now, const struct lsvd_stats *befor
 {
 	return now->reads != before->reads || now->writes != before->writes ||
 	       now->flushes != before->flushes || now->trims != before->trims ||
-	       now->zeroes != before->zeroes || now->data_puts != before->data_puts;
+	       now->zeroes != before->zeroes || now->data_puts != before->data_puts ||
+	       now->retries != before->retries;
 }
 
 static void report(struct entry *e)

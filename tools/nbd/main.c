@@ -54,7 +54,7 @@
 struct options {
 	const char *config, *name, *cache, *address, *unix_path, *run, *pid_file;
 	bool readonly, single, print_uri, exit_with_parent, debug;
-	bool accept_rollback, takeover, offline;
+	bool accept_rollback, takeover, offline, unsafe_store;
 	int log_level, log_format;
 	uint64_t poll_us, threads, connections, drain_s;
 };
@@ -107,6 +107,8 @@ static int parse(struct options *o, int argc, char **argv)
 		{ARGS_FLAG, 0, "offline", &o->offline, NULL,
 		 "open on the local cache alone while the store is away (needs --name)", 0, 0,
 		 false},
+		{ARGS_FLAG, 0, "unsafe-store", &o->unsafe_store, NULL,
+		 "write though the store cannot keep two writers apart", 0, 0, false},
 		{ARGS_NUMBER, 0, "drain-timeout", &o->drain_s, "SECONDS",
 		 "try so long to store everything at the end (default: 60)", 0, 86400, false},
 		{ARGS_STRING, 0, "run", &o->run, "COMMAND",
@@ -219,7 +221,8 @@ static int open_exports(struct server *s)
 	config.options.flags |= (s->opt.readonly ? LSVD_OPEN_READONLY : 0) |
 				(s->opt.accept_rollback ? LSVD_OPEN_ACCEPT_ROLLBACK : 0) |
 				(s->opt.takeover ? LSVD_OPEN_TAKEOVER : 0) |
-				(s->opt.offline ? LSVD_OPEN_OFFLINE : 0);
+				(s->opt.offline ? LSVD_OPEN_OFFLINE : 0) |
+				(s->opt.unsafe_store ? LSVD_OPEN_UNSAFE_STORE : 0);
 	err = exports_open(&s->exports, &config);
 	return err < 0 ? complain(err) : 0;
 }

@@ -179,20 +179,82 @@ void log_ready(const char *format, ...)
 	va_end(ap);
 }
 
+#define PLACE(x) { #x, offsetof(struct lsvd_stats, x) }
+
+struct stats_member {
+	const char *name;
+	size_t place;
+};
+
+/* Since the last line. */
+static const struct stats_member counts[] = {
+	PLACE(reads), PLACE(read_bytes), PLACE(writes), PLACE(write_bytes), PLACE(trims),
+	PLACE(zeroes), PLACE(flushes), PLACE(errors), PLACE(stalls), PLACE(corrupt),
+	/* the store, by cause */
+	PLACE(data_puts), PLACE(data_put_bytes), PLACE(data_gets), PLACE(data_get_bytes),
+	PLACE(checkpoint_puts), PLACE(checkpoint_put_bytes), PLACE(recovery_gets),
+	PLACE(recovery_get_bytes), PLACE(gc_requests), PLACE(gc_bytes), PLACE(fence_requests),
+	PLACE(fence_put_bytes), PLACE(probe_requests), PLACE(probe_bytes), PLACE(retries),
+	/* the store, what went wrong */
+	PLACE(store_away), PLACE(store_full), PLACE(store_denied), PLACE(read_backs),
+	PLACE(missing_objects), PLACE(bad_gets), PLACE(torn_objects),
+};
+
+/* As it is now. */
+static const struct stats_member gauges[] = {
+	PLACE(log_used), PLACE(log_capacity), PLACE(unstored_bytes), PLACE(live_bytes),
+	PLACE(stored_bytes),
+};
+#undef PLACE
+
+static uint64_t member(const struct lsvd_stats *s, const struct stats_member *m)
+{
+	uint64_t n;
+
+	memcpy(&n, (const char *)s + m->place, sizeof n);
+	return n;
+}
+
+/* NULL: no memory. */
 static json_t *stats_json(const char *volume, const struct lsvd_stats *now,
 			  const struct lsvd_stats *before)
 {
-#define COUNT(x) #x, (json_int_t)(now->x - before->x)
-#define GAUGE(x) #x, (json_int_t)now->x
-	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
-			 "s:I, s:I}",
-			 "volume", volume, COUNT(reads), COUNT(read_bytes), COUNT(writes),
-			 COUNT(write_bytes), COUNT(trims), COUNT(zeroes), COUNT(flushes),
-			 COUNT(errors), COUNT(stalls), COUNT(data_puts), COUNT(data_gets),
-			 COUNT(retries), GAUGE(log_used), GAUGE(log_capacity),
-			 GAUGE(unstored_bytes));
+	json_t *o = json_pack("{s:s}", "volume", volume);
+	int err = 0;
+
+	for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
+		err |= json_object_set_new(
+			o, counts[i].name,
+			json_integer((json_int_t)(member(now, &counts[i]) -
+						  member(before, &counts[i]))));
+	for (size_t i = 0; i < sizeof gauges / sizeof gauges[0]; i++)
+		err |= json_object_set_new(o, gauges[i].name,
+					   json_integer((json_int_t)member(now, &gauges[i])));
+	if (!err)
+		return o;
+	json_decref(o);
+	return NULL;
+}
+
+static void stats_text(char *text, size_t len, const char *volume, const struct lsvd_stats *now,
+		       const struct lsvd_stats *before)
+{
+#define COUNT(x) (now->x - before->x)
+	(void)snprintf(text, len,
+		       "%s: %" PRIu64 " reads (%" PRIu64 " KiB), %" PRIu64 " writes (%" PRIu64
+		       " KiB), %" PRIu64 " trims and zeroes, %" PRIu64 " flushes, %" PRIu64
+		       " errors, %" PRIu64 " objects put, %" PRIu64
+		       " KiB not yet stored, log %" PRIu64 "%% full; store requests: %" PRIu64
+		       " data, %" PRIu64 " checkpoint, %" PRIu64 " recovery, %" PRIu64
+		       " gc, %" PRIu64 " fence, %" PRIu64 " probe, %" PRIu64 " retries",
+		       volume, COUNT(reads), COUNT(read_bytes) >> 10, COUNT(writes),
+		       COUNT(write_bytes) >> 10, COUNT(trims) + COUNT(zeroes), COUNT(flushes),
+		       COUNT(errors), COUNT(data_puts), now->unstored_bytes >> 10,
+		       now->log_capacity ? now->log_used * 100 / now->log_capacity : 0,
+		       COUNT(data_puts) + COUNT(data_gets), COUNT(checkpoint_puts),
+		       COUNT(recovery_gets), COUNT(gc_requests), COUNT(fence_requests),
+		       COUNT(probe_requests), COUNT(retries)); /* fits, or is cut */
 #undef COUNT
-#undef GAUGE
 }
 
 void log_stats(const char *volume, const struct lsvd_stats *now, const struct lsvd_stats *before)
@@ -201,18 +263,7 @@ void log_stats(const char *volume, const struct lsvd_stats *now, const struct ls
 
 	if (!log_wants(LSVD_LOG_INFO))
 		return;
-	(void)snprintf(text, sizeof text,
-		       "%s: %" PRIu64 " reads (%" PRIu64 " KiB), %" PRIu64 " writes (%" PRIu64
-		       " KiB), %" PRIu64 " trims and zeroes, %" PRIu64 " flushes, %" PRIu64
-		       " errors, %" PRIu64 " objects put, %" PRIu64
-		       " KiB not yet stored, log %" PRIu64 "%% full",
-		       volume, now->reads - before->reads,
-		       (now->read_bytes - before->read_bytes) >> 10, now->writes - before->writes,
-		       (now->write_bytes - before->write_bytes) >> 10,
-		       now->trims - before->trims + now->zeroes - before->zeroes,
-		       now->flushes - before->flushes, now->errors - before->errors,
-		       now->data_puts - before->data_puts, now->unstored_bytes >> 10,
-		       now->log_capacity ? now->log_used * 100 / now->log_capacity : 0);
+	stats_text(text, sizeof text, volume, now, before);
 	if (style == LOG_JSON)
 		put_json(LSVD_LOG_INFO, "statistics", stats_json(volume, now, before));
 	else

@@ -28,6 +28,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <curl/curl.h>
@@ -35,6 +37,7 @@
 #include <nettle/base64.h>
 #include <nettle/md5.h>
 
+#include "store/s3_certificate.h"
 #include "store/s3_client.h"
 
 #define STACK_BYTES ((size_t)1 << 20)
@@ -109,6 +112,14 @@ static int on_progress(void *ctx, curl_off_t a, curl_off_t b, curl_off_t d, curl
 	return atomic_load(&call->c->stop);
 }
 
+/* No program that this process starts shall have our connections. */
+static curl_socket_t open_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *a)
+{
+	(void)ctx;
+	(void)purpose;
+	return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+}
+
 /* Over whatever libs3 has set. */
 static CURLcode impose(CURL *curl, struct call *call)
 {
@@ -136,6 +147,8 @@ static CURLcode impose(CURL *curl, struct call *call)
 		code = curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
 	if (code == CURLE_OK)
 		code = curl_easy_setopt(curl, CURLOPT_PROXY, "");
+	if (code == CURLE_OK)
+		code = curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_socket);
 	if (code == CURLE_OK)
 		code = curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
 	if (code == CURLE_OK)
@@ -214,6 +227,16 @@ CURLcode __wrap_curl_easy_perform(CURL *curl)
 	return call->code;
 }
 
+/* libs3 calls gmtime(), whose result is one for all threads: a date torn in two signs nothing. */
+struct tm *__wrap_gmtime(const time_t *t);
+
+struct tm *__wrap_gmtime(const time_t *t)
+{
+	static _Thread_local struct tm tm;
+
+	return gmtime_r(t, &tm);
+}
+
 /* ------------------------------------------------------------------------------ what came of a call */
 
 /* Cut at the end: it is for people. */
@@ -255,7 +278,11 @@ static void on_complete(S3Status status, const S3ErrorDetails *details, void *ct
 /* libcurl did not get to the end of it. Nothing was sent if there was nobody to send it to. */
 static enum s3_outcome outcome_of_code(struct call *call)
 {
-	say(call->r, call->why[0] ? call->why : curl_easy_strerror(call->code));
+	const char *why = lsvd_s3_certificate_fault(call->curl, call->code);
+
+	if (!why)
+		why = call->why[0] ? call->why : curl_easy_strerror(call->code);
+	say(call->r, why);
 	switch (call->code) {
 	case CURLE_OUT_OF_MEMORY:
 		return S3_NO_MEMORY;
