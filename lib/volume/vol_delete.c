@@ -5,7 +5,7 @@
  * Dead is what died at or before the place of the newest root: data that nothing in the map refers to
  * any more, page objects and roots that checkpoints have replaced. It goes when a chain object that
  * names that root is acknowledged, and when no read of it is on its way; the log adds its own
- * conditions (log_delete.c). What it leaves is asked for again after the next checkpoint, also after
+ * conditions (log_delete.c), and the mirror must not lead to it any more. What it leaves is asked for again after the next checkpoint, also after
  * a crash: what has died stays in the table, and so in every root, until it is known to be gone.
  *
  *   root put -> NAMED (a chain object that names it is acknowledged) -> DELETING -> FINISHED -> none
@@ -18,6 +18,7 @@
 
 #include "base/alloc.h"
 #include "base/err.h"
+#include "volume/vol_mirror.h"
 #include "volume/volume_internal.h"
 
 struct deletion {
@@ -173,6 +174,8 @@ void lsvd_vol_delete_dead(struct lsvd_volume *v)
 		put_note(v);
 		return;
 	}
+	if (!lsvd_mirror_is_whole(v))
+		return; /* tells when it is */
 	v->root_named_by = 0; /* once for each root */
 	d = choose(v);
 	if (!d)

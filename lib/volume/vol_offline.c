@@ -213,11 +213,13 @@ static int load_objects(struct mirror_in *in, const uint8_t *p, uint32_t left)
 		uint64_t number = le64_get(p);
 		struct object_entry e = { .epoch = le64_get(p + 8), .seq = le64_get(p + 16),
 					  .bytes = (uint32_t)le64_get(p + 24),
-					  .data = (uint32_t)le64_get(p + 32),
-					  .live = (uint32_t)le64_get(p + 40), .home = HOME_CHAIN };
+					  .data = le32_get(p + 32),
+					  .home = (uint8_t)le32_get(p + 36),
+					  .live = (uint32_t)le64_get(p + 40) };
 		int err;
 
-		if (number >= in->head.next_object || !e.epoch)
+		if (number >= in->head.next_object || !e.epoch ||
+		    (e.home != HOME_CHAIN && e.home != HOME_MOVED))
 			return lsvd_fail(LSVD_E_CORRUPT, "%s: object %llu, expected one below %llu",
 					 in->name, (unsigned long long)number,
 					 (unsigned long long)in->head.next_object);
