@@ -30,6 +30,7 @@
 /* ----------------------------------------------------------------------------------------- options */
 
 #define RACE_TRIES 10u
+#define READ_TRIES 5u
 #define DAY_MS (24u * 60 * 60 * 1000)
 
 struct bound {
@@ -445,6 +446,44 @@ static int check_store(struct lsvd_volume *v)
 	return err;
 }
 
+static bool same_end(const struct log_opened *a, const struct log_opened *b)
+{
+	return a->base_epoch == b->base_epoch && a->base_seq == b->base_seq &&
+	       a->root.epoch == b->root.epoch && a->root.number == b->root.number;
+}
+
+/* As before the first try. */
+static int forget_map(struct lsvd_volume *v)
+{
+	lsvd_log_free(v->log);
+	v->log = NULL;
+	lsvd_store_map_free(v->map);
+	v->map = NULL;
+	lsvd_object_table_fini(&v->objects);
+	lsvd_page_table_fini(&v->pages);
+	return lsvd_store_map_new(&v->map);
+}
+
+/*
+ * A writer that is serving may write a checkpoint and delete the one before it while a reader is
+ * reading that. So what is missing is looked for again, as long as there is something newer.
+ */
+static int open_log_patiently(struct lsvd_volume *v, const struct wal_found *found)
+{
+	struct log_opened before;
+	int err = open_log(v, found);
+
+	for (unsigned i = 0; i < READ_TRIES && err == LSVD_E_CORRUPT && v->readonly; i++) {
+		before = v->opened;
+		err = forget_map(v);
+		if (!err)
+			err = open_log(v, found);
+		if (err == LSVD_E_CORRUPT && same_end(&before, &v->opened))
+			break;
+	}
+	return err;
+}
+
 static int open_parts(struct lsvd_volume *v)
 {
 	struct wal_found found;
@@ -462,7 +501,7 @@ static int open_parts(struct lsvd_volume *v)
 	if (!err)
 		err = lsvd_vol_open_wal(v, &found);
 	if (!err)
-		err = open_log(v, &found);
+		err = open_log_patiently(v, &found);
 	if (!err && v->opt.cache_dir && v->opt.rcache_bytes != UINT64_MAX && v->own_world &&
 	    !v->readonly)
 		err = lsvd_shared_rcache_get(&v->rcache, v->opt.cache_dir, v->opt.rcache_bytes);

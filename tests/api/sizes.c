@@ -72,7 +72,7 @@ PLACE(lsvd_io, user, 48);
 PLACE(lsvd_io, next, 56);
 SIZE(lsvd_status_extent, 16);
 PLACE(lsvd_status_extent, flags, 8);
-SIZE(lsvd_stats, 520);
+SIZE(lsvd_stats, 584);
 PLACE(lsvd_stats, reads, 8);
 PLACE(lsvd_stats, log_groups, 80);
 PLACE(lsvd_stats, read_memory_bytes, 128);
@@ -82,4 +82,5 @@ PLACE(lsvd_stats, epoch, 288);
 PLACE(lsvd_stats, rcache_writes, 376);
 PLACE(lsvd_stats, stored_bytes, 400);
 PLACE(lsvd_stats, gc_bytes, 496);
+PLACE(lsvd_stats, checkpoint_bytes, 528);
 #endif
