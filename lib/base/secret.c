@@ -55,14 +55,16 @@ void lsvd_secret_free(void *p)
 {
 	struct head *h;
 	size_t all;
+	bool locked;
 
 	if (!p)
 		return;
 	h = (struct head *)(void *)((char *)p - SECRET_HEAD);
 	all = h->bytes;
-	if (h->locked)
+	locked = h->locked;
+	explicit_bzero(h, all); /* before it may be swapped out */
+	if (locked)
 		(void)munlock(h, all); /* what it locked it can unlock */
-	explicit_bzero(h, all);
 	/* The allocator's pages are ordinary ones again; if not, a dump lacks a few of them. */
 	(void)madvise(h, all, MADV_DODUMP);
 	lsvd_free(h);

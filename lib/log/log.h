@@ -166,8 +166,9 @@ struct log_upload {
 	int iovcnt;
 	uint8_t there[OBJECT_HEAD_BYTES];
 	enum io_kind kind;         /* IO_PUT, IO_REMOVE */
+	uint8_t other[OBJECT_HEAD_BYTES]; /* another's header, as it was read back before */
+	unsigned others;           /* how often one was */
 	bool failing;              /* counted in log->failing */
-	bool doubted;              /* another's header was read back once */
 	unsigned torn;             /* how often a part of it was */
 	void (*ended)(struct log_upload *up, int err);
 };

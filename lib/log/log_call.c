@@ -74,7 +74,7 @@ static unsigned mark_again(struct log *log, struct log_call *calls, unsigned n)
 		if (calls[i].err != LSVD_E_UNAVAILABLE)
 			continue;
 		calls[i].err = 1;
-		log->stats.unavailable++;
+		lsvd_log_count_failure(log, LSVD_E_UNAVAILABLE);
 		again++;
 	}
 	return again;

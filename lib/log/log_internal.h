@@ -96,6 +96,9 @@ void lsvd_upload_start(struct log_upload *up);
 /* The log is over: nothing paused is tried again; it ends in the step. */
 void lsvd_upload_give_up(struct log *log);
 
+/* A request failed: counts it by its reason. */
+void lsvd_log_count_failure(struct log *log, int err);
+
 /* ---- log_look.c, lock held */
 void lsvd_look_init(struct log *log);
 /* The log is over: ends the looks that wait for a request not yet sent. */

@@ -39,8 +39,10 @@ static int outcome(struct log *log, int err)
 		log->looked_ms = log->port->world->clk->now_ms(log->port->world);
 		return 0;
 	}
-	if (err < 0)
+	if (err < 0) {
+		lsvd_log_count_failure(log, err);
 		return LSVD_E_UNAVAILABLE;
+	}
 	return lsvd_fail(LSVD_E_FENCED, "volume %s: epoch %llu is claimed: this writer, of epoch "
 			 "%llu, is fenced", log->options.name,
 			 (unsigned long long)log->epoch + 1, (unsigned long long)log->epoch);

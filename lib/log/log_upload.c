@@ -7,7 +7,7 @@
  *   SENT -> READ BACK           the name is taken: an answer may have been lost, so look who has it
  *   READ BACK -> SIZED          our own header is there: is all of it?
  *   READ BACK -> READ BACK      another header: once more, past whatever may have damaged the answer
- *   READ BACK -> ended -EEXIST  another's, twice
+ *   READ BACK -> ended -EEXIST  the same other one twice, or OTHERS_MAX of them
  *   SIZED -> ended 0            all of it
  *   READ BACK, SIZED -> PAUSED  a part of it: it may yet be on its way
  *   READ BACK, SIZED -> ended LSVD_E_CORRUPT   still a part of it after TORN_TRIES
@@ -40,6 +40,7 @@
 #define BACKOFF_MAX_MS 30000u
 #define LONG_PAUSE_MS 1000u
 #define TORN_TRIES 5u
+#define OTHERS_MAX 5u
 
 /* Why a request fails, from what passes by itself to what does not. */
 enum reason {
@@ -164,8 +165,10 @@ static void set_timer(struct log *log, enum reason reason)
 	lsvd_port_start(log->port, &log->timer.io);
 }
 
-static void count_failure(struct log *log, enum reason reason)
+void lsvd_log_count_failure(struct log *log, int err)
 {
+	enum reason reason = reason_of(err);
+
 	if (reason == REASON_DENIED)
 		log->stats.denied++;
 	else if (reason == REASON_FULL)
@@ -188,7 +191,7 @@ static void pause_upload(struct log_upload *up, int err)
 	enum reason reason = reason_of(err);
 	struct log *log = up->log;
 
-	count_failure(log, reason);
+	lsvd_log_count_failure(log, err);
 	list_add_tail(&log->paused, &up->link);
 	set_timer(log, reason);
 	if (!up->failing) {
@@ -253,13 +256,16 @@ static void ask_size(struct log_upload *up)
 	lsvd_port_start(up->log->port, &up->io.io);
 }
 
+/* Whoever believes a damaged answer takes himself for fenced; damage is not the same twice. */
 static void another(struct log_upload *up)
 {
-	if (up->doubted) {
+	bool same = up->others && memcmp(up->there, up->other, sizeof up->other) == 0;
+
+	if (same || ++up->others == OTHERS_MAX) {
 		end(up, -EEXIST);
 		return;
 	}
-	up->doubted = true;
+	memcpy(up->other, up->there, sizeof up->other);
 	read_back(up);
 }
 
@@ -284,6 +290,7 @@ static void there_done(struct io *io)
 static void read_back(struct log_upload *up)
 {
 	up->log->stats.read_backs++;
+	memset(up->there, 0, sizeof up->there); /* less may come than before */
 	up->io.io = (struct io){ .kind = IO_GET, .done = there_done, .owner = up };
 	up->io.off = 0;
 	up->io.buf = up->there;
@@ -335,8 +342,8 @@ void lsvd_upload_start(struct log_upload *up)
 	assert(up->kind == IO_REMOVE ||
 	       (up->iovcnt > 0 && up->iov[0].iov_len >= sizeof up->there));
 	list_init(&up->link);
-	up->failing = up->doubted = false;
-	up->torn = 0;
+	up->failing = false;
+	up->others = up->torn = 0;
 	if (lsvd_log_over(log)) {
 		list_add_tail(&log->ending, &up->link);
 		lsvd_log_step(log);

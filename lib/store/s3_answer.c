@@ -98,16 +98,23 @@ static enum s3_kind kind_of_range(const struct s3_request *r)
 	return r->ret_len == there ? S3_OK : S3_BAD_BODY;
 }
 
+/* A page that says that it is to be asked for next is asked for without end. */
+static bool stands_still(const struct s3_request *r)
+{
+	return r->verb == S3_LIST && r->next[0] && r->token && strcmp(r->next, r->token) == 0;
+}
+
 static enum s3_kind kind_of_success(const struct s3_request *r)
 {
 	switch (r->verb) {
 	case S3_GET:
 		return r->status == 200 || r->status == 206 ? kind_of_range(r) : S3_ODD;
 	case S3_HEAD:
-		return r->total == UINT64_MAX ? S3_BAD_BODY : S3_OK;
+		return r->garbled || r->total == UINT64_MAX ? S3_BAD_BODY : S3_OK;
+	case S3_PUT:
 	case S3_LIST:
 	case S3_DELETE_MANY:
-		return r->garbled ? S3_BAD_BODY : S3_OK;
+		return r->garbled || stands_still(r) ? S3_BAD_BODY : S3_OK;
 	default:
 		return S3_OK;
 	}

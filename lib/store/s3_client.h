@@ -91,7 +91,7 @@ struct s3_request {
 	uint64_t total;              /* GET, HEAD: the object's length, UINT64_MAX if not said */
 	uint64_t range_first;        /* GET: as Content-Range says, UINT64_MAX if it does not */
 	bool overlong;               /* GET: more came than was asked for */
-	bool garbled;                /* a 2xx answer that is none of S3's: no page, no range */
+	bool garbled;                /* a 2xx answer that is none of S3's: no page, no range, no ETag */
 	bool from_s3;                /* 404 of a HEAD: it has a header that only S3 sends */
 	int64_t date_ms;             /* the answer's Date, 0 if there was none */
 	char next[1100];             /* LIST: token of the next page, "": this was the last */

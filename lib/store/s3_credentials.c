@@ -61,7 +61,8 @@ struct s3_credentials {
 	int64_t pause_ms;
 	pthread_cond_t cond; /* wanted, stop */
 
-	atomic_bool stop; /* also looked at while the metadata service is waited for */
+	atomic_uint generation; /* how often other keys came */
+	atomic_bool stop;	/* also looked at while the metadata service is waited for */
 };
 
 /* ------------------------------------------------------------------------------- reading a source */
@@ -83,19 +84,24 @@ static int read_source(struct s3_credentials *c, struct s3_set **ret)
 static int exchange(struct s3_credentials *c, struct s3_set *set)
 {
 	struct s3_set *old;
+	bool same;
 
 	pthread_mutex_lock(&c->lock);
 	old = c->set;
 	c->set = set;
+	same = old && lsvd_s3_set_equal(old, set);
+	if (!same)
+		atomic_fetch_add(&c->generation, 1);
 	pthread_mutex_unlock(&c->lock);
-	if (old && lsvd_s3_set_equal(old, set)) {
-		lsvd_s3_set_unref(old);
-		return 0;
-	}
-	if (old)
+	if (old && !same)
 		lsvd_report(LSVD_LOG_INFO, "S3: new access keys from %.200s", c->where);
 	lsvd_s3_set_unref(old);
-	return 1;
+	return !same;
+}
+
+unsigned lsvd_s3_credentials_generation(struct s3_credentials *c)
+{
+	return atomic_load(&c->generation);
 }
 
 int lsvd_s3_credentials_reload(struct s3_credentials *c)

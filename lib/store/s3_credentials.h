@@ -40,4 +40,7 @@ void lsvd_s3_credentials_put(struct s3_credentials *c, struct s3_secrets *s);
  */
 int lsvd_s3_credentials_reload(struct s3_credentials *c);
 
+/* Another number than before: other keys have come meanwhile, whoever has read them. */
+unsigned lsvd_s3_credentials_generation(struct s3_credentials *c);
+
 #endif

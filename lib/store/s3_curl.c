@@ -13,7 +13,8 @@
  * caller's buffer and nowhere else; documents are kept up to PAGE_MAX or ERROR_MAX bytes.
  *
  * PUTs may have three quarters of the slots: what somebody waits for (a read) gets past a queue of
- * uploads.
+ * uploads. And of the slots that become free while a PUT waits every fourth is its: reads without end
+ * must not keep a log from being stored.
  *
  * What libcurl is told not to do: to follow redirects (a request would carry its signature to
  * another host), to take proxies from the environment, to speak anything but HTTP and HTTPS, to
@@ -53,6 +54,7 @@
 #define PAGE_MAX (8u << 20)   /* 1000 keys of 1024 bytes, escaped, with what stands around them */
 #define ERROR_MAX (64u << 10)
 #define HEADERS_MAX 8
+#define PASSING_MAX 3         /* so many get past a PUT that waits */
 #define SLOW_BYTES 256L       /* a second: what counts as standing still */
 #define IDLE_MS 60000         /* only so that a lost wakeup would not be for ever */
 #define EMPTY_SHA256 "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -66,6 +68,7 @@ struct slot {
 	/* what is being sent */
 	int iov_at;
 	size_t iov_off;
+	bool sent_again;             /* by libcurl, over another connection */
 	/* what is being received */
 	uint64_t skip;               /* of a whole object that came for a range */
 	bool satisfied;              /* all that was asked for is here: the rest is broken off */
@@ -89,6 +92,7 @@ struct s3_client {
 	/* the thread's */
 	struct slot *slots;
 	uint32_t busy, busy_puts;
+	uint32_t passing;            /* how many got past a PUT that waits */
 	int *sockets;                /* those that are open; `sockets_max` at most are known */
 	uint32_t socket_count, sockets_max;
 	/* one request is started at a time: these are its, while it is */
@@ -131,17 +135,28 @@ static uint32_t slots_for_puts(const struct s3_client *c)
 	return c->connections - c->connections / 4;
 }
 
+/* lock held */
+static struct s3_request *pop_locked(struct s3_client *c)
+{
+	bool put = c->puts.first && c->busy_puts < slots_for_puts(c);
+
+	if (put && (c->passing >= PASSING_MAX || !c->others.first)) {
+		c->passing = 0;
+		return queue_pop(&c->puts);
+	}
+	c->passing = put ? c->passing + 1 : 0;
+	return queue_pop(&c->others);
+}
+
 /* What may be started now. */
 static struct s3_request *next_request(struct s3_client *c)
 {
-	struct s3_request *r = NULL;
+	struct s3_request *r;
 
 	if (c->busy == c->connections)
 		return NULL;
 	pthread_mutex_lock(&c->lock);
-	r = queue_pop(&c->others);
-	if (!r && c->busy_puts < slots_for_puts(c))
-		r = queue_pop(&c->puts);
+	r = pop_locked(c);
 	pthread_mutex_unlock(&c->lock);
 	return r;
 }
@@ -365,6 +380,7 @@ static int rewind_body(void *arg, curl_off_t off, int origin)
 		return CURL_SEEKFUNC_CANTSEEK;
 	s->iov_at = 0;
 	s->iov_off = 0;
+	s->sent_again = true;
 	return CURL_SEEKFUNC_OK;
 }
 
@@ -412,11 +428,13 @@ static bool make_room(struct slot *s, size_t len)
 	return true;
 }
 
-/* A document. Of an error only the beginning is kept; a page that is too long is no page. */
+/* A document. An error needs no end: its status is known; a page that is too long is no page. */
 static size_t receive_text(struct slot *s, const char *from, size_t len, bool page)
 {
-	if (s->text_len + len > (page ? PAGE_MAX : ERROR_MAX))
-		return page ? 0 : len;
+	if (s->text_len + len > (page ? PAGE_MAX : ERROR_MAX)) {
+		s->satisfied = !page;
+		return 0;
+	}
 	if (!make_room(s, len))
 		return 0;
 	memcpy(s->text + s->text_len, from, len);
@@ -463,6 +481,9 @@ static void read_headers(struct slot *s)
 		r->date_ms = t > 0 ? (int64_t)t * 1000 : 0;
 	}
 	r->from_s3 = header_of(s, "x-amz-request-id") != NULL;
+	/* A page that asks for a password is a 200, too; nobody has stored anything then. */
+	if (r->status / 100 == 2 && (r->verb == S3_PUT || r->verb == S3_HEAD))
+		r->garbled = !r->from_s3 && !header_of(s, "ETag");
 	if (r->verb == S3_GET && (r->status == 206 || r->status == 416)) {
 		bool ok = range && lsvd_s3_content_range(range, &r->range_first, &last, &r->total);
 
@@ -529,6 +550,15 @@ static void finish(struct slot *s)
 	r->done(r);
 }
 
+/*
+ * What libcurl sent into a connection that then broke, and over another one again, may have come
+ * both times: then the key is taken by this very request.
+ */
+static bool taken_by_itself(const struct slot *s)
+{
+	return s->sent_again && s->r->verb == S3_PUT && s->r->status == 412;
+}
+
 static void ended(struct slot *s, CURLcode code)
 {
 	struct s3_request *r = s->r;
@@ -537,7 +567,11 @@ static void ended(struct slot *s, CURLcode code)
 	r->status = (unsigned)status_of(s);
 	if (r->status)
 		read_headers(s);
-	if (code == CURLE_OK || s->satisfied) {
+	if (taken_by_itself(s)) {
+		r->outcome = S3_UNKNOWN;
+		(void)snprintf(r->message, sizeof r->message, "the connection was lost, and sent again "
+			       "the request finds its key taken"); /* fits */
+	} else if (code == CURLE_OK || s->satisfied) {
 		r->outcome = S3_ANSWERED;
 		read_document(s);
 	} else {
@@ -738,6 +772,7 @@ static void start(struct s3_client *c, struct s3_request *r)
 	s->error[0] = '\0';
 	s->iov_at = 0;
 	s->iov_off = 0;
+	s->sent_again = false;
 	s->skip = UINT64_MAX;
 	s->satisfied = false;
 	err = prepare(s);

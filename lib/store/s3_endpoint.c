@@ -8,6 +8,7 @@
 #include "store/s3_endpoint.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* What may stand in HOST[:PORT], [::1]:80 too. */
@@ -24,6 +25,27 @@ static bool ends_with(const char *text, const char *end)
 	return a >= b && strcmp(text + a - b, end) == 0;
 }
 
+static bool is_port(const char *text)
+{
+	size_t digits = strspn(text, "0123456789");
+
+	return digits && digits <= 5 && !text[digits] && strtoul(text, NULL, 10) - 1 < 65535;
+}
+
+/* NAME, or [ADDRESS]; with :PORT or without. */
+static bool host_valid(const char *host)
+{
+	const char *rest = host + strcspn(host, ":[]");
+
+	if (host[0] == '[') {
+		rest = strchr(host, ']');
+		if (!rest || rest == host + 1 || strcspn(host + 1, "[]") != (size_t)(rest - host - 1))
+			return false;
+		rest++;
+	}
+	return rest > host && (!*rest || (*rest == ':' && is_port(rest + 1)));
+}
+
 static bool parse_own(struct s3_endpoint *e, const char *text)
 {
 	const char *host = strstr(text, "://");
@@ -37,13 +59,15 @@ static bool parse_own(struct s3_endpoint *e, const char *text)
 	len = strlen(host);
 	if (len && host[len - 1] == '/')
 		len--;
-	if (len == 0 || len >= sizeof e->host || host[0] == ':' || host[len - 1] == ':')
+	if (len == 0 || len >= sizeof e->host)
 		return false;
 	for (size_t i = 0; i < len; i++)
 		if (!host_char(host[i]))
 			return false;
 	memcpy(e->host, host, len);
 	e->host[len] = '\0';
+	if (!host_valid(e->host))
+		return false;
 	(void)snprintf(e->base, sizeof e->base, "%s%s", e->https ? "https://" : "http://", e->host);
 	usual = e->https ? ":443" : ":80";
 	if (ends_with(e->host, usual) && strlen(e->host) > strlen(usual))

@@ -105,7 +105,11 @@ static int take_value(struct scan *s, struct s3_piece *ret)
 	while (s->p < s->end && is_bare(*s->p))
 		s->p++;
 	ret->len = (size_t)(s->p - ret->at);
-	return ret->len ? 0 : -EINVAL;
+	if (ret->len == 0)
+		return -EINVAL;
+	if (ret->len == 4 && memcmp(ret->at, "null", 4) == 0)
+		*ret = (struct s3_piece){NULL, 0};
+	return 0;
 }
 
 static int take_member(struct scan *s, const char *const *names, struct s3_piece *found,

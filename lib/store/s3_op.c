@@ -78,7 +78,7 @@ static void describe_answer(char *text, size_t size, const struct s3_op *op, enu
 			       r->ret_len, r->overlong ? " and more" : "", r->len,
 			       (unsigned long long)r->off, (long long)r->total);
 	else if (kind == S3_BAD_BODY)
-		(void)snprintf(text, size, "%u, with a body that is not S3's", r->status);
+		(void)snprintf(text, size, "%u, but the answer is not S3's", r->status);
 	else
 		(void)snprintf(text, size, "%u %s%s%s", r->status, r->code,
 			       r->message[0] ? ": " : "", r->message);
@@ -152,21 +152,25 @@ void lsvd_s3_op_start(struct s3_op *op)
 		send(op);
 }
 
+static bool has_old_credentials(const struct s3_op *op)
+{
+	return op->generation != lsvd_s3_credentials_generation(op->s->credentials);
+}
+
 /* The credentials of now are not those the operation began with, after reading them if need be. */
 static bool credentials_changed(struct s3_op *op)
 {
 	struct s3_store *s = op->s;
-	int64_t now = clock_ms(CLOCK_MONOTONIC);
 
-	if (op->generation != S3_LOAD(s->generation))
-		return true;
-	if (now - s->reloaded_ms < RELOAD_PAUSE_MS)
-		return false;
-	s->reloaded_ms = now;
-	if (lsvd_s3_credentials_reload(s->credentials) <= 0)
-		return false;
-	S3_COUNT(s->generation, 1u);
-	return true;
+	if (has_old_credentials(op) ||
+	    clock_ms(CLOCK_MONOTONIC) - s->reloaded_ms < RELOAD_PAUSE_MS)
+		return has_old_credentials(op);
+	if (lsvd_s3_credentials_reload(s->credentials) < 0)
+		lsvd_report(LSVD_LOG_WARN, "S3 bucket %s: access is denied, and there are no new "
+			    "access keys: %s", s->bucket, lsvd_last_error());
+	/* From its end: others have waited for it, which may have been long. */
+	s->reloaded_ms = clock_ms(CLOCK_MONOTONIC);
+	return has_old_credentials(op);
 }
 
 void lsvd_s3_op_work(void *ctx, struct list *node)
@@ -237,6 +241,13 @@ static void note_bucket(struct s3_op *op, enum s3_kind kind)
 		S3_SET(op->s->bucket_seen, true);
 }
 
+/* A length was asked for, and the answer to the question why, which is the object, says none. */
+static bool lacks_length(const struct s3_op *op, enum s3_kind kind)
+{
+	return op->phase == S3_ASKING_WHY && kind == S3_OK && op->r.status != 416 &&
+	       op->r.total == UINT64_MAX;
+}
+
 static bool ask_why(struct s3_op *op, enum s3_kind kind)
 {
 	bool trusted = op->r.from_s3 && S3_LOAD(op->s->bucket_seen);
@@ -272,6 +283,8 @@ static void request_done(struct s3_request *r)
 	struct s3_store *s = op->s;
 	enum s3_kind kind = lsvd_s3_kind(r, skew_of(op));
 
+	if (lacks_length(op, kind))
+		kind = S3_BAD_BODY;
 	S3_COUNT(s->kinds[kind], 1u);
 	if (r->verb == S3_GET)
 		S3_COUNT(s->get_bytes, r->ret_len);
@@ -295,7 +308,7 @@ struct s3_op *lsvd_s3_op_new(struct s3_store *s, const char *key)
 		return NULL;
 	memset(op, 0, sizeof *op);
 	op->s = s;
-	op->generation = S3_LOAD(s->generation);
+	op->generation = lsvd_s3_credentials_generation(s->credentials);
 	memcpy(op->key, s->prefix, s->prefix_len);
 	memcpy(op->key + s->prefix_len, key, len + 1);
 	op->r.key = op->key;

@@ -27,7 +27,6 @@ struct s3_store {
 	bool bucket_seen;            /* some answer has shown that it is there */
 	bool closing;                /* nothing is tried again */
 	bool no_delete_many;         /* the server cannot */
-	unsigned generation;         /* of the credentials: how often others came */
 	int64_t offset_ms;           /* added to our clock */
 	int64_t observed_ms;         /* the server's clock less ours, as of its last answer */
 	uint64_t sent[S3_DELETE_MANY + 1], kinds[S3_KINDS], put_bytes, get_bytes;

@@ -257,6 +257,16 @@ static int error_of_code(const char *code)
 	return LSVD_E_UNAVAILABLE; /* of a single object nothing else is final */
 }
 
+/* Foreign text for a message: cut, and printable. */
+static void note_text(char *to, size_t size, const char *from)
+{
+	size_t n = 0;
+
+	for (; n + 1 < size && from[n]; n++)
+		to[n] = from[n] >= ' ' && from[n] <= '~' ? from[n] : '?';
+	to[n] = '\0';
+}
+
 static void not_deleted(struct s3_request *r, const char *key, const char *code)
 {
 	struct s3_op *op = r->owner;
@@ -266,9 +276,8 @@ static void not_deleted(struct s3_request *r, const char *key, const char *code)
 	if (strcmp(code, "NoSuchKey") == 0 || u->count++ > 0)
 		return;
 	u->err = error_of_code(code);
-	/* Cut, if they are no keys and codes that we know. */
-	(void)snprintf(u->key, sizeof u->key, "%s", key + skip);
-	(void)snprintf(u->code, sizeof u->code, "%s", code);
+	note_text(u->key, sizeof u->key, key + skip);
+	note_text(u->code, sizeof u->code, code);
 }
 
 static int remove_each(struct s3_store *s, const char *const *keys, unsigned count)
@@ -378,12 +387,10 @@ static int s3_remove_many(void *ctx, const char *const *keys, unsigned count)
 static int s3_reload(void *ctx)
 {
 	struct s3_store *s = ctx;
-	int changed = lsvd_s3_credentials_reload(s->credentials);
+	int err = lsvd_s3_credentials_reload(s->credentials);
 
-	if (changed > 0)
-		S3_COUNT(s->generation, 1u);
 	/* The text is there, and says more than any other. */
-	return changed < 0 ? lsvd_store_fail(changed, "%s", lsvd_last_error()) : 0;
+	return err < 0 ? lsvd_store_fail(err, "%s", lsvd_last_error()) : 0;
 }
 
 static void s3_counters(void *ctx, struct lsvd_store_counters *c)

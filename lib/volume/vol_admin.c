@@ -58,30 +58,21 @@ int lsvd_vol_run_patiently(struct port *port, struct obj_io *io)
 int lsvd_vol_get_object(struct port *port, const char *key, uint8_t **ret, size_t *ret_len,
 			size_t max)
 {
-	struct obj_io io = { .io = { .kind = IO_HEAD } };
-	uint8_t *buf;
+	struct obj_io io = { .io = { .kind = IO_GET }, .len = max + 1 };
 	int err;
 
 	(void)snprintf(io.key, sizeof io.key, "%s", key); /* keys fit */
-	err = lsvd_vol_run_patiently(port, &io);
-	if (err)
-		return err;
-	if (io.ret_bytes > max)
-		return lsvd_fail(LSVD_E_CORRUPT, "object %s: %" PRIu64 " bytes, expected at most %zu",
-				 key, io.ret_bytes, max);
-	buf = lsvd_malloc(io.ret_bytes);
-	if (!buf)
+	io.buf = lsvd_malloc(io.len);
+	if (!io.buf)
 		return lsvd_fail_plain(-ENOMEM);
-	io.io.kind = IO_GET;
-	io.off = 0;
-	io.buf = buf;
-	io.len = io.ret_bytes;
 	err = lsvd_vol_run_patiently(port, &io);
+	if (!err && io.ret_len > max)
+		err = lsvd_fail(LSVD_E_CORRUPT, "object %s: more than %zu bytes", key, max);
 	if (err) {
-		lsvd_free(buf);
+		lsvd_free(io.buf);
 		return err;
 	}
-	*ret = buf;
+	*ret = io.buf;
 	*ret_len = io.ret_len;
 	return 0;
 }

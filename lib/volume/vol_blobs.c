@@ -17,6 +17,7 @@
 #define RUNS_AT_ONCE 32u
 #define RUN_BYTES_MAX (8u << 20)
 #define GAP_MAX (64u << 10)
+#define BYTES_AT_ONCE (32u << 20)     /* but for the last run */
 #define TRIES 6u
 #define PAUSE_MS 100u
 
@@ -227,9 +228,12 @@ int lsvd_vol_fetch_blobs(struct lsvd_volume *v, struct blob_want *wants, uint64_
 		f->v = v;
 		f->take = take;
 		f->n = 0;
-		while (i < n && f->n < RUNS_AT_ONCE && !err) {
+		for (uint64_t bytes = 0; i < n && f->n < RUNS_AT_ONCE && bytes < BYTES_AT_ONCE && !err;) {
 			err = begin_run(f, wants + i, n - i);
-			i += err ? 0 : f->runs[f->n - 1].n;
+			if (err)
+				break;
+			i += f->runs[f->n - 1].n;
+			bytes += f->runs[f->n - 1].io.len;
 		}
 		if (!err)
 			err = fetch_runs(f);

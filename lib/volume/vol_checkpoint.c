@@ -527,10 +527,12 @@ static void pages_put(struct log_free_put *put, int err)
 {
 	struct checkpoint *c = put->owner;
 
-	if (err)
+	if (err) {
 		c->err = err;
-	c->v->stats.checkpoint_puts++;
-	c->v->stats.checkpoint_put_bytes += put->iov->iov_len;
+	} else {
+		c->v->stats.checkpoint_puts++;
+		c->v->stats.checkpoint_put_bytes += put->iov->iov_len;
+	}
 	if (--c->puts_left == 0)
 		put_root(c);
 }

@@ -233,12 +233,6 @@ static void fill_cache(struct fetch *f)
 	}
 }
 
-static void forget_lines(struct fetch *f)
-{
-	for (unsigned i = 0; i < line_count(f); i++)
-		lsvd_rcache_forget(f->v->rcache, f->v->owner, f->object, line_of(f->first) + i);
-}
-
 static void line_read(struct io *io)
 {
 	struct fetch *f = io->owner;
@@ -305,15 +299,6 @@ static void count_failure(struct lsvd_volume *v, int err)
 		v->stats.store_away++;
 }
 
-/* Between half of the pause and the whole of it, so that reads that failed together do not return so. */
-static uint64_t some_of(struct lsvd_volume *v, uint32_t ms)
-{
-	uint32_t chance;
-
-	v->world->rnd->fill(v->world, &chance, sizeof chance);
-	return ms / 2 + chance % (ms / 2 + 1);
-}
-
 static void missing(struct fetch *f)
 {
 	struct lsvd_volume *v = f->v;
@@ -368,7 +353,7 @@ static void get_failed(struct fetch *f, int err)
 		v->stats.retries++;
 		f->timer.io.kind = IO_TIMER;
 		f->timer.io.done = again_due;
-		f->timer.at_ms = now + some_of(v, f->backoff_ms);
+		f->timer.at_ms = now + lsvd_vol_some_of(v, f->backoff_ms);
 		f->backoff_ms = (uint32_t)min_u64(2 * f->backoff_ms, BACKOFF_MAX_MS);
 		lsvd_port_start(&v->port, &f->timer.io);
 		return;
@@ -448,7 +433,7 @@ static void verified(struct io *io)
 		}
 	}
 	if (f->verdict == LSVD_E_CORRUPT && f->from_cache) {
-		forget_lines(f);
+		/* Mostly this part of a line was never fetched: it comes to lie beside the others. */
 		start_get(f);
 		return;
 	}
@@ -483,6 +468,15 @@ static bool needs_scratch(const struct fetch *f)
 	return false;
 }
 
+/* A guess may reach beyond the object, to a line of the cache that can never be filled. */
+static uint64_t within_object(const struct lsvd_volume *v, uint64_t object, uint64_t first,
+			      uint64_t end)
+{
+	const struct object_entry *o = lsvd_object_table_get(&v->objects, object);
+
+	return o && o->bytes > first ? min_u64(end, o->bytes) : end;
+}
+
 static int start_fetch(struct read_req *req, const struct map_extent *extents, unsigned n)
 {
 	struct lsvd_volume *v = req->v;
@@ -502,6 +496,7 @@ static int start_fetch(struct read_req *req, const struct map_extent *extents, u
 		f->extents[i] = extents[i];
 		f->end = max_u64(f->end, reach(&extents[i]));
 	}
+	f->end = within_object(v, f->object, f->first, f->end);
 	f->deadline_ms = lsvd_vol_now(v) + v->opt.read_timeout_ms;
 	f->backoff_ms = BACKOFF_MIN_MS;
 	f->step = (struct io){ .kind = IO_STEP, .prepare = verify, .done = verified };

@@ -37,7 +37,7 @@ static void look_later(struct lsvd_volume *v, struct vol_op *op)
 	v->look_timer.io.kind = IO_TIMER;
 	v->look_timer.io.owner = v;
 	v->look_timer.io.done = look_due;
-	v->look_timer.at_ms = lsvd_vol_now(v) + v->look_pause_ms;
+	v->look_timer.at_ms = lsvd_vol_now(v) + lsvd_vol_some_of(v, v->look_pause_ms);
 	lsvd_port_start(&v->port, &v->look_timer.io);
 }
 

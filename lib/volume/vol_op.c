@@ -19,6 +19,14 @@ uint64_t lsvd_vol_now(const struct lsvd_volume *v)
 	return v->world->clk->now_ms(v->world);
 }
 
+uint64_t lsvd_vol_some_of(const struct lsvd_volume *v, uint32_t ms)
+{
+	uint32_t chance;
+
+	v->world->rnd->fill(v->world, &chance, sizeof chance);
+	return ms / 2 + chance % (ms / 2 + 1);
+}
+
 /* ------------------------------------------------------------------------------------------ vectors */
 
 struct cursor {

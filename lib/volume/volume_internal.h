@@ -222,6 +222,8 @@ void lsvd_vol_begin(struct lsvd_volume *v, struct lsvd_io *io);
 void lsvd_vol_end(struct lsvd_volume *v, struct lsvd_io *io, int err);
 void lsvd_vol_fail(struct lsvd_volume *v, int err, const char *why);
 uint64_t lsvd_vol_now(const struct lsvd_volume *v);
+/* Between half of a pause and the whole of it, by chance: who failed together returns one by one. */
+uint64_t lsvd_vol_some_of(const struct lsvd_volume *v, uint32_t ms);
 
 /* Copies between an operation's vector and plain memory; `off` is within the operation. */
 void lsvd_iov_to(const struct iovec *iov, int iovcnt, uint64_t off, const void *src, size_t len);

@@ -532,7 +532,7 @@ static void fill_until_killed(const char *dir, const char *url, uint64_t bytes, 
 	create.flags = LSVD_STORE_CREATE;
 	put_path(d.dir, dir, "cache");
 	opt = options_of(&d);
-	opt.log_bytes = 4 * GIB;
+	opt.log_bytes = quick ? GIB : 4 * GIB;
 	opt.checkpoint_segments = 1u << 20;
 	must(lsvd_store_open(&d.store, url, &create), "store");
 	must(lsvd_volume_create(d.store, "bench", 16 * GIB, NULL, NULL), "create");

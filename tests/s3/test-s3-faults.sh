@@ -205,6 +205,10 @@ rows_of_writing() {
 	unnoticed 'reset before' close "$put" '"first": 3'
 	unnoticed 'reset in the request' close_in_request "$put" '"first": 3'
 	unnoticed 'answer lost' drop_reply "$put" '"first": 3'
+	rule lie flip_reply '"verb": "GET"' "\"key\": \"$data\"" '"first": 3'
+	unnoticed 'answer lost, and damaged ones to who has it' drop_reply "$put" \
+		"\"key\": \"$data\"" '"first": 1'
+	row_of 'damaged answers to who has it' lie
 	unnoticed 'no answer' hang "$put" '"first": 1'
 	unnoticed 'answer lost of a look' drop_reply '"verb": ["HEAD", "GET"]' '"first": 3'
 	unnoticed 'conflict 409' answer "$put" '"status": 409' \

@@ -55,7 +55,7 @@ end_load() {
 	writer check "$state" "$uri" >"$tmp/check" 2>&1 || fail "$(<"$tmp/check")"
 }
 
-store_kind=${s3_client_under_test:-curl}
+[[ $store_kind == libs3 ]] || store_kind=curl
 size=$((32 << 20))
 state=$ram/state
 need_s3

@@ -363,7 +363,7 @@ static void make_write(struct tester *t, struct slot *s)
 	s->io.iovcnt = 1;
 }
 
-static void submit_one(struct tester *t)
+static void submit_this(struct tester *t, bool flush)
 {
 	struct slot *s = free_slot(t);
 
@@ -372,13 +372,18 @@ static void submit_one(struct tester *t)
 	s->busy = true;
 	s->op = s->covers = 0;
 	s->io.done = on_done;
-	if (below(t, 7) == 0) {
+	if (flush) {
 		s->io.kind = LSVD_IO_FLUSH;
 		s->covers = t->m.acked;
 	} else {
 		make_write(t, s);
 	}
 	lsvd_volume_submit(t->volume, &s->io);
+}
+
+static void submit_one(struct tester *t)
+{
+	submit_this(t, below(t, 7) == 0);
 }
 
 static bool read_image(struct tester *t)
@@ -1042,6 +1047,8 @@ static void hard_life(void *arg)
 	if (!t->failed && t->volume)
 		close_volume(t);
 	t->hard = hard;
+	if (hard != HARD_OUTAGE)
+		t->m.mirrored = false; /* it may be given up, until the next open */
 	if (hard == HARD_OUTAGE)
 		sim_spawn(t->other, weather, t);
 	if (!t->failed && open_volume(t, t->host, 0) && !t->broken)
@@ -1287,8 +1294,10 @@ static int refuse_looks(void *ctx, struct sim_host *h, enum io_kind kind, const 
 static void count_looks(struct tester *t, unsigned *looks)
 {
 	sim_store_watch(t->sim, refuse_looks, looks);
+	if (t->remote)
+		submit_this(t, true); /* chance may want none */
 	for (unsigned i = 0; i < 600 && !t->failed; i++) {
-		if (t->m.issued < OPS_MAX && !(t->remote && i >= IN_FLIGHT))
+		if (t->m.issued < OPS_MAX && !(t->remote && i + 1 >= IN_FLIGHT))
 			submit_one(t); /* what flushes must not wait for a place: none ends */
 		sim_sleep(t->host, 100);
 	}

@@ -50,18 +50,18 @@ static void answer(struct t_http *s, int fd)
 {
 	const char *text;
 
-	if (read_request(fd, s->request) < 0) {
-		close(fd);
-		return;
-	}
-	text = s->handler(s, s->request, atomic_load(&s->requests));
-	atomic_fetch_add(&s->requests, 1);
-	if (!text && s->held_count < sizeof s->held / sizeof s->held[0]) {
-		s->held[s->held_count++] = fd;
-		return;
-	}
-	if (text)
-		(void)send(fd, text, strlen(text), MSG_NOSIGNAL); /* it may have gone */
+	do {
+		if (read_request(fd, s->request) < 0)
+			break;
+		text = s->handler(s, s->request, atomic_load(&s->requests));
+		atomic_fetch_add(&s->requests, 1);
+		if (!text && s->held_count < sizeof s->held / sizeof s->held[0]) {
+			s->held[s->held_count++] = fd;
+			return;
+		}
+		if (text)
+			(void)send(fd, text, strlen(text), MSG_NOSIGNAL); /* it may have gone */
+	} while (s->keep && text && *text);
 	close(fd);
 }
 

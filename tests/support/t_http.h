@@ -4,13 +4,15 @@
  *
  * One thread takes one connection after the other. It reads a request, with its body as long as
  * Content-Length says, and sends what the handler returns; NULL: it says nothing and keeps the
- * connection open (a hang) until the server is stopped. Every answer ends its connection.
+ * connection open (a hang) until the server is stopped. Every answer ends its connection, unless
+ * `keep` is set: then one that is empty does, and the client has to end the others before the stop.
  */
 #ifndef T_HTTP_H
 #define T_HTTP_H
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #define T_HTTP_REQUEST_MAX 65536
@@ -19,6 +21,7 @@ struct t_http {
 	/* Set before the start. Returns the whole answer, from its status line on. `n` counts from 0. */
 	const char *(*handler)(struct t_http *server, const char *request, unsigned n);
 	void *ctx;
+	bool keep;
 
 	/* What a test may look at. */
 	char endpoint[64]; /* http://127.0.0.1:PORT */

@@ -39,7 +39,8 @@ bad 2 'log_size: "9T"' $'log_size = 9T\nstorage { file_path = "s" }\n'
 [[ ! -e s && ! -e a ]] || fail "something was made"
 
 # The README of lab47/lsvd: its file is understood; here nobody listens on its port.
-bad 1 's3' 'cache_path = "./data/cache"
+cat >lsvd.conf <<'CONF'
+cache_path = "./data/cache"
 
 storage {
   s3 {
@@ -50,7 +51,10 @@ storage {
     host = "http://localhost:9999"
   }
 }
-'
+CONF
+expect 1 list -c lsvd.conf
+says 'list s3://lsvdinttest/'
+! grep -q 'hunter2' err || fail "a secret is shown"
 
 # Its way of naming a directory.
 printf 'cache_path = "c"\nstorage {\n file_path = "./store"\n s3 {\n bucket = ""\n region = ""\n }\n}\n' >lsvd.conf

@@ -193,6 +193,10 @@ START_TEST(s3_answer_without_a_length_or_with_a_document_that_is_none_is_a_bad_b
 	ck_assert_int_eq(lsvd_s3_kind(&r, 0), S3_BAD_BODY);
 	r.total = 0;
 	ck_assert_int_eq(lsvd_s3_kind(&r, 0), S3_OK);
+	r.garbled = true;
+	ck_assert_int_eq(lsvd_s3_kind(&r, 0), S3_BAD_BODY);
+	r.verb = S3_PUT;
+	ck_assert_int_eq(lsvd_s3_kind(&r, 0), S3_BAD_BODY);
 	r = answer(S3_LIST, 200, "");
 	ck_assert_int_eq(lsvd_s3_kind(&r, 0), S3_OK);
 	r.garbled = true;

@@ -217,6 +217,22 @@ START_TEST(s3_op_head_of_nothing_is_doubted_until_the_bucket_was_seen)
 }
 END_TEST
 
+START_TEST(s3_op_head_of_what_came_meanwhile_has_its_length_or_none)
+{
+	struct s3_op *new = op(S3_HEAD);
+
+	say((struct told){ .status = 404, .from_s3 = true });
+	say((struct told){ .status = 206, .total = 0 }); /* "bytes 0-0/" and a star */
+	ck_assert_int_eq(lsvd_s3_op_run(new), S3_BAD_BODY);
+	lsvd_free(new);
+	new = op(S3_HEAD);
+	say((struct told){ .status = 404, .from_s3 = true });
+	say((struct told){ .status = 416 }); /* there, and empty */
+	ck_assert_int_eq(lsvd_s3_op_run(new), S3_OK);
+	lsvd_free(new);
+}
+END_TEST
+
 START_TEST(s3_op_head_in_a_bucket_that_is_not_there_says_so)
 {
 	say((struct told){ .status = 404, .from_s3 = true });
@@ -276,6 +292,43 @@ START_TEST(s3_op_denied_with_the_keys_there_are_is_denied)
 }
 END_TEST
 
+START_TEST(s3_op_denied_while_somebody_else_read_new_keys_is_tried_again)
+{
+	struct s3_op *new = op(S3_DELETE);
+
+	write_keys("NEW");
+	ck_assert_int_eq(lsvd_s3_credentials_reload(s.credentials), 1);
+	say((struct told){ .status = 403, .code = "InvalidAccessKeyId" });
+	say((struct told){ .status = 204 });
+	ck_assert_int_eq(run(new), S3_OK);
+}
+END_TEST
+
+static char reported[512];
+
+static void note_report(void *ctx, enum lsvd_log_level level, const char *text)
+{
+	(void)ctx;
+	(void)level;
+	(void)snprintf(reported, sizeof reported, "%s", text);
+}
+
+START_TEST(s3_op_denied_with_keys_that_cannot_be_read_says_why)
+{
+	char *path = tmpdir_path(dir, "keys");
+
+	write_keys("NEW");
+	ck_assert_int_eq(chmod(path, 0644), 0);
+	lsvd_set_log(note_report, NULL, LSVD_LOG_WARN);
+	say((struct told){ .status = 403, .code = "AccessDenied" });
+	ck_assert_int_eq(run(op(S3_DELETE)), S3_DENIED);
+	lsvd_set_log(NULL, NULL, LSVD_LOG_WARN);
+	ck_assert_ptr_nonnull(strstr(reported, "S3 bucket bucket: access is denied"));
+	ck_assert_ptr_nonnull(strstr(reported, "mode is 0644"));
+	free(path);
+}
+END_TEST
+
 START_TEST(s3_op_denied_twice_is_denied_though_the_keys_are_new)
 {
 	write_keys("NEW");
@@ -311,6 +364,14 @@ START_TEST(s3_op_listing_goes_on_until_there_is_no_next_page)
 	say((struct told){ .status = 200 });
 	ck_assert_int_eq(run(op(S3_LIST)), S3_OK);
 	ck_assert_str_eq(log_text, "LIST d/k as OLD; LIST d/k page 2 as OLD; LIST d/k page 3 as OLD; ");
+}
+END_TEST
+
+START_TEST(s3_op_listing_that_comes_to_the_same_page_again_ends)
+{
+	say((struct told){ .status = 200, .next = " page 2" });
+	say((struct told){ .status = 200, .next = " page 2" });
+	ck_assert_int_eq(run(op(S3_LIST)), S3_BAD_BODY);
 }
 END_TEST
 
@@ -351,16 +412,20 @@ static Suite *s3_op_suite(void)
 	tcase_add_test(t, s3_op_put_through_a_client_that_cannot_create_looks_first);
 	t = add_case(suite, "not there");
 	tcase_add_test(t, s3_op_head_of_nothing_is_doubted_until_the_bucket_was_seen);
+	tcase_add_test(t, s3_op_head_of_what_came_meanwhile_has_its_length_or_none);
 	tcase_add_test(t, s3_op_head_in_a_bucket_that_is_not_there_says_so);
 	t = add_case(suite, "second tries");
 	tcase_add_test(t, s3_op_wrong_clock_is_learned_and_tried_again_once);
 	tcase_add_test(t,
 		       s3_op_denied_with_keys_that_have_changed_is_tried_again_with_the_new_ones);
 	tcase_add_test(t, s3_op_denied_with_the_keys_there_are_is_denied);
+	tcase_add_test(t, s3_op_denied_while_somebody_else_read_new_keys_is_tried_again);
+	tcase_add_test(t, s3_op_denied_with_keys_that_cannot_be_read_says_why);
 	tcase_add_test(t, s3_op_denied_twice_is_denied_though_the_keys_are_new);
 	tcase_add_test(t, s3_op_everything_else_is_the_callers_to_try_again);
 	t = add_case(suite, "listings and texts");
 	tcase_add_test(t, s3_op_listing_goes_on_until_there_is_no_next_page);
+	tcase_add_test(t, s3_op_listing_that_comes_to_the_same_page_again_ends);
 	tcase_add_test(t, s3_op_texts_name_what_was_not_answered);
 	return suite;
 }

@@ -109,6 +109,11 @@ START_TEST(s3_options_urls_that_cannot_be_are_refused)
 		"s3://bucket?endpoint=ftp://host", "s3://bucket?endpoint=host",
 		"s3://bucket?endpoint=http://", "s3://bucket?endpoint=http://host/path",
 		"s3://bucket?endpoint=http://host?x", "s3://bucket?endpoint=http://:80",
+		"s3://bucket?endpoint=http://h:99999", "s3://bucket?endpoint=http://h:0",
+		"s3://bucket?endpoint=http://h:1:2", "s3://bucket?endpoint=http://h:",
+		"s3://bucket?endpoint=http://h:a", "s3://bucket?endpoint=http://[::1",
+		"s3://bucket?endpoint=http://[]:1", "s3://bucket?endpoint=http://::1]",
+		"s3://bucket?endpoint=http://[::1]80", "s3://bucket?endpoint=http://a[::1]",
 		"s3://bucket?endpoint=http://ho%20st", "s3://bucket?endpoint=http://ho%0D%0Ast",
 	};
 

@@ -21,6 +21,8 @@
  * body that was cut off for a whole one.
  */
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -101,6 +103,60 @@ static _Thread_local struct call *current;
 CURLcode __real_curl_easy_perform(CURL *curl);
 CURLcode __wrap_curl_easy_perform(CURL *curl);
 
+/*
+ * The connections of libs3's handles, which keep them from one request to the next. A handle has one, two
+ * while an old one is being replaced.
+ */
+static struct {
+	CURL *curl;
+	int fd;
+} sockets[2 * THREADS_MAX];
+static unsigned socket_count; /* both protected by sockets_lock */
+static pthread_mutex_t sockets_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* No program that this process starts shall have our connections. */
+static curl_socket_t open_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *a)
+{
+	int fd = socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+
+	(void)purpose;
+	pthread_mutex_lock(&sockets_lock);
+	if (fd >= 0 && socket_count < 2 * THREADS_MAX) {
+		sockets[socket_count].curl = ctx;
+		sockets[socket_count++].fd = fd;
+	}
+	pthread_mutex_unlock(&sockets_lock);
+	return fd;
+}
+
+static int close_socket(void *ctx, curl_socket_t fd)
+{
+	(void)ctx;
+	pthread_mutex_lock(&sockets_lock);
+	for (unsigned i = 0; i < socket_count; i++)
+		if (sockets[i].fd == fd) {
+			sockets[i] = sockets[--socket_count];
+			break;
+		}
+	pthread_mutex_unlock(&sockets_lock);
+	return close(fd);
+}
+
+/*
+ * A server that sends headers and body apart, with Nagle's algorithm, waits for the headers to be
+ * acknowledged, which the kernel puts off by 40 ms unless it is told again and again.
+ */
+static void acknowledge(const CURL *curl)
+{
+	int yes = 1;
+
+	pthread_mutex_lock(&sockets_lock);
+	for (unsigned i = 0; i < socket_count; i++)
+		if (sockets[i].curl == curl) /* it only saves time: a failure costs nothing else */
+			(void)setsockopt(sockets[i].fd, IPPROTO_TCP, TCP_QUICKACK, &yes, sizeof yes);
+	pthread_mutex_unlock(&sockets_lock);
+}
+
 static int on_progress(void *ctx, curl_off_t a, curl_off_t b, curl_off_t d, curl_off_t e)
 {
 	const struct call *call = ctx;
@@ -109,15 +165,8 @@ static int on_progress(void *ctx, curl_off_t a, curl_off_t b, curl_off_t d, curl
 	(void)b;
 	(void)d;
 	(void)e;
+	acknowledge(call->curl);
 	return atomic_load(&call->c->stop);
-}
-
-/* No program that this process starts shall have our connections. */
-static curl_socket_t open_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *a)
-{
-	(void)ctx;
-	(void)purpose;
-	return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
 }
 
 /* Over whatever libs3 has set. */
@@ -134,6 +183,8 @@ static CURLcode impose(CURL *curl, struct call *call)
 		{CURLOPT_SSL_VERIFYPEER, 1},
 		{CURLOPT_SSL_VERIFYHOST, 2},
 		{CURLOPT_NOSIGNAL, 1},
+		/* libs3 asks for "100 Continue" before each body: a round trip, or a second without */
+		{CURLOPT_EXPECT_100_TIMEOUT_MS, 1},
 		{CURLOPT_CONNECTTIMEOUT_MS, (long)o->connect_timeout_ms},
 		{CURLOPT_LOW_SPEED_LIMIT, 1},
 		{CURLOPT_LOW_SPEED_TIME, ((long)o->stall_timeout_ms + 999) / 1000},
@@ -149,6 +200,10 @@ static CURLcode impose(CURL *curl, struct call *call)
 		code = curl_easy_setopt(curl, CURLOPT_PROXY, "");
 	if (code == CURLE_OK)
 		code = curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+	if (code == CURLE_OK)
+		code = curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, curl);
+	if (code == CURLE_OK)
+		code = curl_easy_setopt(curl, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
 	if (code == CURLE_OK)
 		code = curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
 	if (code == CURLE_OK)
@@ -173,14 +228,15 @@ static unsigned status_of(CURL *curl)
 	return (unsigned)status;
 }
 
-/* "bytes FIRST-LAST/TOTAL" */
+/* "bytes FIRST-LAST/TOTAL", or, of a range that lies beyond the end, "bytes" and a star for the range */
 static void take_range(struct s3_request *r, const char *text)
 {
 	unsigned long long first, last, total;
 
-	if (!text || sscanf(text, "bytes %llu-%llu/%llu", &first, &last, &total) != 3)
+	if (text && sscanf(text, "bytes %llu-%llu/%llu", &first, &last, &total) == 3)
+		r->range_first = first;
+	else if (!text || sscanf(text, "bytes */%llu", &total) != 1)
 		return;
-	r->range_first = first;
 	r->total = total;
 }
 
@@ -204,12 +260,14 @@ static void look_at_answer(CURL *curl, struct call *call)
 		r->date_ms = (int64_t)curl_getdate(date, NULL) * 1000;
 	if (r->verb == S3_LIST)
 		r->garbled = r->status / 100 == 2 && !is_xml(header(curl, "Content-Type"));
+	if ((r->verb == S3_PUT || r->verb == S3_HEAD) && r->status / 100 == 2)
+		r->garbled = !r->from_s3 && !header(curl, "ETag");
 	if (r->verb != S3_GET && r->verb != S3_HEAD)
 		return;
-	if (length >= 0)
+	if (length >= 0 && r->status / 100 == 2)
 		r->total = (uint64_t)length;
 	take_range(r, header(curl, "Content-Range"));
-	r->garbled = r->status == 206 && r->range_first == UINT64_MAX;
+	r->garbled |= r->status == 206 && r->range_first == UINT64_MAX;
 }
 
 CURLcode __wrap_curl_easy_perform(CURL *curl)
@@ -298,25 +356,25 @@ static enum s3_outcome outcome_of_code(struct call *call)
 	}
 }
 
+/*
+ * What libs3 makes of an answer counts for listings, which it reads, and for what was never sent. Of the
+ * rest we know more: libs3 2 calls a PUT a failure that succeeded without "100 Continue" before.
+ */
 static enum s3_outcome outcome(struct call *call)
 {
 	struct s3_request *r = call->r;
 
-	if (call->performed && call->enough)
-		return S3_ANSWERED;
-	if (call->performed && call->code != CURLE_OK)
-		return outcome_of_code(call);
-	if (call->performed && (call->status == S3StatusOK || r->status >= 300))
-		return S3_ANSWERED;
-	if (!r->message[0])
+	if (!call->performed) {
 		say(r, S3_get_status_name(call->status));
-	if (call->performed && r->status / 100 == 2) {
-		r->garbled = true; /* a whole answer that libs3 cannot read */
-		return S3_ANSWERED;
+		return call->status == S3StatusOutOfMemory ? S3_NO_MEMORY : S3_REFUSED;
 	}
-	if (call->performed)
-		return S3_UNKNOWN;
-	return call->status == S3StatusOutOfMemory ? S3_NO_MEMORY : S3_REFUSED;
+	if (call->enough)
+		return S3_ANSWERED;
+	if (call->code != CURLE_OK)
+		return outcome_of_code(call);
+	if (r->verb == S3_LIST && r->status / 100 == 2 && call->status != S3StatusOK)
+		r->garbled = true;
+	return r->status >= 200 ? S3_ANSWERED : S3_UNKNOWN;
 }
 
 /* ------------------------------------------------------------------------------------------- verbs */
