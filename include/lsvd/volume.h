@@ -136,6 +136,9 @@ LSVD_API LSVD_MUST_USE int lsvd_volume_delete_flags(struct lsvd_store *store, co
  * nothing keeps a second writer from destroying the volume. With a message at each open. */
 #define LSVD_OPEN_UNSAFE_STORE 0x10u
 
+/* With READONLY: the read cache of cache_dir is used, and what is read from the store is put there. */
+#define LSVD_OPEN_RCACHE 0x20u
+
 enum lsvd_flush_policy {
 	LSVD_FLUSH_LOCAL = 0,    /* a flush waits for the local device (the default) */
 	LSVD_FLUSH_REMOTE = 1    /* a flush waits until the store has everything before it */
@@ -206,7 +209,9 @@ struct lsvd_volume_options {
 	 * default 30,000 ms. (A store that is away is asked after 0.1 s, and ever more rarely, up to
 	 * every 30 s.) */
 	uint32_t denied_retry_ms;
-	uint32_t reserved0;
+	/* Most that is read ahead of one sequential stream of reads that miss: 64 KiB … 64 MiB,
+	 * default 8 MiB; UINT32_MAX: nothing is. */
+	uint32_t read_ahead_bytes;
 	uint64_t reserved[7];
 };
 #define LSVD_VOLUME_OPTIONS_INIT { (uint32_t)sizeof(struct lsvd_volume_options), 0, NULL, 0, 0, 0, \
@@ -333,6 +338,17 @@ struct lsvd_status_extent {
  * from there. Does not block on the store.
  */
 LSVD_API LSVD_MUST_USE int lsvd_volume_block_status(struct lsvd_volume *volume, uint64_t off,
+						    uint64_t len, struct lsvd_status_extent *ret,
+						    size_t max);
+
+#define LSVD_STATUS_CACHED 0x4u  /* only of the next call: in the read cache */
+
+/*
+ * The same for what the read cache holds: extents are LSVD_STATUS_CACHED where data is stored and,
+ * as far as the cache's index of 64 KiB lines tells, in the cache; 0 elsewhere. -EINVAL also if the
+ * volume has no read cache.
+ */
+LSVD_API LSVD_MUST_USE int lsvd_volume_cache_status(struct lsvd_volume *volume, uint64_t off,
 						    uint64_t len, struct lsvd_status_extent *ret,
 						    size_t max);
 

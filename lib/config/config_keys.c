@@ -28,6 +28,7 @@
 static const struct config_word never[] = {{"never", UINT32_MAX}, {NULL, 0}};
 static const struct config_word never_gives_up[] = {{"never", 0}, {NULL, 0}};
 static const struct config_word no_cache[] = {{"none", UINT64_MAX}, {NULL, 0}};
+static const struct config_word no_ahead[] = {{"none", UINT32_MAX}, {NULL, 0}};
 static const struct config_word flushes[] = {
 	{"local", LSVD_FLUSH_LOCAL}, {"remote", LSVD_FLUSH_REMOTE}, {NULL, 0}};
 static const struct config_word clients[] = {{"auto", 0}, {"curl", 1}, {"libs3", 2}, {NULL, 0}};
@@ -71,6 +72,7 @@ const struct config_key lsvd_config_keys[CONFIG_KEYS] = {
 	{"read_timeout", BLOCK_TOP, KIND_TIME, 1, DAY_MS, NULL, FIELD(read_timeout_ms)},
 	{"lease_check", BLOCK_TOP, KIND_TIME, 1, DAY_MS, never, FIELD(lease_check_ms)},
 	{"denied_retry", BLOCK_TOP, KIND_TIME, 100, DAY_MS, NULL, FIELD(denied_retry_ms)},
+	{"read_ahead", BLOCK_TOP, KIND_SIZE, 64 * KIB, 64 * MIB, no_ahead, FIELD(read_ahead_bytes)},
 	{"checkpoint_segments", BLOCK_TOP, KIND_COUNT, 1, 65536, NULL, FIELD(checkpoint_segments)},
 };
 

@@ -84,6 +84,7 @@ struct obj_io {
 	void *buf;
 	size_t len;
 	size_t ret_len;              /* GET: bytes there were */
+	bool background;             /* GET: nobody waits for it; never on the thread that starts it */
 	uint64_t ret_bytes;          /* HEAD */
 	lsvd_object_fn list_fn;      /* LIST: key is the prefix; called on the table's thread */
 	void *list_ctx;

@@ -145,7 +145,7 @@ static void obj_start(struct world *world, struct obj_io *io, bool may_wait)
 		submit_object(w->store, io);
 	} else if (caps & LSVD_STORE_CAP_INLINE) {
 		run_object(w, &io->io);
-	} else if (may_wait && io->io.kind == IO_GET) {
+	} else if (may_wait && io->io.kind == IO_GET && !io->background) {
 		run_object(w, &io->io);
 	} else {
 		lsvd_pool_submit(reads_store(&io->io) ? &w->gets : &w->puts, &io->io);

@@ -105,6 +105,18 @@ bool lsvd_rcache_find(struct rcache *c, uint64_t owner, uint64_t object, uint32_
 	return found;
 }
 
+bool lsvd_rcache_has(struct rcache *c, uint64_t owner, uint64_t object, uint32_t line)
+{
+	struct place p = place_of(c, owner, object, line);
+	struct slot s;
+	bool found;
+
+	pthread_mutex_lock(&c->lock);
+	found = find_slot(c, &p, &s);
+	pthread_mutex_unlock(&c->lock);
+	return found;
+}
+
 /* How gladly a set takes one more: empty slots count most, then those not touched. Lock held. */
 static unsigned to_spare(const struct rcache *c, uint64_t set)
 {

@@ -34,6 +34,8 @@ void lsvd_rcache_close(struct rcache *c);
 /* Where the line's slot begins in the file, if the index has it. `owner`: the volume's seed. */
 bool lsvd_rcache_find(struct rcache *c, uint64_t owner, uint64_t object, uint32_t line,
 		      uint64_t *ret_off);
+/* Only asks: the line does not count as used by that. */
+bool lsvd_rcache_has(struct rcache *c, uint64_t owner, uint64_t object, uint32_t line);
 /* The line's slot, taken from another line if need be: where to write a fill. */
 uint64_t lsvd_rcache_place(struct rcache *c, uint64_t owner, uint64_t object, uint32_t line);
 /* What the slot held did not verify. */

@@ -77,6 +77,8 @@ static CURLcode set_up(CURL *curl, struct s3_plain_http *h)
 	if (code == CURLE_OK)
 		code = curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
 	if (code == CURLE_OK)
+		code = curl_easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L); /* or names may take longer */
+	if (code == CURLE_OK)
 		code = curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
 	if (code == CURLE_OK)
 		code = curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);

@@ -4,10 +4,11 @@
  *
  * Extents of one object that lie close together are one fetch. Its states:
  *
- *   CACHED ----> VERIFY -> done           all its lines are in the read cache
+ *   CACHED ----> VERIFY -> done           all its lines are in the read cache, and nobody is
+ *     |                                   fetching them
  *     | a unit does not verify, or a read fails
  *     v
- *   GET -------> VERIFY -> done, and the bytes fill the read cache
+ *   MISS ------> VERIFY -> done, and the bytes fill the read cache
  *     | the store is away, full or denies access: again, with growing pauses, until read_timeout_ms
  *     | a unit is longer than was guessed: again, to its end
  *     | a unit does not verify, or is cut short: once again, then LSVD_E_CORRUPT for this part
@@ -15,7 +16,8 @@
  *     v
  *   LOOK ------> done                     by a newer writer, perhaps: LSVD_E_FENCED; else damage
  *
- * Verification and copying are done without the lock.
+ * A miss (vol_miss.h) is a GET that others may share. What is read ahead is not tried again: who
+ * needs it will. Verification and copying are done without the lock.
  */
 #include <assert.h>
 #include <errno.h>
@@ -25,10 +27,11 @@
 #include "format/fmt_key.h"
 #include "rcache/rcache.h"
 #include "segment/unit.h"
+#include "volume/vol_line.h"
 #include "volume/volume_internal.h"
 
 #define JOIN_GAP_BYTES 16384u
-#define FETCH_MAX_BYTES (1u << 20)
+#define FETCH_MAX_BYTES MISS_MAX_BYTES
 #define BACKOFF_MIN_MS 50u
 #define BACKOFF_MAX_MS 2000u
 
@@ -37,19 +40,19 @@ struct fetch {
 	struct lsvd_volume *v;
 	uint64_t object;
 	uint64_t first, end;          /* bytes of the object */
-	uint8_t *buf, *scratch;
-	size_t have;                  /* bytes in buf */
+	const uint8_t *bytes;         /* from `first` on: of `buf` or of the miss */
+	uint8_t *buf, *scratch;       /* buf: what is read from the cache */
+	size_t have;                  /* bytes there are */
 	uint64_t need_end;            /* a unit goes on to there */
 	int verdict;                  /* of the verification */
 	bool from_cache, tried_again;
-	bool unkept;                  /* not for the read cache */
 	uint64_t deadline_ms;
 	uint32_t backoff_ms;
-	struct obj_io get;
+	struct miss_want want;
 	struct log_look look;
 	struct io step;
 	struct timer_io timer;
-	struct file_io *line_ios;     /* reads or writes of the cache file */
+	struct file_io *line_ios;     /* reads of the cache file */
 	unsigned lines_left;
 	unsigned n;
 	struct map_extent extents[];
@@ -57,8 +60,17 @@ struct fetch {
 
 static void start_get(struct fetch *f);
 
+void lsvd_vol_object_key(char key[KEY_CAP], const struct lsvd_volume *v, const struct object_entry *e)
+{
+	if (e->home == HOME_CHAIN)
+		lsvd_key_chain(key, &v->uuid, e->epoch, e->seq);
+	else
+		lsvd_key_free(key, &v->uuid, e->epoch, e->seq);
+}
+
 static void free_fetch(struct fetch *f)
 {
+	lsvd_miss_leave(&f->want, f->verdict);
 	lsvd_free(f->line_ios);
 	lsvd_free(f->scratch);
 	lsvd_free(f->buf);
@@ -80,18 +92,39 @@ static void answer(struct fetch *f, int err)
 
 /* ---------------------------------------------------------------------------------------- extents */
 
-/* How far the extent may reach in its object; a guess for compressed units, never too long by much. */
-static uint64_t reach(const struct map_extent *e)
+/*
+ * Where a compressed unit ends at the latest: it takes no more than its raw data, and what follows it
+ * in the address most often follows it in the object, too. A guess that is too short costs a second
+ * GET; the extent, which may have been cut to what is read, says less than the map does.
+ */
+static uint64_t unit_end(const struct lsvd_volume *v, const struct map_extent *e)
+{
+	struct map_extent whole = *e, next;
+	uint64_t end;
+
+	(void)lsvd_store_map_find(v->map, e->lba, &whole); /* it is there: e comes from the map */
+	end = e->off + unit_space((uint32_t)min_u64((whole.sub + (uint64_t)whole.len) *
+						    SECTOR_BYTES, UNIT_MAX_BYTES));
+	if (lsvd_store_map_find(v->map, whole.lba + whole.len, &next) && next.kind != MAP_ZERO &&
+	    next.object == e->object && next.off > e->off)
+		end = min_u64(end, next.off);
+	return end;
+}
+
+static uint64_t raw_end(const struct map_extent *e)
 {
 	uint64_t sectors = (uint64_t)e->sub + e->len;
 
-	if (e->kind == MAP_RAW) {
-		uint64_t units = sectors / BLOCK_SECTORS, rest = sectors % BLOCK_SECTORS;
+	return e->off + (sectors + BLOCK_SECTORS - 1) / BLOCK_SECTORS * unit_space(UNIT_RAW_BYTES);
+}
 
-		return e->off + units * unit_space(UNIT_RAW_BYTES) +
-		       (rest ? unit_space(UNIT_RAW_BYTES) : 0);
-	}
-	return e->off + unit_space((uint32_t)min_u64(sectors * SECTOR_BYTES, UNIT_MAX_BYTES));
+uint64_t lsvd_vol_reach(const struct lsvd_volume *v, const struct map_extent *e)
+{
+	const struct object_entry *o = lsvd_object_table_get(&v->objects, e->object);
+	uint64_t end = e->kind == MAP_RAW ? raw_end(e) : unit_end(v, e);
+
+	/* Beyond the object there may be a line of the cache that can never be filled. */
+	return o && o->bytes > e->off ? min_u64(end, o->bytes) : end;
 }
 
 /* The unit that sector `s` (counted from the first unit's start) of the extent lies in. */
@@ -110,7 +143,7 @@ static int copy_unit(struct fetch *f, const struct map_extent *e, uint64_t unit_
 		f->need_end = unit_off + UNIT_FRAME_BYTES;
 		return -ENODATA;
 	}
-	err = lsvd_unit_open(f->buf + at, f->have - at, f->v->owner, f->object, unit_lba,
+	err = lsvd_unit_open(f->bytes + at, f->have - at, f->v->owner, f->object, unit_lba,
 			     f->scratch, &data, &bytes, &need, f->v->name);
 	if (err == -ENODATA)
 		f->need_end = unit_off + need;
@@ -167,70 +200,9 @@ static void verify(struct io *io)
 
 /* ------------------------------------------------------------------------------------ the read cache */
 
-static uint32_t line_of(uint64_t off)
+static struct line_range lines_of(const struct fetch *f)
 {
-	return (uint32_t)(off / RCACHE_LINE_BYTES);
-}
-
-static unsigned line_count(const struct fetch *f)
-{
-	return line_of(f->first + f->have - 1) - line_of(f->first) + 1;
-}
-
-static void fill_done(struct io *io)
-{
-	struct fetch *f = io->owner;
-
-	/* A fill that fails leaves a line that will not verify: a miss. */
-	if (--f->lines_left == 0)
-		free_fetch(f);
-}
-
-/* The file range of the part of [first, first + have) that lies in line number first_line + i. */
-static void line_part(const struct fetch *f, unsigned i, uint64_t slot, struct file_io *io)
-{
-	uint64_t line_start = (uint64_t)(line_of(f->first) + i) * RCACHE_LINE_BYTES;
-	uint64_t from = max_u64(f->first, line_start);
-	uint64_t to = min_u64(f->first + f->have, line_start + RCACHE_LINE_BYTES);
-
-	io->file = lsvd_rcache_file(f->v->rcache);
-	io->off = slot + (from - line_start);
-	io->buf = f->buf + (from - f->first);
-	io->len = to - from;
-	io->io.owner = (void *)(uintptr_t)f;
-}
-
-static bool alloc_line_ios(struct fetch *f)
-{
-	lsvd_free(f->line_ios);
-	f->lines_left = line_count(f);
-	f->line_ios = lsvd_calloc(f->lines_left, sizeof *f->line_ios);
-	return f->line_ios != NULL;
-}
-
-/* After an answered GET: keeps the bytes, if there is a cache and memory to do it. */
-static void fill_cache(struct fetch *f)
-{
-	struct lsvd_volume *v = f->v;
-	unsigned n;
-
-	if (!v->rcache || f->from_cache || f->unkept || f->verdict || v->closing || f->have == 0 ||
-	    !alloc_line_ios(f)) {
-		free_fetch(f);
-		return;
-	}
-	n = f->lines_left;
-	for (unsigned i = 0; i < n; i++) {
-		struct file_io *io = &f->line_ios[i];
-
-		line_part(f, i, lsvd_rcache_place(v->rcache, v->owner, f->object,
-						  line_of(f->first) + i), io);
-		io->io.kind = IO_FILE_WRITE;
-		io->io.done = fill_done;
-		v->stats.rcache_writes++;
-		v->stats.rcache_write_bytes += io->len;
-		lsvd_port_start(&v->port, &io->io);
-	}
+	return (struct line_range){ f->v, f->object, f->first, f->have, f->buf };
 }
 
 static void line_read(struct io *io)
@@ -247,22 +219,45 @@ static void line_read(struct io *io)
 		lsvd_port_start(&f->v->port, &f->step);
 }
 
-/* Reads all lines from the cache; false if the index lacks one. */
+/* Memory for the lines of [first, end), which stay the same when the end moves. */
+static bool alloc_lines(struct fetch *f)
+{
+	struct line_range r;
+
+	lsvd_free(f->line_ios);
+	lsvd_free(f->buf);
+	f->line_ios = NULL;
+	f->buf = lsvd_malloc(f->end - f->first);
+	f->have = f->end - f->first;
+	f->bytes = f->buf;
+	r = lines_of(f);
+	f->lines_left = lsvd_line_count(&r);
+	if (f->buf)
+		f->line_ios = lsvd_calloc(f->lines_left, sizeof *f->line_ios);
+	return f->line_ios != NULL;
+}
+
+/* Reads all lines from the cache; false if the index lacks one, or memory is short. */
 static bool start_cached(struct fetch *f)
 {
 	struct lsvd_volume *v = f->v;
+	struct line_range r;
 	uint64_t slot;
 
-	f->have = f->end - f->first;
-	f->verdict = 0;
-	if (!v->rcache || !alloc_line_ios(f))
+	if (!v->rcache || !alloc_lines(f))
 		return false;
+	f->verdict = 0;
+	r = lines_of(f);
 	for (unsigned i = 0; i < f->lines_left; i++) {
-		if (!lsvd_rcache_find(v->rcache, v->owner, f->object, line_of(f->first) + i, &slot))
+		struct file_io *io = &f->line_ios[i];
+
+		if (!lsvd_rcache_find(v->rcache, v->owner, f->object, lsvd_line_first(&r) + i,
+				      &slot))
 			return false;
-		line_part(f, i, slot, &f->line_ios[i]);
-		f->line_ios[i].io.kind = IO_FILE_READ;
-		f->line_ios[i].io.done = line_read;
+		lsvd_line_io(&r, i, slot, io);
+		io->io.owner = f;
+		io->io.kind = IO_FILE_READ;
+		io->io.done = line_read;
 	}
 	f->from_cache = true;
 	for (unsigned i = 0, n = f->lines_left; i < n; i++)
@@ -277,6 +272,7 @@ static void again_due(struct io *io)
 	struct fetch *f = lsvd_container_of(io, struct fetch, timer.io);
 
 	if (io->err || f->v->closing) {
+		f->verdict = LSVD_E_UNAVAILABLE;
 		answer(f, LSVD_E_UNAVAILABLE);
 		free_fetch(f);
 		return;
@@ -291,22 +287,47 @@ static bool may_pass(int err)
 	       err == -EACCES || err == LSVD_E_CONFIG;
 }
 
-static void count_failure(struct lsvd_volume *v, int err)
+/* The object's name, for people. */
+static const char *key_of(const struct fetch *f, char key[KEY_CAP])
 {
-	if (err == -EACCES || err == LSVD_E_CONFIG)
-		v->stats.store_denied++;
-	else if (err != -ENOENT)
-		v->stats.store_away++;
+	const struct object_entry *o = lsvd_object_table_get(&f->v->objects, f->object);
+
+	key[0] = '\0';
+	if (o)
+		lsvd_vol_object_key(key, f->v, o);
+	return key;
+}
+
+static void report_failed(const struct fetch *f, int err)
+{
+	char key[KEY_CAP];
+
+	if (!f->want.ahead)
+		lsvd_report(LSVD_LOG_ERROR, "volume %s: object %s could not be read: %s", f->v->name,
+			    key_of(f, key), lsvd_error_name(err));
+}
+
+static void report_damage(const struct fetch *f)
+{
+	char key[KEY_CAP];
+
+	if (f->want.ahead)
+		return;
+	f->v->stats.corrupt++;
+	lsvd_report(LSVD_LOG_ERROR, "volume %s: object %s is damaged in [%llu, %llu): sector %llu and "
+		    "following", f->v->name, key_of(f, key), (unsigned long long)f->first,
+		    (unsigned long long)f->end, (unsigned long long)f->extents[0].lba);
 }
 
 static void missing(struct fetch *f)
 {
 	struct lsvd_volume *v = f->v;
+	char key[KEY_CAP];
 
 	v->stats.corrupt++;
 	v->stats.missing_objects++;
 	lsvd_report(LSVD_LOG_ERROR, "volume %s: object %s is not in the store: sector %llu and "
-		    "following cannot be read", v->name, f->get.key,
+		    "following cannot be read", v->name, key_of(f, key),
 		    (unsigned long long)f->extents[0].lba);
 	answer(f, LSVD_E_CORRUPT);
 	free_fetch(f);
@@ -330,6 +351,11 @@ static void not_there(struct fetch *f)
 {
 	struct lsvd_volume *v = f->v;
 
+	if (f->want.ahead) {
+		answer(f, LSVD_E_CORRUPT); /* who needs it will look */
+		free_fetch(f);
+		return;
+	}
 	if (v->readonly || !v->log || v->closing) {
 		missing(f);
 		return;
@@ -344,12 +370,11 @@ static void get_failed(struct fetch *f, int err)
 	struct lsvd_volume *v = f->v;
 	uint64_t now = lsvd_vol_now(v);
 
-	count_failure(v, err);
 	if (err == -ENOENT) {
 		not_there(f);
 		return;
 	}
-	if (may_pass(err) && now + f->backoff_ms < f->deadline_ms && !v->closing) {
+	if (may_pass(err) && now + f->backoff_ms < f->deadline_ms && !v->closing && !f->want.ahead) {
 		v->stats.retries++;
 		f->timer.io.kind = IO_TIMER;
 		f->timer.io.done = again_due;
@@ -358,33 +383,32 @@ static void get_failed(struct fetch *f, int err)
 		lsvd_port_start(&v->port, &f->timer.io);
 		return;
 	}
-	lsvd_report(LSVD_LOG_ERROR, "volume %s: object %s could not be read: %s", v->name,
-		    f->get.key, lsvd_error_name(err));
+	report_failed(f, err);
 	answer(f, err);
 	free_fetch(f);
 }
 
-static void got(struct io *io)
+static void bytes_here(struct fetch *f)
 {
-	struct fetch *f = lsvd_container_of(io, struct fetch, get.io);
-
-	f->v->stats.data_gets++;
-	if (io->err == -ENOENT && f->v->offline)
-		io->err = LSVD_E_UNAVAILABLE; /* an empty mount point is no damage */
-	if (io->err) {
-		get_failed(f, io->err);
-		return;
-	}
-	f->have = f->get.ret_len;
-	f->v->stats.data_get_bytes += f->have;
+	f->bytes = lsvd_miss_bytes(&f->want, &f->have);
 	lsvd_port_start(&f->v->port, &f->step);
+}
+
+static void got(struct miss_want *w, int err)
+{
+	struct fetch *f = lsvd_container_of(w, struct fetch, want);
+
+	if (err)
+		get_failed(f, err);
+	else
+		bytes_here(f);
 }
 
 static void start_get(struct fetch *f)
 {
-	const struct object_entry *o = lsvd_object_table_get(&f->v->objects, f->object);
+	int here;
 
-	if (!o) {
+	if (!lsvd_object_table_get(&f->v->objects, f->object)) {
 		lsvd_report(LSVD_LOG_ERROR, "volume %s: the map names object %llu, which is not in "
 			    "its table", f->v->name, (unsigned long long)f->object);
 		f->v->stats.corrupt++;
@@ -393,28 +417,32 @@ static void start_get(struct fetch *f)
 		return;
 	}
 	f->from_cache = false;
-	if (o->home == HOME_CHAIN)
-		lsvd_key_chain(f->get.key, &f->v->uuid, o->epoch, o->seq);
-	else
-		lsvd_key_free(f->get.key, &f->v->uuid, o->epoch, o->seq);
-	f->get.io.kind = IO_GET;
-	f->get.io.done = got;
-	f->get.off = f->first;
-	f->get.buf = f->buf;
-	f->get.len = f->end - f->first;
-	lsvd_port_start(&f->v->port, &f->get.io);
+	f->req->missed = true;
+	f->want.first = f->first;
+	f->want.end = f->end;
+	here = lsvd_miss_want(f->v, &f->want);
+	if (here < 0)
+		get_failed(f, here);
+	else if (here > 0)
+		bytes_here(f);
+}
+
+/* Not what is here: asks again, for bytes from another GET. */
+static void get_again(struct fetch *f)
+{
+	lsvd_miss_leave(&f->want, f->verdict);
+	start_get(f);
 }
 
 /* A unit was longer than guessed: everything again, up to its end. */
-static int extend(struct fetch *f)
+static void extend(struct fetch *f)
 {
-	uint8_t *buf = lsvd_realloc(f->buf, f->need_end - f->first);
+	bool cached = f->from_cache;
 
-	if (!buf)
-		return lsvd_fail_plain(-ENOMEM);
-	f->buf = buf;
+	lsvd_miss_leave(&f->want, f->verdict);
 	f->end = f->need_end;
-	return 0;
+	if (!cached || !start_cached(f))
+		start_get(f);
 }
 
 static void verified(struct io *io)
@@ -423,38 +451,31 @@ static void verified(struct io *io)
 	struct lsvd_volume *v = f->v;
 	uint64_t limit = f->end + UNIT_MAX_BYTES + UNIT_FRAME_BYTES;
 
-	if (f->verdict == -ENODATA) {
-		f->verdict = f->need_end > f->end && f->need_end <= limit ? extend(f)
-									   : LSVD_E_CORRUPT;
-		if (!f->verdict) {
-			if (!f->from_cache || !start_cached(f))
-				start_get(f);
-			return;
-		}
+	if (f->verdict == -ENODATA && f->need_end > f->end && f->need_end <= limit) {
+		extend(f);
+		return;
 	}
+	if (f->verdict == -ENODATA)
+		f->verdict = LSVD_E_CORRUPT;
 	if (f->verdict == LSVD_E_CORRUPT && f->from_cache) {
 		/* Mostly this part of a line was never fetched: it comes to lie beside the others. */
 		start_get(f);
 		return;
 	}
-	if (f->verdict == LSVD_E_CORRUPT && !f->tried_again) {
+	if (f->verdict == LSVD_E_CORRUPT && !f->tried_again && !f->want.ahead) {
 		f->tried_again = true;
 		v->stats.bad_gets++;
-		start_get(f);
+		get_again(f);
 		return;
 	}
-	if (f->verdict == LSVD_E_CORRUPT) {
-		v->stats.corrupt++;
-		lsvd_report(LSVD_LOG_ERROR, "volume %s: object %s is damaged in [%llu, %llu): sector "
-			    "%llu and following", v->name, f->get.key, (unsigned long long)f->first,
-			    (unsigned long long)f->end, (unsigned long long)f->extents[0].lba);
-	} else if (f->from_cache) {
+	if (f->verdict == LSVD_E_CORRUPT)
+		report_damage(f);
+	else if (f->from_cache)
 		v->stats.read_rcache_bytes += f->have;
-	} else {
-		v->stats.read_store_bytes += f->have;
-	}
+	else
+		v->stats.read_store_bytes += min_u64(f->have, f->end - f->first);
 	answer(f, f->verdict);
-	fill_cache(f);
+	free_fetch(f);
 }
 
 /* ------------------------------------------------------------------------------------------ starting */
@@ -468,15 +489,6 @@ static bool needs_scratch(const struct fetch *f)
 	return false;
 }
 
-/* A guess may reach beyond the object, to a line of the cache that can never be filled. */
-static uint64_t within_object(const struct lsvd_volume *v, uint64_t object, uint64_t first,
-			      uint64_t end)
-{
-	const struct object_entry *o = lsvd_object_table_get(&v->objects, object);
-
-	return o && o->bytes > first ? min_u64(end, o->bytes) : end;
-}
-
 static int start_fetch(struct read_req *req, const struct map_extent *extents, unsigned n)
 {
 	struct lsvd_volume *v = req->v;
@@ -486,7 +498,6 @@ static int start_fetch(struct read_req *req, const struct map_extent *extents, u
 	if (!f)
 		return lsvd_fail_plain(-ENOMEM);
 	f->req = req;
-	f->unkept = req->sink != NULL;
 	f->v = v;
 	f->object = extents[0].object;
 	f->first = extents[0].off;
@@ -494,70 +505,107 @@ static int start_fetch(struct read_req *req, const struct map_extent *extents, u
 	f->n = n;
 	for (unsigned i = 0; i < n; i++) {
 		f->extents[i] = extents[i];
-		f->end = max_u64(f->end, reach(&extents[i]));
+		f->end = max_u64(f->end, lsvd_vol_reach(v, &extents[i]));
 	}
-	f->end = within_object(v, f->object, f->first, f->end);
 	f->deadline_ms = lsvd_vol_now(v) + v->opt.read_timeout_ms;
 	f->backoff_ms = BACKOFF_MIN_MS;
 	f->step = (struct io){ .kind = IO_STEP, .prepare = verify, .done = verified };
-	f->buf = lsvd_malloc(f->end - f->first);
-	if (needs_scratch(f))
+	f->want = (struct miss_want){ .object = f->object, .ahead = req->ahead, .got = got };
+	if (needs_scratch(f)) {
 		f->scratch = lsvd_malloc(UNIT_MAX_BYTES);
-	if (!f->buf || (needs_scratch(f) && !f->scratch)) {
-		free_fetch(f);
-		return lsvd_fail_plain(-ENOMEM);
+		if (!f->scratch) {
+			free_fetch(f);
+			return lsvd_fail_plain(-ENOMEM);
+		}
 	}
 	req->left++;
 	o = lsvd_object_table_get(&v->objects, f->object);
 	if (o)
 		o->readers++; /* it is not deleted before answer() */
-	if (!start_cached(f))
+	if (lsvd_miss_covering(v, f->object, f->first, f->end) || !start_cached(f))
 		start_get(f);
 	return 0;
 }
 
-static bool joins(const struct map_extent *first, uint64_t end, const struct map_extent *next)
+/* Extents that become one fetch. */
+struct batch {
+	struct map_extent extents[64];
+	unsigned n;
+	uint64_t end;
+	struct miss *miss;            /* has, or will have, all of them; NULL: none */
+};
+
+static bool joins(const struct batch *b, const struct map_extent *next, uint64_t next_end,
+		  const struct miss *miss)
 {
-	return next->object == first->object && next->off >= first->off &&
-	       next->off <= end + JOIN_GAP_BYTES && reach(next) - first->off <= FETCH_MAX_BYTES;
+	const struct map_extent *first = &b->extents[0];
+
+	return b->n < LSVD_ARRAY_LEN(b->extents) && miss == b->miss &&
+	       next->object == first->object && next->off >= first->off &&
+	       next->off <= b->end + JOIN_GAP_BYTES && next_end - first->off <= FETCH_MAX_BYTES;
 }
 
-/* A long raw extent is cut, so that one fetch stays bounded and several go in parallel. */
-static struct map_extent head_of(const struct map_extent *e)
+static int start_batch(struct read_req *req, struct batch *b)
 {
-	const uint32_t max = FETCH_MAX_BYTES / unit_space(UNIT_RAW_BYTES) * BLOCK_SECTORS;
-	struct map_extent head = *e;
+	unsigned n = b->n;
 
-	if (e->kind == MAP_RAW && e->sub + e->len > max)
-		head.len = max - e->sub;
+	b->n = 0;
+	return n ? start_fetch(req, b->extents, n) : 0;
+}
+
+/*
+ * A long raw extent is cut, so that one fetch stays bounded and several go in parallel; and where a
+ * miss ends that has the beginning of it.
+ */
+static struct map_extent head_of(struct lsvd_volume *v, const struct map_extent *e)
+{
+	uint64_t max = FETCH_MAX_BYTES / unit_space(UNIT_RAW_BYTES);
+	struct map_extent head = *e;
+	uint64_t end;
+
+	if (e->kind != MAP_RAW)
+		return head;
+	end = lsvd_miss_end(v, e->object, e->off);
+	if (end && (end - e->off) / unit_space(UNIT_RAW_BYTES) > 0)
+		max = min_u64(max, (end - e->off) / unit_space(UNIT_RAW_BYTES));
+	if (e->sub + (uint64_t)e->len > max * BLOCK_SECTORS)
+		head.len = (uint32_t)(max * BLOCK_SECTORS) - e->sub;
 	return head;
+}
+
+static int add_extent(struct read_req *req, struct batch *b, const struct map_extent *e)
+{
+	uint64_t end = lsvd_vol_reach(req->v, e);
+	struct miss *miss = lsvd_miss_covering(req->v, e->object, e->off, end);
+	int err = 0;
+
+	if (b->n && !joins(b, e, end, miss))
+		err = start_batch(req, b);
+	if (!b->n) {
+		b->miss = miss;
+		b->end = end;
+	}
+	b->extents[b->n++] = *e;
+	b->end = max_u64(b->end, end);
+	return err;
 }
 
 int lsvd_vol_fetch(struct read_req *req, const struct map_extent *extents, unsigned n)
 {
-	struct map_extent batch[64];
-	unsigned count = 0;
-	uint64_t end = 0;
+	struct batch b = { .n = 0 };
 	int err = 0;
 
 	for (unsigned i = 0; i < n && !err; i++) {
 		struct map_extent rest = extents[i];
 
-		while (rest.len && !err) {
-			struct map_extent e = head_of(&rest);
+		for (;;) {
+			struct map_extent e = head_of(req->v, &rest);
 
-			if (count && (count == LSVD_ARRAY_LEN(batch) || !joins(&batch[0], end, &e))) {
-				err = start_fetch(req, batch, count);
-				count = 0;
-			}
-			batch[count++] = e;
-			end = reach(&e);
-			if (e.len == rest.len)
+			err = add_extent(req, &b, &e);
+			if (err || e.len == rest.len)
 				break;
 			rest = lsvd_map_extent_advance(&rest, e.len);
 		}
 	}
-	if (count && !err)
-		err = start_fetch(req, batch, count);
-	return err;
+	return err ? err : start_batch(req, &b);
 }

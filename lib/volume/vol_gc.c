@@ -700,10 +700,7 @@ static void next_header(struct gc *g)
 		start_read(g);
 		return;
 	}
-	if (e->home == HOME_CHAIN)
-		lsvd_key_chain(g->get.key, &v->uuid, e->epoch, e->seq);
-	else
-		lsvd_key_free(g->get.key, &v->uuid, e->epoch, e->seq);
+	lsvd_vol_object_key(g->get.key, v, e);
 	get_header(g, HEADER_BYTES);
 }
 

@@ -89,8 +89,9 @@ static int set_options(struct lsvd_volume_options *o, const struct lsvd_volume_o
 	default_u32(&o->lease_check_ms, 10000);
 	default_u32(&o->checkpoint_segments, 64);
 	default_u32(&o->denied_retry_ms, 30000);
+	default_u32(&o->read_ahead_bytes, 8u << 20);
 	const struct bound bounds[] = {
-		{ "flags", o->flags, 0, 0x1f },
+		{ "flags", o->flags, 0, 0x3f },
 		{ "log_bytes", o->log_bytes, limits->log_least, UINT64_C(1) << 40 },
 		{ "segment_bytes", o->segment_bytes, limits->segment_least, 64u << 20 },
 		{ "seal_after_ms", o->seal_after_ms == UINT32_MAX ? 1 : o->seal_after_ms, 1,
@@ -101,6 +102,9 @@ static int set_options(struct lsvd_volume_options *o, const struct lsvd_volume_o
 		{ "put_window", o->put_window, 1, 64 },
 		{ "memory_bytes", o->memory_bytes, limits->memory_least, UINT64_C(4) << 30 },
 		{ "denied_retry_ms", o->denied_retry_ms, 100, DAY_MS },
+		{ "read_ahead_bytes", o->read_ahead_bytes == UINT32_MAX ? 64u << 10
+									: o->read_ahead_bytes,
+		  64u << 10, 64u << 20 },
 	};
 	err = check_bounds(bounds, LSVD_ARRAY_LEN(bounds));
 	for (unsigned i = 0; i < LSVD_ARRAY_LEN(o->reserved) && !err; i++)
@@ -110,6 +114,10 @@ static int set_options(struct lsvd_volume_options *o, const struct lsvd_volume_o
 	if (!err && (o->unit_bytes & (o->unit_bytes - 1)))
 		err = lsvd_fail(-EINVAL, "option unit_bytes is %u, must be a power of two",
 				o->unit_bytes);
+	if (!err && o->flags & LSVD_OPEN_RCACHE &&
+	    !(o->flags & LSVD_OPEN_READONLY && o->cache_dir))
+		err = lsvd_fail(-EINVAL, "flag LSVD_OPEN_RCACHE is for readers, with a cache_dir: "
+				"writers have their cache without it");
 	if (!err && !o->cache_dir && !(o->flags & LSVD_OPEN_READONLY))
 		err = lsvd_fail(-EINVAL, "option cache_dir is missing: a volume that is written "
 				"needs a directory for its local log");
@@ -393,6 +401,7 @@ static void destroy(struct lsvd_volume *v)
 {
 	lsvd_port_settle(&v->port);
 	lsvd_vol_drop_segments(v);
+	lsvd_misses_fini(&v->misses);
 	lsvd_log_free(v->log);
 	lsvd_mirror_free(v);
 	lsvd_wal_close(v->wal);
@@ -503,7 +512,7 @@ static int open_parts(struct lsvd_volume *v)
 	if (!err)
 		err = open_log_patiently(v, &found);
 	if (!err && v->opt.cache_dir && v->opt.rcache_bytes != UINT64_MAX && v->own_world &&
-	    !v->readonly)
+	    (!v->readonly || v->opt.flags & LSVD_OPEN_RCACHE))
 		err = lsvd_shared_rcache_get(&v->rcache, v->opt.cache_dir, v->opt.rcache_bytes);
 	if (!err && !v->readonly)
 		lsvd_mirror_open(v);
@@ -548,6 +557,7 @@ static struct lsvd_volume *new_volume(struct world *world, bool own_world, const
 	list_init(&v->segments);
 	list_init(&v->spares);
 	list_init(&v->remote_waiters);
+	lsvd_misses_init(&v->misses);
 	return v;
 }
 
@@ -567,6 +577,7 @@ static int open_on(struct lsvd_volume **ret, struct world *world, bool own_world
 	v->seg_opt = (struct seg_options){ .codec = codec_of[opt->compression],
 					   .unit_bytes = opt->unit_bytes };
 	v->offline = opt->flags & LSVD_OPEN_OFFLINE;
+	lsvd_vol_ahead_init(v, opt->read_ahead_bytes);
 	err = open_parts(v);
 	if (err) {
 		char text[512];
@@ -606,7 +617,8 @@ static int open_real(struct lsvd_volume **ret, struct lsvd_store *store, const c
 {
 	struct world *world;
 	int err = lsvd_world_real_open(&world, store, opt->cache_dir,
-				       !(opt->flags & LSVD_OPEN_READONLY));
+				       !(opt->flags & LSVD_OPEN_READONLY) ||
+				       opt->flags & LSVD_OPEN_RCACHE);
 
 	return err ? err : open_on(ret, world, true, name, opt);
 }

@@ -372,11 +372,23 @@ static int resolve(struct read_req *req, struct memory_step **step)
 	return err;
 }
 
-void lsvd_vol_read(struct lsvd_volume *v, struct lsvd_io *io)
+void lsvd_vol_read_begin(struct read_req *req)
 {
 	struct memory_step *step = NULL;
-	struct read_req *req;
 	int err;
+
+	req->left = 1;
+	err = resolve(req, &step);
+	start_step(req, &step);
+	if (!req->prefetch)
+		lsvd_vol_ahead_read(req->v, req->io->off / SECTOR_BYTES,
+				    req->io->len / SECTOR_BYTES, req->missed);
+	lsvd_vol_read_part_done(req, err);
+}
+
+void lsvd_vol_read(struct lsvd_volume *v, struct lsvd_io *io)
+{
+	struct read_req *req;
 
 	if (io->len == 0) {
 		lsvd_vol_end(v, io, 0);
@@ -387,9 +399,6 @@ void lsvd_vol_read(struct lsvd_volume *v, struct lsvd_io *io)
 		lsvd_vol_end(v, io, lsvd_fail_plain(-ENOMEM));
 		return;
 	}
-	*req = (struct read_req){ .v = v, .io = io, .left = 1,
-				  .prefetch = io->kind == LSVD_IO_PREFETCH };
-	err = resolve(req, &step);
-	start_step(req, &step);
-	lsvd_vol_read_part_done(req, err);
+	*req = (struct read_req){ .v = v, .io = io, .prefetch = io->kind == LSVD_IO_PREFETCH };
+	lsvd_vol_read_begin(req);
 }

@@ -8,6 +8,8 @@
  *   vol_flush.c       who waits for what to be durable, here and in the store
  *   vol_read.c        overlay and map to parts; memory, log, zeroes
  *   vol_fetch.c       parts that lie in objects: read cache, ranged GET, verification
+ *   vol_miss.c        GETs, each for all who need it; what fills the read cache
+ *   vol_ahead.c       sequential streams, and what is read ahead of them
  *   vol_destage.c     published groups to segments to objects to the store map
  *   vol_checkpoint.c  the store map's changed pages, and a root that names all of them
  *   vol_gc.c          what lives out of objects that mostly do not
@@ -18,6 +20,7 @@
  *   vol_mirror.c      a copy of the store map in the cache directory
  *   vol_offline.c     opening with that copy and the log, without the store
  *   vol_status.c      block status; statistics
+ *   vol_cached.c      which data the read cache has
  *   vol_admin.c       create, look up, list, usage, delete
  *   vol_probe.c       does the store do what a volume stands on?
  *   shared_rcache.c   one read cache for all volumes of a process
@@ -42,6 +45,8 @@
 #include "segment/segment.h"
 #include "volume/object_table.h"
 #include "volume/page_table.h"
+#include "volume/vol_ahead.h"
+#include "volume/vol_miss.h"
 #include "wal/wal.h"
 
 struct rcache;
@@ -159,6 +164,10 @@ struct lsvd_volume {
 	bool stall_armed;
 	uint64_t last_op;              /* newest published */
 
+	/* vol_miss.c, vol_ahead.c */
+	struct misses misses;
+	struct ahead ahead;
+
 	/* vol_flush.c */
 	struct list remote_waiters;    /* until the store has an operation */
 	struct timer_io look_timer;    /* looks again for those that the store has, and cannot tell */
@@ -250,6 +259,8 @@ struct read_req;
 void lsvd_vol_read(struct lsvd_volume *v, struct lsvd_io *io);
 /* A stretch of the request lies in objects, at the extents given; lock held. */
 int lsvd_vol_fetch(struct read_req *req, const struct map_extent *extents, unsigned n);
+/* How far an extent of the store map, perhaps cut, may reach in its object. */
+uint64_t lsvd_vol_reach(const struct lsvd_volume *v, const struct map_extent *e);
 
 struct read_req {
 	struct lsvd_volume *v;
@@ -257,15 +268,22 @@ struct read_req {
 	unsigned left;                 /* parts not done, + 1 while resolving */
 	int err;
 	bool prefetch;                 /* nothing is copied to a user */
+	bool ahead;                    /* nobody waits for it */
+	bool missed;                   /* a part of it is, or was to be, asked of the store */
+	void (*done)(struct read_req *req); /* NULL: a user's operation */
 	/*
-	 * Garbage collection (io is NULL): gets what is verified, without the lock; is told of the end;
-	 * which object it was that failed. Nothing of it goes into the read cache.
+	 * Garbage collection (io is NULL): gets what is verified, without the lock; and which object it
+	 * was that failed.
 	 */
 	void (*sink)(struct read_req *req, uint64_t lba, const uint8_t *data, size_t bytes);
-	void (*done)(struct read_req *req);
 	uint64_t bad_object;
 };
+/* A range to be resolved into parts; ends with lsvd_vol_read_part_done() to the last of them. */
+void lsvd_vol_read_begin(struct read_req *req);
 void lsvd_vol_read_part_done(struct read_req *req, int err);
+/* The name of a data object. */
+void lsvd_vol_object_key(char key[KEY_CAP], const struct lsvd_volume *v,
+			 const struct object_entry *e);
 
 /* ---- vol_destage.c */
 /* Memory for the segments that `groups` groups may begin when they are published. */

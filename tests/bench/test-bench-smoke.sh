@@ -9,4 +9,4 @@ tmp=$(mktemp -d "${TMPDIR:-/tmp}/lsvd-bench.XXXXXX")
 trap 'rm -rf "$tmp"' EXIT
 /usr/bin/python3 ./run --quick --dir "$tmp" --json "$tmp/bench.json"
 jq -e '(.rows | length) > 20 and ([.rows[] | .item] | unique |
-	contains(["N1", "N2", "N3", "N4", "N5", "N6", "N7", "N8", "N11"]))' "$tmp/bench.json"
+	contains(["N1", "N2", "N3", "N4", "N5", "N6", "N7", "N8", "N11", "N12"]))' "$tmp/bench.json"

@@ -11,7 +11,7 @@
  *	tv_free(t);
  *
  * Nothing happens by itself: no segment is sealed by time, no checkpoint written, no claim looked
- * for, and there is no read cache, unless t->o says otherwise before tv_open().
+ * for, nothing read ahead, and there is no read cache, unless t->o says otherwise before tv_open().
  *
  * The model is memory shared with children, so that tv_killed() can write in a process that dies.
  */
@@ -77,6 +77,7 @@ static inline struct lsvd_volume_options tv_options(const struct tv *t)
 	o.rcache_bytes = UINT64_MAX;
 	o.lease_check_ms = UINT32_MAX;
 	o.checkpoint_segments = UINT32_MAX;
+	o.read_ahead_bytes = UINT32_MAX;
 	return o;
 }
 

@@ -30,8 +30,16 @@ offers() {
 	[[ ! -s $tmp/err ]] || fail "${COMP_WORDS[*]}: messages"
 }
 
-offers _lsvd_admin lsvd-admin '' -- init list inspect delete doctor --help --version
+offers _lsvd_admin lsvd-admin '' -- init list inspect delete doctor import export sha256 warm --help --version
 offers _lsvd_admin lsvd-admin in -- init inspect
+offers _lsvd_admin lsvd-admin import --v -- --verify --version
+offers _lsvd_admin lsvd-admin import -c lsvd.conf -n '' -- ''
+offers _lsvd_admin lsvd-admin import -c lsvd.conf lsvd -- lsvd.conf
+offers _lsvd_admin lsvd-admin import --format q -- qcow2
+offers _lsvd_admin lsvd-admin export -c lsvd.conf -n '' -- alpha beta
+offers _lsvd_admin lsvd-admin export -f '' -- raw qcow2
+offers _lsvd_admin lsvd-admin warm --profile lsvd -- lsvd.conf
+offers _lsvd_admin lsvd-admin warm --range '' -- ''
 offers _lsvd_admin lsvd-admin list --j -- --json
 offers _lsvd_admin lsvd-admin delete --y -- --yes
 offers _lsvd_admin lsvd-admin init --s -- --size

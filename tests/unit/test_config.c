@@ -299,7 +299,8 @@ START_TEST(config_sets_every_option_of_volumes)
 						  "stall_timeout = 2m\n"
 						  "read_timeout = 10s\n"
 						  "lease_check = 1h\n"
-						  "checkpoint_segments = 7\n");
+						  "checkpoint_segments = 7\n"
+						  "read_ahead = 1M\n");
 
 	ck_assert_uint_eq(o.log_bytes, UINT64_C(2) << 30);
 	ck_assert_uint_eq(o.segment_bytes, 4u << 20);
@@ -314,6 +315,7 @@ START_TEST(config_sets_every_option_of_volumes)
 	ck_assert_uint_eq(o.read_timeout_ms, 10000);
 	ck_assert_uint_eq(o.lease_check_ms, 3600000);
 	ck_assert_uint_eq(o.checkpoint_segments, 7);
+	ck_assert_uint_eq(o.read_ahead_bytes, 1u << 20);
 }
 END_TEST
 
@@ -321,12 +323,14 @@ START_TEST(config_words_stand_for_never_and_none)
 {
 	struct lsvd_volume_options o = options_of("seal_after = never\n"
 						  "rcache_size = \"none\"\n"
+						  "read_ahead = none\n"
 						  "lease_check = \"never\"\n"
 						  "compression = \"none\"\n"
 						  "flush = \"local\"\n");
 
 	ck_assert_uint_eq(o.seal_after_ms, UINT32_MAX);
 	ck_assert_uint_eq(o.rcache_bytes, UINT64_MAX);
+	ck_assert_uint_eq(o.read_ahead_bytes, UINT32_MAX);
 	ck_assert_uint_eq(o.lease_check_ms, UINT32_MAX);
 	ck_assert_uint_eq(o.compression, LSVD_COMPRESS_NONE);
 	ck_assert_uint_eq(o.flush, LSVD_FLUSH_LOCAL);
@@ -539,6 +543,8 @@ START_TEST(config_numbers_out_of_bounds_are_refused)
 		"lease_check = 999999999999999999d",
 		"checkpoint_segments = 0",
 		"checkpoint_segments = 65537",
+		"read_ahead = 63K",
+		"read_ahead = 65M",
 	};
 
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {

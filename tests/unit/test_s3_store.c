@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* test_s3_store.c - the store in a bucket as its users see it, over a server that says what it likes. */
+#include <dlfcn.h>
+#include <netdb.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -20,6 +22,7 @@ static struct lsvd_store *open_store(const char *endpoint)
 	o.access_key = "AKIDEXAMPLE";
 	o.secret_key = "wJalrXUtnFEMI";
 	o.connections = 2;
+	o.connect_timeout_ms = 1000;
 	ck_assert_ok(lsvd_store_open_s3(&store, &o, NULL));
 	return store;
 }
@@ -116,6 +119,46 @@ START_TEST(s3_store_uploads_while_reads_never_end)
 }
 END_TEST
 
+/* In place of the C library's, for libcurl too: one name is not resolved before it is allowed. */
+static pthread_mutex_t names_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t names_changed = PTHREAD_COND_INITIALIZER;
+static bool names_allowed, name_asked; /* protected by names_lock */
+
+int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
+		struct addrinfo **ret)
+{
+	union {
+		void *symbol;
+		int (*fn)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+	} real = {.symbol = dlsym(RTLD_NEXT, "getaddrinfo")};
+
+	if (!node || strcmp(node, "slow.example") != 0)
+		return real.fn(node, service, hints, ret);
+	pthread_mutex_lock(&names_lock);
+	name_asked = true;
+	while (!names_allowed)
+		pthread_cond_wait(&names_changed, &names_lock);
+	pthread_mutex_unlock(&names_lock);
+	return EAI_AGAIN;
+}
+
+/* If the client waits for the name, this ends with the time that a test has. */
+START_TEST(s3_store_does_not_stand_still_for_a_name_that_nobody_resolves)
+{
+	struct lsvd_store *store = open_store("http://slow.example");
+	uint64_t bytes;
+
+	ck_assert_err(lsvd_store_head(store, "k", &bytes), LSVD_E_UNAVAILABLE);
+	ck_assert_error_says("not sent");
+	lsvd_store_close(store);
+	pthread_mutex_lock(&names_lock);
+	ck_assert(name_asked);
+	names_allowed = true;
+	pthread_cond_broadcast(&names_changed);
+	pthread_mutex_unlock(&names_lock);
+}
+END_TEST
+
 static Suite *s3_store_suite(void)
 {
 	Suite *suite = suite_create("s3 store");
@@ -127,6 +170,7 @@ static Suite *s3_store_suite(void)
 	t = tcase_create("turns");
 	tcase_set_timeout(t, 30);
 	tcase_add_test(t, s3_store_uploads_while_reads_never_end);
+	tcase_add_test(t, s3_store_does_not_stand_still_for_a_name_that_nobody_resolves);
 	suite_add_tcase(suite, t);
 	return suite;
 }

@@ -166,8 +166,14 @@ START_TEST(options_out_of_bounds_are_refused_by_name)
 	check_option(t, "compression");
 	t->o.flush = 2;
 	check_option(t, "flush");
-	t->o.flags = 32;
+	t->o.flags = 64;
 	check_option(t, "flags");
+	t->o.flags = LSVD_OPEN_RCACHE;
+	check_option(t, "LSVD_OPEN_RCACHE");
+	t->o.read_ahead_bytes = 65535;
+	check_option(t, "read_ahead_bytes");
+	t->o.read_ahead_bytes = (64u << 20) + 1;
+	check_option(t, "read_ahead_bytes");
 	t->o.cache_dir = NULL;
 	check_option(t, "cache_dir");
 	t->o.seal_after_ms = UINT32_MAX - 1;

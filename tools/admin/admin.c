@@ -1,15 +1,31 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* admin.c - what every command does alike: arguments, configuration, store, messages. */
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "admin/cmd.h"
+#include "admin/progress.h"
 
 int admin_fail(void)
 {
+	progress_clear();
 	(void)fprintf(stderr, "lsvd-admin: %s\n", lsvd_last_error());
 	return ADMIN_FAILED;
+}
+
+int admin_error(const char *format, ...)
+{
+	va_list ap;
+
+	progress_clear();
+	(void)fprintf(stderr, "lsvd-admin: ");
+	va_start(ap, format);
+	(void)vfprintf(stderr, format, ap); /* nowhere is left to say that stderr fails */
+	va_end(ap);
+	(void)fprintf(stderr, "\n");
+	return -1;
 }
 
 static void print_message(void *ctx, enum lsvd_log_level level, const char *text)
@@ -62,9 +78,23 @@ static bool debug_wanted(const struct admin *a)
 	return a->debug || (text && *text && strcmp(text, "0") != 0);
 }
 
-int admin_parse(struct admin *a, const struct args *args, int argc, char **argv, int *ret_exit)
+bool admin_good_uuid(const char *text)
 {
-	int err = args_parse(args, argc, argv, NULL);
+	static const char shape[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+
+	if (strlen(text) != sizeof shape - 1)
+		return false;
+	for (size_t i = 0; shape[i]; i++)
+		if (shape[i] == '-' ? text[i] != '-' : !strchr("0123456789abcdefABCDEF", text[i]))
+			return false;
+	return true;
+}
+
+/* `first`: NULL for a command without operands. */
+static int parse(struct admin *a, const struct args *args, int argc, char **argv, int *first,
+		 int *ret_exit)
+{
+	int err = args_parse(args, argc, argv, first);
 
 	if (err == 0 && a->name && !good_name(a->name))
 		err = name_fail(args, a->name);
@@ -74,6 +104,27 @@ int admin_parse(struct admin *a, const struct args *args, int argc, char **argv,
 	}
 	*ret_exit = err > 0 ? ADMIN_OK : ADMIN_USAGE;
 	return -1;
+}
+
+int admin_parse(struct admin *a, const struct args *args, int argc, char **argv, int *ret_exit)
+{
+	return parse(a, args, argc, argv, NULL, ret_exit);
+}
+
+int admin_parse_operand(struct admin *a, const struct args *args, int argc, char **argv,
+			const char *what, const char **ret_operand, int *ret_exit)
+{
+	int first;
+
+	if (parse(a, args, argc, argv, &first, ret_exit) < 0)
+		return -1;
+	*ret_exit = ADMIN_USAGE;
+	if (first == argc)
+		return args_fail(args, "%s is missing", what);
+	if (first + 1 < argc)
+		return args_fail(args, "'%s' is one word too many", argv[first + 1]);
+	*ret_operand = argv[first];
+	return 0;
 }
 
 int admin_open(struct admin *a, uint32_t store_flags)

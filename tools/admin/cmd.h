@@ -31,6 +31,7 @@ struct admin_cmd {
 };
 
 extern const struct admin_cmd cmd_init, cmd_list, cmd_inspect, cmd_delete, cmd_doctor;
+extern const struct admin_cmd cmd_import, cmd_export, cmd_sha256, cmd_warm;
 
 /* What the command line of every command may hold, and what it opens. */
 struct admin {
@@ -82,5 +83,14 @@ void admin_close(struct admin *a);
 
 /* Prints the library's text of the last failure; returns ADMIN_FAILED. */
 int admin_fail(void);
+/* Prints a message of the tool's own; returns -1. Not for what the library calls back from. */
+int admin_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* True if it is 8-4-4-4-12 hexadecimal digits. */
+bool admin_good_uuid(const char *text);
+
+/* As admin_parse(), for a command with one operand, which `what` names for people. */
+int admin_parse_operand(struct admin *a, const struct args *args, int argc, char **argv,
+			const char *what, const char **ret_operand, int *ret_exit);
 
 #endif

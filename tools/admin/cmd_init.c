@@ -2,7 +2,6 @@
 /* cmd_init.c - "lsvd-admin init": makes a volume, and the directory of the store if it is absent.
  */
 #include <stdio.h>
-#include <string.h>
 
 #include "admin/cmd.h"
 #include "admin/output.h"
@@ -13,24 +12,12 @@ struct init {
 	const char *uuid;
 };
 
-static bool good_uuid(const char *text)
-{
-	static const char shape[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
-
-	if (strlen(text) != sizeof shape - 1)
-		return false;
-	for (size_t i = 0; shape[i]; i++)
-		if (shape[i] == '-' ? text[i] != '-' : !strchr("0123456789abcdefABCDEF", text[i]))
-			return false;
-	return true;
-}
-
 static int check(const struct init *in, const struct args *args)
 {
 	if (in->bytes % LSVD_SECTOR_BYTES)
 		return args_fail(args, "option --size: %llu is not a multiple of %u",
 				 (unsigned long long)in->bytes, LSVD_SECTOR_BYTES);
-	if (in->uuid && !good_uuid(in->uuid))
+	if (in->uuid && !admin_good_uuid(in->uuid))
 		return args_fail(args, "option --uuid: '%s' is not 8-4-4-4-12 hexadecimal digits",
 				 in->uuid);
 	return 0;

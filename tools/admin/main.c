@@ -13,7 +13,7 @@
 #include "common/std_fds.h"
 
 static const struct admin_cmd *const cmds[] = {&cmd_init, &cmd_list, &cmd_inspect, &cmd_delete,
-					      &cmd_doctor};
+					      &cmd_doctor, &cmd_import, &cmd_export, &cmd_sha256, &cmd_warm};
 #define CMDS (sizeof cmds / sizeof cmds[0])
 
 static const struct args_option options[] = {
@@ -26,7 +26,7 @@ static const struct args_option options[] = {
 static void describe(char *text, size_t size)
 {
 	size_t n = (size_t)snprintf(text, size,
-				    "Makes, lists, shows and deletes volumes, and examines "
+				    "Makes, lists, shows, copies and deletes volumes, and examines "
 				    "stores. Commands:\n");
 
 	for (size_t i = 0; i < CMDS && n < size; i++)

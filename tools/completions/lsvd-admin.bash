@@ -27,17 +27,21 @@ _lsvd_admin() {
 	_lsvd_admin_words
 	COMPREPLY=()
 	case $prev in
-	-c | --config)
+	-c | --config | --profile | -p | --record)
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 		;;
 	-n | --name)
 		config=$(_lsvd_admin_config)
-		[[ -z $config || ${words[1]} == init ]] ||
+		[[ -z $config || ${words[1]} == init || ${words[1]} == import ]] ||
 			offers=$("${words[0]}" list -c "$config" 2>/dev/null | sed '1d; s/ .*//')
 		;;
-	-s | -S | --size | -u | --uuid)
+	-f | --format)
+		offers='raw qcow2'
+		[[ ${words[1]} != import ]] || offers='auto raw qcow2'
+		;;
+	-s | -S | --size | -u | --uuid | --verify | -r | --range)
 		return
 		;;
 	-p | --cache)
@@ -47,7 +51,11 @@ _lsvd_admin() {
 	*)
 		if [[ ${#words[@]} -eq 2 ]]; then
 			offers=$("${words[0]}" --help 2>/dev/null |
-				sed -nE 's/^  ([a-z]+)  .*/\1/p; s/.* (--[a-z-]+).*/\1/p')
+				sed -nE 's/^  ([a-z0-9]+)  .*/\1/p; s/.* (--[a-z-]+).*/\1/p')
+		elif [[ ${words[1]} == @(import|export) && $cur != -* ]]; then
+			compopt -o filenames 2>/dev/null
+			mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+			return
 		else
 			offers=$("${words[0]}" "${words[1]}" --help 2>/dev/null </dev/null |
 				sed -nE 's/^  .{4}(--[a-z-]+).*/\1/p')
