@@ -81,6 +81,9 @@ struct lsvd_stats {
 	uint64_t shared_gets;     /* reads that joined a GET made for another */
 	uint64_t ahead_gets, ahead_get_bytes; /* of data_gets: read ahead */
 	uint64_t ahead_used_bytes; /* of these, read from memory before they were let go */
+	uint64_t gc_copied_bytes; /* user bytes that garbage collection stored anew */
+	uint64_t deleted_objects, deleted_bytes; /* that were not needed any more */
+	uint64_t checkpoint_bytes; /* gauge: of pages and roots in the store */
 	uint64_t reserved[8];
 };
 #ifdef __cplusplus

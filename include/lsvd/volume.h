@@ -370,6 +370,16 @@ LSVD_API LSVD_MUST_USE int lsvd_volume_sync(struct lsvd_volume *volume, uint32_t
  * LSVD_E_UNAVAILABLE: none was written, and the next open reads more segments. */
 LSVD_API LSVD_MUST_USE int lsvd_volume_checkpoint(struct lsvd_volume *volume, uint32_t timeout_ms);
 
+/*
+ * Gives space back: what is alive in objects that are mostly dead is copied into new ones, until all
+ * data objects together hold at most `percent` (100 to 10000) of what is alive, or none of them holds
+ * anything dead; then a checkpoint is written, and what is dead is deleted. Blocks; reads and writes go
+ * on. The newest objects of this open stay, also if they are dead: the next open's turn. Each step
+ * takes at most `timeout_ms`. Errors as lsvd_volume_checkpoint(), and LSVD_E_UNAVAILABLE.
+ */
+LSVD_API LSVD_MUST_USE int lsvd_volume_gc(struct lsvd_volume *volume, uint32_t percent,
+					  uint32_t timeout_ms);
+
 LSVD_END_DECLS
 
 #endif

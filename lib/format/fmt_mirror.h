@@ -26,7 +26,7 @@
 #define MIRROR_RECORD_BYTES 48u
 #define MIRROR_PAYLOAD_MAX (17u << 20)    /* a chain object's header is at most 16 MiB */
 #define MIRROR_PAGE_ENTRY_BYTES 16u       /* u64 page, u32 bytes, u32 0; the bytes follow */
-#define MIRROR_OBJECT_ENTRY_BYTES 48u     /* as in roots */
+#define MIRROR_OBJECT_ENTRY_BYTES 48u     /* docs/format.md, "Mirrors" */
 
 struct mirror_head {
 	uint32_t flags;        /* MIRROR_… */

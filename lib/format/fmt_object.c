@@ -59,6 +59,13 @@ enum chain_at {
 	CHAIN_FLAGS = 88,
 	CHAIN_EXTENTS = 92,
 	CHAIN_EXTENT_BYTES = 96,
+	CHAIN_RECORDS = 100,
+	CHAIN_RECORD_BYTES = 104,
+};
+
+enum moved_at {
+	MOVED_EXTENTS = 0,
+	MOVED_EXTENT_BYTES = 4,
 };
 
 /* The volume record and the claim, counted from the beginning of the object. */
@@ -160,9 +167,9 @@ static int check_known(const struct object_head *h, const char *what)
 		return lsvd_fail(LSVD_E_VERSION,
 				 "object %s: incompatible features %08x, this library knows %08x",
 				 what, h->incompat, KNOWN_INCOMPAT);
-	if (h->kind < OBJECT_VOLUME || h->kind > OBJECT_ROOT)
+	if (h->kind < OBJECT_VOLUME || h->kind > OBJECT_MOVED)
 		return lsvd_fail(LSVD_E_VERSION, "object %s: kind %u, this library knows %u to %u",
-				 what, h->kind, OBJECT_VOLUME, OBJECT_ROOT);
+				 what, h->kind, OBJECT_VOLUME, OBJECT_MOVED);
 	return 0;
 }
 
@@ -235,6 +242,8 @@ void lsvd_chain_part_encode(void *at, const struct chain_part *c)
 	le32_put(p + CHAIN_FLAGS, c->flags);
 	le32_put(p + CHAIN_EXTENTS, c->extents);
 	le32_put(p + CHAIN_EXTENT_BYTES, c->extent_bytes);
+	le32_put(p + CHAIN_RECORDS, c->records);
+	le32_put(p + CHAIN_RECORD_BYTES, c->record_bytes);
 }
 
 static void read_chain_part(struct chain_part *c, const uint8_t *p)
@@ -253,6 +262,8 @@ static void read_chain_part(struct chain_part *c, const uint8_t *p)
 	c->flags = le32_get(p + CHAIN_FLAGS);
 	c->extents = le32_get(p + CHAIN_EXTENTS);
 	c->extent_bytes = le32_get(p + CHAIN_EXTENT_BYTES);
+	c->records = le32_get(p + CHAIN_RECORDS);
+	c->record_bytes = le32_get(p + CHAIN_RECORD_BYTES);
 }
 
 static bool volume_bytes_valid(uint64_t bytes)
@@ -305,19 +316,52 @@ static int check_fence(const struct chain_part *c, const struct object_head *h, 
 			 what, h->epoch, c->fenced_by);
 }
 
+static int check_header_bytes(const struct object_head *h, uint64_t wanted, uint64_t extent_bytes,
+			      uint64_t record_bytes, const char *what)
+{
+	if (h->header_bytes == wanted)
+		return 0;
+	return lsvd_fail(LSVD_E_CORRUPT,
+			 "object %s: header of %u bytes, expected %" PRIu64 " for %" PRIu64
+			 " bytes of extents and %" PRIu64 " of records",
+			 what, h->header_bytes, wanted, extent_bytes, record_bytes);
+}
+
+/* Extents and records, of which a record takes at least its own head. */
+static int check_lists(const struct chain_part *c, const struct object_head *h, const char *what)
+{
+	uint64_t at = OBJECT_HEAD_BYTES + CHAIN_PART_BYTES + round_up(c->extent_bytes, 8);
+
+	if (c->record_bytes % 8 || c->records > c->record_bytes / 8)
+		return lsvd_fail(LSVD_E_CORRUPT,
+				 "object %s: %u records in %u bytes, expected 8 bytes each, in "
+				 "steps of 8", what, c->records, c->record_bytes);
+	return check_header_bytes(h, round_up(at + c->record_bytes, 16), c->extent_bytes,
+				  c->record_bytes, what);
+}
+
 static int check_data(const struct chain_part *c, const struct object_head *h, const char *what)
 {
-	uint64_t wanted = round_up(OBJECT_HEAD_BYTES + CHAIN_PART_BYTES + (uint64_t)c->extent_bytes,
-				   16);
+	int err = check_lists(c, h, what);
 
-	if (h->header_bytes != wanted)
+	if (err == 0 && h->object == 0)
+		err = lsvd_fail(LSVD_E_CORRUPT, "object %s: number 0, expected at least 1", what);
+	return err;
+}
+
+static int check_note(const struct chain_part *c, const struct object_head *h, const char *what)
+{
+	if (c->extents || c->extent_bytes || h->body_bytes || c->last_op + 1 != c->first_op)
 		return lsvd_fail(LSVD_E_CORRUPT,
-				 "object %s: header of %u bytes, expected %" PRIu64
-				 " for %u bytes of extents",
-				 what, h->header_bytes, wanted, c->extent_bytes);
-	if (h->object == 0)
-		return lsvd_fail(LSVD_E_CORRUPT, "object %s: number 0, expected at least 1", what);
-	return 0;
+				 "object %s: note with %u extents, %" PRIu64 " bytes of body and "
+				 "operations %" PRIu64 " to %" PRIu64 ", expected none", what,
+				 c->extents, h->body_bytes, c->first_op, c->last_op);
+	return check_lists(c, h, what);
+}
+
+static bool in_chain(int kind)
+{
+	return (kind >= OBJECT_BASE && kind <= OBJECT_CLOSE) || kind == OBJECT_NOTE;
 }
 
 int lsvd_chain_part_decode(struct chain_part *ret, const void *header, const struct object_head *h,
@@ -326,9 +370,9 @@ int lsvd_chain_part_decode(struct chain_part *ret, const void *header, const str
 	struct chain_part c;
 	int err;
 
-	if (h->kind < OBJECT_BASE || h->kind > OBJECT_CLOSE)
-		return lsvd_fail(LSVD_E_CORRUPT, "object %s: kind %u, expected %u to %u", what,
-				 h->kind, OBJECT_BASE, OBJECT_CLOSE);
+	if (!in_chain(h->kind))
+		return lsvd_fail(LSVD_E_CORRUPT, "object %s: kind %u, expected %u to %u or %u",
+				 what, h->kind, OBJECT_BASE, OBJECT_CLOSE, OBJECT_NOTE);
 	if (h->header_bytes < OBJECT_HEAD_BYTES + CHAIN_PART_BYTES)
 		return lsvd_fail(LSVD_E_CORRUPT, "object %s: header of %u bytes, expected %u", what,
 				 h->header_bytes, OBJECT_HEAD_BYTES + CHAIN_PART_BYTES);
@@ -340,8 +384,45 @@ int lsvd_chain_part_decode(struct chain_part *ret, const void *header, const str
 		err = check_fence(&c, h, what);
 	if (err == 0 && h->kind == OBJECT_DATA)
 		err = check_data(&c, h, what);
+	if (err == 0 && h->kind == OBJECT_NOTE)
+		err = check_note(&c, h, what);
 	if (err == 0)
 		*ret = c;
+	return err;
+}
+
+/* ------------------------------------------------------------------------------- the moved part */
+
+void lsvd_moved_part_encode(void *at, const struct moved_part *m)
+{
+	uint8_t *p = at;
+
+	memset(p, 0, MOVED_PART_BYTES);
+	le32_put(p + MOVED_EXTENTS, m->extents);
+	le32_put(p + MOVED_EXTENT_BYTES, m->extent_bytes);
+}
+
+int lsvd_moved_part_decode(struct moved_part *ret, const void *header, const struct object_head *h,
+			   const char *what)
+{
+	const uint8_t *p = (const uint8_t *)header + OBJECT_HEAD_BYTES;
+	struct moved_part m;
+	int err;
+
+	if (h->kind != OBJECT_MOVED || h->object == 0)
+		return lsvd_fail(LSVD_E_CORRUPT,
+				 "object %s: kind %u with number %" PRIu64 ", expected %u with one",
+				 what, h->kind, h->object, OBJECT_MOVED);
+	if (h->header_bytes < OBJECT_HEAD_BYTES + MOVED_PART_BYTES)
+		return lsvd_fail(LSVD_E_CORRUPT, "object %s: header of %u bytes, expected %u", what,
+				 h->header_bytes, OBJECT_HEAD_BYTES + MOVED_PART_BYTES);
+	m.extents = le32_get(p + MOVED_EXTENTS);
+	m.extent_bytes = le32_get(p + MOVED_EXTENT_BYTES);
+	err = check_header_bytes(h, round_up(OBJECT_HEAD_BYTES + MOVED_PART_BYTES +
+					     (uint64_t)m.extent_bytes, 16),
+				 m.extent_bytes, 0, what);
+	if (err == 0)
+		*ret = m;
 	return err;
 }
 

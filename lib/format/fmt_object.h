@@ -27,6 +27,8 @@ enum object_kind {
 	OBJECT_CLOSE = 6,   /* chain part: ends a chain cleanly */
 	OBJECT_PAGES = 7,   /* map pages: struct fmt_page_ref list, body of pages */
 	OBJECT_ROOT = 8,    /* the root of a checkpoint */
+	OBJECT_NOTE = 9,    /* chain part, records: a chain object without operations */
+	OBJECT_MOVED = 10,  /* moved part, extents, body of units: nothing until it is adopted */
 };
 
 #define OBJECT_HEAD_BYTES 80u
@@ -51,7 +53,13 @@ struct root_ref {
 	uint64_t epoch, number;
 };
 
-/* The part that all chain objects (BASE, DATA, FENCE, CLOSE) have. */
+/*
+ * Every so many-th place of a chain is an anchor: a NOTE that the log itself puts. Anchors are never
+ * deleted, so the end of a chain can be sought among them; data, which may be, is never at one.
+ */
+#define CHAIN_ANCHOR_EVERY 64u
+
+/* The part that all chain objects (BASE, DATA, FENCE, CLOSE, NOTE) have. */
 #define CHAIN_PART_BYTES 128u
 struct chain_part {
 	uint64_t prev_checksum; /* header checksum of the chain object before; 0: there is none */
@@ -65,6 +73,8 @@ struct chain_part {
 	uint32_t flags;         /* CHAIN_… */
 	uint32_t extents;       /* DATA: how many follow */
 	uint32_t extent_bytes;  /* DATA: their encoded length */
+	uint32_t records;       /* DATA, NOTE: how many there are (fmt_record.h), */
+	uint32_t record_bytes;  /* and their length, a multiple of 8 */
 };
 #define CHAIN_FLUSH_REMOTE 1u  /* the writer ran with LSVD_FLUSH_REMOTE */
 
@@ -88,6 +98,23 @@ int lsvd_object_head_expect(const struct object_head *h, const struct uuid *volu
 void lsvd_chain_part_encode(void *at, const struct chain_part *c);
 /* `header` is a whole verified header of a chain object. */
 int lsvd_chain_part_decode(struct chain_part *ret, const void *header, const struct object_head *h,
+			   const char *what);
+
+/* Where the records of a DATA or NOTE begin in its header. */
+static inline uint32_t chain_records_at(const struct chain_part *c)
+{
+	return OBJECT_HEAD_BYTES + CHAIN_PART_BYTES + ((c->extent_bytes + 7) & ~UINT32_C(7));
+}
+
+/* ---- the part of a MOVED, behind the fixed one; extents follow, as in a DATA */
+#define MOVED_PART_BYTES 16u
+struct moved_part {
+	uint32_t extents;
+	uint32_t extent_bytes;
+};
+void lsvd_moved_part_encode(void *at, const struct moved_part *m);
+/* `header` is a whole verified header of a MOVED. */
+int lsvd_moved_part_decode(struct moved_part *ret, const void *header, const struct object_head *h,
 			   const char *what);
 
 /* ---- the volume record */

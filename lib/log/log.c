@@ -5,9 +5,10 @@
  * A chain object's header holds the checksum of the one before it, so headers are finished strictly
  * in order of seq, each once, when its put is first sent; the bytes stay the same from then on. At
  * most `window` objects lie between the newest acknowledged one and the newest sent. That bound is
- * not only one on memory: because it is not above LOG_ANCHOR_EVERY, an anchor is sent only when the
- * anchor before it is acknowledged, and so the end of a chain can be sought among anchors by halving
- * (log_scan.c).
+ * not only one on memory: because it is not above the distance of anchors, an anchor is sent only when
+ * the anchor before it is acknowledged, and so the end of a chain can be sought among anchors by
+ * halving (log_scan.c). Anchors are the log's own: nobody is given their places, and one is sent when
+ * what comes after it has to be.
  *
  *   States of a put:  PUT_WAITING -> PUT_SENT -> PUT_STORED    its turn; the store has it
  *                     PUT_WAITING, PUT_SENT -> PUT_LOST        the log is over
@@ -57,6 +58,8 @@ static int verdict_on(const struct log *log, const struct log_put *put)
 static void note_acked(struct log *log, const struct log_put *put)
 {
 	log->acked_seq = put->place.seq;
+	if (put == &log->anchor)
+		log->anchored = log->anchor_says;
 	if (put->kind == OBJECT_DATA)
 		log->acked_op = put->last_op;
 	log->stats.chain_puts++;
@@ -166,13 +169,18 @@ static void finish_segment(struct log_put *put, struct object_head *head, struct
 	put->up.iovcnt = s->iovcnt;
 }
 
-static void finish_close(struct log_put *put, struct object_head *head,
-			 const struct chain_part *chain)
+/* What has no body: the header alone, in the put or, with records, the owner's. */
+static void finish_bare(struct log_put *put, struct object_head *head, struct chain_part *chain)
 {
-	head->header_bytes = sizeof put->header;
-	lsvd_chain_part_encode(put->header + OBJECT_HEAD_BYTES, chain);
-	lsvd_object_head_encode(put->header, head);
-	put->header_iov = (struct iovec){ .iov_base = put->header, .iov_len = sizeof put->header };
+	uint8_t *header = put->record_count ? put->note : put->header;
+
+	head->header_bytes = put->record_count ? log_note_bytes(put->record_bytes)
+					       : (uint32_t)sizeof put->header;
+	chain->records = put->record_count;
+	chain->record_bytes = put->record_bytes;
+	lsvd_chain_part_encode(header + OBJECT_HEAD_BYTES, chain);
+	lsvd_object_head_encode(header, head);
+	put->header_iov = (struct iovec){ .iov_base = header, .iov_len = head->header_bytes };
 	put->up.iov = &put->header_iov;
 	put->up.iovcnt = 1;
 }
@@ -191,7 +199,7 @@ static void finish(struct log *log, struct log_put *put)
 	if (put->kind == OBJECT_DATA)
 		finish_segment(put, &head, &chain);
 	else
-		finish_close(put, &head, &chain);
+		finish_bare(put, &head, &chain);
 	log->sent_seq = put->place.seq;
 	log->sent_op = chain.last_op;
 	log->sent_checksum = head.checksum;
@@ -205,21 +213,62 @@ static void send(struct log *log, struct log_put *put)
 	finish(log, put);
 	put->state = PUT_SENT;
 	put->up.log = log;
+	put->up.kind = IO_PUT;
 	put->up.ended = put_ended;
 	lsvd_key_chain(put->up.io.key, &log->options.volume, log->epoch, put->place.seq);
 	lsvd_upload_start(&put->up);
 }
 
-/* The put whose turn it is, if it is here and the window is open. */
-static struct log_put *next_to_send(const struct log *log)
+static void insert(struct log *log, struct log_put *put)
 {
+	struct list *at = log->puts.prev;
+
+	put->state = PUT_WAITING;
+	put->put_bytes = 0;
+	while (at != &log->puts && list_entry(at, struct log_put, link)->place.seq > put->place.seq)
+		at = at->prev;
+	list_add_tail(at->next, &put->link);
+}
+
+/* ------------------------------------------------------------------------------------- anchors */
+
+static void anchor_acked(struct log_put *put, int err)
+{
+	struct log *log = put->owner;
+
+	(void)err; /* who put what comes after it is told */
+	log->anchor_out = false;
+}
+
+/* What waits behind the anchor's place can be sent when the anchor has been. */
+static struct log_put *make_anchor(struct log *log)
+{
+	struct log_put *put = &log->anchor;
+
+	assert(!log->anchor_out); /* the window is not longer than from one to the next */
+	log->anchor_out = true;
+	log->anchor_says = log->acked_seq;
+	*put = (struct log_put){ .place = { .seq = log->sent_seq + 1 }, .kind = OBJECT_NOTE,
+				 .acked = anchor_acked, .owner = log };
+	insert(log, put);
+	return put;
+}
+
+/* The put whose turn it is, if it is here and the window is open. */
+static struct log_put *next_to_send(struct log *log)
+{
+	uint64_t turn = log->sent_seq + 1;
+
 	if (lsvd_log_over(log) || log->sent_seq - log->acked_seq >= log->window)
 		return NULL;
 	list_for_each(node, &log->puts) {
 		struct log_put *put = list_entry(node, struct log_put, link);
 
-		if (put->state == PUT_WAITING)
-			return put->place.seq == log->sent_seq + 1 ? put : NULL;
+		if (put->state != PUT_WAITING)
+			continue;
+		if (put->place.seq == turn + 1 && anchor_at(log, turn))
+			return make_anchor(log);
+		return put->place.seq == turn ? put : NULL;
 	}
 	return NULL;
 }
@@ -251,14 +300,8 @@ static void put_ended(struct log_upload *up, int err)
 
 void lsvd_log_put(struct log *log, struct log_put *put)
 {
-	struct list *at = log->puts.prev;
-
 	assert(put->place.seq > log->sent_seq && put->place.seq < log->next_seq);
-	put->state = PUT_WAITING;
-	put->put_bytes = 0;
-	while (at != &log->puts && list_entry(at, struct log_put, link)->place.seq > put->place.seq)
-		at = at->prev;
-	list_add_tail(at->next, &put->link);
+	insert(log, put);
 	if (lsvd_log_over(log))
 		lsvd_log_step(log);
 	else
@@ -281,6 +324,7 @@ static void free_put_ended(struct log_upload *up, int err)
 void lsvd_log_put_free(struct log *log, struct log_free_put *put)
 {
 	put->up.log = log;
+	put->up.kind = IO_PUT;
 	put->up.ended = free_put_ended;
 	put->up.iov = put->iov;
 	put->up.iovcnt = put->iovcnt;
@@ -292,13 +336,21 @@ void lsvd_log_put_free(struct log *log, struct log_free_put *put)
 
 void lsvd_log_reserve(struct log *log, struct log_place *ret)
 {
+	if (anchor_at(log, log->next_seq))
+		log->next_seq++;
 	ret->seq = log->next_seq++;
 	ret->object = log->next_object++;
 }
 
-void lsvd_log_set_root(struct log *log, struct root_ref root)
+uint64_t lsvd_log_reserve_object(struct log *log)
+{
+	return log->next_object++;
+}
+
+uint64_t lsvd_log_set_root(struct log *log, struct root_ref root)
 {
 	log->root = root;
+	return log->sent_seq + 1; /* headers are finished in order */
 }
 
 uint64_t lsvd_log_epoch(const struct log *log)

@@ -30,13 +30,14 @@
 
 #include "format/fmt_object.h"
 #include "format/fmt_key.h"
+#include "format/fmt_record.h"
 #include "io/port.h"
 #include "segment/segment.h"
 
 struct log;
 
 /* At most so many chain objects are in the world at once: as many as from one anchor to the next. */
-#define LOG_WINDOW_MAX 64u
+#define LOG_WINDOW_MAX CHAIN_ANCHOR_EVERY
 
 /* What the opener's cache is, by its own superblock. */
 struct log_cache {
@@ -58,6 +59,7 @@ struct log_options {
 	bool takeover;           /* LSVD_OPEN_TAKEOVER */
 	bool flush_remote;       /* noted in every chain object */
 	uint32_t put_window;     /* chain objects in the world at once, 1 … LOG_WINDOW_MAX */
+	uint32_t anchor_every;   /* 0: CHAIN_ANCHOR_EVERY. Others only in simulations */
 	uint32_t denied_retry_ms; /* between tries while a person has to mend it; 0: 30,000 */
 	struct log_cache cache;
 	const char *name;        /* of the volume, for texts; lives as long as the log */
@@ -104,6 +106,13 @@ struct log_ops {
 	int (*replay)(void *ctx, const struct object_head *head, const struct chain_part *chain,
 		      const struct seg_extent *extents, uint32_t extent_count);
 	/*
+	 * Recovery: a record of that chain object, after its replay. 1: taken; 0: of a type that is not
+	 * known here, so the log refuses the object unless the record says that it may be passed over.
+	 * NULL: none is known.
+	 */
+	int (*record)(void *ctx, const struct object_head *head, const struct chain_part *chain,
+		      const struct record *record);
+	/*
 	 * lock held: the state went to FENCED; err is LSVD_E_FENCED, or LSVD_E_CORRUPT: the store
 	 * keeps a part of an object. lsvd_last_error() says which.
 	 */
@@ -140,13 +149,15 @@ int lsvd_log_recover(struct log *log);
 
 void lsvd_log_free(struct log *log);   /* nothing may be in the world */
 
-/* Gives away the next object number and place in the chain. */
+/* Gives away the next object number and place in the chain; never an anchor's. */
 struct log_place {
 	uint64_t seq, object;
 };
 void lsvd_log_reserve(struct log *log, struct log_place *ret);
+/* The next object number alone, for a free object. */
+uint64_t lsvd_log_reserve_object(struct log *log);
 
-/* An object on its way: the log's own part of the two kinds of puts. */
+/* An object on its way, or out of the store: the log's own part of puts and removals. */
 struct log_upload {
 	struct list link;          /* log->paused or log->ending, else in none */
 	struct log *log;
@@ -154,6 +165,7 @@ struct log_upload {
 	const struct iovec *iov;
 	int iovcnt;
 	uint8_t there[OBJECT_HEAD_BYTES];
+	enum io_kind kind;         /* IO_PUT, IO_REMOVE */
 	uint8_t other[OBJECT_HEAD_BYTES]; /* another's header, as it was read back before */
 	unsigned others;           /* how often one was */
 	bool failing;              /* counted in log->failing */
@@ -161,11 +173,24 @@ struct log_upload {
 	void (*ended)(struct log_upload *up, int err);
 };
 
+#define LOG_NOTE_RECORDS_AT (OBJECT_HEAD_BYTES + CHAIN_PART_BYTES)
+
+static inline uint32_t log_note_bytes(uint32_t record_bytes)
+{
+	return (LOG_NOTE_RECORDS_AT + record_bytes + 15) & ~UINT32_C(15);
+}
+
 /* A chain object on its way. The caller owns it until acked is called. */
 struct log_put {
 	struct log_place place;
-	int kind;                  /* OBJECT_DATA, OBJECT_CLOSE */
+	int kind;                  /* OBJECT_DATA, OBJECT_NOTE, OBJECT_CLOSE */
 	struct segment *segment;   /* OBJECT_DATA: built; finished by the log in its turn */
+	/*
+	 * OBJECT_NOTE with records: the whole header, log_note_bytes() long, with the records at
+	 * LOG_NOTE_RECORDS_AT and zeroes behind them. The owner's memory, until acked.
+	 */
+	uint8_t *note;
+	uint32_t record_count, record_bytes;
 	uint64_t first_op, last_op;
 	/* lock held: it and all before it are acknowledged (err 0), or never will be. */
 	void (*acked)(struct log_put *put, int err);
@@ -174,7 +199,7 @@ struct log_put {
 	/* the log's own */
 	struct list link;          /* log->puts, by seq */
 	struct log_upload up;
-	uint8_t header[OBJECT_HEAD_BYTES + CHAIN_PART_BYTES]; /* of a CLOSE */
+	uint8_t header[OBJECT_HEAD_BYTES + CHAIN_PART_BYTES]; /* of what has nothing else */
 	struct iovec header_iov;
 	int state;
 };
@@ -184,7 +209,7 @@ struct log_put {
  */
 void lsvd_log_put(struct log *log, struct log_put *put);
 
-/* A free object: pages, roots. Its first piece holds at least the fixed part of its header. */
+/* A free object: pages, roots, what garbage collection copied. Its first piece holds at least the fixed part of its header. */
 struct log_free_put {
 	char key[KEY_CAP];
 	const struct iovec *iov;
@@ -199,8 +224,8 @@ struct log_free_put {
 };
 void lsvd_log_put_free(struct log *log, struct log_free_put *put);
 
-/* From now on chain objects name this root. */
-void lsvd_log_set_root(struct log *log, struct root_ref root);
+/* From now on chain objects name this root. Returns the place of the first that will. */
+uint64_t lsvd_log_set_root(struct log *log, struct root_ref root);
 
 /*
  * Looks for a claim newer than ours and calls `done` with 0, LSVD_E_FENCED, or LSVD_E_UNAVAILABLE
@@ -212,6 +237,50 @@ struct log_look {
 	void *owner;
 };
 void lsvd_log_look(struct log *log, struct log_look *look);
+
+/*
+ * Deletion. Names that may be probed are not free to be deleted: of chain objects only DATA may be,
+ * and of this epoch only what lies before the place that its newest acknowledged anchor calls
+ * acknowledged, where every opener's search begins (docs/design.md, "Deletion"). What lies later is
+ * left, and may be asked for again.
+ */
+#define LOG_REMOVALS 8u
+
+struct log_victim {
+	enum key_kind kind;        /* KEY_CHAIN (DATA only), KEY_FREE, KEY_ROOT */
+	uint64_t epoch, number;
+	bool gone;                 /* set by the log */
+};
+
+struct log_delete;
+struct log_removal {
+	struct log_upload up;
+	struct log_delete *of;
+	struct log_victim *victim;
+};
+
+/* The caller owns it, and the victims, until done is called. */
+struct log_delete {
+	struct log_victim *victims;
+	unsigned count;
+	/* A chain object of this epoch, acknowledged, that names a root in which all of them are dead. */
+	uint64_t seq;
+	/*
+	 * lock held: 0, though some may have been left; LSVD_E_FENCED and the like, LSVD_E_UNAVAILABLE:
+	 * it could not be seen whether this writer is still the one, and nothing was deleted; else what
+	 * the store said to a removal. Never called before lsvd_log_delete() returns.
+	 */
+	void (*done)(struct log_delete *d, int err);
+	void *owner;
+	/* the log's own */
+	struct log *log;
+	struct log_look look;
+	struct log_removal removals[LOG_REMOVALS];
+	uint64_t before;           /* chain objects of this epoch from here on stay */
+	unsigned next, out;
+	int err;
+};
+void lsvd_log_delete(struct log *log, struct log_delete *d);
 
 uint64_t lsvd_log_epoch(const struct log *log);
 uint64_t lsvd_log_acked_seq(const struct log *log);
@@ -228,7 +297,7 @@ void lsvd_log_cancel(struct log *log, int err);
 
 struct log_stats {
 	uint64_t fence_requests, retries, recovery_gets, recovery_get_bytes;
-	uint64_t chain_puts, chain_put_bytes, free_puts, free_put_bytes, replayed;
+	uint64_t chain_puts, chain_put_bytes, free_puts, free_put_bytes, replayed, removed;
 	uint64_t fence_bytes;
 	uint64_t unavailable, full, denied; /* failures of requests, by reason */
 	uint64_t read_backs;         /* looks who has a name that is taken */

@@ -3,7 +3,8 @@
  * log_internal.h - what the files of the log share.
  *
  *   log.c          steady state: places, the window of chain puts, their order; fenced, cancelled
- *   log_upload.c   one object into the store, however long it takes
+ *   log_upload.c   one object into the store, or out of it, however long it takes
+ *   log_delete.c   what is dead out of the store
  *   log_look.c     is there a newer claim?
  *   log_call.c     requests of procedures: several at once, tried again a few times; headers
  *   log_scan.c     the newest claim, the newest activated epoch, the end of a chain
@@ -15,8 +16,6 @@
 #define LOG_LOG_INTERNAL_H
 
 #include "log/log.h"
-
-#define LOG_ANCHOR_EVERY 64u
 
 enum log_state {
 	LOG_OPENING,
@@ -55,6 +54,10 @@ struct log {
 	uint64_t sent_checksum;      /* of that header */
 	uint64_t acked_seq, acked_op;
 	struct list puts;            /* struct log_put, by seq, until acked */
+	struct log_put anchor;       /* one of them, if anchor_out */
+	bool anchor_out;
+	uint64_t anchor_says;        /* its acked_seq */
+	uint64_t anchored;           /* acked_seq of the newest acknowledged anchor, or 0 */
 	bool draining;
 
 	struct list paused;          /* struct log_upload, waiting for the timer */
@@ -80,6 +83,12 @@ bool lsvd_log_over(const struct log *log);
 void lsvd_log_step(struct log *log);
 /* A place was taken by another, or a newer claim was seen. */
 void lsvd_log_fence(struct log *log, int err);
+
+/* Is the place an anchor's? */
+static inline bool anchor_at(const struct log *log, uint64_t seq)
+{
+	return seq % log->options.anchor_every == 0;
+}
 
 /* ---- log_upload.c, lock held */
 void lsvd_upload_init(struct log *log);
@@ -137,6 +146,13 @@ void lsvd_headers_free(struct log_header *headers, unsigned n);
 /* Fails unless the header is that of a BASE that is there. */
 int lsvd_base_check(const struct log *log, uint64_t epoch, const struct log_header *h);
 
+/* ---- log_open.c, procedures */
+/*
+ * What an opener finds missing may have been deleted by a later one, which went on from the same end:
+ * LSVD_E_FENCED then, else `err` as it was.
+ */
+int lsvd_log_because_fenced(struct log *log, int err);
+
 /* ---- log_recover.c, procedures */
 /* A call that reads the root, to be run with others: false if there is none, or no memory. */
 bool lsvd_root_early(struct log *log, struct root_ref ref, struct log_call *ret);
@@ -153,7 +169,7 @@ struct chain_end {
 	struct chain_part chain;
 	bool closed;                 /* it is a CLOSE */
 	bool fenced;                 /* the place after it is taken: by a fence, or see torn */
-	uint64_t anchor;             /* the newest anchor known, in units of LOG_ANCHOR_EVERY */
+	uint64_t anchor;             /* the newest anchor known, in units of anchor_every */
 	uint64_t torn;               /* a place that holds a part of an object, never acknowledged: the
 				      * chain ends before it. 0: none */
 	uint64_t sized;              /* objects up to here are known to be whole */

@@ -16,6 +16,7 @@
 #include "log/log_internal.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -23,10 +24,14 @@
 
 #define CLAIMS_MAX 100u
 #define CHASE_MAX 1000u
+#define LOOKS_MAX 4u
 #define OBJECT_HEADER_BYTES (OBJECT_HEAD_BYTES + CHAIN_PART_BYTES)
 
-/* Numbers that a dead writer may have given to objects which landed behind the end of its chain. */
-#define OBJECTS_SKIPPED LOG_WINDOW_MAX
+/*
+ * Numbers that a dead writer may have given to objects which landed behind the end of its chain, or
+ * to free objects that nothing there names: a window of the chain, and a large checkpoint.
+ */
+#define OBJECTS_SKIPPED 4096u
 
 /* An open under way. */
 struct opening {
@@ -61,7 +66,7 @@ static int look_at_claims(struct opening *o, uint64_t from)
 	return lsvd_verdict_claim(log, &call, &o->view.cache_known);
 }
 
-static int look(struct opening *o)
+static int look_once(struct opening *o)
 {
 	const struct log_cache *cache = &o->log->options.cache;
 	int err;
@@ -71,6 +76,20 @@ static int look(struct opening *o)
 	if (err < 0)
 		return err;
 	return lsvd_scan_end(o->log, o->view.newest, &o->view.end);
+}
+
+/*
+ * Nothing is claimed yet, so a writer may be deleting what we are about to read, all of the chain that
+ * we take for the newest one if it has just begun another. What is missing then is not missing when we
+ * look again.
+ */
+static int look(struct opening *o)
+{
+	int err = LSVD_E_CORRUPT;
+
+	for (unsigned i = 0; i < LOOKS_MAX && err == LSVD_E_CORRUPT; i++)
+		err = look_once(o);
+	return err;
 }
 
 /* --------------------------------------------------------------------------------- 2 claim */
@@ -187,6 +206,44 @@ static int look_and_claim(struct opening *o)
 	return err;
 }
 
+/* ------------------------------------------------------------------------ has somebody come later? */
+
+static int fenced_while_opening(const struct log *log)
+{
+	return lsvd_fail(LSVD_E_FENCED, "volume %s: another opener claimed epoch %llu after this one "
+			 "claimed %llu", log->options.name, (unsigned long long)log->epoch + 1,
+			 (unsigned long long)log->epoch);
+}
+
+/* LSVD_E_FENCED: there is a claim newer than ours. */
+static int recheck(struct log *log)
+{
+	struct log_call call;
+	int err;
+
+	lsvd_call_init(&call, IO_HEAD);
+	lsvd_key_claim(call.io.key, &log->options.volume, log->epoch + 1);
+	log->stats.fence_requests++;
+	err = lsvd_call_run(log, &call, 1);
+	if (err == 0 && call.err == 0)
+		err = fenced_while_opening(log);
+	log->looked_ms = log->port->world->clk->now_ms(log->port->world);
+	return err;
+}
+
+int lsvd_log_because_fenced(struct log *log, int err)
+{
+	char text[512];
+
+	if (err != LSVD_E_CORRUPT || log->options.readonly)
+		return err;
+	(void)snprintf(text, sizeof text, "%s", lsvd_last_error()); /* survives the question */
+	if (recheck(log) == LSVD_E_FENCED)
+		return LSVD_E_FENCED;
+	lsvd_error_restore(text);
+	return err;
+}
+
 /* --------------------------------------------------------------- 3 scan, 4 decide, and the fence */
 
 /* A chain object without a body, of this opener. */
@@ -269,13 +326,6 @@ static int scan_and_fence(struct opening *o)
 
 /* ------------------------------------------------------------- 5 note, 6 activate, 7 re-check */
 
-static int fenced_while_opening(const struct log *log)
-{
-	return lsvd_fail(LSVD_E_FENCED, "volume %s: another opener claimed epoch %llu after this one "
-			 "claimed %llu", log->options.name, (unsigned long long)log->epoch + 1,
-			 (unsigned long long)log->epoch);
-}
-
 static int activate(struct opening *o)
 {
 	struct log *log = o->log;
@@ -292,21 +342,6 @@ static int activate(struct opening *o)
 	err = create(log, key, bytes, sizeof bytes, NULL);
 	if (err == -EEXIST)
 		return fenced_while_opening(log);
-	return err;
-}
-
-static int recheck(struct log *log)
-{
-	struct log_call call;
-	int err;
-
-	lsvd_call_init(&call, IO_HEAD);
-	lsvd_key_claim(call.io.key, &log->options.volume, log->epoch + 1);
-	log->stats.fence_requests++;
-	err = lsvd_call_run(log, &call, 1);
-	if (err == 0 && call.err == 0)
-		err = fenced_while_opening(log);
-	log->looked_ms = log->port->world->clk->now_ms(log->port->world);
 	return err;
 }
 
@@ -361,7 +396,7 @@ static int take_over(struct opening *o)
 	err = look_and_claim(o);
 	if (err < 0)
 		return err;
-	err = scan_and_fence(o);
+	err = lsvd_log_because_fenced(log, scan_and_fence(o));
 	if (err < 0)
 		return err;
 	start_here(o);
@@ -405,8 +440,10 @@ static int log_new(struct log **ret, struct port *port, const struct log_options
 	log->port = port;
 	log->options = *options;
 	log->window = options->put_window ? options->put_window : 1;
-	if (log->window > LOG_WINDOW_MAX)
-		log->window = LOG_WINDOW_MAX;
+	if (!log->options.anchor_every)
+		log->options.anchor_every = CHAIN_ANCHOR_EVERY;
+	if (log->window > log->options.anchor_every)
+		log->window = log->options.anchor_every;
 	log->ops = ops;
 	log->ctx = ctx;
 	log->next_object = 1;

@@ -291,6 +291,36 @@ static int replay_data(struct log *log, const struct log_header *h)
 	return err;
 }
 
+static int replay_record(struct log *log, const struct log_header *h, const struct record *record,
+			 const char *what)
+{
+	int known = 0;
+
+	if (log->ops->record)
+		known = log->ops->record(log->ctx, &h->head, &h->chain, record);
+	if (known != 0 || record->flags & RECORD_OPTIONAL)
+		return known < 0 ? known : 0;
+	return lsvd_fail(LSVD_E_VERSION, "object %s: record of type %u, which this library does not "
+			 "know", what, record->type);
+}
+
+static int replay_records(struct log *log, const struct log_header *h)
+{
+	struct record_walk walk;
+	struct record record;
+	char key[KEY_CAP];
+	int err;
+
+	lsvd_key_chain(key, &log->options.volume, h->head.epoch, h->head.seq);
+	lsvd_record_walk(&walk, h->bytes, &h->chain, key);
+	while ((err = lsvd_record_next(&walk, &record)) > 0) {
+		err = replay_record(log, h, &record, key);
+		if (err < 0)
+			break;
+	}
+	return err;
+}
+
 static int replay_one(struct recovery *r, const struct log_where *at, const struct log_header *h)
 {
 	struct log *log = r->log;
@@ -311,8 +341,12 @@ static int replay_one(struct recovery *r, const struct log_where *at, const stru
 		lsvd_report(LSVD_LOG_INFO, "volume %s: %llu of %llu objects read", log->options.name,
 			    (unsigned long long)r->done, (unsigned long long)r->path.objects);
 	if (h->head.kind == OBJECT_DATA)
-		return replay_data(log, h);
-	return log->ops->replay(log->ctx, &h->head, &h->chain, NULL, 0);
+		err = replay_data(log, h);
+	else
+		err = log->ops->replay(log->ctx, &h->head, &h->chain, NULL, 0);
+	if (err == 0 && (h->head.kind == OBJECT_DATA || h->head.kind == OBJECT_NOTE))
+		err = replay_records(log, h);
+	return err;
 }
 
 /* The next places of the path, at most WINDOW; they may lie in several epochs. */
@@ -365,5 +399,5 @@ int lsvd_log_recover(struct log *log)
 		err = replay_path(&r);
 	}
 	lsvd_free(r.path.legs);
-	return err;
+	return lsvd_log_because_fenced(log, err);
 }

@@ -36,7 +36,7 @@
 /* ---------------------------------------------------------------- the last of a row without gaps */
 
 struct row {
-	enum key_kind kind;    /* KEY_CLAIM: number n; KEY_CHAIN: seq n * LOG_ANCHOR_EVERY */
+	enum key_kind kind;    /* KEY_CLAIM: number n; KEY_CHAIN: seq n * anchor_every */
 	uint64_t epoch;
 	uint64_t lo, hi;       /* number lo is there or 0, hi is not */
 };
@@ -48,7 +48,7 @@ static void init_probe(struct log *log, struct log_call *call, const struct row 
 		lsvd_key_claim(call->io.key, &log->options.volume, n);
 	else
 		lsvd_key_chain(call->io.key, &log->options.volume, row->epoch,
-			       n * LOG_ANCHOR_EVERY);
+			       n * log->options.anchor_every);
 }
 
 /* What came of asking for the numbers at[0] < at[1] < … */
@@ -298,7 +298,7 @@ static int read_on(struct log *log, struct chain_end *end, uint64_t seq)
 
 static int acked_by_anchor(struct log *log, uint64_t epoch, uint64_t anchor, uint64_t *ret)
 {
-	const struct log_where at = { epoch, anchor * LOG_ANCHOR_EVERY };
+	const struct log_where at = { epoch, anchor * log->options.anchor_every };
 	struct log_header h;
 	int err;
 
@@ -310,25 +310,39 @@ static int acked_by_anchor(struct log *log, uint64_t epoch, uint64_t anchor, uin
 	return h.err < 0 ? missing(log, at.epoch, at.seq) : 0;
 }
 
-/* There are newer anchors than were known: from what the newest of them calls acknowledged. */
-static int scan_from_anchor(struct log *log, struct chain_end *end, struct row *anchors)
+/* From what the newest anchor calls acknowledged. end->seq 0: that is not there any more. */
+static int read_from_anchor(struct log *log, struct chain_end *end, uint64_t anchor)
 {
 	uint64_t start = 0;
 	int err;
 
-	err = find_last(log, anchors, 1, NULL);
-	if (err == 0)
-		err = acked_by_anchor(log, end->epoch, anchors->lo, &start);
+	err = acked_by_anchor(log, end->epoch, anchor, &start);
 	if (err < 0)
 		return err;
-	if (start == 0)
-		start = 1;
-	*end = (struct chain_end){ .epoch = end->epoch, .anchor = anchors->lo,
+	*end = (struct chain_end){ .epoch = end->epoch, .anchor = anchor,
 				   .torn = end->torn };
-	err = read_on(log, end, start);
-	if (err == 0 && end->seq == 0)
-		return missing(log, end->epoch, start);
-	return err;
+	return read_on(log, end, start ? start : 1);
+}
+
+/*
+ * There are newer anchors than were known. A writer that goes on meanwhile may delete what one of
+ * them calls acknowledged, but only behind a still newer one.
+ */
+static int scan_from_anchor(struct log *log, struct chain_end *end, struct row *anchors)
+{
+	uint64_t known = 0;
+	int err;
+
+	err = find_last(log, anchors, 1, NULL);
+	while (err == 0 && anchors->lo > known) {
+		known = anchors->lo;
+		err = read_from_anchor(log, end, known);
+		if (err < 0 || end->seq)
+			return err;
+		anchors->hi = UINT64_MAX;
+		err = find_last(log, anchors, 0, NULL);
+	}
+	return err ? err : missing(log, end->epoch, known * log->options.anchor_every);
 }
 
 /*

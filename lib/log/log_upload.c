@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * log_upload.c - one object into the store: tried until it is there or the name is another's.
+ * log_upload.c - one object into the store: tried until it is there or the name is another's; or out
+ * of it.
  *
  *   SENT -> ended 0             the store said so
  *   SENT -> READ BACK           the name is taken: an answer may have been lost, so look who has it
@@ -13,6 +14,9 @@
  *   SENT, READ BACK, SIZED -> PAUSED           anything else
  *   PAUSED -> SENT              by the timer
  *   PAUSED, any -> ended        with the log's end_err, once the log is over
+ *
+ * A removal is the same without the reading back, and it ends with whatever a pause will not mend:
+ * nobody's data hangs on it.
  *
  * There is one timer and one pause for the whole log, because it is the store that is away, not an
  * object. While pauses are short all that waits is sent again at the end of each. Once they are long
@@ -309,9 +313,23 @@ static void put_done(struct io *io)
 		pause_upload(up, io->err);
 }
 
+/* Removing what is not there is done. */
+static void remove_done(struct io *io)
+{
+	struct log_upload *up = io->owner;
+
+	if (lsvd_log_over(up->log))
+		end(up, up->log->end_err);
+	else if (io->err == LSVD_E_UNAVAILABLE || io->err == -ENOMEM)
+		pause_upload(up, io->err);
+	else
+		end(up, io->err == -ENOENT ? 0 : io->err);
+}
+
 static void send(struct log_upload *up)
 {
-	up->io.io = (struct io){ .kind = IO_PUT, .done = put_done, .owner = up };
+	up->io.io = (struct io){ .kind = up->kind, .owner = up };
+	up->io.io.done = up->kind == IO_PUT ? put_done : remove_done;
 	up->io.iov = up->iov;
 	up->io.iovcnt = up->iovcnt;
 	lsvd_port_start(up->log->port, &up->io.io);
@@ -321,7 +339,8 @@ void lsvd_upload_start(struct log_upload *up)
 {
 	struct log *log = up->log;
 
-	assert(up->iovcnt > 0 && up->iov[0].iov_len >= sizeof up->there);
+	assert(up->kind == IO_REMOVE ||
+	       (up->iovcnt > 0 && up->iov[0].iov_len >= sizeof up->there));
 	list_init(&up->link);
 	up->failing = false;
 	up->others = up->torn = 0;

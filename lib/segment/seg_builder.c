@@ -30,6 +30,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/err.h"
@@ -39,6 +40,7 @@
 #include "segment/segment.h"
 
 #define EXTENTS_AT (OBJECT_HEAD_BYTES + CHAIN_PART_BYTES)
+#define MOVED_EXTENTS_AT (OBJECT_HEAD_BYTES + MOVED_PART_BYTES)
 #define EXTENT_BYTES_MAX (10u + 10u + 3u)
 #define WINDOW_PIECES (UNIT_MAX_BYTES / SECTOR_BYTES)
 #define ARENA_CHUNK_BYTES (256u << 10)
@@ -543,22 +545,28 @@ static uint32_t encode_extents(const struct builder *b, uint8_t *p)
 	return (uint32_t)(p - start);
 }
 
+static bool has_body(const struct seg_extent *e)
+{
+	return e->kind == SEG_RAW || e->kind == SEG_UNIT;
+}
+
 static int make_header(struct builder *b)
 {
 	struct segment *s = b->s;
-	size_t most = EXTENTS_AT + (size_t)s->extent_count * EXTENT_BYTES_MAX + 16;
+	uint32_t extents_at = b->options.moved ? MOVED_EXTENTS_AT : EXTENTS_AT;
+	size_t most = extents_at + (size_t)s->extent_count * EXTENT_BYTES_MAX + 16;
 
 	s->header = lsvd_calloc(1, most);
 	if (!s->header)
 		return lsvd_fail_plain(-ENOMEM);
-	s->extent_bytes = encode_extents(b, s->header + EXTENTS_AT);
-	s->header_bytes = (uint32_t)round_up(EXTENTS_AT + s->extent_bytes, 16);
+	s->extent_bytes = encode_extents(b, s->header + extents_at);
+	s->header_bytes = (uint32_t)round_up(extents_at + s->extent_bytes, 16);
 	s->body_bytes = b->off;
 	if (s->header_bytes > OBJECT_HEADER_MAX)
 		return lsvd_fail(-E2BIG, "segment: header of %u bytes, expected at most %u",
 				 s->header_bytes, OBJECT_HEADER_MAX);
 	for (uint32_t i = 0; i < s->extent_count; i++)
-		if (s->extents[i].kind == SEG_RAW || s->extents[i].kind == SEG_UNIT)
+		if (has_body(&s->extents[i]))
 			s->extents[i].off += s->header_bytes;
 	s->iov[0] = (struct iovec){ s->header, s->header_bytes };
 	return 0;
@@ -662,7 +670,48 @@ uint64_t lsvd_segment_finish(struct segment *s, struct object_head *head, struct
 	head->body_bytes = s->body_bytes;
 	chain->extents = s->extent_count;
 	chain->extent_bytes = s->extent_bytes;
+	chain->records = s->record_count;
+	chain->record_bytes = s->record_bytes;
 	lsvd_chain_part_encode(s->header + OBJECT_HEAD_BYTES, chain);
+	lsvd_object_head_encode(s->header, head);
+	return head->checksum;
+}
+
+int lsvd_segment_add_records(struct segment *s, const uint8_t *records, uint32_t count,
+			     uint32_t bytes)
+{
+	uint32_t at = (uint32_t)round_up(EXTENTS_AT + s->extent_bytes, 8);
+	uint64_t header_bytes = round_up((uint64_t)at + bytes, 16);
+	uint8_t *header;
+
+	assert(!s->record_count && bytes % 8 == 0);
+	if (header_bytes > OBJECT_HEADER_MAX || header_bytes + s->body_bytes > SEG_OBJECT_MAX)
+		return lsvd_fail(-E2BIG, "segment: header of %" PRIu64 " bytes with its records, "
+				 "expected at most %u", header_bytes, OBJECT_HEADER_MAX);
+	header = lsvd_realloc(s->header, header_bytes);
+	if (!header)
+		return lsvd_fail_plain(-ENOMEM);
+	memcpy(header + at, records, bytes);
+	memset(header + at + bytes, 0, header_bytes - at - bytes);
+	for (uint32_t i = 0; i < s->extent_count; i++)
+		if (has_body(&s->extents[i]))
+			s->extents[i].off += (uint32_t)header_bytes - s->header_bytes;
+	s->header = header;
+	s->header_bytes = (uint32_t)header_bytes;
+	s->record_count = count;
+	s->record_bytes = bytes;
+	s->iov[0] = (struct iovec){ header, header_bytes };
+	return 0;
+}
+
+uint64_t lsvd_segment_finish_moved(struct segment *s, struct object_head *head)
+{
+	const struct moved_part part = { s->extent_count, s->extent_bytes };
+
+	head->kind = OBJECT_MOVED;
+	head->header_bytes = s->header_bytes;
+	head->body_bytes = s->body_bytes;
+	lsvd_moved_part_encode(s->header + OBJECT_HEAD_BYTES, &part);
 	lsvd_object_head_encode(s->header, head);
 	return head->checksum;
 }

@@ -9,11 +9,14 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include <lsvd/volume.h>
+
 #include "base/alloc.h"
 #include "base/err.h"
 #include "segment/segment.h"
 
 #define EXTENTS_AT (OBJECT_HEAD_BYTES + CHAIN_PART_BYTES)
+#define MOVED_EXTENTS_AT (OBJECT_HEAD_BYTES + MOVED_PART_BYTES)
 
 struct reader {
 	const uint8_t *p, *end;
@@ -139,22 +142,64 @@ static int check_end(const struct reader *r)
 }
 
 /* What must be known before memory is taken or a byte of the extents is read. */
-static int check_counts(const struct object_head *head, const struct chain_part *chain,
-			const char *what)
+static int check_counts(const struct seg_encoded *e, const char *what)
 {
-	if (head->kind != OBJECT_DATA)
-		return lsvd_fail(LSVD_E_CORRUPT, "object %s: kind %u, expected %u", what,
-				 head->kind, OBJECT_DATA);
-	if (!range_within(EXTENTS_AT, chain->extent_bytes, head->header_bytes) ||
-	    chain->extents > chain->extent_bytes / 2)
+	if (e->count > e->bytes / 2)
 		return lsvd_fail(LSVD_E_CORRUPT,
 				 "object %s: %u extents in %u bytes of a header of %u, expected 2 "
 				 "bytes each within it",
-				 what, chain->extents, chain->extent_bytes, head->header_bytes);
-	if (head->body_bytes > SEG_OBJECT_MAX - head->header_bytes)
+				 what, e->count, e->bytes, e->header_bytes);
+	if (e->header_bytes > SEG_OBJECT_MAX || e->body_bytes > SEG_OBJECT_MAX - e->header_bytes)
 		return lsvd_fail(LSVD_E_CORRUPT,
-				 "object %s: body of %" PRIu64 " bytes, expected at most %u", what,
-				 head->body_bytes, SEG_OBJECT_MAX - head->header_bytes);
+				 "object %s: body of %" PRIu64 " bytes after a header of %u, expected "
+				 "at most %u together", what, e->body_bytes, e->header_bytes,
+				 SEG_OBJECT_MAX);
+	return 0;
+}
+
+int lsvd_segment_decode_extents(struct seg_extent **ret, const struct seg_encoded *e,
+				const char *what)
+{
+	struct seg_extent *extents;
+	struct reader r = {
+		.p = e->p,
+		.end = e->p + e->bytes,
+		.volume_sectors = e->volume_sectors,
+		.off = e->header_bytes,
+		.object_bytes = e->header_bytes + e->body_bytes,
+		.what = what,
+	};
+	int err;
+
+	err = check_counts(e, what);
+	if (err < 0)
+		return err;
+	extents = lsvd_malloc(e->count * sizeof *extents);
+	if (!extents)
+		return lsvd_fail_plain(-ENOMEM);
+	for (uint32_t i = 0; err == 0 && i < e->count; i++)
+		err = read_extent(&r, &extents[i]);
+	if (err == 0)
+		err = check_end(&r);
+	if (err < 0)
+		lsvd_free(extents);
+	else
+		*ret = extents;
+	return err;
+}
+
+/* A kind that has extents, and they lie within the header. */
+static int check_outline(const struct object_head *head, int kind, const struct seg_encoded *e,
+			 uint32_t at, const char *what)
+{
+	if (head->kind != kind)
+		return lsvd_fail(LSVD_E_CORRUPT, "object %s: kind %u, expected %d", what,
+				 head->kind, kind);
+	if (!range_within(at, e->bytes, head->header_bytes))
+		return lsvd_fail(LSVD_E_CORRUPT,
+				 "object %s: %u extents in %u bytes of a header of %u, expected 2 "
+				 "bytes each within it",
+				 what, e->count, e->bytes, head->header_bytes);
 	return 0;
 }
 
@@ -162,32 +207,40 @@ int lsvd_segment_extents(struct seg_extent **ret, uint32_t *ret_count, const uin
 			 const struct object_head *head, const struct chain_part *chain,
 			 const char *what)
 {
-	struct seg_extent *extents;
-	struct reader r = {
+	const struct seg_encoded e = {
 		.p = header + EXTENTS_AT,
+		.bytes = chain->extent_bytes,
+		.count = chain->extents,
 		.volume_sectors = chain->volume_bytes / SECTOR_BYTES,
-		.off = head->header_bytes,
-		.object_bytes = head->header_bytes + head->body_bytes,
-		.what = what,
+		.header_bytes = head->header_bytes,
+		.body_bytes = head->body_bytes,
 	};
-	int err;
+	int err = check_outline(head, OBJECT_DATA, &e, EXTENTS_AT, what);
 
-	err = check_counts(head, chain, what);
-	if (err < 0)
-		return err;
-	r.end = r.p + chain->extent_bytes;
-	extents = lsvd_malloc(chain->extents * sizeof *extents);
-	if (!extents)
-		return lsvd_fail_plain(-ENOMEM);
-	for (uint32_t i = 0; err == 0 && i < chain->extents; i++)
-		err = read_extent(&r, &extents[i]);
 	if (err == 0)
-		err = check_end(&r);
-	if (err < 0) {
-		lsvd_free(extents);
-		return err;
-	}
-	*ret = extents;
-	*ret_count = chain->extents;
-	return 0;
+		err = lsvd_segment_decode_extents(ret, &e, what);
+	if (err == 0)
+		*ret_count = e.count;
+	return err;
+}
+
+int lsvd_segment_moved_extents(struct seg_extent **ret, uint32_t *ret_count, const uint8_t *header,
+			       const struct object_head *head, const struct moved_part *moved,
+			       const char *what)
+{
+	const struct seg_encoded e = {
+		.p = header + MOVED_EXTENTS_AT,
+		.bytes = moved->extent_bytes,
+		.count = moved->extents,
+		.volume_sectors = LSVD_VOLUME_MAX_BYTES / SECTOR_BYTES,
+		.header_bytes = head->header_bytes,
+		.body_bytes = head->body_bytes,
+	};
+	int err = check_outline(head, OBJECT_MOVED, &e, MOVED_EXTENTS_AT, what);
+
+	if (err == 0)
+		err = lsvd_segment_decode_extents(ret, &e, what);
+	if (err == 0)
+		*ret_count = e.count;
+	return err;
 }

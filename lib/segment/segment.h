@@ -18,6 +18,7 @@
 #ifndef SEGMENT_SEGMENT_H
 #define SEGMENT_SEGMENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -55,6 +56,7 @@ struct seg_record {
 struct seg_options {
 	enum codec codec;
 	uint32_t unit_bytes;     /* 4096 … 65536, a power of two */
+	bool moved;              /* a MOVED is built: records do not overlap, and none is a hole */
 };
 
 /* A built object. */
@@ -65,6 +67,7 @@ struct segment {
 	struct seg_extent *extents; /* in order of lba, offsets into the object */
 	uint32_t extent_count;
 	uint32_t extent_bytes;      /* their encoded length in the header */
+	uint32_t record_count, record_bytes; /* behind the extents */
 	struct iovec *iov;       /* header first, then the body: ready for PUT after finish */
 	int iovcnt;
 	uint64_t user_bytes;     /* data of all records */
@@ -87,11 +90,39 @@ int lsvd_segment_build(struct segment **ret, const struct seg_record *records, u
  */
 uint64_t lsvd_segment_finish(struct segment *s, struct object_head *head, struct chain_part *chain);
 
+/*
+ * Puts records (fmt_record.h) behind the extents: of a DATA that is not finished, at most once.
+ * -ENOMEM, -E2BIG; then nothing is changed.
+ */
+int lsvd_segment_add_records(struct segment *s, const uint8_t *records, uint32_t count,
+			     uint32_t bytes);
+
+/* The same as finish, of a MOVED: all of its header. */
+uint64_t lsvd_segment_finish_moved(struct segment *s, struct object_head *head);
+
 void lsvd_segment_free(struct segment *s);
 
 /* The extents of a whole, verified header of a DATA object; allocated, the caller frees. */
 int lsvd_segment_extents(struct seg_extent **ret, uint32_t *ret_count, const uint8_t *header,
 			 const struct object_head *head, const struct chain_part *chain,
 			 const char *what);
+/* Of a MOVED. */
+int lsvd_segment_moved_extents(struct seg_extent **ret, uint32_t *ret_count, const uint8_t *header,
+			       const struct object_head *head, const struct moved_part *moved,
+			       const char *what);
+
+/*
+ * `count` encoded extents in `bytes` bytes at `p`, of an object with these lengths of header and
+ * body; allocated, the caller frees.
+ */
+struct seg_encoded {
+	const uint8_t *p;
+	uint32_t bytes, count;
+	uint64_t volume_sectors;     /* they end by there */
+	uint32_t header_bytes;
+	uint64_t body_bytes;
+};
+int lsvd_segment_decode_extents(struct seg_extent **ret, const struct seg_encoded *e,
+				const char *what);
 
 #endif

@@ -1,15 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * vol_checkpoint.c - saving the store map: the pages that changed, then a root that names them all.
+ * vol_checkpoint.c - saving the store map: the pages that changed, the nodes that refer to them or to
+ * objects that changed, and a root that names all nodes.
  *
  * A checkpoint is the store map after exactly one chain object: it waits while an object is in the
- * map in part. While the changed pages are encoded
- * (on a processor's thread) nothing is applied to the map: acknowledged segments wait, and reads do
- * not notice, for the overlay has them. Then the map moves on while pages, and after them the root,
- * are put as free objects. Only when the root is acknowledged do chain objects name it.
+ * map in part. While what changed is encoded (on a processor's thread) nothing is applied to the map
+ * and nothing leaves the table of objects: acknowledged segments wait, and reads do not notice, for
+ * the overlay has them. Then the map moves on while page objects, and after them the root, are put.
+ * Only when the root is acknowledged do chain objects name it, and only when one of these is
+ * acknowledged is what the root has made dead deleted (vol_delete.c).
  *
  *   FROZEN (encoding) -> PAGES (putting) -> ROOT (putting) -> done
  *
+ * Page objects in which less than half is still referred to are emptied: what lives in them is saved
+ * anew, as if it had changed. So what checkpoints leave behind is bounded by what they need.
+ *
+ * The encoding changes nothing but the checkpoint's own memory: when it fails there will be another.
  * A put that fails for good ends checkpoints for this open: what was marked saved is not. Nothing is
  * lost by that but time at the next open.
  *
@@ -25,6 +31,9 @@
 #include "volume/checkpoint.h"
 
 #define PAGES_OBJECT_BYTES (8u << 20)
+#define EXTENT_BYTES_MAX 17u           /* of a page */
+#define EMPTIED_MAX 16u                /* page objects emptied by one checkpoint, */
+#define EMPTIED_BYTES_MAX (8u << 20)   /* and what lives in them */
 
 struct page_object {
 	uint8_t *bytes;            /* header and body */
@@ -34,23 +43,42 @@ struct page_object {
 	struct log_free_put put;
 };
 
+struct page_change {
+	uint64_t page;
+	struct page_ref ref;       /* object 0: the page is gone */
+};
+
+struct node_change {
+	uint64_t index;
+	struct blob_ref ref;       /* object 0: the node is gone */
+};
+
+struct node_changes {
+	struct node_change *list;  /* in order of index */
+	uint64_t count, room;
+};
+
 struct checkpoint {
 	struct lsvd_volume *v;
 	struct job_io job;
-	uint64_t epoch, seq, last_op; /* the chain object it stands at, and R there */
-	uint64_t next_object, number;
+	struct place at;             /* the chain object it stands at */
+	uint64_t last_op;            /* and R there */
+	uint64_t root_number, first_number, number_count, next_object;
+	uint64_t emptied[EMPTIED_MAX];
+	unsigned emptied_count;
 	struct page_object *objects;
 	unsigned object_count;
 	unsigned puts_left;
-	struct page_ref *pages;      /* of this checkpoint, in order of page */
+	struct page_change *pages;
 	uint64_t page_count, page_room;
-	uint64_t *saved;             /* page numbers encoded */
+	uint64_t *saved;             /* page numbers encoded because they had changed */
 	uint64_t saved_count, saved_room;
+	struct node_changes page_nodes, object_nodes;
+	struct page_ref node[PAGE_NODE]; /* the node of pages that is being made */
 	uint8_t *root;
 	size_t root_len;
 	struct iovec root_iov;
 	struct log_free_put root_put;
-	struct root_ref ref;
 	int err;
 };
 
@@ -61,6 +89,8 @@ static void free_checkpoint(struct checkpoint *c)
 	lsvd_free(c->objects);
 	lsvd_free(c->pages);
 	lsvd_free(c->saved);
+	lsvd_free(c->page_nodes.list);
+	lsvd_free(c->object_nodes.list);
 	lsvd_free(c->root);
 	lsvd_free(c);
 }
@@ -82,15 +112,6 @@ static int grow(void **array, uint64_t *room, uint64_t count, size_t size)
 	return 0;
 }
 
-static int add_ref(struct checkpoint *c, const struct page_ref *ref)
-{
-	int err = grow((void **)&c->pages, &c->page_room, c->page_count, sizeof *c->pages);
-
-	if (!err)
-		c->pages[c->page_count++] = *ref;
-	return err;
-}
-
 static struct page_object *new_object(struct checkpoint *c)
 {
 	struct page_object *o;
@@ -99,6 +120,7 @@ static struct page_object *new_object(struct checkpoint *c)
 	if (!p)
 		return NULL;
 	c->objects = p;
+	assert(c->object_count < c->number_count); /* most_objects() counted well */
 	o = &c->objects[c->object_count];
 	memset(o, 0, sizeof *o);
 	o->room = PAGES_OBJECT_BYTES;
@@ -107,38 +129,84 @@ static struct page_object *new_object(struct checkpoint *c)
 		return NULL;
 	memset(o->bytes, 0, OBJECT_HEAD_BYTES);
 	o->len = OBJECT_HEAD_BYTES;
-	o->number = c->number++;
-	c->object_count++;
+	o->number = c->first_number + c->object_count++;
 	return o;
 }
 
-static struct page_object *object_with_room(struct checkpoint *c)
+static struct page_object *object_with_room(struct checkpoint *c, uint32_t bytes)
 {
 	struct page_object *o = c->object_count ? &c->objects[c->object_count - 1] : NULL;
 
-	if (o && o->len + STORE_MAP_PAGE_MAX_BYTES <= o->room)
-		return o;
-	return new_object(c);
+	return o && o->len + bytes <= o->room ? o : new_object(c);
 }
 
+/* The blob of `len` bytes at the end of the object joins it. */
+static struct blob_ref take_blob(struct checkpoint *c, struct page_object *o, enum blob_kind kind,
+				 uint64_t index, size_t len)
+{
+	struct blob_ref ref = {
+		.epoch = c->at.epoch,
+		.object = o->number,
+		.off = o->len,
+		.len = (uint32_t)len,
+		.hash = lsvd_blob_hash(c->v, kind, index, o->number, o->bytes + o->len, len),
+	};
+
+	o->len += (uint32_t)len;
+	return ref;
+}
+
+static bool is_emptied(const struct checkpoint *c, uint64_t object)
+{
+	for (unsigned i = 0; i < c->emptied_count; i++)
+		if (c->emptied[i] == object)
+			return true;
+	return false;
+}
+
+static void choose_emptied(struct checkpoint *c)
+{
+	const struct object_table *t = &c->v->objects;
+	uint64_t sum = 0;
+
+	for (uint64_t n = lsvd_object_table_next(t, 0);
+	     n != UINT64_MAX && c->emptied_count < EMPTIED_MAX;
+	     n = lsvd_object_table_next(t, n + 1)) {
+		const struct object_entry *e = lsvd_object_table_get(t, n);
+
+		if (e->home != HOME_PAGES || e->died.epoch || e->live >= e->bytes / 2 ||
+		    sum + e->live > EMPTIED_BYTES_MAX)
+			continue;
+		sum += e->live;
+		c->emptied[c->emptied_count++] = n;
+	}
+}
+
+/* Saves a page, if it has extents, and notes where. */
 static int save_page(struct checkpoint *c, uint64_t page)
 {
-	struct page_object *o = object_with_room(c);
-	struct page_ref ref = { .page = page, .epoch = lsvd_log_epoch(c->v->log) };
-	int n, err;
+	struct page_ref ref = { .object = 0 };
+	int err = 0, n;
 
-	if (!o)
-		return lsvd_fail_plain(-ENOMEM);
-	n = lsvd_store_map_encode_page(c->v->map, page, o->bytes + o->len, o->room - o->len);
-	if (n < 0)
-		return n;
-	ref.number = o->number;
-	ref.off = o->len;
-	ref.len = (uint32_t)n;
-	ref.hash = lsvd_hash_bind(lsvd_hash(o->bytes + o->len, (size_t)n), c->v->owner, page,
-				  ref.number);
-	o->len += (uint32_t)n;
-	err = add_ref(c, &ref);
+	if (lsvd_store_map_page_present(c->v->map, page)) {
+		struct page_object *o = object_with_room(c, STORE_MAP_PAGE_MAX_BYTES);
+		struct blob_ref blob;
+
+		if (!o)
+			return lsvd_fail_plain(-ENOMEM);
+		n = lsvd_store_map_encode_page(c->v->map, page, o->bytes + o->len,
+					       o->room - o->len);
+		if (n < 0)
+			return n;
+		blob = take_blob(c, o, BLOB_PAGE, page, (size_t)n);
+		ref = (struct page_ref){ blob.object, blob.hash, blob.off, blob.len };
+	}
+	c->node[page % PAGE_NODE] = ref;
+	err = grow((void **)&c->pages, &c->page_room, c->page_count, sizeof *c->pages);
+	if (!err)
+		err = lsvd_page_table_reserve(&c->v->pages, page);
+	if (!err)
+		c->pages[c->page_count++] = (struct page_change){ page, ref };
 	return err;
 }
 
@@ -151,25 +219,119 @@ static int note_saved(struct checkpoint *c, uint64_t page)
 	return err;
 }
 
-/* The old references and the changed pages, merged in order of page. */
+static int note_node(struct node_changes *n, uint64_t index, const struct blob_ref *ref)
+{
+	int err = grow((void **)&n->list, &n->room, n->count, sizeof *n->list);
+
+	if (!err)
+		n->list[n->count++] = (struct node_change){ index, *ref };
+	return err;
+}
+
+/* The changed pages from *page on that are in the node, which is in c->node. */
+static int save_changed(struct checkpoint *c, uint64_t index, uint64_t *page)
+{
+	int err = 0;
+
+	while (!err && *page / PAGE_NODE == index) {
+		err = save_page(c, *page);
+		if (!err)
+			err = note_saved(c, *page);
+		*page = lsvd_store_map_next_page(c->v->map, *page + 1, true);
+	}
+	return err;
+}
+
+static int save_emptied(struct checkpoint *c, uint64_t index)
+{
+	int err = 0;
+
+	for (unsigned i = 0; i < PAGE_NODE && !err && c->emptied_count; i++)
+		if (c->node[i].object && is_emptied(c, c->node[i].object))
+			err = save_page(c, index * PAGE_NODE + i);
+	return err;
+}
+
+static int save_page_node(struct checkpoint *c, uint64_t index)
+{
+	struct blob_ref ref = { .object = 0 };
+	struct page_object *o;
+	bool used = false;
+
+	for (unsigned i = 0; i < PAGE_NODE && !used; i++)
+		used = c->node[i].object != 0;
+	if (used) {
+		o = object_with_room(c, PAGE_NODE_BYTES_MAX);
+		if (!o)
+			return lsvd_fail_plain(-ENOMEM);
+		ref = take_blob(c, o, BLOB_PAGE_NODE, index,
+				lsvd_page_node_encode(o->bytes + o->len, c->node));
+	}
+	return note_node(&c->page_nodes, index, &ref);
+}
+
+/* The changed pages of one node, and the node itself if it changes by that or is to be moved. */
+static int encode_page_node(struct checkpoint *c, uint64_t index, uint64_t *page)
+{
+	const struct page_node *node = lsvd_page_table_node(&c->v->pages, index);
+	uint64_t before = c->page_count;
+	int err;
+
+	if (node)
+		memcpy(c->node, node->refs, sizeof c->node);
+	else
+		memset(c->node, 0, sizeof c->node);
+	err = save_changed(c, index, page);
+	if (!err)
+		err = save_emptied(c, index);
+	if (!err && (c->page_count > before || (node && is_emptied(c, node->saved.object))))
+		err = save_page_node(c, index);
+	return err;
+}
+
 static int encode_pages(struct checkpoint *c)
 {
 	const struct lsvd_volume *v = c->v;
-	uint64_t page = lsvd_store_map_next_page(v->map, 0, true), i = 0;
+	uint64_t page = lsvd_store_map_next_page(v->map, 0, true), index = 0;
 	int err = 0;
 
-	while (!err && (page != UINT64_MAX || i < v->page_count)) {
-		if (i < v->page_count && v->pages[i].page < page) {
-			err = add_ref(c, &v->pages[i++]);
-			continue;
-		}
-		if (i < v->page_count && v->pages[i].page == page)
-			i++;
-		if (lsvd_store_map_page_present(v->map, page))
-			err = save_page(c, page);
-		if (!err)
-			err = note_saved(c, page);
-		page = lsvd_store_map_next_page(v->map, page + 1, true);
+	while (!err && (page != UINT64_MAX || index < v->pages.count)) {
+		bool changed = page / PAGE_NODE == index;
+
+		if (changed || (c->emptied_count && lsvd_page_table_node(&v->pages, index)))
+			err = encode_page_node(c, index, &page);
+		index++;
+		if (index >= v->pages.count && page != UINT64_MAX)
+			index = max_u64(index, page / PAGE_NODE);
+	}
+	return err;
+}
+
+static int save_object_node(struct checkpoint *c, uint64_t index, const struct object_node *node)
+{
+	struct blob_ref ref = { .object = 0 };
+
+	if (node->used) {
+		struct page_object *o = object_with_room(c, OBJECT_NODE_BYTES_MAX);
+
+		if (!o)
+			return lsvd_fail_plain(-ENOMEM);
+		ref = take_blob(c, o, BLOB_OBJECT_NODE, index,
+				lsvd_object_node_encode(o->bytes + o->len, node));
+	}
+	return note_node(&c->object_nodes, index, &ref);
+}
+
+static int encode_objects(struct checkpoint *c)
+{
+	const struct object_table *t = &c->v->objects;
+	int err = 0;
+
+	for (uint64_t i = 0; i < t->count / OBJECT_NODE && !err; i++) {
+		const struct object_node *node = t->nodes[i];
+
+		if (node && (node->dirty || is_emptied(c, node->saved.object)))
+			err = save_object_node(c, i, node);
 	}
 	return err;
 }
@@ -180,43 +342,82 @@ static void finish_objects(struct checkpoint *c)
 		struct page_object *o = &c->objects[i];
 		struct object_head head = {
 			.kind = OBJECT_PAGES, .header_bytes = OBJECT_HEAD_BYTES,
-			.volume = c->v->uuid, .epoch = lsvd_log_epoch(c->v->log),
-			.seq = o->number, .body_bytes = o->len - OBJECT_HEAD_BYTES,
+			.volume = c->v->uuid, .epoch = c->at.epoch, .seq = o->number,
+			.object = o->number, .body_bytes = o->len - OBJECT_HEAD_BYTES,
 		};
 
 		lsvd_object_head_encode(o->bytes, &head);
 	}
 }
 
-static uint8_t *put_page_ref(uint8_t *p, const struct page_ref *r)
+/* ------------------------------------------------------------------------------------ the root */
+
+/* Where a node is saved, and whether it is: as this checkpoint changes it, or as it was. */
+static const struct blob_ref *place_of(const struct node_changes *n, uint64_t *next, uint64_t index,
+				       const struct blob_ref *was)
 {
-	le64_put(p, r->page);
-	le64_put(p + 8, r->epoch);
-	le64_put(p + 16, r->number);
-	le32_put(p + 24, r->off);
-	le32_put(p + 28, r->len);
-	le64_put(p + 32, r->hash);
-	return p + ROOT_PAGE_BYTES;
+	const struct blob_ref *ref = was;
+
+	if (*next < n->count && n->list[*next].index == index)
+		ref = &n->list[(*next)++].ref;
+	return ref && ref->object ? ref : NULL;
 }
 
-static uint8_t *put_object(uint8_t *p, uint64_t number, const struct object_entry *e)
+/* The page nodes, in order, at p (NULL: only counted). */
+static uint64_t list_page_nodes(const struct checkpoint *c, uint8_t *p)
 {
-	le64_put(p, number);
-	le64_put(p + 8, e->epoch);
-	le64_put(p + 16, e->seq);
-	le64_put(p + 24, e->bytes);
-	le64_put(p + 32, e->data);
-	le64_put(p + 40, e->live);
-	return p + ROOT_OBJECT_BYTES;
+	const struct page_table *t = &c->v->pages;
+	uint64_t next = 0, n = 0;
+
+	for (uint64_t i = 0; i < t->count; i++) {
+		const struct blob_ref *ref = place_of(&c->page_nodes, &next, i,
+						      t->nodes[i] ? &t->nodes[i]->saved : NULL);
+
+		if (ref && p)
+			lsvd_root_node_encode(p + n * ROOT_NODE_BYTES, i, ref);
+		n += ref != NULL;
+	}
+	return n;
+}
+
+static uint64_t list_object_nodes(const struct checkpoint *c, uint8_t *p)
+{
+	const struct object_table *t = &c->v->objects;
+	uint64_t next = 0, n = 0;
+
+	for (uint64_t i = 0; i < t->count / OBJECT_NODE; i++) {
+		const struct blob_ref *ref = place_of(&c->object_nodes, &next, i,
+						      t->nodes[i] ? &t->nodes[i]->saved : NULL);
+
+		if (ref && p)
+			lsvd_root_node_encode(p + n * ROOT_NODE_BYTES, i, ref);
+		n += ref != NULL;
+	}
+	return n;
+}
+
+static void list_new_objects(const struct checkpoint *c, uint8_t *p)
+{
+	for (unsigned i = 0; i < c->object_count; i++) {
+		le64_put(p + i * ROOT_NEW_BYTES, c->objects[i].number);
+		le64_put(p + i * ROOT_NEW_BYTES + 8, c->objects[i].len);
+	}
 }
 
 static int encode_root(struct checkpoint *c)
 {
 	const struct lsvd_volume *v = c->v;
-	size_t body = c->page_count * ROOT_PAGE_BYTES + v->objects.used * ROOT_OBJECT_BYTES;
+	struct root_part part = { .at = c->at, .last_op = c->last_op,
+				  .next_object = c->next_object, .volume_bytes = v->bytes,
+				  .page_nodes = list_page_nodes(c, NULL),
+				  .object_nodes = list_object_nodes(c, NULL),
+				  .new_objects = c->object_count };
+	size_t nodes = part.page_nodes + part.object_nodes;
+	size_t body = nodes * ROOT_NODE_BYTES + part.new_objects * ROOT_NEW_BYTES;
 	struct object_head head = { .kind = OBJECT_ROOT, .header_bytes = ROOT_HEADER_BYTES,
-				    .volume = v->uuid, .epoch = c->ref.epoch,
-				    .seq = c->ref.number, .body_bytes = body };
+				    .volume = v->uuid, .epoch = c->at.epoch,
+				    .seq = c->root_number, .object = c->root_number,
+				    .body_bytes = body };
 	uint8_t *p;
 
 	c->root_len = ROOT_HEADER_BYTES + body;
@@ -224,22 +425,11 @@ static int encode_root(struct checkpoint *c)
 	if (!c->root)
 		return lsvd_fail_plain(-ENOMEM);
 	p = c->root + ROOT_HEADER_BYTES;
-	for (uint64_t i = 0; i < c->page_count; i++)
-		p = put_page_ref(p, &c->pages[i]);
-	for (uint64_t i = 0; i < v->objects.count; i++)
-		if (lsvd_object_table_get(&v->objects, i))
-			p = put_object(p, i, &v->objects.entries[i]);
-	assert(p == c->root + c->root_len);
-	memset(c->root, 0, ROOT_HEADER_BYTES);
-	p = c->root + OBJECT_HEAD_BYTES;
-	le64_put(p, c->epoch);
-	le64_put(p + 8, c->seq);
-	le64_put(p + 16, c->last_op);
-	le64_put(p + 24, c->next_object);
-	le64_put(p + 32, v->bytes);
-	le64_put(p + 40, c->page_count);
-	le64_put(p + 48, v->objects.used);
-	le64_put(p + 56, lsvd_hash_seeded(c->root + ROOT_HEADER_BYTES, body, v->owner));
+	(void)list_page_nodes(c, p); /* as many as were counted */
+	(void)list_object_nodes(c, p + part.page_nodes * ROOT_NODE_BYTES);
+	list_new_objects(c, p + nodes * ROOT_NODE_BYTES);
+	part.body_checksum = lsvd_hash_seeded(p, body, v->owner);
+	lsvd_root_part_encode(c->root, &part);
 	lsvd_object_head_encode(c->root, &head);
 	return 0;
 }
@@ -247,8 +437,12 @@ static int encode_root(struct checkpoint *c)
 static void run_job(struct job_io *job)
 {
 	struct checkpoint *c = lsvd_container_of(job, struct checkpoint, job);
-	int err = encode_pages(c);
+	int err;
 
+	choose_emptied(c);
+	err = encode_pages(c);
+	if (!err)
+		err = encode_objects(c);
 	finish_objects(c);
 	if (!err)
 		err = encode_root(c);
@@ -263,7 +457,7 @@ static void give_up(struct checkpoint *c, int err)
 
 	if (!v->failed && !v->closing)
 		lsvd_report(LSVD_LOG_WARN, "volume %s: checkpoint at object %llu failed (%s): none "
-			    "until the next open", v->name, (unsigned long long)c->seq,
+			    "until the next open", v->name, (unsigned long long)c->at.seq,
 			    lsvd_error_name(err));
 	v->checkpoints_off = true;
 	v->checkpoint = NULL;
@@ -271,10 +465,28 @@ static void give_up(struct checkpoint *c, int err)
 	lsvd_port_changed(&v->port);
 }
 
+/* The root before it is dead, and so are page objects in which nothing is left. */
+static void bury(struct checkpoint *c)
+{
+	struct object_table *t = &c->v->objects;
+
+	lsvd_object_table_died(t, c->v->root_number, c->at);
+	for (uint64_t n = lsvd_object_table_next(t, 0); n != UINT64_MAX;
+	     n = lsvd_object_table_next(t, n + 1)) {
+		const struct object_entry *e = lsvd_object_table_get(t, n);
+
+		if (e->home == HOME_PAGES && e->live == 0)
+			lsvd_object_table_died(t, n, c->at);
+	}
+}
+
 static void root_put(struct log_free_put *put, int err)
 {
 	struct checkpoint *c = put->owner;
 	struct lsvd_volume *v = c->v;
+	const struct object_entry root = { .epoch = c->at.epoch, .seq = c->root_number,
+					   .born = c->at, .bytes = (uint32_t)c->root_len,
+					   .live = 1, .home = HOME_ROOT };
 
 	if (err) {
 		give_up(c, err);
@@ -282,17 +494,18 @@ static void root_put(struct log_free_put *put, int err)
 	}
 	v->stats.checkpoint_puts++;
 	v->stats.checkpoint_put_bytes += c->root_len;
-	lsvd_free(v->pages);
-	v->pages = c->pages;
-	v->page_count = c->page_count;
-	c->pages = NULL;
+	bury(c);
+	lsvd_object_table_set(&v->objects, c->root_number, &root);
 	v->checkpoints++;
-	v->root_seq = c->seq;
-	lsvd_log_set_root(v->log, c->ref);
+	v->root_number = c->root_number;
+	v->root_at = c->at;
+	v->root_named_by = lsvd_log_set_root(v->log, (struct root_ref){ c->at.epoch,
+									c->root_number });
 	v->checkpoint = NULL;
 	free_checkpoint(c);
 	lsvd_port_changed(&v->port);
 	lsvd_vol_maybe_checkpoint(v);
+	lsvd_vol_root_is_put(v);
 }
 
 static void put_root(struct checkpoint *c)
@@ -301,7 +514,7 @@ static void put_root(struct checkpoint *c)
 		give_up(c, c->err);
 		return;
 	}
-	lsvd_key_root(c->root_put.key, &c->v->uuid, c->ref.epoch, c->ref.number);
+	lsvd_key_root(c->root_put.key, &c->v->uuid, c->at.epoch, c->root_number);
 	c->root_iov = (struct iovec){ c->root, c->root_len };
 	c->root_put.iov = &c->root_iov;
 	c->root_put.iovcnt = 1;
@@ -330,7 +543,7 @@ static void put_pages(struct checkpoint *c)
 	for (unsigned i = 0; i < c->object_count; i++) {
 		struct page_object *o = &c->objects[i];
 
-		lsvd_key_free(o->put.key, &c->v->uuid, lsvd_log_epoch(c->v->log), o->number);
+		lsvd_key_free(o->put.key, &c->v->uuid, c->at.epoch, o->number);
 		o->iov = (struct iovec){ o->bytes, o->len };
 		o->put.iov = &o->iov;
 		o->put.iovcnt = 1;
@@ -340,6 +553,79 @@ static void put_pages(struct checkpoint *c)
 	}
 	if (--c->puts_left == 0)
 		put_root(c);
+}
+
+/* ----------------------------------------------------------------------------- encoded: it counts */
+
+static void move_blob(struct checkpoint *c, uint64_t from, uint32_t from_len, uint64_t to,
+		      uint32_t to_len)
+{
+	struct object_table *t = &c->v->objects;
+
+	lsvd_object_table_live(t, from, -(int64_t)from_len, c->at);
+	lsvd_object_table_live(t, to, to_len, c->at);
+}
+
+static void move_node(struct checkpoint *c, struct blob_ref *saved, const struct blob_ref *ref)
+{
+	move_blob(c, saved->object, saved->len, ref->object, ref->len);
+	*saved = *ref;
+}
+
+/* Nodes are saved; those that get entries by this are not. */
+static void register_objects(struct checkpoint *c)
+{
+	struct object_table *t = &c->v->objects;
+
+	for (uint64_t i = 0; i < c->object_nodes.count; i++)
+		t->nodes[c->object_nodes.list[i].index]->dirty = false;
+	for (unsigned i = 0; i < c->object_count; i++) {
+		const struct page_object *o = &c->objects[i];
+		const struct object_entry e = { .epoch = c->at.epoch, .seq = o->number,
+						.born = c->at, .bytes = o->len,
+						.home = HOME_PAGES };
+
+		lsvd_object_table_set(t, o->number, &e);
+	}
+}
+
+static void take_pages(struct checkpoint *c)
+{
+	struct lsvd_volume *v = c->v;
+
+	for (uint64_t i = 0; i < c->page_count; i++) {
+		const struct page_change *p = &c->pages[i];
+		struct page_ref old;
+
+		lsvd_page_table_set(&v->pages, p->page, p->ref.object ? &p->ref : NULL, &old);
+		move_blob(c, old.object, old.len, p->ref.object, p->ref.len);
+	}
+	for (uint64_t i = 0; i < c->saved_count; i++)
+		lsvd_store_map_page_clean(v->map, c->saved[i]);
+}
+
+static void take_nodes(struct checkpoint *c)
+{
+	struct lsvd_volume *v = c->v;
+
+	for (uint64_t i = 0; i < c->page_nodes.count; i++) {
+		const struct node_change *n = &c->page_nodes.list[i];
+		struct page_node *node = lsvd_page_table_node(&v->pages, n->index);
+
+		if (!node)
+			continue; /* there was and is nothing */
+		move_node(c, &node->saved, &n->ref);
+		if (!node->used)
+			lsvd_page_table_drop_node(&v->pages, n->index);
+	}
+	for (uint64_t i = 0; i < c->object_nodes.count; i++) {
+		const struct node_change *n = &c->object_nodes.list[i];
+		struct object_node *node = v->objects.nodes[n->index];
+
+		move_node(c, &node->saved, &n->ref);
+		if (!node->used && !node->dirty && n->index != c->root_number / OBJECT_NODE)
+			lsvd_object_table_drop_node(&v->objects, n->index);
+	}
 }
 
 static void encoded(struct io *io)
@@ -356,14 +642,64 @@ static void encoded(struct io *io)
 		v->checkpoint_wanted = false;
 		free_checkpoint(c);
 	} else {
-		for (uint64_t i = 0; i < c->saved_count; i++)
-			lsvd_store_map_page_clean(v->map, c->saved[i]);
+		register_objects(c);
+		take_pages(c);
+		take_nodes(c);
 		v->segments_since_root = 0;
-		v->free_number = c->number;
 		put_pages(c);
 	}
 	lsvd_port_changed(&v->port);
+	lsvd_vol_deleted_more(v);
 	lsvd_vol_apply(v);
+}
+
+/* ----------------------------------------------------------------------------------- beginning */
+
+/* How many page objects it takes at most, if everything is saved anew. */
+static uint64_t most_objects(const struct lsvd_volume *v)
+{
+	uint64_t pages = v->pages.count * PAGE_NODE, nodes = v->objects.count / OBJECT_NODE;
+	uint64_t bytes = lsvd_store_map_extents(v->map) * EXTENT_BYTES_MAX + pages * 8 +
+			 v->pages.count * PAGE_NODE_BYTES_MAX + nodes * OBJECT_NODE_BYTES_MAX;
+
+	/* What does not fit any more leaves less than one page's room at the end of each. Pages that
+	 * are not in the table yet have an extent at least, and there is a node for 1024 of them. */
+	bytes += (lsvd_store_map_extents(v->map) / PAGE_NODE + 1) * PAGE_NODE_BYTES_MAX +
+		 lsvd_store_map_extents(v->map) * 8;
+	return bytes / (PAGES_OBJECT_BYTES - STORE_MAP_PAGE_MAX_BYTES) + 2;
+}
+
+/* Numbers for the root and for its page objects, with room for them in the table. */
+static int reserve_numbers(struct checkpoint *c)
+{
+	struct lsvd_volume *v = c->v;
+	int err = 0;
+
+	c->number_count = most_objects(v);
+	c->root_number = lsvd_log_reserve_object(v->log);
+	c->first_number = c->root_number + 1;
+	for (uint64_t i = 1; i < c->number_count; i++)
+		(void)lsvd_log_reserve_object(v->log); /* they follow one another */
+	c->next_object = lsvd_log_reserve_object(v->log) + 1;
+	for (uint64_t n = c->root_number; !err && n < c->next_object; n++)
+		err = lsvd_object_table_reserve(&v->objects, n);
+	return err;
+}
+
+static struct checkpoint *new_checkpoint(struct lsvd_volume *v)
+{
+	struct checkpoint *c = lsvd_calloc(1, sizeof *c);
+
+	if (!c)
+		return NULL;
+	c->v = v;
+	c->at = (struct place){ lsvd_log_epoch(v->log), v->stored_seq };
+	c->last_op = v->stored_op;
+	if (reserve_numbers(c) < 0) {
+		free_checkpoint(c);
+		return NULL;
+	}
+	return c;
 }
 
 void lsvd_vol_start_checkpoint(struct lsvd_volume *v)
@@ -375,18 +711,11 @@ void lsvd_vol_start_checkpoint(struct lsvd_volume *v)
 	v->checkpoint_wanted = lsvd_vol_is_between(v);
 	if (v->checkpoint_wanted)
 		return; /* begun when the rest of that object is in the map */
-	c = lsvd_calloc(1, sizeof *c);
+	c = new_checkpoint(v);
 	if (!c)
 		return;
 	v->checkpoint = c;
 	v->frozen = true;
-	c->v = v;
-	c->epoch = lsvd_log_epoch(v->log);
-	c->seq = v->stored_seq;
-	c->last_op = v->stored_op;
-	c->next_object = v->objects.count;
-	c->ref = (struct root_ref){ c->epoch, v->free_number };
-	c->number = v->free_number + 1;
 	c->job.run = run_job;
 	c->job.io.kind = IO_JOB;
 	c->job.io.done = encoded;

@@ -426,6 +426,7 @@ static void acked(struct log_put *put, int err)
 	v->stats.data_put_bytes += put->put_bytes;
 	lsvd_vol_apply(v);
 	lsvd_vol_destage(v);
+	lsvd_vol_delete_dead(v);
 }
 
 static void maybe_put(struct vseg *s)
@@ -531,9 +532,10 @@ static void gone(void *ctx, const struct map_extent *e)
 {
 	struct lsvd_volume *v = ctx;
 
-	if (e->kind != MAP_ZERO)
+	/* What is of the object itself is there from a try that had no memory: not counted yet. */
+	if (e->kind != MAP_ZERO && e->object != v->applying_object)
 		lsvd_object_table_live(&v->objects, e->object,
-				       -(int64_t)e->len * (int64_t)SECTOR_BYTES);
+				       -(int64_t)e->len * (int64_t)SECTOR_BYTES, v->applying_at);
 }
 
 static int apply_range(struct lsvd_volume *v, uint64_t object, const struct seg_extent *e)
@@ -556,27 +558,41 @@ static int apply_range(struct lsvd_volume *v, uint64_t object, const struct seg_
 	return 0;
 }
 
+int lsvd_vol_insert(struct lsvd_volume *v, const struct map_extent *e)
+{
+	return lsvd_store_map_insert(v->map, e, gone, v);
+}
+
 int lsvd_vol_apply_extent(struct lsvd_volume *v, uint64_t object, const struct seg_extent *e)
 {
 	bool data = e->kind == SEG_RAW || e->kind == SEG_UNIT;
 	int err;
 
-	/* Live first: if memory runs out half way the part that is repeated is counted off by
-	 * `gone` and on again by this; a count may be too high, never too low. */
-	if (data)
-		lsvd_object_table_live(&v->objects, object,
-				       (int64_t)(e->sectors * SECTOR_BYTES));
 	err = apply_range(v, object, e);
+	if (!err && data)
+		lsvd_object_table_live(&v->objects, object, (int64_t)(e->sectors * SECTOR_BYTES),
+				       v->applying_at);
 	return err;
 }
 
 int lsvd_vol_apply_object(struct lsvd_volume *v, uint64_t object, const struct object_entry *entry)
 {
-	int err = lsvd_object_table_reserve(&v->objects, object + 1);
+	int err = lsvd_object_table_reserve(&v->objects, object);
 
 	if (!err && !lsvd_object_table_get(&v->objects, object))
 		lsvd_object_table_set(&v->objects, object, entry);
+	v->applying_object = object;
+	v->applying_at = entry->born;
 	return err;
+}
+
+void lsvd_vol_applied(struct lsvd_volume *v, uint64_t object)
+{
+	const struct object_entry *e = lsvd_object_table_get(&v->objects, object);
+
+	/* Of trims and zeroes alone: never of use to the map. */
+	if (e->live == 0)
+		lsvd_object_table_died(&v->objects, object, v->applying_at);
 }
 
 struct event_call {
@@ -642,12 +658,24 @@ static void announce(struct lsvd_volume *v, const struct segment *built, uint32_
 		lsvd_store_map_prefetch(v->map, built->extents[i].lba);
 }
 
+static uint32_t data_of(const struct segment *built)
+{
+	uint64_t sectors = 0;
+
+	for (uint32_t i = 0; i < built->extent_count; i++)
+		if (built->extents[i].kind == SEG_RAW || built->extents[i].kind == SEG_UNIT)
+			sectors += built->extents[i].sectors;
+	return (uint32_t)(sectors * SECTOR_BYTES);
+}
+
 /* Some extents of the first acknowledged segment; true when it is all in the map. */
 static int apply_some(struct vseg *s, bool *ret_all)
 {
 	struct lsvd_volume *v = s->volume;
-	struct object_entry entry = { .epoch = lsvd_log_epoch(v->log), .seq = s->put.place.seq,
-				      .bytes = s->put.put_bytes, .data = s->user_bytes };
+	const struct place at = { lsvd_log_epoch(v->log), s->put.place.seq };
+	const struct object_entry entry = { .epoch = at.epoch, .seq = at.seq, .born = at,
+					    .bytes = (uint32_t)s->put.put_bytes,
+					    .data = data_of(s->built), .home = HOME_CHAIN };
 	uint32_t end;
 	int err;
 
@@ -664,6 +692,8 @@ static int apply_some(struct vseg *s, bool *ret_all)
 			return err;
 	}
 	*ret_all = s->applied == s->built->extent_count;
+	if (*ret_all)
+		lsvd_vol_applied(v, s->put.place.object);
 	return 0;
 }
 
@@ -671,6 +701,8 @@ bool lsvd_vol_is_between(const struct lsvd_volume *v)
 {
 	const struct vseg *s;
 
+	if (lsvd_vol_gc_is_between(v))
+		return true;
 	if (list_empty(&v->segments))
 		return false;
 	s = list_first(&v->segments, struct vseg, link);
@@ -685,12 +717,37 @@ static void apply_stepped(struct io *io)
 	lsvd_vol_apply(v);
 }
 
+/* More of it, or the next one, after the lock has been free for a moment. */
+static void apply_more(struct lsvd_volume *v)
+{
+	v->applying = true;
+	v->apply_step = (struct io){ .kind = IO_STEP, .done = apply_stepped, .owner = v };
+	lsvd_port_start(&v->port, &v->apply_step);
+}
+
+/* What garbage collection has moved takes its turn among the segments. */
+static void apply_adoption(struct lsvd_volume *v)
+{
+	if (lsvd_vol_gc_apply(v) < 0)
+		again(v);
+	else
+		apply_more(v);
+	if (!lsvd_vol_gc_is_between(v))
+		lsvd_vol_maybe_checkpoint(v);
+}
+
 void lsvd_vol_apply(struct lsvd_volume *v)
 {
 	struct vseg *s;
 	bool all = false;
 
-	if (v->applying || v->frozen || list_empty(&v->segments))
+	if (v->applying || v->frozen)
+		return;
+	if (lsvd_vol_gc_is_next(v)) {
+		apply_adoption(v);
+		return;
+	}
+	if (list_empty(&v->segments))
 		return;
 	s = list_first(&v->segments, struct vseg, link);
 	if (s->state != VSEG_ACKED)
@@ -705,10 +762,7 @@ void lsvd_vol_apply(struct lsvd_volume *v)
 		lsvd_vol_maybe_checkpoint(v);
 		lsvd_vol_form_groups(v);
 	}
-	/* More of it, or the next one, after the lock has been free for a moment. */
-	v->applying = true;
-	v->apply_step = (struct io){ .kind = IO_STEP, .done = apply_stepped, .owner = v };
-	lsvd_port_start(&v->port, &v->apply_step);
+	apply_more(v);
 }
 
 /* Closing: nothing of them is in the world any more. */

@@ -60,6 +60,14 @@ struct fetch {
 
 static void start_get(struct fetch *f);
 
+void lsvd_vol_object_key(char key[KEY_CAP], const struct lsvd_volume *v, const struct object_entry *e)
+{
+	if (e->home == HOME_CHAIN)
+		lsvd_key_chain(key, &v->uuid, e->epoch, e->seq);
+	else
+		lsvd_key_free(key, &v->uuid, e->epoch, e->seq);
+}
+
 static void free_fetch(struct fetch *f)
 {
 	lsvd_miss_leave(&f->want, f->verdict);
@@ -72,8 +80,13 @@ static void free_fetch(struct fetch *f)
 static void answer(struct fetch *f, int err)
 {
 	struct read_req *req = f->req;
+	struct object_entry *o = lsvd_object_table_get(&f->v->objects, f->object);
 
 	f->req = NULL;
+	if (err)
+		req->bad_object = f->object;
+	if (o)
+		o->readers--;
 	lsvd_vol_read_part_done(req, err);
 }
 
@@ -143,7 +156,9 @@ static int copy_unit(struct fetch *f, const struct map_extent *e, uint64_t unit_
 				 skip * SECTOR_BYTES);
 	want = (e->len - *sectors_done) * SECTOR_BYTES;
 	n = min_u64(want, bytes - skip * SECTOR_BYTES);
-	if (!f->req->prefetch)
+	if (f->req->sink)
+		f->req->sink(f->req, lba, data + skip * SECTOR_BYTES, n);
+	else if (!f->req->prefetch)
 		lsvd_iov_to(op->iov, op->iovcnt, lba * SECTOR_BYTES - op->off,
 			    data + skip * SECTOR_BYTES, n);
 	*sectors_done += n / SECTOR_BYTES;
@@ -279,7 +294,7 @@ static const char *key_of(const struct fetch *f, char key[KEY_CAP])
 
 	key[0] = '\0';
 	if (o)
-		lsvd_key_chain(key, &f->v->uuid, o->epoch, o->seq);
+		lsvd_vol_object_key(key, f->v, o);
 	return key;
 }
 
@@ -478,6 +493,7 @@ static int start_fetch(struct read_req *req, const struct map_extent *extents, u
 {
 	struct lsvd_volume *v = req->v;
 	struct fetch *f = lsvd_calloc(1, sizeof *f + n * sizeof *extents);
+	struct object_entry *o;
 
 	if (!f)
 		return lsvd_fail_plain(-ENOMEM);
@@ -503,6 +519,9 @@ static int start_fetch(struct read_req *req, const struct map_extent *extents, u
 		}
 	}
 	req->left++;
+	o = lsvd_object_table_get(&v->objects, f->object);
+	if (o)
+		o->readers++; /* it is not deleted before answer() */
 	if (lsvd_miss_covering(v, f->object, f->first, f->end) || !start_cached(f))
 		start_get(f);
 	return 0;

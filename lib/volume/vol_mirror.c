@@ -69,6 +69,8 @@ struct mirror {
 
 	struct wal_group *noted; /* the store has all up to here; the log is yet to be told */
 	uint64_t noted_op;
+	bool lacks;              /* an adoption that no sync has covered yet: the log lacks it, too */
+	bool covers_all;         /* the sync in the world covers it */
 	unsigned appends_out;    /* records of chain objects in the world */
 	struct file_io sync_io;
 	bool syncing, sync_wanted;
@@ -122,6 +124,7 @@ static void give_up(struct mirror *m, int err)
 		    lsvd_error_name(err));
 	tell_log(m, m->noted, m->noted_op);
 	lsvd_port_changed(&m->v->port);
+	lsvd_vol_delete_dead(m->v);
 }
 
 static void sync_done(struct io *io)
@@ -136,16 +139,20 @@ static void sync_done(struct io *io)
 		return;
 	}
 	tell_log(m, m->covered, m->covered_op);
+	if (m->covers_all)
+		m->lacks = false;
 	lsvd_port_changed(&m->v->port);
 	pump(m);
+	lsvd_vol_delete_dead(m->v);
 }
 
 static void start_sync(struct mirror *m)
 {
 	m->sync_wanted = false;
-	if (!m->noted)
+	if (!m->noted && !m->lacks)
 		return;
 	m->syncing = true;
+	m->covers_all = m->lacks;
 	m->covered = m->noted;
 	m->covered_op = m->noted_op;
 	m->sync_io = (struct file_io){ .io = { .kind = IO_FILE_SYNC, .done = sync_done, .owner = m },
@@ -245,6 +252,33 @@ void lsvd_mirror_note(struct lsvd_volume *v, struct wal_group *last, uint64_t la
 	pump(m);
 }
 
+void lsvd_mirror_object(struct lsvd_volume *v, const uint8_t *header, uint32_t header_bytes)
+{
+	struct mirror *m = v->mirror;
+	int err = 0;
+
+	if (!m || m->failure)
+		return;
+	if (m->current)
+		err = append(m, m->current, header, header_bytes);
+	if (m->target && !err)
+		err = append(m, m->target, header, header_bytes);
+	if (err) {
+		give_up(m, err);
+		return;
+	}
+	m->lacks = m->sync_wanted = true;
+	m->covers_all = false; /* a sync that has begun came too early */
+	pump(m);
+}
+
+bool lsvd_mirror_is_whole(const struct lsvd_volume *v)
+{
+	const struct mirror *m = v->mirror;
+
+	return !m || m->failure || m->stopped || (m->current && !m->lacks);
+}
+
 /* ------------------------------------------------------------------------------------ the snapshot */
 
 static void build_done(struct io *io)
@@ -318,13 +352,14 @@ static int take_objects(struct mirror *m)
 	for (; m->object < t->count && bytes < (int)STEP_BYTES; m->object++) {
 		const struct object_entry *e = lsvd_object_table_get(t, m->object);
 
-		if (!e)
+		if (!e || (e->home != HOME_CHAIN && e->home != HOME_MOVED))
 			continue;
 		le64_put(at + bytes, m->object);
 		le64_put(at + bytes + 8, e->epoch);
 		le64_put(at + bytes + 16, e->seq);
 		le64_put(at + bytes + 24, e->bytes);
-		le64_put(at + bytes + 32, e->data);
+		le32_put(at + bytes + 32, e->data);
+		le32_put(at + bytes + 36, e->home);
 		le64_put(at + bytes + 40, e->live);
 		bytes += (int)MIRROR_OBJECT_ENTRY_BYTES;
 	}
@@ -368,6 +403,7 @@ static void end_build(struct mirror *m)
 	m->buf = NULL;
 	m->sync_wanted = true;
 	lsvd_port_changed(&m->v->port);
+	lsvd_vol_delete_dead(m->v);
 }
 
 /* What the phase does next. False: there is nothing to do, or it has to wait. */

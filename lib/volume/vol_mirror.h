@@ -24,6 +24,13 @@ void lsvd_mirror_start(struct lsvd_volume *v);
  */
 void lsvd_mirror_note(struct lsvd_volume *v, struct wal_group *last, uint64_t last_op,
 		      const uint8_t *header, uint32_t header_bytes);
+/* The map has what this chain object says, which holds no operations. */
+void lsvd_mirror_object(struct lsvd_volume *v, const uint8_t *header, uint32_t header_bytes);
+/*
+ * Does it lead to nothing but what the map leads to, or what the log has newer? Only then may what the
+ * map has no use for be deleted: an offline open may still read objects, if the store is there.
+ */
+bool lsvd_mirror_is_whole(const struct lsvd_volume *v);
 /* Somebody waits for room in the log, or the volume is about to be closed. */
 void lsvd_mirror_want_room(struct lsvd_volume *v);
 /* Nothing is left to write, and the log has been told of everything. */

@@ -209,7 +209,7 @@ static int send(struct miss *m)
 		v->misses.ahead_gets++;
 		v->stats.ahead_gets++;
 	}
-	lsvd_key_chain(m->get.key, &v->uuid, o->epoch, o->seq);
+	lsvd_vol_object_key(m->get.key, v, o);
 	m->get.io.kind = IO_GET;
 	m->get.io.done = get_done;
 	m->get.background = !m->needed;

@@ -212,11 +212,14 @@ static int load_objects(struct mirror_in *in, const uint8_t *p, uint32_t left)
 	     p += MIRROR_OBJECT_ENTRY_BYTES) {
 		uint64_t number = le64_get(p);
 		struct object_entry e = { .epoch = le64_get(p + 8), .seq = le64_get(p + 16),
-					  .bytes = le64_get(p + 24), .data = le64_get(p + 32),
-					  .live = le64_get(p + 40) };
+					  .bytes = (uint32_t)le64_get(p + 24),
+					  .data = le32_get(p + 32),
+					  .home = (uint8_t)le32_get(p + 36),
+					  .live = (uint32_t)le64_get(p + 40) };
 		int err;
 
-		if (number >= in->head.next_object || !e.epoch)
+		if (number >= in->head.next_object || !e.epoch ||
+		    (e.home != HOME_CHAIN && e.home != HOME_MOVED))
 			return lsvd_fail(LSVD_E_CORRUPT, "%s: object %llu, expected one below %llu",
 					 in->name, (unsigned long long)number,
 					 (unsigned long long)in->head.next_object);
@@ -236,6 +239,21 @@ static int load_snapshot(struct mirror_in *in, uint32_t kind, const uint8_t *pay
 	return 0;
 }
 
+static int load_records(struct mirror_in *in, const struct chain_record *r, const uint8_t *header)
+{
+	struct record_walk walk;
+	struct record record;
+	int err;
+
+	lsvd_record_walk(&walk, header, &r->chain, in->name);
+	while ((err = lsvd_record_next(&walk, &record)) > 0) {
+		err = lsvd_vol_record(in->v, &r->head, &r->chain, &record);
+		if (err < 0)
+			break;
+	}
+	return err;
+}
+
 static int load_chain(struct mirror_in *in, uint32_t kind, const uint8_t *payload, uint32_t bytes)
 {
 	struct seg_extent *extents = NULL;
@@ -250,6 +268,8 @@ static int load_chain(struct mirror_in *in, uint32_t kind, const uint8_t *payloa
 		err = lsvd_segment_extents(&extents, &count, payload, &r.head, &r.chain, in->name);
 	if (!err)
 		err = lsvd_vol_replay(in->v, &r.head, &r.chain, extents, count);
+	if (!err && (r.head.kind == OBJECT_DATA || r.head.kind == OBJECT_NOTE))
+		err = load_records(in, &r, payload);
 	lsvd_free(extents);
 	return err;
 }

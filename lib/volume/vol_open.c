@@ -30,6 +30,7 @@
 /* ----------------------------------------------------------------------------------------- options */
 
 #define RACE_TRIES 10u
+#define READ_TRIES 5u
 #define DAY_MS (24u * 60 * 60 * 1000)
 
 struct bound {
@@ -63,10 +64,11 @@ static void default_u64(uint64_t *field, uint64_t value)
 /* What a volume may be asked for; the simulator's are tiny, so that everything wraps and fills. */
 struct limits {
 	uint64_t log_least, segment_least, memory_least;
+	uint32_t anchor_every;
 };
 
-static const struct limits public_limits = { 1u << 20, 64u << 10, 4u << 20 };
-static const struct limits tiny_limits = { 64u << 10, 4u << 10, 64u << 10 };
+static const struct limits public_limits = { 1u << 20, 64u << 10, 4u << 20, 0 };
+static const struct limits tiny_limits = { 64u << 10, 4u << 10, 64u << 10, 8 };
 
 static int set_options(struct lsvd_volume_options *o, const struct lsvd_volume_options *given,
 		       const struct limits *limits)
@@ -263,6 +265,7 @@ static const struct log_ops log_ops = {
 	.commit_epoch = commit_epoch,
 	.load_root = lsvd_vol_load_root,
 	.replay = lsvd_vol_replay,
+	.record = lsvd_vol_record,
 	.fenced = fenced,
 	.unavailable = unavailable,
 };
@@ -277,6 +280,7 @@ static int open_log(struct lsvd_volume *v, const struct wal_found *found)
 		.takeover = v->opt.flags & LSVD_OPEN_TAKEOVER,
 		.flush_remote = v->opt.flush == LSVD_FLUSH_REMOTE,
 		.put_window = v->opt.put_window,
+		.anchor_every = v->own_world ? public_limits.anchor_every : tiny_limits.anchor_every,
 		.denied_retry_ms = v->opt.denied_retry_ms,
 		.name = v->name,
 		.cache = { .present = !found->fresh, .id = found->cache_id, .epoch = found->epoch,
@@ -308,9 +312,7 @@ static int open_log(struct lsvd_volume *v, const struct wal_found *found)
 		v->bytes = v->opened.volume_bytes;
 		v->sectors = v->bytes / SECTOR_BYTES;
 	}
-	err = lsvd_object_table_reserve(&v->objects, v->opened.next_object);
-	if (!err)
-		err = lsvd_log_recover(v->log);
+	err = lsvd_log_recover(v->log);
 	v->stored_op = v->last_op = v->opened.last_op;
 	v->stored_seq = 1;
 	return err;
@@ -407,7 +409,9 @@ static void destroy(struct lsvd_volume *v)
 	lsvd_extent_map_free(v->overlay);
 	lsvd_store_map_free(v->map);
 	lsvd_object_table_fini(&v->objects);
-	lsvd_free(v->pages);
+	lsvd_page_table_fini(&v->pages);
+	lsvd_vol_free_deletion(v);
+	lsvd_vol_free_gc(v);
 	lsvd_port_fini(&v->port);
 	if (v->own_world)
 		lsvd_world_real_close(v->world);
@@ -451,6 +455,44 @@ static int check_store(struct lsvd_volume *v)
 	return err;
 }
 
+static bool same_end(const struct log_opened *a, const struct log_opened *b)
+{
+	return a->base_epoch == b->base_epoch && a->base_seq == b->base_seq &&
+	       a->root.epoch == b->root.epoch && a->root.number == b->root.number;
+}
+
+/* As before the first try. */
+static int forget_map(struct lsvd_volume *v)
+{
+	lsvd_log_free(v->log);
+	v->log = NULL;
+	lsvd_store_map_free(v->map);
+	v->map = NULL;
+	lsvd_object_table_fini(&v->objects);
+	lsvd_page_table_fini(&v->pages);
+	return lsvd_store_map_new(&v->map);
+}
+
+/*
+ * A writer that is serving may write a checkpoint and delete the one before it while a reader is
+ * reading that. So what is missing is looked for again, as long as there is something newer.
+ */
+static int open_log_patiently(struct lsvd_volume *v, const struct wal_found *found)
+{
+	struct log_opened before;
+	int err = open_log(v, found);
+
+	for (unsigned i = 0; i < READ_TRIES && err == LSVD_E_CORRUPT && v->readonly; i++) {
+		before = v->opened;
+		err = forget_map(v);
+		if (!err)
+			err = open_log(v, found);
+		if (err == LSVD_E_CORRUPT && same_end(&before, &v->opened))
+			break;
+	}
+	return err;
+}
+
 static int open_parts(struct lsvd_volume *v)
 {
 	struct wal_found found;
@@ -468,7 +510,7 @@ static int open_parts(struct lsvd_volume *v)
 	if (!err)
 		err = lsvd_vol_open_wal(v, &found);
 	if (!err)
-		err = open_log(v, &found);
+		err = open_log_patiently(v, &found);
 	if (!err && v->opt.cache_dir && v->opt.rcache_bytes != UINT64_MAX && v->own_world &&
 	    (!v->readonly || v->opt.flags & LSVD_OPEN_RCACHE))
 		err = lsvd_shared_rcache_get(&v->rcache, v->opt.cache_dir, v->opt.rcache_bytes);
@@ -532,8 +574,9 @@ static int open_on(struct lsvd_volume **ret, struct world *world, bool own_world
 	}
 	v->opt = *opt;
 	v->readonly = opt->flags & LSVD_OPEN_READONLY;
+	v->seg_opt = (struct seg_options){ .codec = codec_of[opt->compression],
+					   .unit_bytes = opt->unit_bytes };
 	v->offline = opt->flags & LSVD_OPEN_OFFLINE;
-	v->seg_opt = (struct seg_options){ codec_of[opt->compression], opt->unit_bytes };
 	lsvd_vol_ahead_init(v, opt->read_ahead_bytes);
 	err = open_parts(v);
 	if (err) {

@@ -15,22 +15,19 @@
 #include "base/hash.h"
 #include "format/fmt_key.h"
 #include "volume/checkpoint.h"
-
-#define PAGES_OBJECT_MAX (64u << 20)
-#define PAGES_AT_ONCE 64u
-#define PAGES_AT_ONCE_BYTES (UINT64_C(32) << 20) /* but for the last one */
+#include "volume/vol_blobs.h"
 
 /* ------------------------------------------------------------------------------------------- roots */
 
-static void get_page_ref(struct page_ref *ret, const uint8_t *p)
-{
-	ret->page = le64_get(p);
-	ret->epoch = le64_get(p + 8);
-	ret->number = le64_get(p + 16);
-	ret->off = le32_get(p + 24);
-	ret->len = le32_get(p + 28);
-	ret->hash = le64_get(p + 32);
-}
+/* A root that is being loaded. */
+struct loading {
+	struct lsvd_volume *v;
+	const struct object_head *head;
+	struct root_part part;
+	const uint8_t *nodes;      /* of pages, then of objects */
+	const uint8_t *new_objects;
+	uint64_t pages;            /* in the volume */
+};
 
 static int corrupt_root(const struct object_head *head, const char *what, uint64_t have,
 			uint64_t want)
@@ -40,27 +37,6 @@ static int corrupt_root(const struct object_head *head, const char *what, uint64
 			 (unsigned long long)have, (unsigned long long)want);
 }
 
-static int load_objects(struct lsvd_volume *v, const struct object_head *head, const uint8_t *p,
-			uint64_t count, uint64_t next_object)
-{
-	int err = lsvd_object_table_reserve(&v->objects, next_object);
-
-	if (err)
-		return err;
-	for (uint64_t i = 0, last = 0; i < count; i++, p += ROOT_OBJECT_BYTES) {
-		uint64_t number = le64_get(p);
-		struct object_entry e = { .epoch = le64_get(p + 8), .seq = le64_get(p + 16),
-					  .bytes = le64_get(p + 24), .data = le64_get(p + 32),
-					  .live = le64_get(p + 40) };
-
-		if (number >= next_object || (i && number <= last) || !e.epoch)
-			return corrupt_root(head, "object number", number, last + 1);
-		lsvd_object_table_set(&v->objects, number, &e);
-		last = number;
-	}
-	return 0;
-}
-
 /* Nothing has been taken from it yet: it may be read again. */
 static int body_damaged(const struct object_head *head, uint64_t is, uint64_t expected)
 {
@@ -68,206 +44,257 @@ static int body_damaged(const struct object_head *head, uint64_t is, uint64_t ex
 	return -EBADMSG;
 }
 
-static int load_refs(struct lsvd_volume *v, const struct object_head *head, const uint8_t *p,
-		     uint64_t count)
+static int check_lengths(const struct loading *l)
+{
+	const struct root_part *r = &l->part;
+	uint64_t body = l->head->body_bytes, most = body / ROOT_NEW_BYTES;
+	uint64_t want;
+
+	if (r->page_nodes > most || r->object_nodes > most || r->new_objects > most ||
+	    r->next_object > OBJECT_NUMBER_LIMIT)
+		return corrupt_root(l->head, "entries",
+				    max_u64(r->page_nodes, max_u64(r->object_nodes,
+								   r->new_objects)), most);
+	want = (r->page_nodes + r->object_nodes) * ROOT_NODE_BYTES +
+	       r->new_objects * ROOT_NEW_BYTES;
+	return want == body ? 0 : corrupt_root(l->head, "body length", body, want);
+}
+
+static int take_new_objects(struct loading *l)
+{
+	struct object_table *t = &l->v->objects;
+	int err = 0;
+
+	for (uint64_t i = 0; i < l->part.new_objects && !err; i++) {
+		const uint8_t *p = l->new_objects + i * ROOT_NEW_BYTES;
+		uint64_t number = le64_get(p);
+		struct object_entry e = { .epoch = l->head->epoch, .seq = number,
+					  .born = l->part.at, .bytes = (uint32_t)le64_get(p + 8),
+					  .home = HOME_PAGES };
+
+		if (number >= l->part.next_object || lsvd_object_table_get(t, number))
+			return corrupt_root(l->head, "object number", number, l->part.next_object);
+		err = lsvd_object_table_reserve(t, number);
+		if (!err)
+			lsvd_object_table_set(t, number, &e);
+	}
+	return err;
+}
+
+static int take_root_itself(struct loading *l)
+{
+	struct object_table *t = &l->v->objects;
+	struct object_entry e = { .epoch = l->head->epoch, .seq = l->head->seq,
+				  .born = l->part.at, .live = 1, .home = HOME_ROOT,
+				  .bytes = (uint32_t)(l->head->header_bytes + l->head->body_bytes) };
+	int err;
+
+	if (l->head->seq >= l->part.next_object || lsvd_object_table_get(t, l->head->seq))
+		return corrupt_root(l->head, "its own number", l->head->seq, l->part.next_object);
+	err = lsvd_object_table_reserve(t, l->head->seq);
+	if (!err)
+		lsvd_object_table_set(t, l->head->seq, &e);
+	return err;
+}
+
+/* ------------------------------------------------------------------------------------------- nodes */
+
+static int take_node(struct lsvd_volume *v, const struct blob_want *w, const uint8_t *bytes)
 {
 	uint64_t pages = (v->sectors + STORE_MAP_PAGE_SECTORS - 1) / STORE_MAP_PAGE_SECTORS;
+	int err;
 
-	v->pages = lsvd_malloc(count * sizeof *v->pages);
-	if (!v->pages)
-		return lsvd_fail_plain(-ENOMEM);
-	v->page_count = count;
-	for (uint64_t i = 0; i < count; i++, p += ROOT_PAGE_BYTES) {
-		get_page_ref(&v->pages[i], p);
-		if (v->pages[i].page >= pages || (i && v->pages[i].page <= v->pages[i - 1].page))
-			return corrupt_root(head, "page number", v->pages[i].page, pages - 1);
+	if (w->kind == BLOB_PAGE_NODE) {
+		err = lsvd_page_table_reserve(&v->pages, w->index * PAGE_NODE);
+		if (err)
+			return err;
+		lsvd_page_table_node(&v->pages, w->index)->saved = w->ref;
+		return lsvd_page_node_decode(&v->pages, w->index, bytes, w->ref.len, pages);
+	}
+	err = lsvd_object_table_reserve(&v->objects, w->index * OBJECT_NODE);
+	if (!err)
+		err = lsvd_object_node_decode(&v->objects, w->index, bytes, w->ref.len,
+					      OBJECT_NUMBER_LIMIT);
+	if (err)
+		return err;
+	v->objects.nodes[w->index]->saved = w->ref;
+	v->objects.nodes[w->index]->dirty = false;
+	return 0;
+}
+
+/* The list of one kind of nodes, in order of index, each once. */
+static int want_nodes(const struct loading *l, struct blob_want *wants, enum blob_kind kind,
+		      const uint8_t *p, uint64_t n, uint64_t limit)
+{
+	for (uint64_t i = 0; i < n; i++, p += ROOT_NODE_BYTES) {
+		struct blob_want *w = &wants[i];
+
+		w->kind = kind;
+		lsvd_root_node_decode(&w->index, &w->ref, p);
+		if (w->index >= limit || (i && w->index <= wants[i - 1].index) || !w->ref.object ||
+		    !w->ref.len || w->ref.len > PAGE_NODE_BYTES_MAX + OBJECT_NODE_BYTES_MAX)
+			return corrupt_root(l->head, "node", w->index, limit);
 	}
 	return 0;
+}
+
+static int load_nodes(struct loading *l)
+{
+	const struct root_part *r = &l->part;
+	uint64_t n = r->page_nodes + r->object_nodes;
+	struct blob_want *wants = lsvd_malloc(n * sizeof *wants);
+	int err;
+
+	if (!wants)
+		return lsvd_fail_plain(-ENOMEM);
+	err = want_nodes(l, wants, BLOB_PAGE_NODE, l->nodes, r->page_nodes,
+			 (l->pages + PAGE_NODE - 1) / PAGE_NODE);
+	if (!err)
+		err = want_nodes(l, wants + r->page_nodes, BLOB_OBJECT_NODE,
+				 l->nodes + r->page_nodes * ROOT_NODE_BYTES, r->object_nodes,
+				 (r->next_object + OBJECT_NODE - 1) / OBJECT_NODE);
+	if (!err)
+		err = lsvd_vol_fetch_blobs(l->v, wants, n, take_node);
+	lsvd_free(wants);
+	return err;
 }
 
 /* ------------------------------------------------------------------------------------------- pages */
 
-static int by_place(const void *a, const void *b)
+static int take_page(struct lsvd_volume *v, const struct blob_want *w, const uint8_t *bytes)
 {
-	const struct page_ref *x = *(const struct page_ref *const *)a;
-	const struct page_ref *y = *(const struct page_ref *const *)b;
+	int err = lsvd_store_map_decode_page(v->map, w->index, bytes, w->ref.len);
 
-	if (x->epoch != y->epoch)
-		return x->epoch < y->epoch ? -1 : 1;
-	if (x->number != y->number)
-		return x->number < y->number ? -1 : 1;
-	return x->off < y->off ? -1 : x->off > y->off;
-}
-
-static int check_page(const struct lsvd_volume *v, const struct page_ref *r, const uint8_t *object,
-		      size_t len, const char *key)
-{
-	uint64_t hash;
-
-	if (!range_within(r->off, r->len, len))
-		return lsvd_fail(LSVD_E_CORRUPT, "object %s: page %llu at %u, %u bytes: beyond its %zu",
-				 key, (unsigned long long)r->page, r->off, r->len, len);
-	hash = lsvd_hash_bind(lsvd_hash(object + r->off, r->len), v->owner, r->page, r->number);
-	if (hash != r->hash)
-		return lsvd_fail(LSVD_E_CORRUPT, "object %s: page %llu: checksum %016llx, expected "
-				 "%016llx", key, (unsigned long long)r->page,
-				 (unsigned long long)hash, (unsigned long long)r->hash);
-	return 0;
-}
-
-static int decode_page(struct lsvd_volume *v, const struct page_ref *r, const uint8_t *object,
-		       const char *key)
-{
-	int err = lsvd_store_map_decode_page(v->map, r->page, object + r->off, r->len);
-
-	if (err)
-		return lsvd_fail_context(err, "object %s", key);
-	lsvd_store_map_page_clean(v->map, r->page);
-	return 0;
-}
-
-/* One object of pages that is being read: from its beginning to the end of the last page wanted. */
-struct pages_get {
-	struct obj_io io;
-	struct page_ref **refs;
-	uint64_t n;
-};
-
-static int check_pages(struct lsvd_volume *v, const struct pages_get *g)
-{
-	const char *key = g->io.key;
-	struct object_head head;
-	int err;
-
-	v->stats.recovery_gets++;
-	v->stats.recovery_get_bytes += g->io.ret_len;
-	err = lsvd_object_head_decode(&head, g->io.buf, g->io.ret_len, key);
 	if (!err)
-		err = lsvd_object_head_expect(&head, &v->uuid, OBJECT_PAGES, g->refs[0]->epoch,
-					      g->refs[0]->number, key);
-	for (uint64_t i = 0; i < g->n && !err; i++)
-		err = check_page(v, g->refs[i], g->io.buf, g->io.ret_len, key);
-	return err == -ENODATA ? lsvd_fail(LSVD_E_CORRUPT, "object %s: cut short", key) : err;
-}
-
-/* Alone, and patiently. */
-static int get_again(struct lsvd_volume *v, struct pages_get *g)
-{
-	int err;
-
-	g->io.io = (struct io){ .kind = IO_GET };
-	err = lsvd_vol_run_patiently(&v->port, &g->io);
-	if (err == -ENOENT)
-		err = lsvd_fail(LSVD_E_CORRUPT, "object %s: missing, though the root names it",
-				g->io.key);
-	return err ? err : check_pages(v, g);
-}
-
-/* What the first try has brought, or else another. LSVD_E_CORRUPT: nothing of it is to be used. */
-static int take_pages(struct lsvd_volume *v, struct pages_get *g)
-{
-	int err = g->io.io.err ? get_again(v, g) : check_pages(v, g);
-
-	if (err == LSVD_E_CORRUPT) {
-		v->stats.bad_gets++; /* an answer may be damaged */
-		err = get_again(v, g);
-	}
-	for (uint64_t i = 0; i < g->n && !err; i++)
-		err = decode_page(v, g->refs[i], g->io.buf, g->io.key);
+		lsvd_store_map_page_clean(v->map, w->index);
 	return err;
 }
 
-/* The next object's pages, of `left` that are sorted by their places. */
-static int next_get(const struct lsvd_volume *v, struct pages_get *ret, struct page_ref **refs,
-		    uint64_t left)
+/* Page objects live as far as pages and nodes in them are referred to. */
+static int count_blob(struct loading *l, uint64_t object, uint32_t len, uint64_t *ret_epoch)
 {
-	uint64_t need = OBJECT_HEAD_BYTES, n = 0;
+	struct object_entry *e = lsvd_object_table_get(&l->v->objects, object);
 
-	for (; n < left && refs[n]->epoch == refs[0]->epoch && refs[n]->number == refs[0]->number; n++)
-		need = max_u64(need, (uint64_t)refs[n]->off + refs[n]->len);
-	*ret = (struct pages_get){ .io = { .io = { .kind = IO_GET }, .len = need },
-				   .refs = refs, .n = n };
-	lsvd_key_free(ret->io.key, &v->uuid, refs[0]->epoch, refs[0]->number);
-	if (need > PAGES_OBJECT_MAX)
-		return lsvd_fail(LSVD_E_CORRUPT, "object %s: a page ends at byte %llu, at most %u",
-				 ret->io.key, (unsigned long long)need, PAGES_OBJECT_MAX);
-	ret->io.buf = lsvd_malloc(need);
-	return ret->io.buf ? 0 : lsvd_fail_plain(-ENOMEM);
+	if (!e || e->home != HOME_PAGES || e->died.epoch)
+		return lsvd_fail(LSVD_E_CORRUPT, "root %llu of epoch %llu: object %llu has pages or "
+				 "nodes, and is no living page object", (unsigned long long)l->head->seq,
+				 (unsigned long long)l->head->epoch, (unsigned long long)object);
+	e->live += len;
+	*ret_epoch = e->epoch;
+	return 0;
 }
 
-/* Several objects at the same time. *ret_done: so many references are dealt with. */
-static int load_some(struct lsvd_volume *v, struct page_ref **refs, uint64_t left,
-		     uint64_t *ret_done)
+static int count_nodes(struct loading *l)
 {
-	struct pages_get *gets = lsvd_calloc(PAGES_AT_ONCE, sizeof *gets);
-	struct io *ios[PAGES_AT_ONCE];
-	uint64_t done = 0, bytes = 0;
-	unsigned n = 0;
+	const uint8_t *p = l->nodes;
 	int err = 0;
 
-	if (!gets)
-		return lsvd_fail_plain(-ENOMEM);
-	while (n < PAGES_AT_ONCE && done < left && bytes < PAGES_AT_ONCE_BYTES && !err) {
-		err = next_get(v, &gets[n], refs + done, left - done);
-		bytes += gets[n].io.len;
-		done += gets[n].n;
-		ios[n] = &gets[n].io.io;
-		n++;
+	for (uint64_t i = 0; i < l->part.page_nodes + l->part.object_nodes && !err; i++) {
+		uint64_t index, epoch;
+		struct blob_ref ref;
+
+		lsvd_root_node_decode(&index, &ref, p + i * ROOT_NODE_BYTES);
+		err = count_blob(l, ref.object, ref.len, &epoch);
 	}
-	if (!err)
-		(void)lsvd_port_run(&v->port, ios, n); /* each has its own result */
-	for (unsigned i = 0; i < n; i++) {
-		if (!err)
-			err = take_pages(v, &gets[i]);
-		lsvd_free(gets[i].io.buf);
-	}
-	lsvd_free(gets);
-	*ret_done = done;
 	return err;
 }
 
-static int load_pages(struct lsvd_volume *v)
+static int want_pages(struct loading *l, struct blob_want *wants)
 {
-	struct page_ref **refs = lsvd_malloc(v->page_count * sizeof *refs);
+	const struct page_table *t = &l->v->pages;
+	uint64_t n = 0;
 	int err = 0;
 
-	if (!refs)
+	for (uint64_t page = 0; page < t->count * PAGE_NODE && !err; page++) {
+		const struct page_node *node = t->nodes[page / PAGE_NODE];
+		const struct page_ref *ref;
+		uint64_t epoch = 0;
+
+		if (!node) {
+			page += PAGE_NODE - 1;
+			continue;
+		}
+		ref = &node->refs[page % PAGE_NODE];
+		if (!ref->object)
+			continue;
+		err = count_blob(l, ref->object, ref->len, &epoch);
+		wants[n++] = (struct blob_want){ { epoch, ref->object, ref->off, ref->len,
+						   ref->hash }, BLOB_PAGE, page };
+	}
+	return err;
+}
+
+static int load_pages(struct loading *l)
+{
+	uint64_t n = l->v->pages.used;
+	struct blob_want *wants = lsvd_malloc(n * sizeof *wants);
+	int err;
+
+	if (!wants)
 		return lsvd_fail_plain(-ENOMEM);
-	for (uint64_t i = 0; i < v->page_count; i++)
-		refs[i] = &v->pages[i];
-	qsort(refs, v->page_count, sizeof *refs, by_place);
-	for (uint64_t i = 0, n = 0; i < v->page_count && !err; i += n)
-		err = load_some(v, refs + i, v->page_count - i, &n);
-	lsvd_free(refs);
+	err = want_pages(l, wants);
+	if (!err)
+		err = lsvd_vol_fetch_blobs(l->v, wants, n, take_page);
+	lsvd_free(wants);
+	return err;
+}
+
+/* What this root has replaced is dead, though no root says so yet. */
+static void bury_older(struct loading *l)
+{
+	struct object_table *t = &l->v->objects;
+
+	for (uint64_t n = lsvd_object_table_next(t, 0); n != UINT64_MAX;
+	     n = lsvd_object_table_next(t, n + 1)) {
+		const struct object_entry *e = lsvd_object_table_get(t, n);
+
+		if ((e->home == HOME_ROOT && n != l->head->seq) ||
+		    (e->home == HOME_PAGES && e->live == 0))
+			lsvd_object_table_died(t, n, l->part.at);
+	}
+}
+
+static int load_parts(struct loading *l)
+{
+	int err = load_nodes(l);
+
+	if (!err)
+		err = take_new_objects(l);
+	if (!err)
+		err = take_root_itself(l);
+	if (!err)
+		err = count_nodes(l);
+	if (!err)
+		err = load_pages(l);
+	if (!err)
+		bury_older(l);
 	return err;
 }
 
 int lsvd_vol_load_root(void *ctx, const struct object_head *head, const uint8_t *object, size_t len)
 {
-	struct lsvd_volume *v = ctx;
-	const uint8_t *part = object + OBJECT_HEAD_BYTES, *body = object + ROOT_HEADER_BYTES;
-	uint64_t pages, objects, next_object, sum;
+	struct loading l = { .v = ctx, .head = head };
+	const uint8_t *body = object + ROOT_HEADER_BYTES;
+	uint64_t sum;
 	int err;
 
 	if (head->header_bytes != ROOT_HEADER_BYTES || len < ROOT_HEADER_BYTES ||
 	    head->body_bytes != len - ROOT_HEADER_BYTES)
 		return corrupt_root(head, "length", len, ROOT_HEADER_BYTES + head->body_bytes);
-	next_object = le64_get(part + 24);
-	pages = le64_get(part + 40);
-	objects = le64_get(part + 48);
-	if (pages > head->body_bytes / ROOT_PAGE_BYTES ||
-	    objects > head->body_bytes / ROOT_OBJECT_BYTES ||
-	    pages * ROOT_PAGE_BYTES + objects * ROOT_OBJECT_BYTES != head->body_bytes ||
-	    next_object > OBJECT_NUMBER_LIMIT)
-		return corrupt_root(head, "body length", head->body_bytes,
-				    pages * ROOT_PAGE_BYTES + objects * ROOT_OBJECT_BYTES);
-	sum = lsvd_hash_seeded(body, head->body_bytes, v->owner);
-	if (sum != le64_get(part + 56))
-		return body_damaged(head, sum, le64_get(part + 56));
-	err = load_refs(v, head, body, pages);
-	if (!err)
-		err = load_objects(v, head, body + pages * ROOT_PAGE_BYTES, objects, next_object);
-	return err ? err : load_pages(v);
+	lsvd_root_part_decode(&l.part, object);
+	err = check_lengths(&l);
+	if (err)
+		return err;
+	sum = lsvd_hash_seeded(body, head->body_bytes, l.v->owner);
+	if (sum != l.part.body_checksum)
+		return body_damaged(head, sum, l.part.body_checksum);
+	l.nodes = body;
+	l.new_objects = body + (l.part.page_nodes + l.part.object_nodes) * ROOT_NODE_BYTES;
+	l.pages = (l.v->sectors + STORE_MAP_PAGE_SECTORS - 1) / STORE_MAP_PAGE_SECTORS;
+	err = load_parts(&l);
+	l.v->root_number = head->seq;
+	l.v->root_at = l.part.at;
+	return err;
 }
 
 /* ----------------------------------------------------------------------------------- chain objects */
@@ -277,7 +304,8 @@ int lsvd_vol_replay(void *ctx, const struct object_head *head, const struct chai
 {
 	struct lsvd_volume *v = ctx;
 	struct object_entry entry = { .epoch = head->epoch, .seq = head->seq,
-				      .bytes = head->header_bytes + head->body_bytes };
+				      .born = { head->epoch, head->seq }, .home = HOME_CHAIN };
+	uint64_t bytes = head->header_bytes + head->body_bytes;
 	int err;
 
 	(void)chain;
@@ -289,10 +317,13 @@ int lsvd_vol_replay(void *ctx, const struct object_head *head, const struct chai
 				 (unsigned long long)head->object);
 	for (uint32_t i = 0; i < count; i++)
 		if (extents[i].kind == SEG_RAW || extents[i].kind == SEG_UNIT)
-			entry.data += extents[i].sectors * SECTOR_BYTES;
+			entry.data += (uint32_t)(extents[i].sectors * SECTOR_BYTES);
+	entry.bytes = (uint32_t)bytes; /* less than 2^27: the extents fit */
 	err = lsvd_vol_apply_object(v, head->object, &entry);
 	for (uint32_t i = 0; i < count && !err; i++)
 		err = lsvd_vol_apply_extent(v, head->object, &extents[i]);
+	if (!err)
+		lsvd_vol_applied(v, head->object);
 	v->stats.replayed_segments++;
 	return err;
 }

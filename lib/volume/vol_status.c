@@ -168,6 +168,7 @@ int lsvd_volume_stats(struct lsvd_volume *v, struct lsvd_stats *ret)
 	s.map_bytes = lsvd_store_map_memory(v->map) + lsvd_extent_map_memory(v->overlay);
 	s.live_bytes = v->objects.live;
 	s.stored_bytes = v->objects.bytes;
+	s.checkpoint_bytes = v->objects.meta_bytes;
 	lsvd_port_leave(&v->port, false);
 	return lsvd_options_fill(ret, &s, sizeof s, sizeof s, "volume statistics");
 }

@@ -12,6 +12,10 @@
  *   vol_ahead.c       sequential streams, and what is read ahead of them
  *   vol_destage.c     published groups to segments to objects to the store map
  *   vol_checkpoint.c  the store map's changed pages, and a root that names all of them
+ *   vol_gc.c          what lives out of objects that mostly do not
+ *   vol_delete.c      what is dead out of the store
+ *   root_codec.c      roots and their nodes as bytes
+ *   vol_blobs.c       many parts of page objects at once
  *   vol_recover.c     a root and the chain after it, back into the store map
  *   vol_mirror.c      a copy of the store map in the cache directory
  *   vol_offline.c     opening with that copy and the log, without the store
@@ -40,12 +44,15 @@
 #include "map/store_map.h"
 #include "segment/segment.h"
 #include "volume/object_table.h"
+#include "volume/page_table.h"
 #include "volume/vol_ahead.h"
 #include "volume/vol_miss.h"
 #include "wal/wal.h"
 
 struct rcache;
 struct mirror;
+struct gc;
+struct deletion;
 
 /* The library's part of a struct lsvd_io. */
 struct vol_op {
@@ -181,6 +188,8 @@ struct lsvd_volume {
 	uint64_t last_write_ms;
 	uint64_t stored_op;            /* newest operation the store map has */
 	uint64_t stored_seq;
+	uint64_t applying_object;      /* whose extents go into the map, */
+	struct place applying_at;      /* and its place */
 	struct timer_io again_timer;   /* tries destaging again after a failed allocation */
 	bool again_armed;
 	bool applying;
@@ -190,13 +199,23 @@ struct lsvd_volume {
 	/* vol_checkpoint.c */
 	struct checkpoint *checkpoint; /* being written, or NULL */
 	uint64_t segments_since_root;
-	uint64_t free_number;          /* names of free objects and roots of this epoch */
-	struct page_ref *pages;        /* of the newest root, sorted by page */
-	uint64_t page_count;
+	struct page_table pages;       /* of the newest root, or of the one being put */
 	bool frozen;                   /* nothing may be applied to the store map */
 	bool checkpoint_wanted, checkpoints_off;
 	uint64_t checkpoints;
-	uint64_t root_seq;             /* the chain object the newest root stands at */
+	uint64_t root_number;          /* of the newest root; 0: none */
+	struct place root_at;          /* the chain object it stands at */
+
+	/* vol_delete.c */
+	uint64_t root_named_by;        /* the chain object that names it first; 0: seen to */
+	struct deletion *deletion;     /* on its way, or NULL */
+	struct log_put note_put;
+	bool note_out;
+
+	/* vol_gc.c */
+	struct gc *gc;                 /* the round on its way, or NULL */
+	int gc_err;                    /* what the last one ended with */
+	uint64_t gc_rounds;
 
 	/* vol_open.c: closing */
 	struct wal_ticket close_ticket;
@@ -252,10 +271,19 @@ struct read_req {
 	bool ahead;                    /* nobody waits for it */
 	bool missed;                   /* a part of it is, or was to be, asked of the store */
 	void (*done)(struct read_req *req); /* NULL: a user's operation */
+	/*
+	 * Garbage collection (io is NULL): gets what is verified, without the lock; and which object it
+	 * was that failed.
+	 */
+	void (*sink)(struct read_req *req, uint64_t lba, const uint8_t *data, size_t bytes);
+	uint64_t bad_object;
 };
 /* A range to be resolved into parts; ends with lsvd_vol_read_part_done() to the last of them. */
 void lsvd_vol_read_begin(struct read_req *req);
 void lsvd_vol_read_part_done(struct read_req *req, int err);
+/* The name of a data object. */
+void lsvd_vol_object_key(char key[KEY_CAP], const struct lsvd_volume *v,
+			 const struct object_entry *e);
 
 /* ---- vol_destage.c */
 /* Memory for the segments that `groups` groups may begin when they are published. */
@@ -266,21 +294,37 @@ void lsvd_vol_destage(struct lsvd_volume *v);
 void lsvd_vol_drop_segments(struct lsvd_volume *v);
 bool lsvd_vol_store_is_quick(const struct lsvd_volume *v);
 int lsvd_vol_apply_extent(struct lsvd_volume *v, uint64_t object, const struct seg_extent *e);
+/* Into the store map, whole; what it replaces is counted off. */
+int lsvd_vol_insert(struct lsvd_volume *v, const struct map_extent *e);
 int lsvd_vol_apply_object(struct lsvd_volume *v, uint64_t object,
 			  const struct object_entry *entry);
+/* All of its extents are in the map. */
+void lsvd_vol_applied(struct lsvd_volume *v, uint64_t object);
 void lsvd_vol_apply(struct lsvd_volume *v);
 /* Is the store map between two objects, with a part of the second in it? */
 bool lsvd_vol_is_between(const struct lsvd_volume *v);
 
 /* ---- vol_checkpoint.c, vol_recover.c */
-struct page_ref {
-	uint64_t page;
-	uint64_t epoch, number;        /* of the free object it lies in */
-	uint32_t off, len;
-	uint64_t hash;
-};
 void lsvd_vol_start_checkpoint(struct lsvd_volume *v);
 void lsvd_vol_maybe_checkpoint(struct lsvd_volume *v);
+
+/* ---- vol_delete.c */
+void lsvd_vol_root_is_put(struct lsvd_volume *v);
+/* A chain object was acknowledged. */
+void lsvd_vol_delete_dead(struct lsvd_volume *v);
+/* Nothing is frozen any more. */
+void lsvd_vol_deleted_more(struct lsvd_volume *v);
+void lsvd_vol_free_deletion(struct lsvd_volume *v); /* nothing is in the world */
+/* ---- vol_gc.c */
+/* Begins a round: 1; 0: the target is reached, or there is nothing to choose; -ENOMEM. */
+int lsvd_vol_gc_start(struct lsvd_volume *v, double target);
+/* Is an adoption the next thing that goes into the store map? Is a part of it in there? */
+bool lsvd_vol_gc_is_next(const struct lsvd_volume *v);
+bool lsvd_vol_gc_is_between(const struct lsvd_volume *v);
+int lsvd_vol_gc_apply(struct lsvd_volume *v); /* some of it; -ENOMEM: again later */
+void lsvd_vol_free_gc(struct lsvd_volume *v); /* nothing is in the world */
+int lsvd_vol_record(void *ctx, const struct object_head *head, const struct chain_part *chain,
+		    const struct record *record);
 int lsvd_vol_load_root(void *ctx, const struct object_head *head, const uint8_t *object,
 		       size_t len);
 int lsvd_vol_replay(void *ctx, const struct object_head *head, const struct chain_part *chain,

@@ -73,7 +73,7 @@ PLACE(lsvd_io, user, 48);
 PLACE(lsvd_io, next, 56);
 SIZE(lsvd_status_extent, 16);
 PLACE(lsvd_status_extent, flags, 8);
-SIZE(lsvd_stats, 600);
+SIZE(lsvd_stats, 632);
 PLACE(lsvd_stats, reads, 8);
 PLACE(lsvd_stats, log_groups, 80);
 PLACE(lsvd_stats, read_memory_bytes, 128);
@@ -85,4 +85,5 @@ PLACE(lsvd_stats, stored_bytes, 400);
 PLACE(lsvd_stats, gc_bytes, 496);
 PLACE(lsvd_stats, shared_gets, 504);
 PLACE(lsvd_stats, ahead_used_bytes, 528);
+PLACE(lsvd_stats, checkpoint_bytes, 560);
 #endif

@@ -112,7 +112,7 @@ def header_sum(header, volume):
 # ---- Objects
 
 KINDS = {1: "volume", 2: "claim", 3: "base", 4: "data", 5: "fence", 6: "close", 7: "pages",
-         8: "root"}
+         8: "root", 9: "note", 10: "moved"}
 
 
 class Head:
@@ -272,16 +272,12 @@ def open_unit(data, at, head, lba):
 EXTENT_KINDS = ("raw", "unit", "zero", "hole")
 
 
-def read_extents(head, data):
+def read_extents(encoded, count, volume_sectors, offset, end):
     """(lba, sectors, kind, stored, offset) of every extent; the lengths are checked here."""
-    count, length = u32(data, 172), u32(data, 176)
-    must(head.header_bytes == (208 + length + 15) // 16 * 16, "extents do not fill the header")
+    length = len(encoded)
     must(count <= length // 2, f"{count} extents in {length} bytes")
-    must(len(data) <= 1 << 27, "the object is too long")
-    encoded = data[208:208 + length]
-    volume_sectors = u64(data, 128) // 512
+    must(end <= 1 << 27, "the object is too long")
     at = lba = 0
-    offset = head.header_bytes
     for _ in range(count):
         gap, at = varint(encoded, at)
         gap = unzigzag(gap)
@@ -297,12 +293,12 @@ def read_extents(head, data):
             stored, at = varint(encoded, at)
             must(sectors <= 128 and 1 <= stored < sectors * 512, f"unit of {stored} bytes")
             space = (16 + stored + 15) // 16 * 16
-        must(offset + space <= len(data), "bodies are longer than the object")
+        must(offset + space <= end, "bodies are longer than the object")
         yield lba, sectors, kind, stored, offset
         offset += space
         lba += sectors
     must(at == length, "bytes after the last extent")
-    must(offset == len(data), "bytes after the last unit")
+    must(offset == end, "bytes after the last unit")
 
 
 def extent_data(head, data, extent):
@@ -318,10 +314,7 @@ def extent_data(head, data, extent):
     return out
 
 
-def show_data(head, data):
-    show_chain(head, data)
-    must(head.object > 0, "object number 0")
-    extents = list(read_extents(head, data))
+def show_extents(head, data, extents):
     print("extents", len(extents))
     for extent in extents:
         lba, sectors, kind, _, offset = extent
@@ -331,7 +324,114 @@ def show_data(head, data):
         print(line)
 
 
-SHOW = {1: show_volume, 2: show_claim, 3: show_base, 4: show_data, 5: show_fence, 6: show_chain}
+def check_lists(head, data):
+    """The lengths of extents and records in a chain object's header."""
+    extent_bytes, records, record_bytes = u32(data, 176), u32(data, 180), u32(data, 184)
+    must(record_bytes % 8 == 0 and records <= record_bytes // 8,
+         f"{records} records in {record_bytes} bytes")
+    start = (208 + extent_bytes + 7) // 8 * 8
+    must(head.header_bytes == (start + record_bytes + 15) // 16 * 16,
+         "extents and records do not fill the header")
+    return start, start + record_bytes, records
+
+
+def show_data(head, data):
+    show_chain(head, data)
+    must(head.object > 0, "object number 0")
+    check_lists(head, data)
+    extents = read_extents(data[208:208 + u32(data, 176)], u32(data, 172),
+                           u64(data, 128) // 512, head.header_bytes, len(data))
+    show_extents(head, data, list(extents))
+    show_records(head, data)
+
+
+def show_note(head, data):
+    show_chain(head, data)
+    must(u32(data, 172) == 0 and u32(data, 176) == 0 and head.body_bytes == 0,
+         "a note has extents or a body")
+    must(u64(data, 96) + 1 == u64(data, 88), "a note has operations")
+    show_records(head, data)
+
+
+def show_moved(head, data):
+    must(head.header_bytes >= 96 and head.object > 0, "too short for a moved part, or no number")
+    length = u32(data, 84)
+    must(head.header_bytes == (96 + length + 15) // 16 * 16, "extents do not fill the header")
+    extents = list(read_extents(data[96:96 + length], u32(data, 80), 1 << 41,
+                                head.header_bytes, len(data)))
+    must(all(e[2] != 3 for e in extents), "a moved object has a hole")
+    show_extents(head, data, extents)
+
+
+# ---- Roots
+
+def show_root(head, data):
+    must(head.header_bytes == 160 and head.object == head.seq, "no root's header")
+    pages, objects, new = u64(data, 120), u64(data, 128), u64(data, 136)
+    body = data[160:]
+    must(len(body) == 40 * (pages + objects) + 16 * new, "the lists do not fill the root")
+    if xxhash:
+        must(u64(data, 144) == xxh3(body, owner(head.volume)), "the body's checksum")
+    check_volume_bytes(u64(data, 112))
+    must(u64(data, 104) <= 1 << 40, "too many objects")
+    print("at", u64(data, 80), u64(data, 88), "last_op", u64(data, 96))
+    print("next_object", u64(data, 104))
+    print("volume_bytes", u64(data, 112))
+    for what, first, count in (("pages", 0, pages), ("objects", pages, objects)):
+        last = -1
+        for at in range(40 * first, 40 * (first + count), 40):
+            index = u64(body, at)
+            must(index > last and u64(body, at + 16) and u32(body, at + 28), "a list is not in order")
+            last = index
+            print(f"{what} node {index} in", u64(body, at + 8), u64(body, at + 16),
+                  "off", u32(body, at + 24), "len", u32(body, at + 28))
+    for at in range(40 * (pages + objects), len(body), 16):
+        print("new", u64(body, at), "bytes", u64(body, at + 8))
+
+
+# ---- Records
+
+def show_adoption(payload, volume_sectors):
+    must(len(payload) >= 56, "an adoption is cut off")
+    if u32(payload, 28):
+        raise Newer(f"adoption with flags {u32(payload, 28):08x}")
+    must(0 < u64(payload, 0) < 1 << 40 and u64(payload, 8), "an adoption of nothing")
+    at = 56 + u32(payload, 44)
+    must(at <= len(payload), "an adoption's extents are cut off")
+    extents = list(read_extents(payload[56:at], u32(payload, 40), volume_sectors,
+                                u32(payload, 24), u32(payload, 24) + u64(payload, 32)))
+    must(all(e[2] != 3 for e in extents), "an adoption has a hole")
+    sources, left = [], sum(e[1] for e in extents)
+    for _ in range(u32(payload, 48)):
+        more, at = varint(payload, at)
+        sources.append(sources[-1] + more + 1 if sources else more)
+        must(sources[-1] < 1 << 40, f"source {sources[-1]}")
+    print("adopts", u64(payload, 0), u64(payload, 8), u64(payload, 16), "extents", len(extents))
+    for _ in range(u32(payload, 52)):
+        sectors, at = varint(payload, at)
+        index, at = varint(payload, at)
+        must(0 < sectors <= left and index < len(sources), f"run of {sectors} from {index}")
+        left -= sectors
+        print("run", sectors, "source", sources[index])
+    must(at == len(payload) and left == 0, "an adoption's runs do not fill it")
+
+
+def show_records(head, data):
+    at, end, count = check_lists(head, data)
+    print("records", count)
+    for _ in range(count):
+        must(at + 8 <= end, "a record is cut off")
+        kind, flags, length = u16(data, at), u16(data, at + 2), u32(data, at + 4)
+        must(at + 8 + length <= end, "a record's payload is cut off")
+        print("record", kind, flags, length)
+        if kind == 1:
+            show_adoption(data[at + 8:at + 8 + length], u64(data, 128) // 512)
+        at += (8 + length + 7) // 8 * 8
+    must(at == end, "bytes after the last record")
+
+
+SHOW = {1: show_volume, 2: show_claim, 3: show_base, 4: show_data, 5: show_fence, 6: show_chain,
+        8: show_root, 9: show_note, 10: show_moved}
 
 
 def show(data):

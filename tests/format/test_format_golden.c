@@ -15,6 +15,9 @@
 #include <zlib.h>
 
 #include "base/alloc.h"
+#include "format/fmt_record.h"
+#include "segment/seg_adopt.h"
+#include "volume/checkpoint.h"
 #include "t_segment.h"
 
 static const struct uuid volume = { { 0x5e, 0x9d, 0x11, 0x0a, 0x77, 0x01, 0x4c, 0x3b, 0x9f, 0x00,
@@ -250,7 +253,7 @@ static void list_extents(FILE *f, const struct segment *s)
 
 static void make_data(struct sample *s, enum codec codec, uint32_t unit_bytes)
 {
-	struct seg_options options = { codec, unit_bytes };
+	struct seg_options options = { .codec = codec, .unit_bytes = unit_bytes };
 	struct object_head h = { .volume = volume, .epoch = 5, .seq = 2, .object = 4711 };
 	struct chain_part c = a_chain();
 	struct segment *segment;
@@ -265,6 +268,7 @@ static void make_data(struct sample *s, enum codec codec, uint32_t unit_bytes)
 	list_head(s->text, "data", &h);
 	list_chain(s->text, &c);
 	list_extents(s->text, segment);
+	fprintf(s->text, "records 0\n");
 	lsvd_segment_free(segment);
 	t_group_free(&group);
 }
@@ -284,6 +288,107 @@ static void make_data_zlib(struct sample *s)
 	make_data(s, CODEC_ZLIB, 65536);
 }
 
+/* -------------------------------------------------------------------- notes, and what was moved */
+
+/* As make_group(), without holes and without overwrites. */
+static struct segment *build_moved(void)
+{
+	const struct seg_options options = { .codec = CODEC_RAW, .unit_bytes = 4096,
+					     .moved = true };
+	struct segment *segment;
+
+	group.n = 0;
+	t_group_data(&group, 3, 61, noise_of(5));
+	t_group_data(&group, 70000, 8, NULL);
+	t_group_data(&group, UINT64_C(1) << 35, 19, noise_of(6));
+	ck_assert_ok(lsvd_segment_build(&segment, group.records, group.n, lsvd_uuid_seed(&volume),
+					4800, &options));
+	return segment;
+}
+
+static void make_moved(struct sample *s)
+{
+	struct object_head h = { .volume = volume, .epoch = 5, .seq = 4800, .object = 4800 };
+	struct segment *segment = build_moved();
+
+	(void)lsvd_segment_finish_moved(segment, &h);
+	s->object = t_object_of(segment);
+	list_head(s->text, "moved", &h);
+	list_extents(s->text, segment);
+	lsvd_segment_free(segment);
+	t_group_free(&group);
+}
+
+/* A record that may be passed over, and the adoption of the object above. */
+static void make_note(struct sample *s)
+{
+	static const struct seg_run runs[] = { { 60, 4711 }, { 10, 12 }, { 18, 0 } };
+	const struct seg_adopt name = { .object = 4800, .epoch = 5, .number = 4800 };
+	struct object_head h = { .kind = OBJECT_NOTE, .volume = volume, .epoch = 5, .seq = 3 };
+	struct segment *segment = build_moved();
+	struct chain_part c = a_chain();
+	uint8_t buf[1024] = { 0 }, *payload;
+	uint32_t len;
+
+	ck_assert_ok(lsvd_adopt_encode(&payload, &len, 0, segment, &name, runs, 3));
+	c.records = 2;
+	memcpy(buf + 208 + RECORD_HEAD_BYTES, "nobody", 6);
+	c.record_bytes = lsvd_record_frame(buf + 208, 999, RECORD_OPTIONAL, 6);
+	memcpy(buf + 208 + c.record_bytes + RECORD_HEAD_BYTES, payload, len);
+	c.record_bytes += lsvd_record_frame(buf + 208 + c.record_bytes, RECORD_ADOPT, 0, len);
+	h.header_bytes = (uint32_t)round_up(208 + c.record_bytes, 16);
+	ck_assert_uint_le(h.header_bytes, sizeof buf);
+	lsvd_chain_part_encode(buf + OBJECT_HEAD_BYTES, &c);
+	lsvd_object_head_encode(buf, &h);
+	take_bytes(s, buf, h.header_bytes);
+	list_head(s->text, "note", &h);
+	list_chain(s->text, &c);
+	fprintf(s->text, "records 2\nrecord 999 1 6\nrecord 1 0 %u\n"
+			 "adopts 4800 5 4800 extents %u\nrun 60 source 4711\nrun 10 source 12\n"
+			 "run 18 source 0\n", len, segment->extent_count);
+	lsvd_free(payload);
+	lsvd_segment_free(segment);
+	t_group_free(&group);
+}
+
+/* ---------------------------------------------------------------------------------------- a root */
+
+/* Two nodes of pages, one of objects, one new object. */
+static void make_root(struct sample *s)
+{
+	static const struct {
+		uint64_t index;
+		struct blob_ref ref;
+	} nodes[] = {
+		{ 0, { 5, 4801, 80, 900, 0x1111 } },
+		{ UINT64_C(1) << 17, { 4, 77, 4096, 25, 0x2222 } },
+		{ 18, { 5, 4801, 980, 300, 0x3333 } },
+	};
+	struct object_head h = { .kind = OBJECT_ROOT, .header_bytes = ROOT_HEADER_BYTES,
+				 .volume = volume, .epoch = 5, .seq = 4802, .object = 4802,
+				 .body_bytes = 3 * ROOT_NODE_BYTES + ROOT_NEW_BYTES };
+	struct root_part part = { .at = { 5, 31 }, .last_op = 2000, .next_object = 4803,
+				  .volume_bytes = LSVD_VOLUME_MAX_BYTES, .page_nodes = 2,
+				  .object_nodes = 1, .new_objects = 1 };
+	uint8_t buf[ROOT_HEADER_BYTES + 3 * ROOT_NODE_BYTES + ROOT_NEW_BYTES], *p = buf + ROOT_HEADER_BYTES;
+
+	for (int i = 0; i < 3; i++, p += ROOT_NODE_BYTES)
+		lsvd_root_node_encode(p, nodes[i].index, &nodes[i].ref);
+	le64_put(p, 4801);
+	le64_put(p + 8, 1280);
+	part.body_checksum = lsvd_hash_seeded(buf + ROOT_HEADER_BYTES, h.body_bytes,
+					      lsvd_uuid_seed(&volume));
+	lsvd_root_part_encode(buf, &part);
+	lsvd_object_head_encode(buf, &h);
+	take_bytes(s, buf, sizeof buf);
+	list_head(s->text, "root", &h);
+	fprintf(s->text, "at 5 31 last_op 2000\nnext_object 4803\nvolume_bytes %" PRIu64 "\n"
+			 "pages node 0 in 5 4801 off 80 len 900\n"
+			 "pages node 131072 in 4 77 off 4096 len 25\n"
+			 "objects node 18 in 5 4801 off 980 len 300\nnew 4801 bytes 1280\n",
+		(uint64_t)LSVD_VOLUME_MAX_BYTES);
+}
+
 /* ------------------------------------------------------------------------------------ the files */
 
 static const struct golden {
@@ -295,6 +400,8 @@ static const struct golden {
 	{ "base", make_base, false },          { "fence", make_fence, false },
 	{ "close", make_close, false },        { "data-raw", make_data_raw, false },
 	{ "data-lz4", make_data_lz4, true },   { "data-zlib", make_data_zlib, true },
+	{ "moved", make_moved, false },        { "note", make_note, false },
+	{ "root", make_root, false },
 };
 #define GOLDENS (int)(sizeof goldens / sizeof goldens[0])
 

@@ -13,6 +13,7 @@
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "format/fmt_key.h"
+#include "format/fmt_record.h"
 #include "t_segment.h"
 
 /* Makes the fixed part believable without deciding what it says: magic, length, checksum. */
@@ -69,6 +70,30 @@ static void check_chain(const struct t_header *h, const uint8_t *object)
 	free(again);
 }
 
+/* The records of a chain object, and the extents of a moved one, stay within its header. */
+static void as_note_or_moved(const uint8_t *object, size_t len)
+{
+	struct object_head head;
+	struct chain_part chain;
+	struct moved_part moved;
+	struct record_walk walk;
+	struct record record;
+	struct seg_extent *extents;
+	uint32_t count;
+
+	if (lsvd_object_head_decode(&head, object, len, "x") < 0)
+		return;
+	if (lsvd_chain_part_decode(&chain, object, &head, "x") == 0 &&
+	    (head.kind == OBJECT_NOTE || head.kind == OBJECT_DATA)) {
+		lsvd_record_walk(&walk, object, &chain, "x");
+		while (lsvd_record_next(&walk, &record) > 0)
+			FUZZ_CHECK(record.payload + record.len <= object + head.header_bytes);
+	}
+	if (lsvd_moved_part_decode(&moved, object, &head, "x") == 0 &&
+	    lsvd_segment_moved_extents(&extents, &count, object, &head, &moved, "x") == 0)
+		lsvd_free(extents);
+}
+
 static void as_object(const uint8_t *object, size_t len)
 {
 	struct t_header h;
@@ -83,6 +108,7 @@ static void as_object(const uint8_t *object, size_t len)
 		memcpy(uuid.b, object + 24, sizeof uuid.b);
 	if (lsvd_claim_decode(&claim, &uuid, 0, object, len, "x") == 0)
 		FUZZ_CHECK(strlen(claim.host) <= 64);
+	as_note_or_moved(object, len);
 	if (t_header_read(&h, object, len) == 0) {
 		check_extents(&h);
 		check_chain(&h, object);

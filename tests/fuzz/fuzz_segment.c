@@ -68,7 +68,7 @@ static void check(const struct seg_options *options)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
-	struct seg_options options;
+	struct seg_options options = { .moved = false };
 
 	if (len == 0)
 		return 0;

@@ -29,6 +29,8 @@ struct user {
 	bool discard;
 	uint64_t replayed[REPLAYED_MAX];  /* last_op of each chain object */
 	uint64_t replays, extents;
+	uint64_t op;                      /* newest given to a put */
+	unsigned records, record_bytes;
 };
 
 static struct sim *sim;
@@ -91,10 +93,27 @@ static void unavailable(void *ctx, bool yes, int err)
 		u->why = err;
 }
 
+static int take_record(void *ctx, const struct object_head *head, const struct chain_part *chain,
+		       const struct record *record)
+{
+	struct user *u = ctx;
+
+	ck_assert(head->kind == OBJECT_NOTE || head->kind == OBJECT_DATA);
+	ck_assert_uint_gt(chain->records, 0);
+	for (uint32_t i = 0; i < record->len; i++)
+		ck_assert_uint_eq(record->payload[i], record->type);
+	if (record->type > 20)
+		return 0;
+	u->records++;
+	u->record_bytes += record->len;
+	return 1;
+}
+
 static const struct log_ops ops = {
 	.commit_epoch = commit_epoch,
 	.load_root = load_root,
 	.replay = replay,
+	.record = take_record,
 	.fenced = fenced,
 	.unavailable = unavailable,
 };
@@ -120,6 +139,7 @@ static int user_open(struct user *u)
 	struct sim_host *before = sim_act_as(u->host);
 	int err = lsvd_log_open(&u->log, &u->opened, &u->port, &u->options, &ops, u);
 
+	u->op = u->opened.last_op;
 	(void)sim_act_as(before);
 	return err;
 }
@@ -187,7 +207,6 @@ static void put_prepare(struct tput *t, struct user *u, int kind, unsigned recor
 	static struct seg_record r[20000];
 	const struct seg_options so = { .codec = CODEC_RAW, .unit_bytes = 4096 };
 	struct sim_host *before = sim_act_as(u->host);
-	uint64_t last;
 
 	memset(t, 0, sizeof *t);
 	t->user = u;
@@ -198,8 +217,8 @@ static void put_prepare(struct tput *t, struct user *u, int kind, unsigned recor
 	lsvd_port_enter(&u->port);
 	lsvd_log_reserve(u->log, &t->put.place);
 	lsvd_port_leave(&u->port, true);
-	last = u->opened.last_op + t->put.place.seq - 1;
-	t->put.first_op = t->put.last_op = last;
+	u->op += kind == OBJECT_DATA;
+	t->put.first_op = t->put.last_op = u->op;
 	for (unsigned i = 0; i < records; i++)
 		r[i] = (struct seg_record){ .lba = 1000000 * (uint64_t)(i + 1), .sectors = 1,
 					    .kind = SEG_ZERO };
@@ -796,7 +815,7 @@ START_TEST(the_end_of_a_long_chain_is_found_with_few_requests)
 	before = stats_now();
 	ck_assert_ok(user_open(&b));
 	after = stats_now();
-	ck_assert_uint_eq(b.opened.base_seq, 701);
+	ck_assert_uint_eq(b.opened.base_seq, 701 + 11); /* and the anchors */
 	ck_assert_uint_lt(after.heads - before.heads + after.gets - before.gets, 125);
 	ck_assert_uint_eq(after.lists, 0);
 	user_leave(&a);
@@ -817,7 +836,7 @@ START_TEST(deleted_objects_do_not_hide_the_end)
 		if (seq % 64)
 			chain_remove(1, seq);
 	ck_assert_ok(user_open(&a));
-	ck_assert_uint_eq(a.opened.base_seq, 201);
+	ck_assert_uint_eq(a.opened.base_seq, 201 + 3);
 	ck_assert_uint_eq(a.opened.last_op, 200);
 	user_leave(&a);
 }
@@ -1569,6 +1588,228 @@ START_TEST(a_look_finds_a_newer_claim_or_says_that_it_cannot_tell)
 }
 END_TEST
 
+/* -------------------------------------------------------------------------------------- deletion */
+
+struct tdelete {
+	struct log_delete d;
+	struct log_victim victims[256];
+	int err;
+};
+
+static void deleted(struct log_delete *d, int err)
+{
+	struct tdelete *t = d->owner;
+
+	ck_assert_int_eq(t->err, 1);
+	t->err = err;
+}
+
+/* All of a chain but what is named, up to the newest acknowledged. */
+static void delete_start(struct tdelete *t, struct user *u, uint64_t epoch, uint64_t last)
+{
+	memset(t, 0, sizeof *t);
+	t->err = 1;
+	for (uint64_t seq = 1; seq <= last; seq++)
+		t->victims[t->d.count++] = (struct log_victim){ KEY_CHAIN, epoch, seq, false };
+	t->d.victims = t->victims;
+	t->d.seq = lsvd_log_acked_seq(u->log);
+	t->d.done = deleted;
+	t->d.owner = t;
+	lsvd_port_enter(&u->port);
+	lsvd_log_delete(u->log, &t->d);
+	ck_assert_int_eq(t->err, 1);
+	lsvd_port_leave(&u->port, true);
+}
+
+static unsigned chain_count(uint64_t epoch)
+{
+	unsigned n = 0;
+
+	for (uint64_t seq = 1; seq < 256; seq++)
+		n += chain_has(epoch, seq);
+	return n;
+}
+
+START_TEST(only_what_lies_before_the_newest_anchors_place_is_deleted)
+{
+	static struct tdelete t;
+	struct user a;
+
+	user_init(&a, "a");
+	ck_assert_ok(user_open(&a));
+	put_many(&a, 40);
+	delete_start(&t, &a, 1, 41);
+	(void)sim_run(sim);
+	ck_assert_int_eq(t.err, 0);
+	ck_assert_uint_eq(chain_count(1), 41);
+	put_many(&a, 100); /* up to 143, with anchors at 64 and 128 */
+	delete_start(&t, &a, 1, 143);
+	(void)sim_run(sim);
+	ck_assert_int_eq(t.err, 0);
+	for (uint64_t seq = 1; seq <= 143; seq++) {
+		ck_assert(chain_has(1, seq) == (seq == 1 || seq == 64 || seq >= 127));
+		ck_assert(t.victims[seq - 1].gone == !chain_has(1, seq));
+	}
+	user_leave(&a);
+	/* Of an epoch that has ended all of it. */
+	ck_assert_ok(user_open(&a));
+	ck_assert_uint_eq(a.opened.base_seq, 143);
+	delete_start(&t, &a, 1, 143);
+	(void)sim_run(sim);
+	ck_assert_int_eq(t.err, 0);
+	ck_assert_uint_eq(chain_count(1), 1 + 2 + 1); /* base, anchors, fence */
+	user_leave(&a);
+}
+END_TEST
+
+START_TEST(nothing_is_deleted_once_there_is_a_newer_claim)
+{
+	static struct tdelete t;
+	struct user a, b;
+
+	user_init(&a, "a");
+	user_init(&b, "b");
+	b.options.accept_rollback = true;
+	ck_assert_ok(user_open(&a));
+	put_many(&a, 140);
+	sim_store_away(sim, true);
+	delete_start(&t, &a, 1, 100);
+	(void)sim_run(sim);
+	ck_assert_int_eq(t.err, LSVD_E_UNAVAILABLE);
+	sim_store_away(sim, false);
+	ck_assert_ok(user_open(&b));
+	delete_start(&t, &a, 1, 100);
+	(void)sim_run(sim);
+	ck_assert_int_eq(t.err, LSVD_E_FENCED);
+	ck_assert_uint_eq(stats_now().removes, 0);
+	ck_assert_uint_eq(a.fenced, 1);
+	user_leave(&a);
+	user_leave(&b);
+}
+END_TEST
+
+START_TEST(a_deletion_outlives_failures_and_ends_when_it_is_cancelled)
+{
+	static struct tdelete t;
+	struct user a;
+
+	user_init(&a, "a");
+	ck_assert_ok(user_open(&a));
+	put_many(&a, 140);
+	sim_set_rates(sim, &(struct sim_options){ .fail_before = 300, .fail_after = 300 });
+	do {
+		delete_start(&t, &a, 1, 60);
+		(void)sim_run(sim);
+	} while (t.err == LSVD_E_UNAVAILABLE); /* it could not look */
+	ck_assert_int_eq(t.err, 0);
+	for (unsigned i = 1; i < 60; i++)
+		ck_assert(t.victims[i].gone);
+	sim_set_rates(sim, &(struct sim_options){ .seed = 0 });
+	delete_start(&t, &a, 1, 120);
+	while (!lsvd_log_looked_ms(a.log) || !t.d.out)
+		(void)sim_step(sim);
+	user_leave(&a);
+	ck_assert_int_eq(t.err, LSVD_E_SHUTDOWN);
+}
+END_TEST
+
+/* --------------------------------------------------------------------------------------- records */
+
+/* A note with a record of each type given, of so many bytes that say the type. */
+static void put_note(struct user *u, unsigned n, const unsigned *types, unsigned flags, uint32_t len)
+{
+	uint8_t note[4096] = { 0 };
+	struct tput t;
+
+	put_prepare(&t, u, OBJECT_NOTE, 0);
+	t.put.note = note;
+	for (unsigned i = 0; i < n; i++) {
+		uint8_t *at = note + LOG_NOTE_RECORDS_AT + t.put.record_bytes;
+
+		memset(at + RECORD_HEAD_BYTES, (int)types[i], len);
+		t.put.record_bytes += lsvd_record_frame(at, (int)types[i], flags, len);
+		t.put.record_count++;
+	}
+	put_start(&t);
+	(void)sim_run(sim);
+	ck_assert_int_eq(t.err, 0);
+}
+
+START_TEST(records_come_back_in_order_with_their_object)
+{
+	static const unsigned types[] = { 1, 3, 2, 17 };
+	struct user a;
+
+	user_init(&a, "a");
+	ck_assert_ok(user_open(&a));
+	put_many(&a, 2);
+	put_note(&a, 4, types, 0, 13);
+	put_note(&a, 0, types, 0, 0);
+	put_many(&a, 1);
+	user_leave(&a);
+	ck_assert_ok(user_open(&a));
+	ck_assert_uint_eq(a.opened.last_op, 3);
+	ck_assert_ok(user_recover(&a));
+	ck_assert_uint_eq(a.records, 4);
+	ck_assert_uint_eq(a.record_bytes, 4 * 13);
+	ck_assert_uint_eq(a.replays, 3);
+	user_leave(&a);
+}
+END_TEST
+
+START_TEST(an_unknown_record_is_passed_over_only_if_it_says_so)
+{
+	static const unsigned type = 99;
+	struct user a;
+
+	user_init(&a, "a");
+	ck_assert_ok(user_open(&a));
+	put_note(&a, 1, &type, RECORD_OPTIONAL, 20);
+	user_leave(&a);
+	ck_assert_ok(user_open(&a));
+	ck_assert_ok(user_recover(&a));
+	put_note(&a, 1, &type, 0, 20);
+	user_leave(&a);
+	ck_assert_ok(user_open(&a));
+	ck_assert_err(user_recover(&a), LSVD_E_VERSION);
+	ck_assert_error_says("type 99");
+	user_leave(&a);
+}
+END_TEST
+
+START_TEST(every_64th_object_is_an_anchor_that_the_log_puts)
+{
+	struct user a;
+	struct object_head head;
+	struct chain_part chain;
+	char key[KEY_CAP];
+	size_t len;
+	const uint8_t *bytes;
+
+	user_init(&a, "a");
+	a.options.put_window = 64;
+	ck_assert_ok(user_open(&a));
+	put_many(&a, 62);
+	ck_assert(!chain_has(1, 64)); /* there is no need yet */
+	put_many(&a, 64);
+	for (uint64_t seq = 64; seq <= 128; seq += 64) {
+		chain_key(key, 1, seq);
+		bytes = sim_store_find(sim, key, &len);
+		ck_assert_ptr_nonnull(bytes);
+		ck_assert_ok(lsvd_object_head_decode(&head, bytes, len, key));
+		ck_assert_uint_eq(head.kind, OBJECT_NOTE);
+		ck_assert_ok(lsvd_chain_part_decode(&chain, bytes, &head, key));
+		ck_assert_uint_eq(chain.acked_seq, seq - 1);
+		ck_assert_uint_eq(chain.last_op, seq == 64 ? 62 : 125);
+	}
+	user_leave(&a);
+	ck_assert_ok(user_open(&a));
+	ck_assert_ok(user_recover(&a));
+	ck_assert_uint_eq(a.replays, 126);
+	user_leave(&a);
+}
+END_TEST
+
 /* --------------------------------------------------------------------------------------- recovery */
 
 /* A root at (epoch, seq): what this file knows of it is where it stands. */
@@ -1590,7 +1831,7 @@ static struct root_ref put_root(uint64_t epoch, uint64_t number, uint64_t at_epo
 static void set_root(struct user *u, struct root_ref root)
 {
 	lsvd_port_enter(&u->port);
-	lsvd_log_set_root(u->log, root);
+	(void)lsvd_log_set_root(u->log, root);
 	lsvd_port_leave(&u->port, true);
 }
 
@@ -1770,6 +2011,20 @@ static Suite *suite(void)
 	tcase_add_checked_fixture(c, setup, teardown);
 	tcase_add_test(c, a_look_that_comes_late_gets_a_request_of_its_own);
 	tcase_add_test(c, a_look_finds_a_newer_claim_or_says_that_it_cannot_tell);
+	suite_add_tcase(s, c);
+
+	c = tcase_create("deletion");
+	tcase_add_checked_fixture(c, setup, teardown);
+	tcase_add_test(c, only_what_lies_before_the_newest_anchors_place_is_deleted);
+	tcase_add_test(c, nothing_is_deleted_once_there_is_a_newer_claim);
+	tcase_add_test(c, a_deletion_outlives_failures_and_ends_when_it_is_cancelled);
+	suite_add_tcase(s, c);
+
+	c = tcase_create("records");
+	tcase_add_checked_fixture(c, setup, teardown);
+	tcase_add_test(c, records_come_back_in_order_with_their_object);
+	tcase_add_test(c, an_unknown_record_is_passed_over_only_if_it_says_so);
+	tcase_add_test(c, every_64th_object_is_an_anchor_that_the_log_puts);
 	suite_add_tcase(s, c);
 
 	c = tcase_create("recovery");

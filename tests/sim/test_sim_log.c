@@ -6,7 +6,8 @@
  *
  * A writer here is the smallest thing that uses a log as a volume does: its cache is an array that
  * survives everything, an operation is a number that nobody else gives, an object holds some of
- * them. Machines open, write, store, flush to the store, close, die at any step, stand still for a
+ * them, a root all of them up to its place, so that everything before it is dead and is deleted.
+ * Anchors stand closer than in life. Machines open, write, store, flush to the store, close, die at any step, stand still for a
  * while and go on; PUTs are lost, answered late, or land when their sender is long gone.
  *
  * What must hold (check_… below):
@@ -15,7 +16,9 @@
  *   - a host with its own intact cache is not refused, however often it died on the way, unless
  *     another host's later epoch has an object 1;
  *   - whatever was acknowledged to a writer as stored is in the history that later openers follow;
- *   - one name, one set of bytes; one object number, one name; nothing is ever removed;
+ *   - one name, one set of bytes; one object number, one name;
+ *   - claims, bases and anchors are never removed, and what is removed nobody misses, however late
+ *     the removal takes effect;
  *   - after a writer was told that it is fenced nothing is acknowledged to it.
  *
  * The same runs with a fault planted, one at a time, must find it: the checks can fail.
@@ -27,6 +30,7 @@
 #include "t_check.h"
 
 #include "base/alloc.h"
+#include "base/bytes.h"
 #include "base/hash.h"
 #include "log/log.h"
 
@@ -51,6 +55,11 @@ enum plant {
 	PLANT_OLDER_EPOCH_IS_BASE,
 	PLANT_REPLY_AT_FIRST_ACK,
 	PLANT_ABANDONED_CLAIM_IS_REMOVED,
+	PLANT_DELETES_WITHOUT_A_LOOK,
+	PLANT_DELETES_BEFORE_THE_ROOT_IS_NAMED,
+	PLANT_DELETES_BEYOND_THE_ANCHOR,
+	PLANT_DELETES_UP_TO_THE_ANCHORS_PLACE,
+	PLANT_DELETES_ANCHORS,
 	PLANTS,
 	/* No faults: of two safeguards of a flush to the store either is enough. */
 	ONLY_THE_FENCE = PLANTS,
@@ -63,6 +72,8 @@ static const char *const plant_names[PLANTS] = {
 	"a taken fence is ours", "no fence, no look before the reply",
 	"no fence, look before the acknowledgement", "an older epoch is the base",
 	"reply at the first acknowledgement", "an abandoned claim is removed",
+	"deletes without a look", "deletes before the root is named",
+	"deletes beyond the anchor's place", "deletes the anchor's place", "deletes anchors",
 };
 
 static bool without_fence(enum plant plant)
@@ -118,6 +129,7 @@ struct node {
 	bool activated;            /* its object 1 has landed */
 	unsigned remotes, locals, ackeds; /* what it must serve: what was acknowledged when it
 				      * looked for the last time before it served */
+	bool deleting;
 	bool delayed;              /* planted: its claim, not yet made */
 	char delayed_key[KEY_CAP];
 	uint8_t delayed_claim[FMT_CLAIM_BYTES];
@@ -141,6 +153,7 @@ struct run {
 	struct uuid volume;
 	struct node nodes[HOSTS];
 	unsigned hosts;
+	uint32_t anchor_every;
 	uint64_t next_id;
 	uint64_t remote_ids[OPS_MAX], local_ids[OPS_MAX];
 	unsigned remotes, locals;
@@ -150,7 +163,7 @@ struct run {
 	struct name names[NAMES_MAX];
 	unsigned name_count;
 	uint64_t activated_by[OPS_MAX];  /* epoch -> host + 1 whose object 1 landed */
-	unsigned served, refused, fenced, closes, flushes;
+	unsigned served, refused, fenced, closes, flushes, deleted;
 	char violation[256];
 };
 
@@ -162,7 +175,10 @@ struct process {
 	struct log_opened opened;
 	uint64_t base_ids[OPS_MAX];
 	uint64_t base_ops;
-	uint64_t sent_op, acked_op;
+	uint64_t sent_op, acked_op, acked_seq;
+	struct root_ref root;      /* its own newest; epoch 0: none */
+	uint64_t root_op, root_seq; /* the state it is: so many operations, at that place */
+	uint64_t named_at;         /* the first object that names it */
 	unsigned in_flight;
 	bool fenced, over, closed;
 };
@@ -277,6 +293,8 @@ static int plant_put(struct run *r, struct node *n, const struct key_parts *p, c
 /* The re-check is the moment of which an open tells the truth. */
 static int watch_head(struct run *r, struct node *n, const struct key_parts *p)
 {
+	if (r->plant == PLANT_DELETES_WITHOUT_A_LOOK && n->deleting && p->kind == KEY_CLAIM)
+		return -ENOENT;
 	if (n->phase != OPENING)
 		return SIM_AS_USUAL;
 	if (p->kind == KEY_CLAIM && n->activated && p->epoch == n->epoch + 1) {
@@ -307,8 +325,13 @@ static int watch(void *ctx, struct sim_host *h, enum io_kind kind, const char *k
 			n = &r->nodes[i];
 	if (!n || !lsvd_key_parse(&p, key))
 		return SIM_AS_USUAL;
-	if (kind == IO_REMOVE)
-		violated(r, "%s was removed", key);
+	if (kind == IO_REMOVE) {
+		if (p.kind == KEY_CLAIM || (p.kind == KEY_CHAIN && (p.number == 1 ||
+						p.number % r->anchor_every == 0)))
+			violated(r, "%s was removed", key);
+		r->deleted++;
+		return SIM_AS_USUAL;
+	}
 	if (kind == IO_HEAD)
 		return watch_head(r, n, &p);
 	if (kind != IO_PUT)
@@ -425,13 +448,20 @@ static int commit_epoch(void *ctx, uint64_t epoch, uint64_t base_epoch, bool dis
 	return 0;
 }
 
+/* A root: where it stands, how many operations, and which. */
+#define ROOT_IDS_AT (OBJECT_HEAD_BYTES + 32u)
+#define ROOT_BYTES (ROOT_IDS_AT + OPS_MAX * 8u)
+
 static int load_root(void *ctx, const struct object_head *head, const uint8_t *object, size_t len)
 {
-	(void)ctx;
+	struct process *p = ctx;
+
 	(void)head;
-	(void)object;
-	(void)len;
-	ck_abort_msg("there are no roots here");
+	ck_assert_uint_eq(len, ROOT_BYTES);
+	p->base_ops = le64_get(object + OBJECT_HEAD_BYTES + 16);
+	ck_assert_uint_le(p->base_ops, OPS_MAX);
+	for (uint64_t i = 0; i < p->base_ops; i++)
+		p->base_ids[i] = le64_get(object + ROOT_IDS_AT + i * 8);
 	return 0;
 }
 
@@ -509,6 +539,7 @@ static int open_log(struct process *p)
 		.takeover = n->takeover,
 		.flush_remote = r->remote,
 		.put_window = 1 + (uint32_t)chance(r, 4),
+		.anchor_every = r->anchor_every,
 		.cache = { n->cache.present, n->cache.id, n->cache.epoch, n->cache.base_epoch,
 			   n->cache.last_op, n->cache.first_op },
 		.name = "toy",
@@ -527,7 +558,7 @@ static int open_log(struct process *p)
 		n->cache.base_epoch = p->opened.base_epoch;
 	}
 	err = lsvd_log_recover(p->log);
-	if (err < 0 && err != LSVD_E_UNAVAILABLE)
+	if (err < 0 && err != LSVD_E_UNAVAILABLE && err != LSVD_E_FENCED)
 		violated(r, "recovery failed: %s", lsvd_last_error());
 	if (err < 0)
 		return err;
@@ -558,8 +589,9 @@ static void put_acked(struct log_put *put, int err)
 								put->place.seq };
 		if (put->kind == OBJECT_CLOSE)
 			p->closed = true;
-		else
+		else if (put->kind == OBJECT_DATA)
 			p->acked_op = put->last_op;
+		p->acked_seq = put->place.seq;
 	}
 	lsvd_segment_free(put->segment);
 	lsvd_free(t);
@@ -698,11 +730,185 @@ static void close_log(struct process *p)
 	p->node->run->closes += p->closed;
 }
 
+/* ---------------------------------------------------------------------------- roots, deletion */
+
+struct toy_root {
+	struct log_free_put put;
+	struct process *process;
+	struct iovec iov;
+	uint8_t bytes[ROOT_BYTES];
+	bool done;
+	int err;
+};
+
+static void root_done(struct log_free_put *put, int err)
+{
+	struct toy_root *t = put->owner;
+
+	t->done = true;
+	t->err = err;
+	lsvd_port_changed(&t->process->port);
+}
+
+/* lock held: the state after everything acknowledged so far. */
+static void describe_root(struct toy_root *t, struct root_ref ref)
+{
+	struct process *p = t->process;
+	struct object_head head = { .kind = OBJECT_ROOT, .header_bytes = ROOT_BYTES,
+				    .volume = p->node->run->volume, .epoch = ref.epoch,
+				    .seq = ref.number };
+
+	p->root_op = p->acked_op;
+	p->root_seq = p->acked_seq;
+	le64_put(t->bytes + OBJECT_HEAD_BYTES, lsvd_log_epoch(p->log));
+	le64_put(t->bytes + OBJECT_HEAD_BYTES + 8, p->root_seq);
+	le64_put(t->bytes + OBJECT_HEAD_BYTES + 16, p->root_op);
+	for (uint64_t i = 0; i < p->root_op; i++)
+		le64_put(t->bytes + ROOT_IDS_AT + i * 8, p->node->cache.ids[i]);
+	lsvd_object_head_encode(t->bytes, &head);
+	lsvd_key_root(t->put.key, &p->node->run->volume, ref.epoch, ref.number);
+	t->iov = (struct iovec){ t->bytes, sizeof t->bytes };
+}
+
+static void checkpoint(struct process *p)
+{
+	struct toy_root *t = lsvd_calloc(1, sizeof *t);
+	struct root_ref ref = { .epoch = lsvd_log_epoch(p->log) };
+
+	ck_assert_ptr_nonnull(t);
+	t->process = p;
+	lsvd_port_enter(&p->port);
+	ref.number = lsvd_log_reserve_object(p->log);
+	p->root.epoch = 0;
+	describe_root(t, ref);
+	t->put.iov = &t->iov;
+	t->put.iovcnt = 1;
+	t->put.done = root_done;
+	t->put.owner = t;
+	lsvd_log_put_free(p->log, &t->put);
+	while (!t->done)
+		lsvd_port_wait(&p->port);
+	if (t->err == 0) {
+		p->root = ref;
+		p->named_at = lsvd_log_set_root(p->log, ref);
+	}
+	lsvd_port_leave(&p->port, true);
+	lsvd_free(t);
+}
+
+struct toy_delete {
+	struct log_delete d;
+	struct log_victim victims[NAMES_MAX];
+	struct port *port;
+	bool done;
+};
+
+static void delete_done(struct log_delete *d, int err)
+{
+	struct toy_delete *t = d->owner;
+
+	(void)err; /* whoever is fenced is told */
+	t->done = true;
+	lsvd_port_changed(t->port);
+}
+
+/* Is the object dead once p->root is the one to begin with? */
+static bool is_dead(const struct process *p, const struct key_parts *k)
+{
+	uint64_t epoch = p->root.epoch;
+	struct object_head head;
+	char key[KEY_CAP];
+	const uint8_t *bytes;
+	size_t len;
+
+	if (k->kind == KEY_ROOT)
+		return k->epoch < epoch || (k->epoch == epoch && k->number < p->root.number);
+	if (k->kind != KEY_CHAIN || k->epoch > epoch ||
+	    (k->epoch == epoch ? k->number > p->root_seq : !in_history(p, k->epoch, k->number)))
+		return false;
+	lsvd_key_chain(key, &k->uuid, k->epoch, k->number);
+	bytes = sim_store_find(p->node->run->sim, key, &len);
+	return bytes && lsvd_object_head_decode(&head, bytes, len, key) == 0 &&
+	       (head.kind == OBJECT_DATA ||
+		(head.kind == OBJECT_NOTE && p->node->run->plant == PLANT_DELETES_ANCHORS));
+}
+
+/* What the log would not do: at once, and whatever it is. */
+static void delete_too_much(struct process *p, const struct toy_delete *t, uint64_t before)
+{
+	struct run *r = p->node->run;
+	char key[KEY_CAP];
+
+	for (unsigned i = 0; i < t->d.count; i++) {
+		const struct log_victim *v = &t->victims[i];
+
+		if (v->kind != KEY_CHAIN || (v->epoch == p->root.epoch && v->number >= before))
+			continue;
+		lsvd_key_chain(key, &r->volume, v->epoch, v->number);
+		sim_store_remove(r->sim, key);
+	}
+}
+
+static void collect(struct process *p, struct toy_delete *t)
+{
+	struct sim *sim = p->node->run->sim;
+
+	for (size_t i = 0; i < sim_store_count(sim) && t->d.count < NAMES_MAX; i++) {
+		struct key_parts k;
+
+		if (lsvd_key_parse(&k, sim_store_key(sim, i)) && is_dead(p, &k))
+			t->victims[t->d.count++] =
+				(struct log_victim){ k.kind, k.epoch, k.number, false };
+	}
+}
+
+static void delete_dead(struct process *p)
+{
+	struct run *r = p->node->run;
+	struct toy_delete *t;
+
+	if (!p->root.epoch || (lsvd_log_acked_seq(p->log) < p->named_at &&
+			       r->plant != PLANT_DELETES_BEFORE_THE_ROOT_IS_NAMED))
+		return;
+	t = lsvd_calloc(1, sizeof *t);
+	ck_assert_ptr_nonnull(t);
+	t->port = &p->port;
+	t->d.victims = t->victims;
+	t->d.done = delete_done;
+	t->d.owner = t;
+	p->node->deleting = true;
+	lsvd_port_enter(&p->port);
+	collect(p, t);
+	t->d.seq = lsvd_log_acked_seq(p->log);
+	lsvd_log_delete(p->log, &t->d);
+	while (!t->done)
+		lsvd_port_wait(&p->port);
+	lsvd_port_leave(&p->port, true);
+	p->node->deleting = false;
+	if (!p->fenced && r->plant == PLANT_DELETES_BEYOND_THE_ANCHOR)
+		delete_too_much(p, t, UINT64_MAX);
+	if (!p->fenced && r->plant == PLANT_DELETES_UP_TO_THE_ANCHORS_PLACE)
+		delete_too_much(p, t, t->d.before + 1);
+	if (!p->fenced && r->plant == PLANT_DELETES_ANCHORS)
+		delete_too_much(p, t, t->d.before);
+	lsvd_free(t);
+}
+
 static void act(struct process *p)
 {
 	struct run *r = p->node->run;
 
-	switch (chance(r, 8)) {
+	switch (chance(r, 12)) {
+	case 8:
+		checkpoint(p);
+		break;
+	case 9:
+		put_next(p, OBJECT_NOTE);
+		break;
+	case 10:
+	case 11:
+		delete_dead(p);
+		break;
 	case 0:
 	case 1:
 	case 2:
@@ -736,11 +942,12 @@ static void give_up(struct process *p)
 static void serve(struct process *p)
 {
 	struct node *n = p->node;
-	unsigned acts = 1 + (unsigned)chance(n->run, 20);
+	unsigned acts = 1 + (unsigned)chance(n->run, 30);
 
 	n->phase = SERVING;
 	n->run->served++;
 	p->sent_op = p->acked_op = p->base_ops;
+	p->acked_seq = 1;
 	check_served(p);
 	while (acts-- && !p->over)
 		act(p);
@@ -774,7 +981,7 @@ static void live(void *arg)
 static void start(struct node *n)
 {
 	n->epoch = 0;
-	n->activated = n->delayed = false;
+	n->activated = n->delayed = n->deleting = false;
 	n->phase = OPENING;
 	sim_spawn(n->host, live, n);
 }
@@ -800,6 +1007,7 @@ static void set_up(struct run *r, uint64_t seed, enum plant plant)
 	r->remote = chance(r, 2);
 	r->hosts = 2 + (unsigned)chance(r, 2);
 	r->next_id = 1;
+	r->anchor_every = 2 + (uint32_t)chance(r, 6);
 	t_fill(&r->volume, sizeof r->volume, seed);
 	if (chance(r, 2))
 		sim_set_rates(r->sim, &(struct sim_options){ .fail_before = 20, .fail_after = 20,
@@ -862,7 +1070,8 @@ static void run_one(struct run *r)
 }
 
 struct totals {
-	uint64_t runs, steps, served, refused, fenced, closes, flushes, halts, ghosts, digest;
+	uint64_t runs, steps, served, refused, fenced, closes, flushes, deleted, halts, ghosts,
+		digest;
 };
 
 static void tear_down(struct run *r, struct totals *t)
@@ -879,6 +1088,7 @@ static void tear_down(struct run *r, struct totals *t)
 	t->fenced += r->fenced;
 	t->closes += r->closes;
 	t->flushes += r->flushes;
+	t->deleted += r->deleted;
 	t->digest = lsvd_hash_seeded(&t->digest, sizeof t->digest, sim_digest(r->sim));
 	sim_free(r->sim);
 }
@@ -922,13 +1132,15 @@ START_TEST(hosts_that_fight_lose_nothing_and_refuse_nobody)
 
 	printf("%" PRIu64 " runs, %" PRIu64 " states: %" PRIu64 " opens served, %" PRIu64
 	       " refused, %" PRIu64 " writers fenced, %" PRIu64 " closes, %" PRIu64
-	       " remote flushes, %" PRIu64 " machines stopped, %" PRIu64 " ghosts\n",
-	       t.runs, t.steps, t.served, t.refused, t.fenced, t.closes, t.flushes, t.halts,
-	       t.ghosts);
+	       " remote flushes, %" PRIu64 " deletions, %" PRIu64 " machines stopped, %" PRIu64
+	       " ghosts\n",
+	       t.runs, t.steps, t.served, t.refused, t.fenced, t.closes, t.flushes, t.deleted,
+	       t.halts, t.ghosts);
 	ck_assert_msg(!found, "run %" PRIu64 ": %s", found, the_run.violation);
 	ck_assert_uint_gt(t.served, 0);
 	ck_assert_uint_gt(t.refused, 0);
 	ck_assert_uint_gt(t.fenced, 0);
+	ck_assert_uint_gt(t.deleted, 0);
 }
 END_TEST
 

@@ -61,7 +61,8 @@ struct model {
 	uint32_t flushed;        /* F */
 	uint32_t stored;         /* R */
 	bool rotten;             /* the log has been damaged */
-	bool mirrored;           /* a mirror was complete: from then on it can be opened offline */
+	bool mirrored;           /* a mirror was complete: from then on it can be opened offline, … */
+	bool unlucky;            /* … unless it was given up for want of memory or of a disk */
 };
 
 /* What goes wrong beside crashes and single requests to the store. */
@@ -393,6 +394,14 @@ static bool read_image(struct tester *t)
 		for (unsigned tries = 0; err == -ENOMEM && tries < 50; tries++)
 			err = lsvd_volume_read(t->volume, t->image + i * SECTOR_BYTES, place_of(i),
 					       CHUNK * SECTOR_BYTES);
+		/* The mirror was given up, so it may lead to what has been deleted since. */
+		if (err == LSVD_E_UNAVAILABLE && t->offline && t->m.unlucky)
+			return false;
+		/* A second writer has taken the volume, and deletes what it does not need. */
+		if (err == LSVD_E_FENCED && t->hard == HARD_RIVAL) {
+			t->broken = true;
+			return false;
+		}
 		if (err) {
 			complain(t, "read of sector %u: %s: %s", i, lsvd_error_name(err),
 				 lsvd_last_error());
@@ -465,6 +474,7 @@ static void check_now(struct tester *t)
 /* A failure that is to come soon. */
 static void arm_hardship(struct tester *t)
 {
+	t->m.unlucky = true;
 	if (t->hard == HARD_MEMORY)
 		sim_host_fail_alloc(t->host, 1 + below(t, 60), 1 + below(t, 8));
 	else if (t->hard == HARD_DISK && below(t, 2))
@@ -492,6 +502,9 @@ static void work(struct tester *t)
 			(void)lsvd_volume_seal(t->volume);
 		else if (what == 2)
 			sim_sleep(t->host, 50 + below(t, 1000));
+		else if (what == 4)
+			/* It may fail as anything else here; nothing is promised by it. */
+			(void)!lsvd_volume_gc(t->volume, 100 + below(t, 80), 1 + below(t, 60000));
 		else if (what == 3 && t->hard != HARD_RIVAL) {
 			close_volume(t);
 			if (t->broken || !open_volume(t, t->host, 0) || t->broken)
@@ -571,7 +584,7 @@ static int only_data(void *ctx, struct sim_host *h, enum io_kind kind, const cha
 		     const uint8_t *bytes, size_t len)
 {
 	(void)ctx, (void)h, (void)bytes, (void)len;
-	return kind == IO_GET && strstr(key, "/d/") ? SIM_AS_USUAL : LSVD_E_UNAVAILABLE;
+	return kind == IO_GET && (strstr(key, "/d/") || strstr(key, "/f/")) ? SIM_AS_USUAL : LSVD_E_UNAVAILABLE;
 }
 
 /* False: it is not open; that is right only as long as there never was a mirror. */
@@ -586,7 +599,7 @@ static bool open_offline(struct tester *t)
 	t->offline_opens += err == 0;
 	if (err)
 		sim_store_watch(t->sim, NULL, NULL);
-	if (err && (err != LSVD_E_UNAVAILABLE || t->m.mirrored))
+	if (err && (err != LSVD_E_UNAVAILABLE || (t->m.mirrored && !t->m.unlucky)))
 		complain(t, "open offline: %s: %s", lsvd_error_name(err), lsvd_last_error());
 	return err == 0;
 }
@@ -1005,13 +1018,16 @@ static void check_broken(struct tester *t)
 {
 	struct lsvd_stats stats = LSVD_STATS_INIT;
 
+	bool whole;
+
 	wait_all(t);
-	if (!read_image(t))
+	whole = read_image(t);
+	if (t->failed)
 		return;
 	if (lsvd_volume_stats(t->volume, &stats) < 0 || stats.last_op < t->m.acked ||
 	    stats.last_op > t->m.issued)
 		complain(t, "after a failure the volume shows operation %" PRIu64, stats.last_op);
-	else if (distance(t, (uint32_t)stats.last_op, false))
+	else if (whole && distance(t, (uint32_t)stats.last_op, false))
 		explain(t, (uint32_t)stats.last_op);
 	if (!t->failed && lsvd_volume_flush(t->volume) != final_error(t))
 		complain(t, "a flush after a failure was acknowledged");

@@ -218,7 +218,7 @@ START_TEST(an_unknown_kind_is_refused)
 	for (int kind = 0; kind < 70000; kind += kind < 20 ? 1 : 9999) {
 		h.kind = (uint16_t)kind;
 		encode(buf, &h, &c);
-		if (h.kind >= OBJECT_VOLUME && h.kind <= OBJECT_ROOT)
+		if (h.kind >= OBJECT_VOLUME && h.kind <= OBJECT_MOVED)
 			ck_assert_ok(lsvd_object_head_decode(&got, buf, sizeof buf, "x"));
 		else
 			ck_assert_err(lsvd_object_head_decode(&got, buf, sizeof buf, "x"),
@@ -381,12 +381,40 @@ START_TEST(data_must_have_a_number_and_room_for_its_extents)
 }
 END_TEST
 
+START_TEST(a_note_has_no_extents_no_body_and_no_operations)
+{
+	struct object_head h = a_head(OBJECT_NOTE);
+	struct chain_part c = a_chain();
+
+	h.body_bytes = 0;
+	c.last_op = c.first_op - 1;
+	accepted(h, c);
+	c.last_op++;
+	refused(h, c, "note with 0 extents");
+	c.last_op--;
+	c.extents = 1;
+	refused(h, c, "note with 1 extents");
+	c.extents = 0;
+	h.body_bytes = 5;
+	refused(h, c, "5 bytes of body");
+	h.body_bytes = 0;
+	c.record_bytes = 16;
+	refused(h, c, "expected 224 for 0 bytes of extents and 16 of records");
+	c.record_bytes = 12;
+	refused(h, c, "0 records in 12 bytes");
+	c.record_bytes = 16;
+	c.records = 3;
+	refused(h, c, "3 records in 16 bytes");
+}
+END_TEST
+
 START_TEST(other_kinds_have_no_chain_part)
 {
-	static const int kinds[] = { OBJECT_VOLUME, OBJECT_CLAIM, OBJECT_PAGES, OBJECT_ROOT };
+	static const int kinds[] = { OBJECT_VOLUME, OBJECT_CLAIM, OBJECT_PAGES, OBJECT_ROOT,
+				     OBJECT_MOVED };
 
-	for (size_t i = 0; i < 4; i++)
-		refused(a_head(kinds[i]), a_chain(), "expected 3 to 6");
+	for (size_t i = 0; i < 5; i++)
+		refused(a_head(kinds[i]), a_chain(), "expected 3 to 6 or 9");
 }
 END_TEST
 
@@ -597,6 +625,7 @@ static void add_chain_tests(TCase *c)
 	tcase_add_test(c, a_base_goes_on_from_an_earlier_epoch_or_from_nothing);
 	tcase_add_test(c, a_fence_is_by_a_later_epoch);
 	tcase_add_test(c, data_must_have_a_number_and_room_for_its_extents);
+	tcase_add_test(c, a_note_has_no_extents_no_body_and_no_operations);
 	tcase_add_test(c, other_kinds_have_no_chain_part);
 	tcase_add_test(c, a_header_too_short_for_a_chain_part_is_refused);
 }

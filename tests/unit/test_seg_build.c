@@ -42,7 +42,7 @@ static const uint8_t *halves(void)
 
 static int build(struct segment **ret, enum codec codec, uint32_t unit_bytes)
 {
-	struct seg_options options = { codec, unit_bytes };
+	struct seg_options options = { .codec = codec, .unit_bytes = unit_bytes };
 
 	return lsvd_segment_build(ret, group.records, group.n, owner(), OBJECT, &options);
 }

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * gc_choose.c - segments by how much is gained by collecting them.
+ *
+ * With u the share of a segment that lives, collecting it frees 1 - u and costs u, to be read and
+ * written. The score of the strategies stale and space is 1 - u. That of cost-benefit is
+ * (1 - u) * age / (1 + u): the classic one of log-structured file systems.
+ */
+#include "log/gc_choose.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/err.h"
+
+struct candidate {
+	double score;
+	unsigned index;
+};
+
+static bool is_candidate(const struct gc_segment *s, const struct gc_policy *p)
+{
+	if (s->pinned || s->live == 0 || s->live >= s->data)
+		return false;
+	return p->strategy != GC_STALE ||
+	       (double)(s->data - s->live) >= p->stale * (double)s->data;
+}
+
+static double score(const struct gc_segment *s, const struct gc_policy *p)
+{
+	double u = (double)s->live / (double)s->data;
+	double age = (double)(p->now > s->sealed ? p->now - s->sealed : 0) + 1.0;
+
+	return p->strategy == GC_COST_BENEFIT ? (1 - u) * age / (1 + u) : 1 - u;
+}
+
+static int by_score(const void *a, const void *b)
+{
+	const struct candidate *x = a, *y = b;
+
+	if (x->score != y->score)
+		return x->score > y->score ? -1 : 1;
+	return x->index < y->index ? -1 : x->index > y->index;
+}
+
+/* What was collected for the first time goes on together; then the older, the further up. */
+static uint8_t class_of(const struct gc_segment *s, const struct gc_policy *p)
+{
+	uint64_t age = p->now > s->written ? p->now - s->written : 0;
+
+	if (s->class == 0 || !p->lifespan || age < 4 * p->lifespan)
+		return 1;
+	return age < 16 * p->lifespan ? 2 : 3;
+}
+
+struct sums {
+	double data, live;
+};
+
+static struct sums add_up(const struct gc_segment *segments, unsigned n)
+{
+	struct sums s = { 0, 0 };
+
+	for (unsigned i = 0; i < n; i++) {
+		s.data += segments[i].live ? (double)segments[i].data : 0;
+		s.live += (double)segments[i].live;
+	}
+	return s;
+}
+
+double lsvd_gc_amplification(const struct gc_segment *segments, unsigned n)
+{
+	struct sums s = add_up(segments, n);
+
+	return s.live > 0 ? s.data / s.live : 1;
+}
+
+/* Takes candidates from the best on until the policy is content. */
+static unsigned take(const struct candidate *c, unsigned n, const struct gc_segment *segments,
+		     unsigned all, const struct gc_policy *p, struct gc_choice *ret, unsigned room)
+{
+	struct sums s = add_up(segments, all);
+	uint64_t copied = 0;
+	unsigned taken = 0;
+
+	for (unsigned i = 0; i < n && taken < room; i++) {
+		const struct gc_segment *g = &segments[c[i].index];
+
+		if (p->strategy != GC_STALE && s.data <= p->target * s.live)
+			break;
+		if (taken && g->live > p->budget - copied)
+			break;
+		ret[taken++] = (struct gc_choice){ g->id, class_of(g, p) };
+		s.data -= (double)(g->data - g->live);
+		copied += g->live;
+		if (copied >= p->budget)
+			break;
+	}
+	return taken;
+}
+
+int lsvd_gc_choose(const struct gc_segment *segments, unsigned n, const struct gc_policy *policy,
+		   struct gc_choice *ret, unsigned room)
+{
+	struct candidate *c = lsvd_malloc(n * sizeof *c);
+	unsigned count = 0, taken;
+
+	if (!c)
+		return lsvd_fail_plain(-ENOMEM);
+	for (unsigned i = 0; i < n; i++)
+		if (is_candidate(&segments[i], policy))
+			c[count++] = (struct candidate){ score(&segments[i], policy), i };
+	qsort(c, count, sizeof *c, by_score);
+	taken = take(c, count, segments, n, policy, ret, room);
+	lsvd_free(c);
+	return (int)taken;
+}

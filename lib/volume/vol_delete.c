@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vol_delete.c - what is dead leaves the store, after a checkpoint.
+ *
+ * Dead is what died at or before the place of the newest root: data that nothing in the map refers to
+ * any more, page objects and roots that checkpoints have replaced. It goes when a chain object that
+ * names that root is acknowledged, and when no read of it is on its way; the log adds its own
+ * conditions (log_delete.c), and the mirror must not lead to it any more. What it leaves is asked for again after the next checkpoint, also after
+ * a crash: what has died stays in the table, and so in every root, until it is known to be gone.
+ *
+ *   root put -> NAMED (a chain object that names it is acknowledged) -> DELETING -> FINISHED -> none
+ *
+ * If nothing is on its way to the store that would name the root, a note is put that does. While a
+ * checkpoint is being encoded nothing leaves the table: FINISHED waits for that.
+ */
+#include <assert.h>
+#include <errno.h>
+
+#include "base/alloc.h"
+#include "base/err.h"
+#include "volume/vol_mirror.h"
+#include "volume/volume_internal.h"
+
+struct deletion {
+	struct lsvd_volume *v;
+	struct log_delete d;
+	uint64_t *numbers;         /* of the victims */
+	unsigned room;
+	bool finished;
+};
+
+static void free_deletion(struct deletion *d)
+{
+	lsvd_free(d->numbers);
+	lsvd_free(d->d.victims);
+	lsvd_free(d);
+}
+
+void lsvd_vol_deleted_more(struct lsvd_volume *v)
+{
+	struct deletion *d = v->deletion;
+
+	if (!d || !d->finished || v->frozen)
+		return;
+	for (unsigned i = 0; i < d->d.count; i++) {
+		if (!d->d.victims[i].gone)
+			continue;
+		v->stats.deleted_objects++;
+		v->stats.deleted_bytes +=
+			lsvd_object_table_get(&v->objects, d->numbers[i])->bytes;
+		lsvd_object_table_clear(&v->objects, d->numbers[i]);
+	}
+	v->deletion = NULL;
+	free_deletion(d);
+	lsvd_port_changed(&v->port);
+	lsvd_vol_delete_dead(v);
+}
+
+static void deleted(struct log_delete *del, int err)
+{
+	struct deletion *d = del->owner;
+	struct lsvd_volume *v = d->v;
+
+	if (err && !v->failed && !v->closing)
+		lsvd_report(LSVD_LOG_WARN, "volume %s: objects that are not needed any more could not be "
+			    "deleted (%s): tried again after the next checkpoint", v->name,
+			    lsvd_error_name(err));
+	d->finished = true;
+	lsvd_vol_deleted_more(v);
+}
+
+/* ------------------------------------------------------------------------------------- choosing */
+
+static enum key_kind key_kind_of(const struct object_entry *e)
+{
+	return e->home == HOME_CHAIN ? KEY_CHAIN : e->home == HOME_ROOT ? KEY_ROOT : KEY_FREE;
+}
+
+static bool is_dead(const struct lsvd_volume *v, const struct object_entry *e)
+{
+	return e->died.epoch && place_at_or_before(e->died, v->root_at) && !e->readers;
+}
+
+static int add_victim(struct deletion *d, uint64_t number, const struct object_entry *e)
+{
+	unsigned n = d->d.count;
+
+	if (n == d->room) {
+		unsigned room = d->room ? d->room * 2 : 64;
+		uint64_t *numbers = lsvd_realloc(d->numbers, room * sizeof *numbers);
+		struct log_victim *victims;
+
+		if (!numbers)
+			return -ENOMEM;
+		d->numbers = numbers;
+		victims = lsvd_realloc(d->d.victims, room * sizeof *victims);
+		if (!victims)
+			return -ENOMEM;
+		d->d.victims = victims;
+		d->room = room;
+	}
+	d->numbers[n] = number;
+	d->d.victims[n] = (struct log_victim){ key_kind_of(e), e->epoch, e->seq, false };
+	d->d.count++;
+	return 0;
+}
+
+/* NULL: there is nothing dead, or no memory now: after the next checkpoint then. */
+static struct deletion *choose(struct lsvd_volume *v)
+{
+	struct deletion *d = lsvd_calloc(1, sizeof *d);
+	int err = d ? 0 : -ENOMEM;
+
+	for (uint64_t n = lsvd_object_table_next(&v->objects, 0); n != UINT64_MAX && !err;
+	     n = lsvd_object_table_next(&v->objects, n + 1)) {
+		const struct object_entry *e = lsvd_object_table_get(&v->objects, n);
+
+		if (is_dead(v, e))
+			err = add_victim(d, n, e);
+	}
+	if (!err && d->d.count)
+		return d;
+	if (d)
+		free_deletion(d);
+	return NULL;
+}
+
+/* -------------------------------------------------------------------------- naming the new root */
+
+static void note_acked(struct log_put *put, int err)
+{
+	struct lsvd_volume *v = put->owner;
+
+	v->note_out = false;
+	if (!err)
+		lsvd_vol_delete_dead(v);
+}
+
+/* Nothing else is going to say where the root is. */
+static void put_note(struct lsvd_volume *v)
+{
+	if (v->note_out || v->closing || !list_empty(&v->segments))
+		return;
+	v->note_out = true;
+	v->note_put = (struct log_put){ .kind = OBJECT_NOTE, .acked = note_acked, .owner = v };
+	lsvd_log_reserve(v->log, &v->note_put.place);
+	lsvd_log_put(v->log, &v->note_put);
+}
+
+static bool anything_dead(const struct lsvd_volume *v)
+{
+	for (uint64_t n = lsvd_object_table_next(&v->objects, 0); n != UINT64_MAX;
+	     n = lsvd_object_table_next(&v->objects, n + 1))
+		if (is_dead(v, lsvd_object_table_get(&v->objects, n)))
+			return true;
+	return false;
+}
+
+void lsvd_vol_root_is_put(struct lsvd_volume *v)
+{
+	if (anything_dead(v))
+		lsvd_vol_delete_dead(v);
+	else
+		v->root_named_by = 0; /* nobody waits for that */
+}
+
+void lsvd_vol_delete_dead(struct lsvd_volume *v)
+{
+	struct deletion *d;
+
+	if (!v->log || v->readonly || v->failed || v->deletion || !v->root_named_by)
+		return;
+	if (lsvd_log_acked_seq(v->log) < v->root_named_by) {
+		put_note(v);
+		return;
+	}
+	if (!lsvd_mirror_is_whole(v))
+		return; /* tells when it is */
+	v->root_named_by = 0; /* once for each root */
+	d = choose(v);
+	if (!d)
+		return;
+	v->deletion = d;
+	d->v = v;
+	d->d.seq = lsvd_log_acked_seq(v->log);
+	d->d.done = deleted;
+	d->d.owner = d;
+	lsvd_log_delete(v->log, &d->d);
+}
+
+void lsvd_vol_free_deletion(struct lsvd_volume *v)
+{
+	if (v->deletion)
+		free_deletion(v->deletion);
+	v->deletion = NULL;
+}

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Tests of how space is given back: what is dead is deleted, what is alive in part is copied, nothing
+ * of it is ever missed.
+ * lsvd-test: timeout=300 labels=tsan
+ */
+#include <pthread.h>
+
+#include "t_volume.h"
+#include "volume/volume_internal.h"
+
+#define BLOCKS (TV_BYTES / TV_BLOCK)
+
+static struct tv *fresh(void)
+{
+	struct tv *t = tv_new();
+
+	tv_open(t);
+	return t;
+}
+
+static void fill(struct tv *t, uint64_t seed)
+{
+	for (uint64_t off = 0; off < TV_BYTES; off += 65536)
+		tv_write(t, off, 65536, seed + off);
+}
+
+/* Blocks here and there. */
+static void scatter(struct tv *t, unsigned n, uint64_t seed)
+{
+	for (unsigned i = 0; i < n; i++) {
+		seed = seed * 6364136223846793005u + 1442695040888963407u;
+		tv_write(t, (seed >> 33) % BLOCKS * TV_BLOCK, TV_BLOCK, seed);
+	}
+}
+
+static void checkpoint(struct tv *t)
+{
+	ck_assert_ok(lsvd_volume_checkpoint(t->v, UINT32_MAX));
+}
+
+/* Without the cache, so that everything comes from the store. */
+static void reopen_elsewhere(struct tv *t)
+{
+	tv_close(t);
+	tv_run("rm -rf %s", t->cache, NULL);
+	tv_open(t);
+}
+
+static uint64_t bytes_of(struct tv *t, enum key_kind kind)
+{
+	struct tv_keys *k = tv_keys(t, kind);
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < k->count; i++)
+		sum += k->bytes[i];
+	free(k);
+	return sum;
+}
+
+/* -------------------------------------------------------------------------------------- deletion */
+
+START_TEST(what_is_overwritten_leaves_the_store_after_a_checkpoint)
+{
+	struct tv *t = fresh();
+
+	for (unsigned i = 0; i < 8; i++) {
+		fill(t, i);
+		checkpoint(t);
+	}
+	tv_wait_for(tv_stats(t).deleted_objects > 0);
+	tv_check_all(t);
+	reopen_elsewhere(t);
+	checkpoint(t);
+	tv_write(t, 0, TV_BLOCK, 99);
+	ck_assert_ok(lsvd_volume_gc(t->v, 10000, UINT32_MAX)); /* deletes, and copies nothing */
+	ck_assert_uint_eq(tv_stats(t).gc_copied_bytes, 0);
+	ck_assert_uint_lt(bytes_of(t, KEY_CHAIN), TV_BYTES * 5 / 4);
+	ck_assert_uint_lt(tv_stats(t).stored_bytes, TV_BYTES * 5 / 4);
+	tv_check_all(t);
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(old_checkpoints_leave_the_store)
+{
+	struct tv *t = fresh();
+
+	for (unsigned i = 0; i < 40; i++) {
+		scatter(t, 20, i);
+		checkpoint(t);
+	}
+	ck_assert_ok(lsvd_volume_gc(t->v, 10000, UINT32_MAX));
+	ck_assert_uint_le(tv_count(t, KEY_ROOT), 2);
+	ck_assert_uint_le(tv_count(t, KEY_FREE), 4);
+	ck_assert_uint_gt(tv_stats(t).checkpoint_bytes, 0);
+	ck_assert_uint_le(tv_stats(t).checkpoint_bytes,
+			  bytes_of(t, KEY_FREE) + bytes_of(t, KEY_ROOT));
+	reopen_elsewhere(t);
+	tv_check_all(t);
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(trims_and_zeroes_leave_nothing_behind)
+{
+	struct tv *t = fresh();
+
+	fill(t, 1);
+	tv_sync(t);
+	tv_trim(t, 0, TV_BYTES);
+	tv_reopen(t);
+	ck_assert_ok(lsvd_volume_gc(t->v, 100, UINT32_MAX));
+	ck_assert_uint_eq(tv_stats(t).live_bytes, 0);
+	ck_assert_uint_eq(tv_stats(t).stored_bytes, 0);
+	ck_assert_uint_lt(bytes_of(t, KEY_CHAIN), 16384); /* bases, anchors, ends */
+	tv_check_all(t);
+	tv_free(t);
+}
+END_TEST
+
+/* ------------------------------------------------------------------------------------- copying */
+
+START_TEST(what_is_alive_is_copied_and_the_rest_given_back)
+{
+	static const unsigned compressions[] = { LSVD_COMPRESS_NONE, LSVD_COMPRESS_LZ4 };
+	struct tv *t = tv_new();
+
+	t->o.compression = compressions[_i % 2];
+	t->o.unit_bytes = 16384;
+	tv_open(t);
+	for (uint64_t off = 0; off < TV_BYTES; off += 65536)
+		tv_write_text(t, off, 65536, off);
+	scatter(t, BLOCKS, 7);
+	tv_reopen(t); /* else the newest objects stay */
+	ck_assert_uint_gt(tv_stats(t).stored_bytes, 0);
+	ck_assert_ok(lsvd_volume_gc(t->v, 100, UINT32_MAX));
+	ck_assert_uint_gt(tv_stats(t).gc_copied_bytes, TV_BYTES / 4);
+	ck_assert_uint_eq(tv_stats(t).live_bytes, TV_BYTES);
+	tv_check_all(t);
+	ck_assert_uint_le(bytes_of(t, KEY_CHAIN) + bytes_of(t, KEY_FREE), TV_BYTES * 105 / 100);
+	reopen_elsewhere(t);
+	tv_check_all(t);
+	ck_assert_uint_eq(tv_stats(t).live_bytes, TV_BYTES);
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(collected_again_and_again_it_stays_what_it_is)
+{
+	struct tv *t = fresh();
+
+	fill(t, 3);
+	for (unsigned i = 0; i < 6; i++) {
+		scatter(t, 1500, i * 31 + 1);
+		ck_assert_ok(lsvd_volume_gc(t->v, 110 + 20 * i, UINT32_MAX));
+		if (i % 2)
+			reopen_elsewhere(t);
+		tv_check_all(t);
+		lsvd_volume_check(t->v);
+	}
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(an_adoption_is_replayed_where_there_is_no_checkpoint_after_it)
+{
+	struct tv *t = fresh();
+	struct tv *c;
+
+	fill(t, 3);
+	scatter(t, 3000, 5);
+	tv_sync(t);
+	checkpoint(t);
+	scatter(t, 200, 6);
+	/* No room for roots: the collection happens, and what follows it does not. */
+	tv_fault(t, (struct fault_rule){ .verbs = FAULT_PUT, .key = "/k/", .err = -EACCES });
+	(void)!lsvd_volume_gc(t->v, 100, 3000);
+	ck_assert_uint_gt(tv_stats(t).gc_copied_bytes, 0);
+	scatter(t, 200, 7);
+	tv_sync(t);
+	tv_check_all(t);
+	c = tv_copy(t);
+	memcpy(c->model, t->model, TV_BYTES);
+	c->o.flags = LSVD_OPEN_ACCEPT_ROLLBACK;
+	tv_run("rm -rf %s", c->cache, NULL);
+	tv_open(c);
+	tv_check_all(c);
+	ck_assert_uint_eq(tv_stats(c).live_bytes, TV_BYTES);
+	tv_free(c);
+	tv_free(t);
+}
+END_TEST
+
+static void *collect(void *arg)
+{
+	struct tv *t = arg;
+
+	for (unsigned i = 0; i < 5; i++)
+		ck_assert_ok(lsvd_volume_gc(t->v, 105, UINT32_MAX));
+	return NULL;
+}
+
+/* What is written while its old place is being copied must win. */
+START_TEST(writes_during_a_collection_are_kept)
+{
+	struct tv *t = fresh();
+	pthread_t thread;
+
+	fill(t, 9);
+	scatter(t, 2000, 1);
+	ck_assert_int_eq(pthread_create(&thread, NULL, collect, t), 0);
+	for (unsigned i = 0; i < 30; i++) {
+		scatter(t, 100, 100 + i);
+		if (i % 3 == 0)
+			tv_trim(t, (i * 37 % 256) * 65536, 65536);
+		tv_check(t, (i % 16) * 1048576, 1048576);
+		ck_assert_ok(lsvd_volume_seal(t->v));
+	}
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	tv_check_all(t);
+	ck_assert_ok(lsvd_volume_gc(t->v, 100, UINT32_MAX));
+	reopen_elsewhere(t);
+	tv_check_all(t);
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(what_does_not_verify_is_not_copied_and_stays)
+{
+	struct tv *t = fresh();
+	struct tv_keys *k;
+	uint8_t *buf = tv_buffer(TV_BLOCK);
+	unsigned bad = 0;
+	char *path;
+
+	fill(t, 1);
+	scatter(t, 2500, 2);
+	tv_reopen(t);
+	k = tv_keys(t, KEY_CHAIN);
+	for (unsigned i = 10; i < 20; i++) {
+		path = tv_object_path(t, k->keys[i]);
+		for (uint64_t at = 20000; at + 4096 < k->bytes[i]; at += 16384)
+			tv_flip(path, at);
+		free(path);
+	}
+	ck_assert_ok(lsvd_volume_gc(t->v, 100, UINT32_MAX));
+	for (uint64_t b = 0; b < BLOCKS; b++) {
+		int err = lsvd_volume_read(t->v, buf, b * TV_BLOCK, TV_BLOCK);
+
+		ck_assert(err == 0 || err == LSVD_E_CORRUPT);
+		if (err == 0)
+			ck_assert_mem_eq(buf, t->model + b * TV_BLOCK, TV_BLOCK);
+		bad += err != 0;
+	}
+	ck_assert_uint_gt(bad, 0);
+	ck_assert_uint_lt(bad, 200);
+	for (unsigned i = 10; i < 20; i++) {
+		path = tv_object_path(t, k->keys[i]);
+		ck_assert_int_eq(access(path, F_OK), 0);
+		free(path);
+	}
+	free(k);
+	free(buf);
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(a_store_that_is_away_ends_a_collection_and_loses_nothing)
+{
+	struct tv *t = fresh();
+
+	fill(t, 1);
+	scatter(t, 2500, 2);
+	tv_sync(t);
+	t->o.read_timeout_ms = 500;
+	tv_reopen(t);
+	tv_fault(t, (struct fault_rule){ .verbs = FAULT_GET, .err = LSVD_E_UNAVAILABLE });
+	ck_assert_int_lt(lsvd_volume_gc(t->v, 100, 20000), 0);
+	ck_assert_uint_eq(tv_stats(t).gc_copied_bytes, 0);
+	store_fault_clear(t->fault);
+	ck_assert_ok(lsvd_volume_gc(t->v, 100, UINT32_MAX));
+	tv_check_all(t);
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(wrong_calls_are_refused)
+{
+	struct tv *t = fresh();
+
+	ck_assert_err(lsvd_volume_gc(t->v, 99, 1000), -EINVAL);
+	ck_assert_err(lsvd_volume_gc(t->v, 10001, 1000), -EINVAL);
+	ck_assert_error_says("10001");
+	ck_assert_ok(lsvd_volume_gc(t->v, 100, 1000)); /* of nothing */
+	tv_close(t);
+	t->o.flags = LSVD_OPEN_READONLY;
+	tv_open(t);
+	ck_assert_err(lsvd_volume_gc(t->v, 100, 1000), -EROFS);
+	tv_free(t);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("volume_gc");
+	TCase *c = tcase_create("deletion");
+
+	tcase_set_timeout(c, 120);
+	tcase_add_test(c, what_is_overwritten_leaves_the_store_after_a_checkpoint);
+	tcase_add_test(c, old_checkpoints_leave_the_store);
+	tcase_add_test(c, trims_and_zeroes_leave_nothing_behind);
+	suite_add_tcase(s, c);
+
+	c = tcase_create("copying");
+	tcase_set_timeout(c, 120);
+	tcase_add_loop_test(c, what_is_alive_is_copied_and_the_rest_given_back, 0, 2);
+	tcase_add_test(c, collected_again_and_again_it_stays_what_it_is);
+	tcase_add_test(c, an_adoption_is_replayed_where_there_is_no_checkpoint_after_it);
+	tcase_add_test(c, writes_during_a_collection_are_kept);
+	tcase_add_test(c, what_does_not_verify_is_not_copied_and_stays);
+	tcase_add_test(c, a_store_that_is_away_ends_a_collection_and_loses_nothing);
+	tcase_add_test(c, wrong_calls_are_refused);
+	suite_add_tcase(s, c);
+	return s;
+}
+
+T_MAIN(suite)
