@@ -639,9 +639,11 @@ int lsvd_volume_open(struct lsvd_volume **ret, struct lsvd_store *store, const c
 	/*
 	 * Another claimed it in between, and may have been refused in its turn: without another try
 	 * two that open at the same instant could both fail. Our cache has noted our claim, so if
-	 * nobody has come to serve it needs no flag; if somebody has, a flag is not meant for him.
+	 * nobody has come to serve it needs no flag. If somebody has, a rollback was not accepted for
+	 * what he acknowledges; a takeover loses nothing that was flushed, and whoever comes last has
+	 * it: a claim that is refused fences a writer, too, and then nobody could write.
 	 */
-	o.flags &= ~(LSVD_OPEN_ACCEPT_ROLLBACK | LSVD_OPEN_TAKEOVER);
+	o.flags &= ~LSVD_OPEN_ACCEPT_ROLLBACK;
 	for (unsigned i = 0; i < RACE_TRIES && err == LSVD_E_FENCED; i++) {
 		err = open_real(ret, store, name, &o);
 		if (err == LSVD_E_ROLLBACK)
