@@ -384,7 +384,8 @@ static void get_failed(struct fetch *f, int err)
 		return;
 	}
 	report_failed(f, err);
-	answer(f, err);
+	/* Whose bucket has gone did nothing wrong by reading: no EINVAL for a front end to show. */
+	answer(f, err == LSVD_E_CONFIG ? LSVD_E_UNAVAILABLE : err);
 	free_fetch(f);
 }
 

@@ -651,6 +651,26 @@ static void maybe_offline(struct tester *t)
 
 /* ---- rot in the local log */
 
+static bool group_at(const uint8_t *log, uint64_t block, struct wal_group_head *h)
+{
+	const uint8_t *p = log + block * BLOCK_BYTES;
+	uint64_t pos = le64_get(p + 8);
+
+	return pos % LOG_BYTES == block * BLOCK_BYTES && lsvd_wal_group_peek(h, p, pos);
+}
+
+/* Where the newest group ends. What begins a ring before that may have been written over in part. */
+static uint64_t newest_end(const uint8_t *log)
+{
+	struct wal_group_head h;
+	uint64_t end = 0;
+
+	for (unsigned i = 0; i < LOG_BYTES / BLOCK_BYTES; i++)
+		if (group_at(log, i, &h))
+			end = max_u64(end, h.pos + h.header_bytes + h.data_bytes);
+	return end;
+}
+
 /*
  * Is there a group at the block whose operations the store has all? Its length, or 0. Not the newest
  * of them: a log that ends before the store does looks like an old copy, and is refused as one.
@@ -658,10 +678,8 @@ static void maybe_offline(struct tester *t)
 static uint32_t stored_group(const struct tester *t, const uint8_t *log, uint64_t block)
 {
 	struct wal_group_head h;
-	const uint8_t *p = log + block * BLOCK_BYTES;
-	uint64_t pos = le64_get(p + 8);
 
-	if (pos % LOG_BYTES != block * BLOCK_BYTES || !lsvd_wal_group_peek(&h, p, pos) || !h.records ||
+	if (!group_at(log, block, &h) || !h.records || h.pos + LOG_BYTES < newest_end(log) ||
 	    h.first_op + h.records - 1 >= t->m.stored)
 		return 0;
 	return h.header_bytes + h.data_bytes;
@@ -683,7 +701,7 @@ static void maybe_rot(struct tester *t)
 	}
 	if (!len)
 		return;
-	off = block * BLOCK_BYTES + below(t, 2) * below(t, len) + below(t, 90);
+	off = block * BLOCK_BYTES + min_u64(below(t, 2) * below(t, len) + below(t, 90), len - 1);
 	log[off] ^= 0x40;
 	if (sim_file_poke(t->host, "v.log", WAL_RING_START + off, log + off, 1) == 0) {
 		t->m.rotten = true;

@@ -227,6 +227,7 @@ START_TEST(a_damaged_answer_at_an_open_is_asked_for_once_more)
 		const char *key;
 		bool counted;
 	} objects[] = { { "volumes/", false }, { "/d/", true }, { "/k/", true }, { "/f/", true } };
+	enum fault_kind kind = objects[_i].key[1] == 'f' ? FAULT_TRUNCATE : FAULT_FLIP;
 	struct tv *t = listening();
 
 	tv_open(t);
@@ -235,10 +236,11 @@ START_TEST(a_damaged_answer_at_an_open_is_asked_for_once_more)
 	tv_sync(t);
 	ck_assert_ok(lsvd_volume_checkpoint(t->v, UINT32_MAX));
 	tv_close(t);
+	/* Of an object of pages only what is in use is verified: a bit may be anywhere, the end not. */
 	tv_fault(t, (struct fault_rule){ .verbs = FAULT_GET, .key = objects[_i].key, .times = 1,
-					 .kind = FAULT_FLIP });
+					 .kind = kind });
 	tv_open(t);
-	ck_assert_uint_eq(store_fault_hits(t->fault, FAULT_FLIP), 1);
+	ck_assert_uint_eq(store_fault_hits(t->fault, kind), 1);
 	if (objects[_i].counted)
 		ck_assert_uint_eq(tv_stats(t).bad_gets, 1);
 	tv_check_all(t);
