@@ -303,10 +303,13 @@ static void look_at_files(struct tv *t, bool compare)
 		struct tv_keys *keys = tv_keys(t, kinds[k]);
 
 		for (unsigned i = 0; i < keys->count && seen_count < 512; i++) {
-			struct seen *s = &seen[seen_count++];
+			struct seen *s = &seen[seen_count];
 
 			s->path = tv_object_path(t, keys->keys[i]);
-			ck_assert_int_eq(stat(s->path, &s->st), 0);
+			if (stat(s->path, &s->st) == 0)
+				seen_count++;
+			else
+				free(s->path); /* removed since it was listed */
 		}
 		free(keys);
 	}
