@@ -27,8 +27,9 @@ DEADLINE = 60  # nothing here may take longer
 class Client:
     def __init__(self, flags=3):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(DEADLINE)
+        # First: with a deadline it would not wait while the server's backlog is full.
         self.sock.connect(sys.argv[1])
+        self.sock.settimeout(DEADLINE)
         if flags is not None:
             self.take(18)
             self.send(struct.pack(">I", flags))
