@@ -562,6 +562,7 @@ static int make_header(struct builder *b)
 	s->extent_bytes = encode_extents(b, s->header + extents_at);
 	s->header_bytes = (uint32_t)round_up(extents_at + s->extent_bytes, 16);
 	s->body_bytes = b->off;
+	s->data_bytes = lsvd_segment_data_bytes(s->extents, s->extent_count);
 	if (s->header_bytes > OBJECT_HEADER_MAX)
 		return lsvd_fail(-E2BIG, "segment: header of %u bytes, expected at most %u",
 				 s->header_bytes, OBJECT_HEADER_MAX);

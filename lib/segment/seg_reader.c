@@ -203,6 +203,16 @@ static int check_outline(const struct object_head *head, int kind, const struct 
 	return 0;
 }
 
+uint64_t lsvd_segment_data_bytes(const struct seg_extent *extents, uint32_t n)
+{
+	uint64_t sectors = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		if (extents[i].kind == SEG_RAW || extents[i].kind == SEG_UNIT)
+			sectors += extents[i].sectors;
+	return sectors * SECTOR_BYTES;
+}
+
 int lsvd_segment_extents(struct seg_extent **ret, uint32_t *ret_count, const uint8_t *header,
 			 const struct object_head *head, const struct chain_part *chain,
 			 const char *what)

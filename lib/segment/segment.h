@@ -71,6 +71,7 @@ struct segment {
 	struct iovec *iov;       /* header first, then the body: ready for PUT after finish */
 	int iovcnt;
 	uint64_t user_bytes;     /* data of all records */
+	uint64_t data_bytes;     /* of these, what is in the extents */
 	uint64_t coalesced_bytes;/* of these, overwritten within the group */
 	uint64_t compressed_from, compressed_to; /* of compressed units: raw and stored bytes */
 	void *arena;             /* frames and compressed bytes */
@@ -101,6 +102,9 @@ int lsvd_segment_add_records(struct segment *s, const uint8_t *records, uint32_t
 uint64_t lsvd_segment_finish_moved(struct segment *s, struct object_head *head);
 
 void lsvd_segment_free(struct segment *s);
+
+/* Data that the extents hold: not zeroes, not holes. */
+uint64_t lsvd_segment_data_bytes(const struct seg_extent *extents, uint32_t n);
 
 /* The extents of a whole, verified header of a DATA object; allocated, the caller frees. */
 int lsvd_segment_extents(struct seg_extent **ret, uint32_t *ret_count, const uint8_t *header,

@@ -546,7 +546,7 @@ static int apply_range(struct lsvd_volume *v, uint64_t object, const struct seg_
 
 	if (e->kind == SEG_HOLE)
 		return lsvd_store_map_remove(v->map, e->lba, e->sectors, gone, v);
-	m.kind = e->kind == SEG_RAW ? MAP_RAW : e->kind == SEG_UNIT ? MAP_UNIT : MAP_ZERO;
+	m.kind = map_kind_of(e);
 	if (m.kind == MAP_ZERO)
 		m.object = m.off = 0;
 	for (; left; left -= m.len, m.lba += m.len) {
@@ -658,16 +658,6 @@ static void announce(struct lsvd_volume *v, const struct segment *built, uint32_
 		lsvd_store_map_prefetch(v->map, built->extents[i].lba);
 }
 
-static uint32_t data_of(const struct segment *built)
-{
-	uint64_t sectors = 0;
-
-	for (uint32_t i = 0; i < built->extent_count; i++)
-		if (built->extents[i].kind == SEG_RAW || built->extents[i].kind == SEG_UNIT)
-			sectors += built->extents[i].sectors;
-	return (uint32_t)(sectors * SECTOR_BYTES);
-}
-
 /* Some extents of the first acknowledged segment; true when it is all in the map. */
 static int apply_some(struct vseg *s, bool *ret_all)
 {
@@ -675,7 +665,8 @@ static int apply_some(struct vseg *s, bool *ret_all)
 	const struct place at = { lsvd_log_epoch(v->log), s->put.place.seq };
 	const struct object_entry entry = { .epoch = at.epoch, .seq = at.seq, .born = at,
 					    .bytes = (uint32_t)s->put.put_bytes,
-					    .data = data_of(s->built), .home = HOME_CHAIN };
+					    .data = (uint32_t)s->built->data_bytes,
+					    .home = HOME_CHAIN };
 	uint32_t end;
 	int err;
 

@@ -148,7 +148,7 @@ static struct map_extent place_in(const struct seg_extent *e, uint64_t object, u
 	struct map_extent m = { .lba = e->lba, .len = (uint32_t)(skip + sectors), .off = e->off,
 				.object = object };
 
-	m.kind = e->kind == SEG_RAW ? MAP_RAW : e->kind == SEG_UNIT ? MAP_UNIT : MAP_ZERO;
+	m.kind = map_kind_of(e);
 	if (m.kind == MAP_ZERO)
 		m.object = 0;
 	return skip ? lsvd_map_extent_advance(&m, (uint32_t)skip) : m;
@@ -208,21 +208,12 @@ static int apply_piece(struct lsvd_volume *v, const struct seg_adopt *a, const s
 	return p->source ? adopt_piece(v, a, p) : place_piece(v, a, p);
 }
 
-static uint32_t data_of(const struct seg_adopt *a)
-{
-	uint64_t sectors = 0;
-
-	for (uint32_t i = 0; i < a->extent_count; i++)
-		if (a->extents[i].kind != SEG_ZERO)
-			sectors += a->extents[i].sectors;
-	return (uint32_t)(sectors * SECTOR_BYTES);
-}
-
-static int apply_moved(struct lsvd_volume *v, const struct seg_adopt *a, struct place at)
+static int apply_moved(struct lsvd_volume *v, const struct seg_adopt *a, struct place at,
+		       uint64_t data_bytes)
 {
 	const struct object_entry e = { .epoch = a->epoch, .seq = a->number, .born = at,
 					.bytes = (uint32_t)(a->header_bytes + a->body_bytes),
-					.data = data_of(a), .home = HOME_MOVED };
+					.data = (uint32_t)data_bytes, .home = HOME_MOVED };
 
 	return lsvd_vol_apply_object(v, a->object, &e);
 }
@@ -245,7 +236,7 @@ int lsvd_vol_record(void *ctx, const struct object_head *head, const struct chai
 				chain->volume_bytes / SECTOR_BYTES, key);
 	if (err)
 		return err;
-	err = apply_moved(v, &a, at);
+	err = apply_moved(v, &a, at, lsvd_segment_data_bytes(a.extents, a.extent_count));
 	while (!err && lsvd_adopt_next(&a, &walk, &piece))
 		err = apply_piece(v, &a, &piece);
 	if (!err)
@@ -292,7 +283,7 @@ int lsvd_vol_gc_apply(struct lsvd_volume *v)
 	int err;
 
 	g->begun = true;
-	err = apply_moved(v, &g->adopt, at);
+	err = apply_moved(v, &g->adopt, at, g->built->data_bytes);
 	for (unsigned i = 0; i < ADOPT_PIECES && !err; i++) {
 		struct seg_walk before = g->walk;
 		struct seg_piece piece;

@@ -315,9 +315,7 @@ int lsvd_vol_replay(void *ctx, const struct object_head *head, const struct chai
 		return lsvd_fail(LSVD_E_CORRUPT, "object %llu of epoch %llu: number %llu in the lineage",
 				 (unsigned long long)head->seq, (unsigned long long)head->epoch,
 				 (unsigned long long)head->object);
-	for (uint32_t i = 0; i < count; i++)
-		if (extents[i].kind == SEG_RAW || extents[i].kind == SEG_UNIT)
-			entry.data += (uint32_t)(extents[i].sectors * SECTOR_BYTES);
+	entry.data = (uint32_t)lsvd_segment_data_bytes(extents, count);
 	entry.bytes = (uint32_t)bytes; /* less than 2^27: the extents fit */
 	err = lsvd_vol_apply_object(v, head->object, &entry);
 	for (uint32_t i = 0; i < count && !err; i++)

@@ -294,6 +294,11 @@ void lsvd_vol_destage(struct lsvd_volume *v);
 void lsvd_vol_drop_segments(struct lsvd_volume *v);
 bool lsvd_vol_store_is_quick(const struct lsvd_volume *v);
 int lsvd_vol_apply_extent(struct lsvd_volume *v, uint64_t object, const struct seg_extent *e);
+/* What the map calls an extent's kind; a hole is not in it. */
+static inline uint8_t map_kind_of(const struct seg_extent *e)
+{
+	return e->kind == SEG_RAW ? MAP_RAW : e->kind == SEG_UNIT ? MAP_UNIT : MAP_ZERO;
+}
 /* Into the store map, whole; what it replaces is counted off. */
 int lsvd_vol_insert(struct lsvd_volume *v, const struct map_extent *e);
 int lsvd_vol_apply_object(struct lsvd_volume *v, uint64_t object,
