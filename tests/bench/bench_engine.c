@@ -570,6 +570,7 @@ static void reopen_after(const char *what, uint64_t bytes)
 	double begun;
 	pid_t child;
 
+	sync(); /* what earlier parts left to the page cache is not this one's to wait for */
 	new_dir(dir, base_dir);
 	(void)snprintf(url, sizeof(url), "dir:%s/store", dir);
 	if (pipe(ends) < 0 || (child = fork()) < 0)
