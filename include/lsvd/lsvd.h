@@ -8,6 +8,7 @@
  *   store.h   open the place where the objects live          lsvd_store_open()
  *   store_s3.h  the same, for S3 with credentials in hand    lsvd_store_open_s3()
  *   volume.h  create, open, read, write, flush, trim, close   lsvd_volume_…()
+ *   snapshot.h  snapshots, rollback, clones                   lsvd_snapshot_create()
  *   stats.h   what an open volume has done and how it is      lsvd_volume_stats()
  *   probe.h   whether a store does what a volume needs         lsvd_store_probe()
  *   config.h  the configuration file the tools share          lsvd_config_load()
@@ -23,6 +24,7 @@
 #include <lsvd/config.h>
 #include <lsvd/error.h>
 #include <lsvd/probe.h>
+#include <lsvd/snapshot.h>
 #include <lsvd/stats.h>
 #include <lsvd/store.h>
 #include <lsvd/store_s3.h>

@@ -52,7 +52,7 @@ struct lsvd_volume_info {
 	char name[LSVD_NAME_MAX + 1];
 	char uuid[37];           /* 8-4-4-4-12 lower case hexadecimal digits */
 	uint8_t reserved1[2];
-	uint64_t bytes;          /* the volume's size */
+	uint64_t bytes;          /* the size it was created with; lsvd_volume_usage: the one it has */
 	int64_t created_ms;      /* wall clock of the creating host, since 1970; only shown */
 	uint64_t reserved[8];
 };
@@ -97,7 +97,8 @@ struct lsvd_volume_usage {
 	uint64_t segment_bytes;   /* of the bytes, by what they are for */
 	uint64_t checkpoint_bytes;
 	uint64_t claims;          /* objects that keep writers apart: they are never deleted */
-	uint64_t reserved[5];
+	uint64_t volume_bytes;    /* its size now; that of lsvd_volume_info is the one it was created with */
+	uint64_t reserved[4];
 };
 
 LSVD_API LSVD_MUST_USE int lsvd_volume_usage(struct lsvd_store *store, const char *name,
@@ -212,11 +213,14 @@ struct lsvd_volume_options {
 	/* Most that is read ahead of one sequential stream of reads that miss: 64 KiB … 64 MiB,
 	 * default 8 MiB; UINT32_MAX: nothing is. */
 	uint32_t read_ahead_bytes;
-	uint64_t reserved[7];
+	/* Only with READONLY: open the snapshot of this name (lsvd/snapshot.h) instead of the
+	 * volume as it is. -ENOENT if there is none. */
+	const char *snapshot;
+	uint64_t reserved[6];
 };
 #define LSVD_VOLUME_OPTIONS_INIT { (uint32_t)sizeof(struct lsvd_volume_options), 0, NULL, 0, 0, 0, \
 				   0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, \
-				   0, 0, { 0, 0, 0, 0, 0, 0, 0 } }
+				   0, 0, NULL, { 0, 0, 0, 0, 0, 0 } }
 
 /*
  * Opens the volume `name` of `store`: takes the next epoch (which fences any other writer), recovers
@@ -244,7 +248,7 @@ LSVD_API LSVD_MUST_USE int lsvd_volume_open(struct lsvd_volume **ret, struct lsv
  */
 LSVD_API int lsvd_volume_close(struct lsvd_volume *volume, uint32_t drain_ms);
 
-/* Size in bytes; constant while open. */
+/* Size in bytes; changes with lsvd_volume_resize() and lsvd_snapshot_rollback(). */
 LSVD_API uint64_t lsvd_volume_bytes(const struct lsvd_volume *volume);
 LSVD_API const char *lsvd_volume_name(const struct lsvd_volume *volume);
 LSVD_API int lsvd_volume_readonly(const struct lsvd_volume *volume);
@@ -379,6 +383,26 @@ LSVD_API LSVD_MUST_USE int lsvd_volume_checkpoint(struct lsvd_volume *volume, ui
  */
 LSVD_API LSVD_MUST_USE int lsvd_volume_gc(struct lsvd_volume *volume, uint32_t percent,
 					  uint32_t timeout_ms);
+
+/* With resize: cut off data, too. */
+#define LSVD_RESIZE_CUT 0x1u
+
+/*
+ * Makes the volume `bytes` long, a multiple of 512. Blocks on the store: the new size is part of the
+ * volume when this returns 0, and survives what the volume survives. What is grown reads as
+ * zeroes, also where an earlier, larger size had data.
+ *
+ * Shrinking fails with -ENOTEMPTY, and changes nothing, if anything is allocated in what would be
+ * cut off, unless LSVD_RESIZE_CUT is given: then that is trimmed first. Operations that begin
+ * during and after a shrinking end beyond the new size: reads with -EINVAL, writes with -ENOSPC.
+ * Snapshots keep their size and their data. A crash during it leaves the old size or the new one; with
+ * LSVD_RESIZE_CUT perhaps the old size with the end trimmed.
+ *
+ * -EINVAL (size or flags), -EROFS, LSVD_E_UNAVAILABLE (the store, or opened offline),
+ * LSVD_E_FENCED, LSVD_E_FAILED, LSVD_E_SHUTDOWN, -ENOMEM.
+ */
+LSVD_API LSVD_MUST_USE int lsvd_volume_resize(struct lsvd_volume *volume, uint64_t bytes,
+					      uint32_t flags);
 
 LSVD_END_DECLS
 

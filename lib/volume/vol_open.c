@@ -107,6 +107,8 @@ static int set_options(struct lsvd_volume_options *o, const struct lsvd_volume_o
 		  64u << 10, 64u << 20 },
 	};
 	err = check_bounds(bounds, LSVD_ARRAY_LEN(bounds));
+	if (!err && o->snapshot)
+		err = lsvd_fail(LSVD_E_UNSUPPORTED, "option snapshot: not yet");
 	for (unsigned i = 0; i < LSVD_ARRAY_LEN(o->reserved) && !err; i++)
 		if (o->reserved[i])
 			err = lsvd_fail(-E2BIG, "option reserved[%u] is set: it means nothing to this "

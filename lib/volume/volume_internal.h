@@ -19,6 +19,9 @@
  *   vol_recover.c     a root and the chain after it, back into the store map
  *   vol_mirror.c      a copy of the store map in the cache directory
  *   vol_offline.c     opening with that copy and the log, without the store
+ *   vol_snapshot.c    snapshots: made, deleted, listed, gone back to
+ *   vol_resize.c      another size
+ *   vol_clone.c       volumes that begin as a snapshot of another
  *   vol_status.c      block status; statistics
  *   vol_cached.c      which data the read cache has
  *   vol_admin.c       create, look up, list, usage, delete

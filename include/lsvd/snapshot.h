@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * snapshot.h - the past of a volume kept, read, gone back to, and gone on from elsewhere.
+ *
+ * A snapshot is the volume as it was at one place of its history, with a name. It is made without
+ * copying anything, however large the volume is, and costs nothing but what is overwritten or
+ * trimmed afterwards and would otherwise be given back. It exists from the moment the store has
+ * acknowledged its record, and survives everything the volume survives; until then it does not
+ * exist, whatever happens in between.
+ *
+ * Reading one: lsvd_volume_open() with LSVD_OPEN_READONLY and the option `snapshot`. The tools write
+ * it as VOLUME@SNAPSHOT.
+ *
+ * A clone is a volume of its own that begins as a snapshot of another, its *base*. It holds only
+ * what is written to it; what it has not overwritten stays in the base's objects, which the
+ * snapshot keeps. So a snapshot with clones cannot be deleted, nor can its volume, before the
+ * clones are deleted or *flattened*: given a copy of what they still need.
+ *
+ * Names of snapshots follow the rule of volume names (LSVD_NAME_MAX).
+ *
+ * Threads: as for volumes. The calls here that change something exclude each other on one handle:
+ * whoever comes second waits. Reads and writes go on meanwhile, but for rollback.
+ *
+ * Blocking: all calls but lsvd_snapshot_list() wait for the store, at most `timeout_ms` for each
+ * step (UINT32_MAX: for ever). After -ETIMEDOUT what was begun may still happen: list to see.
+ *
+ * Common errors: -EROFS (opened read-only), LSVD_E_UNAVAILABLE (the store, or opened offline),
+ * LSVD_E_FENCED, LSVD_E_FAILED, LSVD_E_SHUTDOWN, -ETIMEDOUT, -ENOMEM, -EINVAL (no valid name).
+ */
+#ifndef LSVD_SNAPSHOT_H
+#define LSVD_SNAPSHOT_H
+
+#include <lsvd/base.h>
+#include <lsvd/store.h>
+#include <lsvd/volume.h>
+
+LSVD_BEGIN_DECLS
+
+struct lsvd_snapshot_info {
+	uint32_t size;           /* sizeof, set by LSVD_SNAPSHOT_INFO_INIT */
+	uint32_t reserved0;
+	char name[LSVD_NAME_MAX + 1];
+	char uuid[37];           /* its identity: a name may be used again, this is not */
+	uint8_t reserved1[2];
+	uint64_t bytes;          /* the volume's size then */
+	int64_t created_ms;      /* wall clock of the creating host, since 1970; only shown */
+	uint64_t op;             /* it holds operations 1 to this one */
+	uint64_t epoch, seq;     /* its place in the chain */
+	uint64_t reserved[5];
+};
+#define LSVD_SNAPSHOT_INFO_INIT { (uint32_t)sizeof(struct lsvd_snapshot_info), 0, { 0 }, { 0 }, \
+				  { 0, 0 }, 0, 0, 0, 0, 0, { 0, 0, 0, 0, 0 } }
+
+/*
+ * Makes a snapshot of everything that was acknowledged before the call; what is acknowledged during
+ * it may be in it, in order. Stores what is not stored yet. -EEXIST: there is one of that name.
+ * `ret` may be NULL.
+ */
+LSVD_API LSVD_MUST_USE int lsvd_snapshot_create(struct lsvd_volume *volume, const char *name,
+						uint32_t timeout_ms,
+						struct lsvd_snapshot_info *ret);
+
+/*
+ * Deletes a snapshot, in any order. It is gone when this returns; its space comes back after the next
+ * checkpoint, which lsvd_volume_gc() writes. Whoever has it open read-only gets LSVD_E_CORRUPT, with a
+ * text that says so, for what is then deleted. -ENOENT; -EBUSY: it has clones, the text names them.
+ */
+LSVD_API LSVD_MUST_USE int lsvd_snapshot_delete(struct lsvd_volume *volume, const char *name,
+						uint32_t timeout_ms);
+
+/*
+ * Makes the volume what it was at the snapshot, size included. What was written since is lost, unless
+ * another snapshot has it; all snapshots stay. Stores what is not stored yet, and waits for collection
+ * and checkpoints on their way. Atomic: whatever happens, the volume is found afterwards either as it
+ * was before or as it is afterwards.
+ *
+ * -EBUSY: operations are in flight. Those that come while it runs fail with -EBUSY. -ENOENT: there is no
+ * such snapshot. If it fails in the middle (LSVD_E_FAILED) the handle is of no more use, and the
+ * next open finds the volume before or after it.
+ */
+LSVD_API LSVD_MUST_USE int lsvd_snapshot_rollback(struct lsvd_volume *volume, const char *name,
+						  uint32_t timeout_ms);
+
+/* Non-zero ends the walk early. `info` is valid during the call only. */
+typedef int (*lsvd_snapshot_fn)(void *ctx, const struct lsvd_snapshot_info *info);
+
+/* Calls `fn` for every snapshot of an open volume, oldest first. Does not block on the store. A
+ * volume opened offline has a list that may be old; one opened at a snapshot has none. */
+LSVD_API LSVD_MUST_USE int lsvd_snapshot_list(struct lsvd_volume *volume, lsvd_snapshot_fn fn,
+					      void *ctx);
+
+/*
+ * The same of a volume that is not open here: reads the newest checkpoint's list and the headers of
+ * what came after it. Puts and deletes nothing. -ENOENT: no such volume.
+ */
+LSVD_API LSVD_MUST_USE int lsvd_snapshot_list_store(struct lsvd_store *store, const char *volume,
+						    lsvd_snapshot_fn fn, void *ctx);
+
+/* --------------------------------------------------------------------------------------- clones */
+
+/*
+ * Creates the volume `name` as a clone of `snapshot` of the volume `base`, of the same size, whatever
+ * the base's size: a record, and an entry at the base that protects the snapshot.
+ *
+ * `snapshot` NULL: of the base as it is now. For that the base is opened with `options`, as by
+ * lsvd_volume_open(), and gets a snapshot named "for-" and the clone's UUID, which goes with the last
+ * clone; so it must not be open elsewhere. Otherwise `options` is ignored and may be NULL.
+ *
+ * -EEXIST: there is a volume `name`; -ENOENT: no such base or snapshot; -EBUSY: the snapshot is being
+ * deleted. `ret` may be NULL.
+ */
+LSVD_API LSVD_MUST_USE int lsvd_volume_clone(struct lsvd_store *store, const char *base,
+					     const char *snapshot, const char *name,
+					     const struct lsvd_volume_options *options,
+					     struct lsvd_volume_info *ret);
+
+/*
+ * Copies into an open clone what it still reads from its base, and ends the protection there. Reads
+ * and writes go on. Ended half-way it may be called again. A volume without base: 0 at once.
+ * -EBUSY: a snapshot of the clone, older than this call, still needs the base; the text names it.
+ */
+LSVD_API LSVD_MUST_USE int lsvd_volume_flatten(struct lsvd_volume *volume, uint32_t timeout_ms);
+
+LSVD_END_DECLS
+
+#endif
