@@ -41,7 +41,9 @@ enum lsvd_error {
 	/* The store cannot be reached or refuses to serve now; trying again may help. */
 	LSVD_E_UNAVAILABLE = -4105,
 	/* The handle is closing and takes no more operations. */
-	LSVD_E_SHUTDOWN = -4106
+	LSVD_E_SHUTDOWN = -4106,
+	/* A handle of a value log leads into a segment that was dropped, or never committed. */
+	LSVD_E_STALE = -4107
 };
 
 /*

@@ -10,6 +10,7 @@
  *   volume.h  create, open, read, write, flush, trim, close   lsvd_volume_…()
  *   snapshot.h  snapshots, rollback, clones                   lsvd_snapshot_create()
  *   stats.h   what an open volume has done and how it is      lsvd_volume_stats()
+ *   vlog.h    values by handle, beside an index of one's own   lsvd_vlog_…()
  *   probe.h   whether a store does what a volume needs         lsvd_store_probe()
  *   config.h  the configuration file the tools share          lsvd_config_load()
  *   error.h   codes, texts, messages                          lsvd_last_error()
@@ -28,6 +29,7 @@
 #include <lsvd/stats.h>
 #include <lsvd/store.h>
 #include <lsvd/store_s3.h>
+#include <lsvd/vlog.h>
 #include <lsvd/volume.h>
 
 #endif

@@ -34,6 +34,7 @@ static const struct {
 	{ LSVD_E_UNSUPPORTED, "LSVD_E_UNSUPPORTED", "the store cannot do that", ENOTSUP },
 	{ LSVD_E_UNAVAILABLE, "LSVD_E_UNAVAILABLE", "the store cannot be reached", EIO },
 	{ LSVD_E_SHUTDOWN, "LSVD_E_SHUTDOWN", "the volume is closing", ESHUTDOWN },
+	{ LSVD_E_STALE, "LSVD_E_STALE", "the value has been dropped", ESTALE },
 };
 
 static int find(int err)

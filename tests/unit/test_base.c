@@ -22,7 +22,7 @@
 
 START_TEST(every_code_has_a_name_a_text_and_an_errno)
 {
-	for (int err = LSVD_E_CORRUPT; err >= LSVD_E_SHUTDOWN; err--) {
+	for (int err = LSVD_E_CORRUPT; err >= LSVD_E_STALE; err--) {
 		ck_assert_int_eq(strncmp(lsvd_error_name(err), "LSVD_E_", 7), 0);
 		ck_assert_str_ne(lsvd_strerror(err), "unknown error");
 		ck_assert_int_gt(lsvd_error_errno(err), 0);
@@ -32,8 +32,8 @@ END_TEST
 
 START_TEST(no_two_codes_share_a_name)
 {
-	for (int a = LSVD_E_CORRUPT; a >= LSVD_E_SHUTDOWN; a--)
-		for (int b = a - 1; b >= LSVD_E_SHUTDOWN; b--)
+	for (int a = LSVD_E_CORRUPT; a >= LSVD_E_STALE; a--)
+		for (int b = a - 1; b >= LSVD_E_STALE; b--)
 			ck_assert_str_ne(lsvd_error_name(a), lsvd_error_name(b));
 }
 END_TEST
@@ -48,7 +48,7 @@ END_TEST
 
 START_TEST(a_number_that_is_no_code_is_said_to_be_none)
 {
-	ck_assert_str_eq(lsvd_error_name(LSVD_E_SHUTDOWN - 1), "?");
+	ck_assert_str_eq(lsvd_error_name(LSVD_E_STALE - 1), "?");
 	ck_assert_str_eq(lsvd_error_name(-4000), "?");
 	ck_assert_str_eq(lsvd_strerror(-1000000), "unknown error");
 	ck_assert_int_eq(lsvd_error_errno(-1000000), EIO);
