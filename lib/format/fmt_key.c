@@ -13,6 +13,8 @@
 
 #include <lsvd/volume.h>
 
+#include "format/fmt_object.h"
+
 static bool letter_or_digit(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
@@ -32,9 +34,9 @@ bool lsvd_name_valid(const char *name)
 }
 
 /* The longest key is far shorter than KEY_CAP: the results of snprintf need no look. */
-void lsvd_key_volume(char key[KEY_CAP], const char *name)
+void lsvd_key_record(char key[KEY_CAP], int kind, const char *name)
 {
-	(void)snprintf(key, KEY_CAP, "volumes/%s", name);
+	(void)snprintf(key, KEY_CAP, "%s/%s", kind == OBJECT_VLOG ? "vlogs" : "volumes", name);
 }
 
 void lsvd_key_prefix(char key[KEY_CAP], const struct uuid *u, int kind)

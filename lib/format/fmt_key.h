@@ -3,6 +3,7 @@
  * fmt_key.h - the names of objects (docs/format.md, "Names").
  *
  *   volumes/<name>                          the volume record: name to identity
+ *   vlogs/<name>                            the same of a value log
  *   v/<uuid>/e/<epoch:08x>                  the claim of an epoch
  *   v/<uuid>/d/<epoch:08x>.<seq:016x>       a chain object
  *   v/<uuid>/f/<epoch:08x>.<number:016x>    a free object: map pages
@@ -33,7 +34,8 @@ enum key_kind {
 /* [A-Za-z0-9_][A-Za-z0-9._-]{0,63} */
 bool lsvd_name_valid(const char *name);
 
-void lsvd_key_volume(char key[KEY_CAP], const char *name);
+/* The record of a volume or of a value log (OBJECT_VOLUME, OBJECT_VLOG). */
+void lsvd_key_record(char key[KEY_CAP], int kind, const char *name);
 void lsvd_key_claim(char key[KEY_CAP], const struct uuid *u, uint64_t epoch);
 void lsvd_key_chain(char key[KEY_CAP], const struct uuid *u, uint64_t epoch, uint64_t seq);
 void lsvd_key_free(char key[KEY_CAP], const struct uuid *u, uint64_t epoch, uint64_t number);

@@ -167,9 +167,9 @@ static int check_known(const struct object_head *h, const char *what)
 		return lsvd_fail(LSVD_E_VERSION,
 				 "object %s: incompatible features %08x, this library knows %08x",
 				 what, h->incompat, KNOWN_INCOMPAT);
-	if (h->kind < OBJECT_VOLUME || h->kind > OBJECT_MOVED)
+	if (h->kind < OBJECT_VOLUME || h->kind > OBJECT_VLOG)
 		return lsvd_fail(LSVD_E_VERSION, "object %s: kind %u, this library knows %u to %u",
-				 what, h->kind, OBJECT_VOLUME, OBJECT_MOVED);
+				 what, h->kind, OBJECT_VOLUME, OBJECT_VLOG);
 	return 0;
 }
 
@@ -464,7 +464,7 @@ static bool get_text(char ret[LSVD_NAME_MAX + 1], const uint8_t *p)
 void lsvd_volume_record_encode(uint8_t buf[FMT_VOLUME_BYTES], const struct fmt_volume *v)
 {
 	struct object_head h = {
-		.kind = OBJECT_VOLUME,
+		.kind = v->kind,
 		.header_bytes = FMT_VOLUME_BYTES,
 		.volume = v->uuid,
 	};
@@ -476,6 +476,11 @@ void lsvd_volume_record_encode(uint8_t buf[FMT_VOLUME_BYTES], const struct fmt_v
 	lsvd_object_head_encode(buf, &h);
 }
 
+static bool is_vlog(const uint8_t *p, size_t len)
+{
+	return len >= OBJECT_HEAD_BYTES && le16_get(p + HEAD_KIND) == OBJECT_VLOG;
+}
+
 int lsvd_volume_record_decode(struct fmt_volume *ret, const void *buf, size_t len, const char *what)
 {
 	const uint8_t *p = buf;
@@ -483,15 +488,18 @@ int lsvd_volume_record_decode(struct fmt_volume *ret, const void *buf, size_t le
 	struct fmt_volume v;
 	int err;
 
-	err = decode_small(&h, buf, len, OBJECT_VOLUME, FMT_VOLUME_BYTES, what);
+	/* Its kind may be either: it stands where only these two are. */
+	err = decode_small(&h, buf, len, is_vlog(buf, len) ? OBJECT_VLOG : OBJECT_VOLUME,
+			   FMT_VOLUME_BYTES, what);
 	if (err < 0)
 		return err;
+	v.kind = h.kind;
 	v.uuid = h.volume;
 	v.bytes = le64_get(p + VOLUME_BYTES);
 	v.created_ms = (int64_t)le64_get(p + VOLUME_CREATED_MS);
 	if (!get_text(v.name, p + VOLUME_NAME) || !lsvd_name_valid(v.name))
 		return lsvd_fail(LSVD_E_CORRUPT, "object %s: the volume's name is not one", what);
-	if (!volume_bytes_valid(v.bytes))
+	if (v.kind == OBJECT_VOLUME && !volume_bytes_valid(v.bytes))
 		return lsvd_fail(LSVD_E_CORRUPT,
 				 "object %s: volume of %" PRIu64
 				 " bytes, expected whole sectors up to %" PRIu64,

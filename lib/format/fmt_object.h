@@ -29,6 +29,8 @@ enum object_kind {
 	OBJECT_ROOT = 8,    /* the root of a checkpoint */
 	OBJECT_NOTE = 9,    /* chain part, records: a chain object without operations */
 	OBJECT_MOVED = 10,  /* moved part, extents, body of units: nothing until it is adopted */
+	OBJECT_VALUES = 11, /* a value log's segment: nothing until it is committed */
+	OBJECT_VLOG = 12,   /* vlogs/<name>: struct fmt_volume */
 };
 
 #define OBJECT_HEAD_BYTES 80u
@@ -117,11 +119,12 @@ void lsvd_moved_part_encode(void *at, const struct moved_part *m);
 int lsvd_moved_part_decode(struct moved_part *ret, const void *header, const struct object_head *h,
 			   const char *what);
 
-/* ---- the volume record */
+/* ---- the record of a volume, or of a value log */
 struct fmt_volume {
+	uint16_t kind;          /* OBJECT_VOLUME, OBJECT_VLOG */
 	struct uuid uuid;
 	char name[65];
-	uint64_t bytes;
+	uint64_t bytes;         /* 0 of a value log */
 	int64_t created_ms;
 };
 #define FMT_VOLUME_BYTES 256u

@@ -24,7 +24,8 @@
 #include "io/world_real.h"
 #include "volume/shared_rcache.h"
 #include "volume/vol_mirror.h"
-#include "volume/vol_probe.h"
+#include "log/lineage.h"
+#include "log/log_probe.h"
 #include "volume/volume_internal.h"
 
 /* ----------------------------------------------------------------------------------------- options */
@@ -425,7 +426,7 @@ static void stop_everything(struct lsvd_volume *v, int err);
 static int find_volume(struct lsvd_volume *v)
 {
 	struct fmt_volume record;
-	int err = lsvd_vol_record_get(&v->port, v->name, &record);
+	int err = lsvd_lineage_find(&v->port, OBJECT_VOLUME, v->name, &record);
 
 	if (err)
 		return err;
@@ -451,7 +452,7 @@ static int check_store(struct lsvd_volume *v)
 
 	if (v->readonly)
 		return 0;
-	err = lsvd_vol_check_store(&v->port, v->opt.flags, v->opt.cache_dir != NULL, &probe);
+	err = lsvd_probe_check(&v->port, v->opt.flags, v->opt.cache_dir != NULL, &probe);
 	v->stats.probe_requests = probe.requests;
 	v->stats.probe_bytes = probe.put_bytes + probe.get_bytes;
 	return err;

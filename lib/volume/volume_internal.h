@@ -25,7 +25,6 @@
  *   vol_status.c      block status; statistics
  *   vol_cached.c      which data the read cache has
  *   vol_admin.c       create, look up, list, usage, delete
- *   vol_probe.c       does the store do what a volume stands on?
  *   shared_rcache.c   one read cache for all volumes of a process
  *
  * The two parts of the map. The *store map* is exactly the state after the last object of the
@@ -355,11 +354,6 @@ int lsvd_volume_open_world(struct lsvd_volume **ret, struct world *world, const 
 /* ---- vol_admin.c */
 int lsvd_volume_create_world(struct world *world, const char *name, uint64_t bytes,
 			     const char *uuid, struct lsvd_volume_info *ret);
-/* What may pass is tried again for some seconds. */
-int lsvd_vol_run_patiently(struct port *port, struct obj_io *io);
-int lsvd_vol_record_get(struct port *port, const char *name, struct fmt_volume *ret);
-int lsvd_vol_get_object(struct port *port, const char *key, uint8_t **ret, size_t *ret_len,
-			size_t max);
 
 void lsvd_volume_check(struct lsvd_volume *v);
 

@@ -82,7 +82,8 @@ static void take_bytes(struct sample *s, const void *bytes, size_t len)
 
 static void make_volume(struct sample *s)
 {
-	struct fmt_volume v = { .uuid = volume, .name = "Disk_1.old-copy",
+	struct fmt_volume v = { .kind = OBJECT_VOLUME, .uuid = volume,
+				.name = "Disk_1.old-copy",
 				.bytes = UINT64_C(3) << 40, .created_ms = 1700000000123 };
 	struct object_head h = { .header_bytes = FMT_VOLUME_BYTES };
 	uint8_t buf[FMT_VOLUME_BYTES];

@@ -3,6 +3,7 @@
 #include "t_check.h"
 
 #include "format/fmt_key.h"
+#include "format/fmt_object.h"
 
 static const struct uuid volume = { { 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0x4c, 0xdf, 0x80, 0x11,
 				      0x22, 0x33, 0x44, 0x55, 0x66, 0x77 } };
@@ -37,7 +38,7 @@ START_TEST(keys_are_spelled_as_documented)
 {
 	char key[KEY_CAP];
 
-	lsvd_key_volume(key, "test");
+	lsvd_key_record(key, OBJECT_VOLUME, "test");
 	ck_assert_str_eq(key, "volumes/test");
 	lsvd_key_claim(key, &volume, 0x1f);
 	ck_assert_str_eq(key, V "e/0000001f");

@@ -218,7 +218,7 @@ START_TEST(an_unknown_kind_is_refused)
 	for (int kind = 0; kind < 70000; kind += kind < 20 ? 1 : 9999) {
 		h.kind = (uint16_t)kind;
 		encode(buf, &h, &c);
-		if (h.kind >= OBJECT_VOLUME && h.kind <= OBJECT_MOVED)
+		if (h.kind >= OBJECT_VOLUME && h.kind <= OBJECT_VLOG)
 			ck_assert_ok(lsvd_object_head_decode(&got, buf, sizeof buf, "x"));
 		else
 			ck_assert_err(lsvd_object_head_decode(&got, buf, sizeof buf, "x"),
@@ -432,7 +432,8 @@ END_TEST
 
 static struct fmt_volume a_volume(void)
 {
-	return (struct fmt_volume){ .uuid = volume, .name = "test", .bytes = UINT64_C(1) << 41,
+	return (struct fmt_volume){ .kind = OBJECT_VOLUME, .uuid = volume, .name = "test",
+				    .bytes = UINT64_C(1) << 41,
 				    .created_ms = -5 };
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * vol_probe.h - may a volume be written on this store? (include/lsvd/probe.h)
+ * log_probe.h - may a volume be written on this store? (include/lsvd/probe.h)
  */
-#ifndef VOLUME_VOL_PROBE_H
-#define VOLUME_VOL_PROBE_H
+#ifndef LOG_LOG_PROBE_H
+#define LOG_LOG_PROBE_H
 
 #include <stdbool.h>
 
@@ -12,10 +12,10 @@
 #include "io/port.h"
 
 /* A procedure: the probe itself. `ret` says how many races by how many, and receives the rest. */
-int lsvd_vol_probe_store(struct port *port, struct lsvd_store_probe *ret);
+int lsvd_probe_store(struct port *port, struct lsvd_store_probe *ret);
 
 /* With the flags: takes the driver's word. Deleting takes away, whatever the store does. */
-#define VOL_CHECK_NO_PROBE 0x80000000u
+#define CHECK_NO_PROBE 0x80000000u
 
 /*
  * A procedure, for who is about to write: 0 if the store creates only if absent, by its driver's
@@ -23,7 +23,7 @@ int lsvd_vol_probe_store(struct port *port, struct lsvd_store_probe *ret);
  * has LSVD_OPEN_UNSAFE_STORE, with a warning each time. LSVD_E_UNSUPPORTED, or what kept the store
  * from being probed. `probe` receives what it cost.
  */
-int lsvd_vol_check_store(struct port *port, uint32_t flags, bool cache,
+int lsvd_probe_check(struct port *port, uint32_t flags, bool cache,
 			 struct lsvd_store_probe *probe);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * vol_probe.c - does the store do what a volume stands on? (include/lsvd/probe.h)
+ * log_probe.c - does the store do what a volume stands on? (include/lsvd/probe.h)
  *
  * A race is as many requests as there are racers, in the world at once, each with bytes of its own:
  * exactly one may be told that it created, and its bytes are what is there afterwards. A racer whose
@@ -11,7 +11,7 @@
  * promises: a probe costs some forty requests, and a server does not change from one open to the
  * next. It is never asked at a read-only open, which puts nothing.
  */
-#include "volume/vol_probe.h"
+#include "log/log_probe.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -25,7 +25,7 @@
 #include "base/options.h"
 #include "base/uuid.h"
 #include "io/world_real.h"
-#include "volume/volume_internal.h"
+#include "log/lineage.h"
 
 #define RACES 4u
 #define RACES_MAX 1000u
@@ -78,7 +78,7 @@ static void ranged_key(const struct probe *p, char *key)
 static int run(struct probe *p, struct obj_io *io)
 {
 	p->ret->requests++;
-	return lsvd_vol_run_patiently(p->port, io);
+	return lsvd_lineage_run(p->port, io);
 }
 
 static int get(struct probe *p, const char *key, uint64_t off, void *buf, size_t len,
@@ -414,7 +414,7 @@ static bool is_fit(const struct lsvd_store_probe *r)
 	       r->length == LSVD_PROBE_GOOD;
 }
 
-int lsvd_vol_probe_store(struct port *port, struct lsvd_store_probe *ret)
+int lsvd_probe_store(struct port *port, struct lsvd_store_probe *ret)
 {
 	struct probe p = { .port = port, .ret = ret };
 	char text[512] = "";
@@ -467,7 +467,7 @@ int lsvd_store_probe(struct lsvd_store *store, struct lsvd_store_probe *ret)
 		return err;
 	err = lsvd_port_init(&port, world);
 	if (!err) {
-		err = lsvd_vol_probe_store(&port, &probe);
+		err = lsvd_probe_store(&port, &probe);
 		lsvd_port_fini(&port);
 	}
 	lsvd_world_real_close(world);
@@ -546,14 +546,14 @@ static int refuse_or_warn(struct world *w, bool unsafe, const char *why)
 
 static int probe_now(struct port *port, bool unsafe, struct lsvd_store_probe *probe)
 {
-	int err = lsvd_vol_probe_store(port, probe);
+	int err = lsvd_probe_store(port, probe);
 
 	if (err != LSVD_E_UNSUPPORTED)
 		return err;
 	return refuse_or_warn(port->world, unsafe, probe->text);
 }
 
-int lsvd_vol_check_store(struct port *port, uint32_t flags, bool cache,
+int lsvd_probe_check(struct port *port, uint32_t flags, bool cache,
 			 struct lsvd_store_probe *probe)
 {
 	struct world *w = port->world;
@@ -566,7 +566,7 @@ int lsvd_vol_check_store(struct port *port, uint32_t flags, bool cache,
 	probe->racers = RACERS;
 	if (!(caps & LSVD_STORE_CAP_CREATE))
 		return refuse_or_warn(w, unsafe, "cannot create an object only if it is absent");
-	if (!(caps & LSVD_STORE_CAP_PROBE) || (flags & VOL_CHECK_NO_PROBE) ||
+	if (!(caps & LSVD_STORE_CAP_PROBE) || (flags & CHECK_NO_PROBE) ||
 	    (cache && remembered(port)))
 		return 0;
 	err = probe_now(port, unsafe, probe);

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * lineage.c - volumes and value logs as things in a store: records, names, taking away, removing.
+ */
+#include "log/lineage.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/err.h"
+#include "io/world_real.h"
+
+#define TRIES 6u
+#define PAUSE_MS 100u
+
+static void pause_for(struct port *port, uint64_t ms)
+{
+	struct timer_io t = { .io = { .kind = IO_TIMER } };
+
+	t.at_ms = port->world->clk->now_ms(port->world) + ms;
+	(void)lsvd_port_run1(port, &t.io); /* a timer ends; early would do as well */
+}
+
+bool lsvd_try_again(struct port *port, unsigned *tries, int err)
+{
+	if (err != LSVD_E_UNAVAILABLE || *tries == TRIES)
+		return false;
+	pause_for(port, (uint64_t)PAUSE_MS << (*tries)++);
+	return true;
+}
+
+int lsvd_lineage_run(struct port *port, struct obj_io *io)
+{
+	unsigned tries = 0;
+	int err;
+
+	do {
+		err = lsvd_port_run1(port, &io->io);
+	} while (lsvd_try_again(port, &tries, err));
+	return err;
+}
+
+int lsvd_lineage_get(struct port *port, const char *key, uint8_t **ret, size_t *ret_len,
+			size_t max)
+{
+	struct obj_io io = { .io = { .kind = IO_GET }, .len = max + 1 };
+	int err;
+
+	(void)snprintf(io.key, sizeof io.key, "%s", key); /* keys fit */
+	io.buf = lsvd_malloc(io.len);
+	if (!io.buf)
+		return lsvd_fail_plain(-ENOMEM);
+	err = lsvd_lineage_run(port, &io);
+	if (!err && io.ret_len > max)
+		err = lsvd_fail(LSVD_E_CORRUPT, "object %s: more than %zu bytes", key, max);
+	if (err) {
+		lsvd_free(io.buf);
+		return err;
+	}
+	*ret = io.buf;
+	*ret_len = io.ret_len;
+	return 0;
+}
+
+/* ---------------------------------------------------------------------------------- the record */
+
+const char *lsvd_lineage_word(int kind)
+{
+	return kind == OBJECT_VLOG ? "value log" : "volume";
+}
+
+static int read_record(struct port *port, const char *key, struct fmt_volume *ret)
+{
+	uint8_t *buf;
+	size_t len;
+	int err = lsvd_lineage_get(port, key, &buf, &len, FMT_VOLUME_BYTES);
+
+	if (err)
+		return err;
+	err = lsvd_volume_record_decode(ret, buf, len, key);
+	lsvd_free(buf);
+	return err;
+}
+
+int lsvd_lineage_find(struct port *port, int kind, const char *name, struct fmt_volume *ret)
+{
+	char key[KEY_CAP];
+	int err;
+
+	lsvd_key_record(key, kind, name);
+	err = read_record(port, key, ret);
+	if (err == LSVD_E_CORRUPT)
+		err = read_record(port, key, ret); /* an answer may be damaged */
+	if (err == -ENOENT)
+		return lsvd_fail(-ENOENT, "%s %s: there is none in %s",
+				 lsvd_lineage_word(kind), name,
+				 port->world->obj->name(port->world));
+	if (!err && (strcmp(ret->name, name) != 0 || ret->kind != kind))
+		err = lsvd_fail(LSVD_E_CORRUPT, "object %s: is the record of %s %s", key,
+				lsvd_lineage_word(ret->kind), ret->name);
+	return err;
+}
+
+int lsvd_lineage_describe(struct world *w, int kind, const char *name, const char *uuid,
+			  struct fmt_volume *ret)
+{
+	memset(ret, 0, sizeof *ret);
+	if (!name || !lsvd_name_valid(name))
+		return lsvd_fail(-EINVAL, "%s name \"%s\": must be 1 to %u of A-Z a-z 0-9 _ . - and "
+				 "not begin with . or -", lsvd_lineage_word(kind),
+				 name ? name : "(null)", LSVD_NAME_MAX);
+	if (uuid && !lsvd_uuid_parse(&ret->uuid, uuid))
+		return lsvd_fail(-EINVAL, "%s %s: \"%s\" is not a UUID", lsvd_lineage_word(kind),
+				 name, uuid);
+	if (!uuid) {
+		w->rnd->fill(w, ret->uuid.b, sizeof ret->uuid.b);
+		lsvd_uuid_stamp(&ret->uuid);
+	}
+	ret->kind = (uint16_t)kind;
+	(void)snprintf(ret->name, sizeof ret->name, "%s", name); /* checked to fit */
+	ret->created_ms = w->clk->wall_ms(w);
+	return 0;
+}
+
+/* 0, or -EEXIST: another's record has the name. An answer that was lost is looked for there. */
+static int put_record(struct port *port, const char *key, const uint8_t bytes[FMT_VOLUME_BYTES])
+{
+	struct iovec iov = { (void *)(uintptr_t)bytes, FMT_VOLUME_BYTES };
+	struct obj_io io = { .io = { .kind = IO_PUT }, .iov = &iov, .iovcnt = 1 };
+	uint8_t *there;
+	size_t len;
+	int err;
+
+	memcpy(io.key, key, KEY_CAP);
+	err = lsvd_port_run1(port, &io.io);
+	if (err != LSVD_E_UNAVAILABLE)
+		return err;
+	err = lsvd_lineage_run(port, &io);
+	if (err != -EEXIST)
+		return err;
+	err = lsvd_lineage_get(port, key, &there, &len, FMT_VOLUME_BYTES);
+	if (err)
+		return err;
+	err = len == FMT_VOLUME_BYTES && memcmp(there, bytes, len) == 0 ? 0 : -EEXIST;
+	lsvd_free(there);
+	return err;
+}
+
+int lsvd_lineage_create(struct port *port, const struct fmt_volume *record)
+{
+	uint8_t buf[FMT_VOLUME_BYTES];
+	char key[KEY_CAP];
+	int err;
+
+	lsvd_volume_record_encode(buf, record);
+	lsvd_key_record(key, record->kind, record->name);
+	err = put_record(port, key, buf);
+	if (err == -EEXIST)
+		return lsvd_fail(-EEXIST, "%s %s exists in %s: nothing was changed",
+				 lsvd_lineage_word(record->kind), record->name,
+				 port->world->obj->name(port->world));
+	return err;
+}
+
+/* ------------------------------------------------------------------------------------ a visit */
+
+int lsvd_visit_begin(struct visit *v, struct lsvd_store *store)
+{
+	int err = lsvd_world_real_open(&v->world, store, NULL, false);
+
+	if (err)
+		return err;
+	v->store = store;
+	err = lsvd_port_init(&v->port, v->world);
+	if (err)
+		lsvd_world_real_close(v->world);
+	return err;
+}
+
+void lsvd_visit_end(struct visit *v)
+{
+	lsvd_port_fini(&v->port);
+	lsvd_world_real_close(v->world);
+}
+
+int lsvd_lineage_lookup(struct lsvd_store *store, int kind, const char *name,
+			struct fmt_volume *ret)
+{
+	struct visit v;
+	int err;
+
+	if (!name || !lsvd_name_valid(name))
+		return lsvd_fail(-EINVAL, "\"%s\" cannot be the name of a %s", name ? name : "(null)",
+				 lsvd_lineage_word(kind));
+	err = lsvd_visit_begin(&v, store);
+	if (err)
+		return err;
+	err = lsvd_lineage_find(&v.port, kind, name, ret);
+	lsvd_visit_end(&v);
+	return err;
+}
+
+/* ------------------------------------------------------------------------------------- the names */
+
+static int note_name(void *ctx, const struct lsvd_object_info *info)
+{
+	struct names *n = ctx;
+	const char *name = strrchr(info->key, '/') + 1;
+
+	if (!lsvd_name_valid(name))
+		return 0; /* not one of ours */
+	if (n->count == n->room) {
+		size_t room = n->room ? n->room * 2 : 64;
+		void *p = lsvd_realloc(n->names, room * sizeof *n->names);
+
+		if (!p) {
+			n->err = lsvd_fail_plain(-ENOMEM);
+			return 1;
+		}
+		n->names = p;
+		n->room = room;
+	}
+	(void)snprintf(n->names[n->count++], LSVD_NAME_MAX + 1, "%s", name); /* valid: fits */
+	return 0;
+}
+
+int lsvd_lineage_names(struct lsvd_store *store, int kind, struct names *n)
+{
+	unsigned tries = 0;
+	char prefix[KEY_CAP];
+	struct visit v;
+	int err = lsvd_visit_begin(&v, store);
+
+	if (err)
+		return err;
+	lsvd_key_record(prefix, kind, "");
+	do {
+		n->count = 0;
+		err = lsvd_store_list(store, prefix, note_name, n);
+	} while (lsvd_try_again(&v.port, &tries, err));
+	lsvd_visit_end(&v);
+	return err ? err : n->err;
+}
+
+/* ------------------------------------------------------------------------------------ removing */
+
+int lsvd_lineage_take_away(struct port *port, const struct uuid *uuid)
+{
+	struct fmt_claim claim = { .host = "deleted" };
+	uint8_t buf[FMT_CLAIM_BYTES];
+	struct iovec iov = { buf, sizeof buf };
+	struct obj_io io = { .io = { .kind = IO_PUT }, .iov = &iov, .iovcnt = 1 };
+	int err = -EEXIST;
+
+	for (uint64_t epoch = 1; err == -EEXIST; epoch++) {
+		lsvd_claim_encode(buf, uuid, epoch, &claim);
+		lsvd_key_claim(io.key, uuid, epoch);
+		err = lsvd_lineage_run(port, &io);
+	}
+	return err;
+}
+
+struct deletion {
+	char (*keys)[KEY_CAP];
+	size_t count;
+};
+
+#define DELETE_AT_ONCE 1024u
+
+/* Everything but claims: they keep a late writer out, whose looks must find them. */
+static int note_key(void *ctx, const struct lsvd_object_info *info)
+{
+	struct deletion *d = ctx;
+	struct key_parts k;
+
+	if (lsvd_key_parse(&k, info->key) && k.kind == KEY_CLAIM)
+		return 0;
+	(void)snprintf(d->keys[d->count++], KEY_CAP, "%s", info->key); /* keys fit */
+	return d->count == DELETE_AT_ONCE;
+}
+
+static int remove_keys(struct visit *v, const struct deletion *d)
+{
+	const char **keys = lsvd_calloc(d->count, sizeof *keys);
+	unsigned tries = 0;
+	int err;
+
+	if (!keys)
+		return lsvd_fail_plain(-ENOMEM);
+	for (size_t i = 0; i < d->count; i++)
+		keys[i] = d->keys[i];
+	do {
+		err = lsvd_store_remove_many(v->store, keys, (unsigned)d->count);
+	} while (lsvd_try_again(&v->port, &tries, err));
+	lsvd_free(keys);
+	return err;
+}
+
+static int list_keys(struct visit *v, const char *prefix, struct deletion *d)
+{
+	unsigned tries = 0;
+	int err;
+
+	do {
+		d->count = 0;
+		err = lsvd_store_list(v->store, prefix, note_key, d);
+	} while (lsvd_try_again(&v->port, &tries, err));
+	return err;
+}
+
+int lsvd_lineage_remove(struct visit *v, const struct uuid *uuid)
+{
+	struct deletion d = { .count = 0 };
+	char prefix[KEY_CAP];
+	int err = 0;
+
+	lsvd_key_prefix(prefix, uuid, 0);
+	d.keys = lsvd_malloc(DELETE_AT_ONCE * sizeof *d.keys);
+	if (!d.keys)
+		return lsvd_fail_plain(-ENOMEM);
+	do {
+		err = list_keys(v, prefix, &d);
+		if (!err && d.count)
+			err = remove_keys(v, &d);
+	} while (!err && d.count);
+	lsvd_free(d.keys);
+	return err;
+}

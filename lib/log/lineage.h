@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * lineage.h - a volume or a value log as a thing in a store: what its name leads to.
+ *
+ * It is its record, volumes/<name> or vlogs/<name>, created if absent: the name is taken by whoever
+ * created it. Everything else lies below v/<uuid>/, so that a name used again does not meet what an
+ * earlier one of that name left behind.
+ *
+ * Procedures, all of them. `kind` is OBJECT_VOLUME or OBJECT_VLOG.
+ */
+#ifndef LOG_LINEAGE_H
+#define LOG_LINEAGE_H
+
+#include <stdbool.h>
+
+#include <lsvd/store.h>
+#include <lsvd/volume.h>
+
+#include "format/fmt_key.h"
+#include "format/fmt_object.h"
+#include "io/port.h"
+
+/* "volume", "value log": for texts. */
+const char *lsvd_lineage_word(int kind);
+
+/* Is a failure worth another try? Then it has paused before it says so; *tries begins as 0. */
+bool lsvd_try_again(struct port *port, unsigned *tries, int err);
+/* What may pass is tried again for some seconds, as the log does with its own requests. */
+int lsvd_lineage_run(struct port *port, struct obj_io *io);
+/* A whole object of at most `max` bytes; allocated. */
+int lsvd_lineage_get(struct port *port, const char *key, uint8_t **ret, size_t *ret_len, size_t max);
+
+/* A record to be put: of this name, or -EINVAL. `uuid` NULL: a new one. */
+int lsvd_lineage_describe(struct world *w, int kind, const char *name, const char *uuid,
+			  struct fmt_volume *ret);
+/* -EEXIST: the name is taken. */
+int lsvd_lineage_create(struct port *port, const struct fmt_volume *record);
+/* -ENOENT: there is none. */
+int lsvd_lineage_find(struct port *port, int kind, const char *name, struct fmt_volume *ret);
+
+/* A port on a world without a cache directory, for the length of one call. */
+struct visit {
+	struct lsvd_store *store;
+	struct world *world;
+	struct port port;
+};
+int lsvd_visit_begin(struct visit *v, struct lsvd_store *store);
+void lsvd_visit_end(struct visit *v);
+
+/* lsvd_lineage_find() on a visit, with a name that may be any text. */
+int lsvd_lineage_lookup(struct lsvd_store *store, int kind, const char *name,
+			struct fmt_volume *ret);
+
+/* The names there are, in order; allocated. */
+struct names {
+	char (*names)[LSVD_NAME_MAX + 1];
+	size_t count, room;
+	int err;
+};
+int lsvd_lineage_names(struct lsvd_store *store, int kind, struct names *n);
+
+/* Claims the next epoch: whoever has it open is fenced. */
+int lsvd_lineage_take_away(struct port *port, const struct uuid *uuid);
+/* Removes all objects but the claims. */
+int lsvd_lineage_remove(struct visit *v, const struct uuid *uuid);
+
+#endif
