@@ -11,6 +11,7 @@
  *   snapshot.h  snapshots, rollback, clones                   lsvd_snapshot_create()
  *   stats.h   what an open volume has done and how it is      lsvd_volume_stats()
  *   vlog.h    values by handle, beside an index of one's own   lsvd_vlog_…()
+ *   vlog_v1.h  reading what fjall-rs/value-log has written    lsvd_vlog_v1_next()
  *   probe.h   whether a store does what a volume needs         lsvd_store_probe()
  *   config.h  the configuration file the tools share          lsvd_config_load()
  *   error.h   codes, texts, messages                          lsvd_last_error()
@@ -30,6 +31,7 @@
 #include <lsvd/store.h>
 #include <lsvd/store_s3.h>
 #include <lsvd/vlog.h>
+#include <lsvd/vlog_v1.h>
 #include <lsvd/volume.h>
 
 #endif

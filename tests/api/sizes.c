@@ -100,6 +100,7 @@ SIZE(lsvd_vlog_segment, 136);
 SIZE(lsvd_vlog_report, 184);
 SIZE(lsvd_vlog_index, 48);
 SIZE(lsvd_vlog_strategy, 48);
+SIZE(lsvd_vlog_v1_options, 48);
 SIZE(lsvd_vlog_gc_limits, 64);
 SIZE(lsvd_vlog_gc_result, 176);
 SIZE(lsvd_vlog_stats, 224);
