@@ -18,6 +18,7 @@
 
 #include "base/err.h"
 #include "base/hash.h"
+#include "format/fmt_object.h"
 
 static const char head_magic[8] = "LSVDMAP";
 static const char record_magic[8] = { 'L', 'S', 'V', 'D', 'M', 'R', 'E', 'C' };
@@ -42,6 +43,24 @@ void lsvd_mirror_head_encode(uint8_t buf[MIRROR_HEAD_BYTES], const struct mirror
 	le64_put(buf + 104, h->next_object);
 	le64_put(buf + 112, h->snapshot_end);
 	le64_put(buf + HEAD_SUM, lsvd_hash(buf, HEAD_SUM));
+}
+
+/* What is well sealed may still be nonsense: nobody has to be able to count on it. */
+static int check_head(const struct mirror_head *h, const char *what)
+{
+	if (!h->volume_bytes || h->volume_bytes % SECTOR_BYTES ||
+	    h->volume_bytes > LSVD_VOLUME_MAX_BYTES)
+		return lsvd_fail(LSVD_E_CORRUPT, "%s: of a volume of %llu bytes, expected sectors up "
+				 "to %llu bytes", what, (unsigned long long)h->volume_bytes,
+				 (unsigned long long)LSVD_VOLUME_MAX_BYTES);
+	if (h->next_object > OBJECT_NUMBER_LIMIT)
+		return lsvd_fail(LSVD_E_CORRUPT, "%s: object numbers up to %llu, expected less than "
+				 "%llu", what, (unsigned long long)h->next_object,
+				 (unsigned long long)OBJECT_NUMBER_LIMIT);
+	if (h->generation == 0 || h->generation == UINT64_MAX)
+		return lsvd_fail(LSVD_E_CORRUPT, "%s: generation %llu has none before or after it",
+				 what, (unsigned long long)h->generation);
+	return 0;
 }
 
 int lsvd_mirror_head_decode(struct mirror_head *ret, const uint8_t buf[MIRROR_HEAD_BYTES],
@@ -70,7 +89,7 @@ int lsvd_mirror_head_decode(struct mirror_head *ret, const uint8_t buf[MIRROR_HE
 	ret->last_op = le64_get(buf + 96);
 	ret->next_object = le64_get(buf + 104);
 	ret->snapshot_end = le64_get(buf + 112);
-	return 0;
+	return check_head(ret, what);
 }
 
 static uint64_t record_sum(const uint8_t *buf, const struct mirror_head *h, uint32_t bytes)
