@@ -214,8 +214,7 @@ static int load_objects(struct mirror_in *in, const uint8_t *p, uint32_t left)
 		struct object_entry e = { .epoch = le64_get(p + 8), .seq = le64_get(p + 16),
 					  .bytes = (uint32_t)le64_get(p + 24),
 					  .data = le32_get(p + 32),
-					  .home = (uint8_t)le32_get(p + 36),
-					  .live = (uint32_t)le64_get(p + 40) };
+					  .home = (uint8_t)le32_get(p + 36) };
 		int err;
 
 		if (number >= in->head.next_object || !e.epoch ||
@@ -272,6 +271,25 @@ static int load_chain(struct mirror_in *in, uint32_t kind, const uint8_t *payloa
 		err = load_records(in, &r, payload);
 	lsvd_free(extents);
 	return err;
+}
+
+/*
+ * What lives of each object, counted anew: the pages of a snapshot are of different moments, and so was
+ * the count.
+ */
+static void count_live(struct lsvd_volume *v)
+{
+	struct object_table *t = &v->objects;
+	struct map_extent e;
+
+	for (uint64_t n = lsvd_object_table_next(t, 0); n != UINT64_MAX;
+	     n = lsvd_object_table_next(t, n + 1))
+		lsvd_object_table_get(t, n)->live = 0;
+	t->live = 0;
+	for (uint64_t lba = 0; lsvd_store_map_find(v->map, lba, &e); lba = e.lba + e.len)
+		if (e.kind != MAP_ZERO)
+			lsvd_object_table_live(t, e.object, (int64_t)e.len * (int64_t)SECTOR_BYTES,
+					       (struct place){ 0, 0 });
 }
 
 /* ------------------------------------------------------------------------------- the two files */
@@ -352,8 +370,8 @@ static int check_mirror(struct mirror_in *in, const struct wal_found *found)
 	    !lsvd_uuid_equal(&in->head.cache_id, &found->cache_id) ||
 	    in->head.run < found->whole_run)
 		return cannot(v, "the copy of its map belongs to another log");
-	if (in->head.next_object > OBJECT_NUMBER_LIMIT || in->head.volume_bytes != v->bytes)
-		return cannot(v, "the copy of its map makes no sense");
+	if (in->head.volume_bytes != v->bytes)
+		return cannot(v, "the copies of its map are of volumes of different sizes");
 	err = each_record(in, measure);
 	if (err == LSVD_E_CORRUPT)
 		return lsvd_fail_context(LSVD_E_UNAVAILABLE, "volume %s: cannot be opened offline",
@@ -395,6 +413,8 @@ static int load_map(struct mirror_in in[2], const struct wal_found *found, uint6
 	if (err == LSVD_E_CORRUPT)
 		err = lsvd_fail_context(LSVD_E_UNAVAILABLE, "volume %s: cannot be opened offline",
 					good->v->name);
+	if (!err)
+		count_live(good->v);
 	*ret_op = good->last_op;
 	return err;
 }
