@@ -15,7 +15,9 @@
  * The one rule: ring space of the local log is not given up before the objects that hold what lay
  * there are in a complete mirror, synced. So at every moment log and mirror are the whole volume up
  * to its newest operation. The sync rides on the log's own rhythm, one for a sixteenth of the ring,
- * or when somebody waits for room.
+ * or when somebody waits for room. From SETTLE's sync on, which covers all that the log was told of,
+ * the log is told nothing more until the new file is `current`: its head may say COMPLETE on the disk
+ * long before we know, and then it is the one that counts.
  *
  * A snapshot is not of one moment: a page is as it was when its turn came. That does no harm, since
  * what changed meanwhile is in the headers of chain objects, which are replayed over it in order, or,
@@ -423,7 +425,7 @@ static bool build_step(struct mirror *m)
 		put_step(m, MIRROR_OBJECTS, take_objects(m), BUILD_SETTLE);
 		return true;
 	case BUILD_SETTLE:
-		if (m->appends_out == 0)
+		if (m->appends_out == 0 && !m->syncing)
 			settle(m);
 		return m->busy;
 	case BUILD_SEAL:
@@ -443,7 +445,8 @@ static void pump(struct mirror *m)
 {
 	while (!m->failure && !m->stopped && !m->busy && build_step(m))
 		;
-	if (m->sync_wanted && !m->syncing && !m->appends_out && m->current && !m->stopped)
+	if (m->sync_wanted && !m->syncing && !m->appends_out && m->current && !m->stopped &&
+	    m->phase <= BUILD_SETTLE)
 		start_sync(m);
 }
 
