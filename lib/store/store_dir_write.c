@@ -198,7 +198,7 @@ static bool try_direct(struct dir *d, int fd, const struct iovec *iov, int iovcn
 		keep_buffer(d, buf);
 	}
 	/* No memory, or not this way after all: from the beginning, through the page cache. */
-	*ret = set_direct(fd, false) && lseek(fd, 0, SEEK_SET) == 0 ? 0 : -1;
+	*ret = set_direct(fd, false) && lseek(fd, 0, SEEK_SET) == 0 && ftruncate(fd, 0) == 0 ? 0 : -1;
 	return *ret < 0;
 }
 
