@@ -282,3 +282,11 @@ int lsvd_port_run1(struct port *p, struct io *io)
 {
 	return lsvd_port_run(p, &io, 1);
 }
+
+void lsvd_port_pause(struct port *p, uint64_t ms)
+{
+	struct world *w = p->world;
+	struct timer_io timer = { .io = { .kind = IO_TIMER }, .at_ms = w->clk->now_ms(w) + ms };
+
+	(void)lsvd_port_run1(p, &timer.io); /* a timer cannot fail; early would do as well */
+}

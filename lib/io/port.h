@@ -90,5 +90,7 @@ void lsvd_port_set_event(struct port *p, struct event *event);
  */
 int lsvd_port_run(struct port *p, struct io **ios, unsigned n);
 int lsvd_port_run1(struct port *p, struct io *io);
+/* No lock, procedures only: waits for so long. */
+void lsvd_port_pause(struct port *p, uint64_t ms);
 
 #endif

@@ -15,19 +15,11 @@
 #define TRIES 6u
 #define PAUSE_MS 100u
 
-static void pause_for(struct port *port, uint64_t ms)
-{
-	struct timer_io t = { .io = { .kind = IO_TIMER } };
-
-	t.at_ms = port->world->clk->now_ms(port->world) + ms;
-	(void)lsvd_port_run1(port, &t.io); /* a timer ends; early would do as well */
-}
-
 bool lsvd_try_again(struct port *port, unsigned *tries, int err)
 {
 	if (err != LSVD_E_UNAVAILABLE || *tries == TRIES)
 		return false;
-	pause_for(port, (uint64_t)PAUSE_MS << (*tries)++);
+	lsvd_port_pause(port, (uint64_t)PAUSE_MS << (*tries)++);
 	return true;
 }
 

@@ -31,11 +31,9 @@ static void pause_procedure(struct log *log, unsigned attempt)
 {
 	struct world *w = log->port->world;
 	uint32_t ms = PAUSE_MS << attempt, chance;
-	struct timer_io timer = { .io = { .kind = IO_TIMER } };
 
 	w->rnd->fill(w, &chance, sizeof chance);
-	timer.at_ms = w->clk->now_ms(w) + ms / 2 + chance % (ms / 2 + 1);
-	(void)lsvd_port_run1(log->port, &timer.io); /* a timer cannot fail */
+	lsvd_port_pause(log->port, ms / 2 + chance % (ms / 2 + 1));
 }
 
 /* On the thread that met the failure: its text. */

@@ -175,14 +175,6 @@ static int send_round(struct fetching *f)
 	return again;
 }
 
-static void pause_for(struct lsvd_volume *v, uint64_t ms)
-{
-	struct timer_io t = { .io = { .kind = IO_TIMER } };
-
-	t.at_ms = lsvd_vol_now(v) + ms;
-	(void)lsvd_port_run1(&v->port, &t.io); /* a timer ends; early would do as well */
-}
-
 static int take_runs(struct fetching *f)
 {
 	int err = 0;
@@ -208,7 +200,7 @@ static int fetch_runs(struct fetching *f)
 
 	for (unsigned i = 0; i < TRIES && err > 0; i++) {
 		if (i > 1)
-			pause_for(f->v, (uint64_t)PAUSE_MS << i);
+			lsvd_port_pause(&f->v->port, (uint64_t)PAUSE_MS << i);
 		err = send_round(f);
 	}
 	if (err > 0)
