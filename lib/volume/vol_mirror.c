@@ -207,6 +207,20 @@ static int append(struct mirror *m, struct mirror_file *f, const uint8_t *header
 	return 0;
 }
 
+/* To every file that is being written; false: given up. */
+static bool append_to_all(struct mirror *m, const uint8_t *header, uint32_t bytes)
+{
+	int err = 0;
+
+	if (m->current)
+		err = append(m, m->current, header, bytes);
+	if (m->target && !err)
+		err = append(m, m->target, header, bytes);
+	if (err)
+		give_up(m, err);
+	return !err;
+}
+
 static bool is_due(const struct mirror *m)
 {
 	struct wal_stats s;
@@ -231,7 +245,6 @@ void lsvd_mirror_note(struct lsvd_volume *v, struct wal_group *last, uint64_t la
 		      const uint8_t *header, uint32_t header_bytes)
 {
 	struct mirror *m = v->mirror;
-	int err = 0;
 
 	if (!m || m->failure) {
 		lsvd_wal_stored(v->wal, last, last_op);
@@ -239,14 +252,8 @@ void lsvd_mirror_note(struct lsvd_volume *v, struct wal_group *last, uint64_t la
 	}
 	m->noted = last;
 	m->noted_op = last_op;
-	if (header && m->current)
-		err = append(m, m->current, header, header_bytes);
-	if (header && m->target && !err)
-		err = append(m, m->target, header, header_bytes);
-	if (err) {
-		give_up(m, err);
+	if (header && !append_to_all(m, header, header_bytes))
 		return;
-	}
 	if (is_due(m))
 		m->sync_wanted = true;
 	if (!m->target && has_grown(m))
@@ -257,18 +264,9 @@ void lsvd_mirror_note(struct lsvd_volume *v, struct wal_group *last, uint64_t la
 void lsvd_mirror_object(struct lsvd_volume *v, const uint8_t *header, uint32_t header_bytes)
 {
 	struct mirror *m = v->mirror;
-	int err = 0;
 
-	if (!m || m->failure)
+	if (!m || m->failure || !append_to_all(m, header, header_bytes))
 		return;
-	if (m->current)
-		err = append(m, m->current, header, header_bytes);
-	if (m->target && !err)
-		err = append(m, m->target, header, header_bytes);
-	if (err) {
-		give_up(m, err);
-		return;
-	}
 	m->lacks = m->sync_wanted = true;
 	m->covers_all = false; /* a sync that has begun came too early */
 	pump(m);
