@@ -168,17 +168,6 @@ uint64_t lsvd_rcache_place(struct rcache *c, uint64_t owner, uint64_t object, ui
 	return slot_off(c, s);
 }
 
-void lsvd_rcache_forget(struct rcache *c, uint64_t owner, uint64_t object, uint32_t line)
-{
-	struct place p = place_of(c, owner, object, line);
-	struct slot s;
-
-	pthread_mutex_lock(&c->lock);
-	if (find_slot(c, &p, &s))
-		*tag_of(c, s) = 0;
-	pthread_mutex_unlock(&c->lock);
-}
-
 struct file *lsvd_rcache_file(const struct rcache *c)
 {
 	return c->file;

@@ -38,8 +38,6 @@ bool lsvd_rcache_find(struct rcache *c, uint64_t owner, uint64_t object, uint32_
 bool lsvd_rcache_has(struct rcache *c, uint64_t owner, uint64_t object, uint32_t line);
 /* The line's slot, taken from another line if need be: where to write a fill. */
 uint64_t lsvd_rcache_place(struct rcache *c, uint64_t owner, uint64_t object, uint32_t line);
-/* What the slot held did not verify. */
-void lsvd_rcache_forget(struct rcache *c, uint64_t owner, uint64_t object, uint32_t line);
 
 struct file *lsvd_rcache_file(const struct rcache *c);
 uint64_t lsvd_rcache_slots(const struct rcache *c);

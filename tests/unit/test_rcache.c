@@ -80,21 +80,6 @@ START_TEST(rcache_slots_do_not_overlap_and_lie_within_the_file)
 }
 END_TEST
 
-START_TEST(rcache_forgets_what_did_not_verify)
-{
-	struct rcache *c = open_lines(64);
-	uint64_t off;
-
-	(void)lsvd_rcache_place(c, OWNER, 5, 3);
-	(void)lsvd_rcache_place(c, OWNER, 5, 4);
-	lsvd_rcache_forget(c, OWNER, 5, 3);
-	lsvd_rcache_forget(c, OWNER, 9, 9); /* was never there */
-	ck_assert(!lsvd_rcache_find(c, OWNER, 5, 3, &off));
-	ck_assert(lsvd_rcache_find(c, OWNER, 5, 4, &off));
-	lsvd_rcache_close(c);
-}
-END_TEST
-
 /* One set of 8: what is read stays, what was placed and never read again goes first. */
 START_TEST(rcache_gives_up_lines_that_are_not_read)
 {
@@ -207,9 +192,7 @@ static void *use(void *ctx)
 	for (unsigned i = 0; i < 20000; i++) {
 		uint32_t line = (uint32_t)t_random_below(&seed, 300);
 
-		if (i % 7 == 0)
-			lsvd_rcache_forget(ctx, OWNER, 1, line);
-		else if (!lsvd_rcache_find(ctx, OWNER, 1, line, &off))
+		if (i % 7 == 0 || !lsvd_rcache_find(ctx, OWNER, 1, line, &off))
 			(void)lsvd_rcache_place(ctx, OWNER, 1, line);
 	}
 	return NULL;
@@ -240,7 +223,6 @@ static Suite *rcache_suite(void)
 	tcase_add_test(c, rcache_finds_what_was_placed_and_nothing_else);
 	tcase_add_test(c, rcache_keeps_nearly_all_lines_while_it_is_four_fifths_full);
 	tcase_add_test(c, rcache_slots_do_not_overlap_and_lie_within_the_file);
-	tcase_add_test(c, rcache_forgets_what_did_not_verify);
 	tcase_add_test(c, rcache_gives_up_lines_that_are_not_read);
 	tcase_add_test(c, rcache_keeps_its_index_over_a_restart);
 	tcase_add_test(c, rcache_takes_any_index_it_finds);
