@@ -10,18 +10,13 @@
  * read of what has not been read before is cold. The store's own figure is that of ranged GETs of
  * as many bytes as the volume asks for, at random places of one object, in turns with the volume's.
  */
-#include <errno.h>
 #include <getopt.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <lsvd/lsvd.h>
 
+#include "bench.h"
 #include "store_fault.h"
 
 #define BLOCK 4096u
@@ -29,62 +24,9 @@
 #define PROBE_KEY "probe"
 #define READS_MAX 1000
 
-static bool json, quick;
-static unsigned results, given_ms;
+static bool quick;
+static unsigned given_ms;
 static char dir[600];
-
-_Noreturn static void die(const char *what)
-{
-	(void)fprintf(stderr, "bench_cold: %s: %s\n", what,
-		      *lsvd_last_error() ? lsvd_last_error() : strerror(errno));
-	exit(1);
-}
-
-static void must(int err, const char *what)
-{
-	if (err < 0)
-		die(what);
-}
-
-static double now(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts); /* cannot fail */
-	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
-static uint64_t chance(uint64_t *s)
-{
-	*s ^= *s << 13;
-	*s ^= *s >> 7;
-	*s ^= *s << 17;
-	return *s;
-}
-
-static void result(const char *name, double value, const char *unit)
-{
-	if (json)
-		printf("%s\n  {\"name\": \"%s\", \"value\": %.6g, \"unit\": \"%s\"}",
-		       results ? "," : "[", name, value, unit);
-	else
-		printf("%-64s %12.6g %s\n", name, value, unit);
-	results++;
-	(void)fflush(stdout); /* only shown sooner */
-}
-
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(double *v, int n)
-{
-	qsort(v, (size_t)n, sizeof *v, by_value);
-	return v[n / 2];
-}
 
 /* ------------------------------------------------------------------------------------- volumes */
 
@@ -329,7 +271,6 @@ int main(int argc, char **argv)
 	sequential_reads();
 	if (rmdir(dir) < 0)
 		die(dir);
-	if (json)
-		printf("\n]\n");
+	results_end();
 	return 0;
 }

@@ -15,24 +15,19 @@
  *   bytes    bytes written to the local log for each byte of the user; objects stored per GiB
  *   reopen   time to open after SIGKILL with everything since the beginning to be read again
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <lsvd/lsvd.h>
 
+#include "bench.h"
 #include "store_null.h"
 
 #define BLOCK 4096u
@@ -42,76 +37,13 @@
 #define WRITERS 16
 #define GIB (UINT64_C(1) << 30)
 
-static bool json, quick;
+static bool quick;
 static const char *only;
 static char base_dir[512];
 static uint8_t *pool;
-static unsigned results;
 static unsigned dirs;
 
 /* ------------------------------------------------------------------------------- small things */
-
-_Noreturn static void die(const char *what)
-{
-	(void)fprintf(stderr, "bench_engine: %s: %s\n", what,
-		      *lsvd_last_error() ? lsvd_last_error() : strerror(errno));
-	exit(1);
-}
-
-static void must(int err, const char *what)
-{
-	if (err < 0)
-		die(what);
-}
-
-static double now(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts); /* cannot fail */
-	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
-/* Processor time of all threads: what a busy neighbour does not change. */
-static double cpu_now(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts); /* cannot fail */
-	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
-static uint64_t chance(uint64_t *s)
-{
-	*s ^= *s << 13;
-	*s ^= *s >> 7;
-	*s ^= *s << 17;
-	return *s;
-}
-
-static void result(const char *name, double value, const char *unit)
-{
-	if (json)
-		printf("%s\n  {\"name\": \"%s\", \"value\": %.6g, \"unit\": \"%s\"}",
-		       results ? "," : "[", name, value, unit);
-	else
-		printf("%-48s %12.6g %s\n", name, value, unit);
-	results++;
-	(void)fflush(stdout); /* only shown sooner */
-}
-
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(double *v, int n)
-{
-	qsort(v, (size_t)n, sizeof(*v), by_value);
-	return v[n / 2];
-}
 
 static void make_pool(void)
 {
@@ -646,7 +578,6 @@ int main(int argc, char **argv)
 	for (i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
 		if (!only || strcmp(only, parts[i].name) == 0)
 			parts[i].run();
-	if (json)
-		printf("\n]\n");
+	results_end();
 	return results == 0;
 }

@@ -8,15 +8,9 @@
  * when they come to the builder. "open" is reading the object back: verifying and unpacking every
  * unit of it.
  */
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-
-#include <lsvd/error.h>
 
 #include "base/hash.h"
+#include "bench.h"
 #include "segment/segment.h"
 
 #define RECORDS 2048u
@@ -48,27 +42,11 @@ static uint64_t hashes[RECORDS];
 static struct seg_record records[RECORDS];
 static uint64_t state = 1;
 
-static uint64_t chance(void)
-{
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return state;
-}
-
-static double now_ns(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t); /* cannot fail for this clock */
-	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
 /* 2:1 is the first half of each 512 bytes by chance and the second half zeroes. */
 static void make_data(enum data kind)
 {
 	for (size_t i = 0; i < RECORDS * (size_t)BLOCK_BYTES; i += 8) {
-		uint64_t word = kind == HALF && i % 512 >= 256 ? 0 : chance();
+		uint64_t word = kind == HALF && i % 512 >= 256 ? 0 : chance(&state);
 
 		memcpy(data + i, &word, sizeof word);
 	}
@@ -82,7 +60,7 @@ static void make_records(enum order order)
 
 	for (unsigned i = 0; i < RECORDS; i++)
 		records[i] = (struct seg_record){
-			.lba = (order == SEQUENTIAL ? i : chance() % space) * BLOCK_SECTORS,
+			.lba = (order == SEQUENTIAL ? i : chance(&state) % space) * BLOCK_SECTORS,
 			.sectors = BLOCK_SECTORS,
 			.kind = SEG_RAW,
 			.data = data + i * (size_t)BLOCK_BYTES,
@@ -138,31 +116,18 @@ static void open_all(const struct segment *s, const uint8_t *object)
 	}
 }
 
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(double *v, unsigned n)
-{
-	qsort(v, n, sizeof *v, by_value);
-	return v[n / 2] / RECORDS;
-}
-
 static double time_build(const struct bench *b, unsigned rounds)
 {
 	static double took[ROUNDS_MAX];
 
 	for (unsigned i = 0; i < rounds; i++) {
-		double begun = now_ns();
+		double begun = now();
 		struct segment *s = build(b);
 
-		took[i] = now_ns() - begun;
+		took[i] = now() - begun;
 		lsvd_segment_free(s);
 	}
-	return median(took, rounds);
+	return median(took, rounds) * 1e9 / RECORDS;
 }
 
 static double time_open(const struct segment *s, unsigned rounds)
@@ -171,16 +136,16 @@ static double time_open(const struct segment *s, unsigned rounds)
 	uint8_t *object = body_of(s);
 
 	for (unsigned i = 0; i < rounds; i++) {
-		double begun = now_ns();
+		double begun = now();
 
 		open_all(s, object);
-		took[i] = now_ns() - begun;
+		took[i] = now() - begun;
 	}
 	free(object);
-	return median(took, rounds);
+	return median(took, rounds) * 1e9 / RECORDS;
 }
 
-static void run(const struct bench *b, unsigned rounds, bool json, bool last)
+static void run(const struct bench *b, unsigned rounds, bool last)
 {
 	struct segment *s;
 	double build_ns, open_ns;
@@ -205,7 +170,6 @@ static void run(const struct bench *b, unsigned rounds, bool json, bool last)
 int main(int argc, char **argv)
 {
 	unsigned rounds = 21, n = sizeof benches / sizeof benches[0];
-	bool json = false;
 
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--json") == 0) {
@@ -229,7 +193,7 @@ int main(int argc, char **argv)
 	else
 		printf("%-36s %10s %10s %12s\n", "ns per 4 KiB", "build", "open", "object bytes");
 	for (unsigned i = 0; i < n; i++)
-		run(&benches[i], rounds, json, i + 1 == n);
+		run(&benches[i], rounds, i + 1 == n);
 	if (json)
 		printf("]\n");
 	free(data);
