@@ -163,7 +163,7 @@ static int open_file(struct v1_segment *s, uint64_t *ret_bytes)
 
 int lsvd_v1_segment_open(struct v1_segment *s, const char *folder, uint64_t id)
 {
-	uint64_t bytes;
+	uint64_t bytes = 0;
 	int n, err;
 
 	lsvd_v1_segment_close(s);
@@ -251,7 +251,7 @@ static int read_head(struct v1_segment *s, struct v1_record *r, uint64_t *ret_su
 int lsvd_v1_segment_next(struct v1_segment *s, struct v1_record *ret)
 {
 	struct v1_record r = { .offset = s->at };
-	uint64_t sum, found, len;
+	uint64_t sum = 0, found, len;
 	uint8_t *p;
 	int err;
 

@@ -4,34 +4,6 @@
 
 #include "base/err.h"
 
-int lsvd_vlog_cache_new(struct lsvd_vlog_cache **ret, uint64_t bytes)
-{
-	(void)ret;
-	(void)bytes;
-	return lsvd_fail(LSVD_E_UNSUPPORTED, "value log: not built yet");
-}
-
-int lsvd_vlog_cache_new_ops(struct lsvd_vlog_cache **ret, const struct lsvd_vlog_cache_ops *ops,
-			    void *ctx)
-{
-	(void)ret;
-	(void)ops;
-	(void)ctx;
-	return lsvd_fail(LSVD_E_UNSUPPORTED, "value log: not built yet");
-}
-
-void lsvd_vlog_cache_free(struct lsvd_vlog_cache *cache)
-{
-	(void)cache;
-}
-
-int lsvd_vlog_cache_stats(struct lsvd_vlog_cache *cache, struct lsvd_vlog_cache_stats *ret)
-{
-	(void)cache;
-	(void)ret;
-	return lsvd_fail(LSVD_E_UNSUPPORTED, "value log: not built yet");
-}
-
 int lsvd_vlog_create(struct lsvd_store *store, const char *name)
 {
 	(void)store;
