@@ -41,7 +41,7 @@ static void answer(struct host *h, enum nbd_event event)
 		nbd_conn_list_end(&h->conn, h->fail ? NBD_REP_ERR_SHUTDOWN : 0, "no");
 		return;
 	}
-	FUZZ_CHECK(strlen(h->conn.lookup.name) <= LSVD_NAME_MAX);
+	FUZZ_CHECK(strlen(h->conn.lookup.name) <= NBD_NAME_MAX);
 	FUZZ_CHECK(!strchr(h->conn.lookup.name, '/'));
 	memcpy(export.name, h->conn.lookup.name, sizeof export.name);
 	export.readonly = export.name[0] == 'r';

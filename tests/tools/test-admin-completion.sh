@@ -30,7 +30,8 @@ offers() {
 	[[ ! -s $tmp/err ]] || fail "${COMP_WORDS[*]}: messages"
 }
 
-offers _lsvd_admin lsvd-admin '' -- init list inspect delete doctor import export sha256 warm --help --version
+offers _lsvd_admin lsvd-admin '' -- init list inspect stats delete resize seal snapshot clone flatten \
+	import export sha256 warm doctor --help --version
 offers _lsvd_admin lsvd-admin in -- init inspect
 offers _lsvd_admin lsvd-admin import --v -- --verify --version
 offers _lsvd_admin lsvd-admin import -c lsvd.conf -n '' -- ''
@@ -50,6 +51,12 @@ offers _lsvd_admin lsvd-admin inspect --config = lsvd.conf --name = a -- alpha
 offers _lsvd_admin lsvd-admin inspect -n '' -- ''
 offers _lsvd_admin lsvd-admin init -c lsvd.conf -n '' -- ''
 offers _lsvd_admin lsvd-admin init -s '' -- ''
+offers _lsvd_admin lsvd-admin snapshot '' -- create delete rollback list
+offers _lsvd_admin lsvd-admin snapshot create -c lsvd.conf al -- alpha
+offers _lsvd_admin lsvd-admin clone -c lsvd.conf '' -- alpha beta
+mkdir cache.d
+offers _lsvd_admin lsvd-admin seal -p cache. -- cache.d
+offers _lsvd_admin lsvd-admin warm -p lsvd -- lsvd.conf
 
 if [[ -x $bin_dir/lsvd-nbd ]]; then
 	offers _lsvd_nbd lsvd-nbd --versi -- --version

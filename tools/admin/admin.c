@@ -111,6 +111,12 @@ int admin_parse(struct admin *a, const struct args *args, int argc, char **argv,
 	return parse(a, args, argc, argv, NULL, ret_exit);
 }
 
+int admin_parse_operands(struct admin *a, const struct args *args, int argc, char **argv,
+			 int *ret_first, int *ret_exit)
+{
+	return parse(a, args, argc, argv, ret_first, ret_exit);
+}
+
 int admin_parse_operand(struct admin *a, const struct args *args, int argc, char **argv,
 			const char *what, const char **ret_operand, int *ret_exit)
 {
@@ -127,15 +133,39 @@ int admin_parse_operand(struct admin *a, const struct args *args, int argc, char
 	return 0;
 }
 
+int admin_parse_place(const struct args *args, const char *text, char volume[LSVD_NAME_MAX + 1],
+		      char snapshot[LSVD_NAME_MAX + 1])
+{
+	const char *at = strchr(text, '@');
+	size_t len = at ? (size_t)(at - text) : strlen(text);
+
+	if (len > LSVD_NAME_MAX || (at && strlen(at + 1) > LSVD_NAME_MAX))
+		return args_fail(args, "'%.200s' is no volume or VOLUME@SNAPSHOT", text);
+	memcpy(volume, text, len);
+	volume[len] = '\0';
+	(void)snprintf(snapshot, LSVD_NAME_MAX + 1, "%s", at ? at + 1 : ""); /* checked to fit */
+	if (!good_name(volume) || (at && !good_name(snapshot)))
+		return args_fail(args, "'%s' is no volume or VOLUME@SNAPSHOT",
+				 is_printable(text) ? text : "(not shown)");
+	return 0;
+}
+
+int admin_load(struct admin *a)
+{
+	if (lsvd_config_load(&a->config, a->config_path) == 0)
+		return ADMIN_OK;
+	(void)admin_fail(); /* the status says it */
+	return ADMIN_USAGE;
+}
+
 int admin_open(struct admin *a, uint32_t store_flags)
 {
 	struct lsvd_store_options options = LSVD_STORE_OPTIONS_INIT;
+	int status = admin_load(a);
 
 	options.flags = store_flags;
-	if (lsvd_config_load(&a->config, a->config_path) < 0) {
-		(void)admin_fail(); /* the status says it */
-		return ADMIN_USAGE;
-	}
+	if (status != ADMIN_OK)
+		return status;
 	if (lsvd_config_open_store(a->config, &a->store, &options) < 0)
 		return admin_fail();
 	return ADMIN_OK;

@@ -31,7 +31,8 @@ struct admin_cmd {
 };
 
 extern const struct admin_cmd cmd_init, cmd_list, cmd_inspect, cmd_delete, cmd_doctor;
-extern const struct admin_cmd cmd_import, cmd_export, cmd_sha256, cmd_warm;
+extern const struct admin_cmd cmd_import, cmd_export, cmd_sha256, cmd_warm, cmd_seal, cmd_stats;
+extern const struct admin_cmd cmd_snapshot, cmd_clone, cmd_flatten, cmd_resize;
 
 /* What the command line of every command may hold, and what it opens. */
 struct admin {
@@ -75,6 +76,9 @@ int admin_parse(struct admin *a, const struct args *args, int argc, char **argv,
  */
 int admin_open(struct admin *a, uint32_t store_flags);
 
+/* Only loads the configuration. An exit status, as above. */
+int admin_load(struct admin *a);
+
 /* The library's flags for --unsafe-store. */
 uint32_t admin_flags(const struct admin *a);
 
@@ -92,5 +96,13 @@ bool admin_good_uuid(const char *text);
 /* As admin_parse(), for a command with one operand, which `what` names for people. */
 int admin_parse_operand(struct admin *a, const struct args *args, int argc, char **argv,
 			const char *what, const char **ret_operand, int *ret_exit);
+
+/* … with any number of operands, from argv[*ret_first] on. */
+int admin_parse_operands(struct admin *a, const struct args *args, int argc, char **argv,
+			 int *ret_first, int *ret_exit);
+
+/* Takes "VOLUME" or "VOLUME@SNAPSHOT" apart; no snapshot: "". -1 after a message. */
+int admin_parse_place(const struct args *args, const char *text, char volume[LSVD_NAME_MAX + 1],
+		      char snapshot[LSVD_NAME_MAX + 1]);
 
 #endif

@@ -12,8 +12,11 @@
 #include "admin/cmd.h"
 #include "common/std_fds.h"
 
-static const struct admin_cmd *const cmds[] = {&cmd_init, &cmd_list, &cmd_inspect, &cmd_delete,
-					      &cmd_doctor, &cmd_import, &cmd_export, &cmd_sha256, &cmd_warm};
+static const struct admin_cmd *const cmds[] = {
+	&cmd_init,   &cmd_list,	   &cmd_inspect, &cmd_stats,  &cmd_delete,
+	&cmd_resize, &cmd_seal,	   &cmd_snapshot, &cmd_clone, &cmd_flatten,
+	&cmd_import, &cmd_export,  &cmd_sha256,	 &cmd_warm,   &cmd_doctor,
+};
 #define CMDS (sizeof cmds / sizeof cmds[0])
 
 static const struct args_option options[] = {
@@ -37,7 +40,7 @@ static void describe(char *text, size_t size)
 /* argv[1] is no command. */
 static int run_without_command(int argc, char **argv)
 {
-	char about[1024];
+	char about[2048];
 	const struct args args = {
 		.program = "lsvd-admin",
 		.usage = "COMMAND -c FILE [OPTION ...]",

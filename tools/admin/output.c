@@ -28,21 +28,20 @@ void output_bytes(char text[32], uint64_t bytes)
 		(void)snprintf(text, 32, "%.1f %s", (double)bytes / (double)unit, units[i]);
 }
 
-/* RFC 3339 in UTC, to the second. */
-static void format_time(char text[32], int64_t ms)
+void output_time(char text[OUTPUT_TIME], int64_t ms)
 {
 	time_t seconds = (time_t)(ms / 1000);
 	struct tm tm;
 
-	if (!gmtime_r(&seconds, &tm) || !strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", &tm))
-		(void)snprintf(text, 32, "?"); /* a year beyond all calendars */
+	if (!gmtime_r(&seconds, &tm) || !strftime(text, OUTPUT_TIME, "%Y-%m-%dT%H:%M:%SZ", &tm))
+		(void)snprintf(text, OUTPUT_TIME, "?"); /* a year beyond all calendars */
 }
 
 json_t *output_volume(const struct lsvd_volume_info *info)
 {
-	char created[32];
+	char created[OUTPUT_TIME];
 
-	format_time(created, info->created_ms);
+	output_time(created, info->created_ms);
 	return json_pack("{s:s, s:s, s:I, s:s}", "name", info->name, "uuid", info->uuid, "bytes",
 			 (json_int_t)info->bytes, "created", created);
 }

@@ -43,6 +43,10 @@ int output_rows(const struct output_field *fields, const char *key, json_t *arra
 /* One object: the sentence, or the JSON object. */
 int output_sentence(const char *sentence, json_t *object, bool json);
 
+/* Milliseconds since 1970 as RFC 3339 in UTC, to the second. */
+#define OUTPUT_TIME 32
+void output_time(char text[OUTPUT_TIME], int64_t ms);
+
 /* "2 TiB", "1.5 GiB", "512 bytes"; at most 31 characters. */
 void output_bytes(char text[32], uint64_t bytes);
 

@@ -22,20 +22,40 @@ _lsvd_admin_config() {
 	done
 }
 
+_lsvd_admin_volumes() {
+	local config
+	config=$(_lsvd_admin_config)
+	[[ -z $config ]] || "${words[0]}" list -c "$config" 2>/dev/null | sed '1d; s/ .*//'
+}
+
+# Volumes; and the snapshots of one, once its name and @ are there.
+_lsvd_admin_places() {
+	local config volume=${cur%%@*}
+	config=$(_lsvd_admin_config)
+	_lsvd_admin_volumes
+	[[ -z $config || $cur != *@* ]] ||
+		"${words[0]}" snapshot list -c "$config" "$volume" 2>/dev/null |
+		sed "1d; s/ .*//; s/^/$volume@/"
+}
+
 _lsvd_admin() {
-	local cur prev words offers='' config
+	local cur prev words offers=''
 	_lsvd_admin_words
 	COMPREPLY=()
 	case $prev in
-	-c | --config | --profile | -p | --record)
+	-p | --cache)
+		[[ ${words[1]} == warm && $prev == -p ]] && set -- -f || set -- -d
+		compopt -o filenames 2>/dev/null
+		mapfile -t COMPREPLY < <(compgen "$1" -- "$cur")
+		return
+		;;
+	-c | --config | --profile | --record)
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 		;;
 	-n | --name)
-		config=$(_lsvd_admin_config)
-		[[ -z $config || ${words[1]} == init || ${words[1]} == import ]] ||
-			offers=$("${words[0]}" list -c "$config" 2>/dev/null | sed '1d; s/ .*//')
+		[[ ${words[1]} == init || ${words[1]} == import ]] || offers=$(_lsvd_admin_volumes)
 		;;
 	-f | --format)
 		offers='raw qcow2'
@@ -44,14 +64,14 @@ _lsvd_admin() {
 	-s | -S | --size | -u | --uuid | --verify | -r | --range)
 		return
 		;;
-	-p | --cache)
-		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
-		return
-		;;
 	*)
 		if [[ ${#words[@]} -eq 2 ]]; then
 			offers=$("${words[0]}" --help 2>/dev/null |
 				sed -nE 's/^  ([a-z0-9]+)  .*/\1/p; s/.* (--[a-z-]+).*/\1/p')
+		elif [[ ${words[1]} == snapshot && ${#words[@]} -eq 3 ]]; then
+			offers='create delete rollback list'
+		elif [[ ${words[1]} == @(snapshot|clone) && $cur != -* ]]; then
+			offers=$(_lsvd_admin_places)
 		elif [[ ${words[1]} == @(import|export) && $cur != -* ]]; then
 			compopt -o filenames 2>/dev/null
 			mapfile -t COMPREPLY < <(compgen -f -- "$cur")

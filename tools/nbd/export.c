@@ -2,36 +2,52 @@
 /*
  * export.c - the table of volumes, and the threads that open them.
  *
- * An entry is made when a volume is about to be opened:
+ * An entry is made when a volume or a snapshot is about to be opened:
  *
- *   OPENING -> OPEN      lsvd_volume_open() succeeded; stays until exports_close()
- *   OPENING -> (gone)    it failed: the next client tries again
+ *   OPENING -> OPEN      it was opened
+ *   OPENING -> (freed)   that failed: the next client tries again
+ *   OPEN -> GONE         in the store another volume has its name; not in the table any more
+ *   OPEN -> GONE         a snapshot that nobody has used for IDLE_LOOKS looks
+ *   GONE -> (freed)      its last user has given it back, and it is closed
+ *   OPEN -> (freed)      exports_close()
  *
- * The lock guards the table, the queue and the counters; it is never held while the library is
- * called, but for calls that do not wait. Entries that are OPEN do not move and do not go away, so
- * a volume handed out stays valid.
+ * The lock guards the table, the queue, the users and the counters; it is never held while the
+ * library is called, but for calls that do not wait. Who has opened an entry is its user, until it
+ * is given back: only then is its volume closed.
  *
  * Threads are made when a question comes and all others are busy, THREADS_MAX at most, and wait for
  * the next question then. Two clients that open the same volume wait for one opening.
+ *
+ * With all volumes served, whoever opens one that is open already has its record looked up, to see
+ * that it is still the same: but not while the store is known to be away.
  */
 #include "nbd/export.h"
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "nbd/control.h"
 #include "nbd/nbd_log.h"
+#include "nbd/served.h"
 
 #define THREADS_MAX 4u
+#define IDLE_LOOKS  10u
 
 struct entry {
+	struct exports *exports;
 	struct entry *next;
 	bool open;
-	struct nbd_export export;
+	atomic_bool gone;
+	unsigned users;
+	unsigned idle;	       /* looks since somebody used it */
+	struct served served;  /* its export's `user` is this entry */
 	struct lsvd_volume *volume;
+	struct control_point *point; /* NULL: it is not to be controlled */
 	struct lsvd_stats before; /* of the last report */
 	int status;		  /* last one logged */
 };
@@ -39,6 +55,7 @@ struct entry {
 struct exports {
 	struct exports_config config; /* constant */
 	struct entry *fixed;	      /* the entry of config.name, or NULL; constant */
+	struct control *control;      /* NULL if there are no control sockets; constant */
 
 	pthread_mutex_t lock;
 	pthread_cond_t wake; /* a job has come, an entry has changed, or the end */
@@ -49,38 +66,10 @@ struct exports {
 	bool stopping;
 };
 
-static void describe(struct nbd_export *ret, const struct lsvd_volume_info *info, bool readonly)
-{
-	memset(ret, 0, sizeof *ret);
-	memcpy(ret->name, info->name, sizeof ret->name);
-	ret->bytes = info->bytes;
-	ret->readonly = readonly;
-	(void)snprintf(ret->description, sizeof ret->description, "LSVD volume %s", info->uuid);
-}
-
-static int look(struct exports *x, const char *name, struct nbd_export *ret)
-{
-	struct lsvd_volume_info info = LSVD_VOLUME_INFO_INIT;
-	int err;
-
-	if (x->config.options.flags & LSVD_OPEN_OFFLINE) {
-		(void)snprintf(info.name, sizeof info.name, "%s", name); /* fits: checked names */
-		(void)snprintf(info.uuid, sizeof info.uuid, "%s, offline", name);
-		describe(ret, &info, x->config.readonly);
-		return 0;
-	}
-	err = lsvd_volume_lookup(x->config.store, name, &info);
-
-	if (err < 0)
-		return err;
-	describe(ret, &info, x->config.readonly);
-	return 0;
-}
-
 static struct entry *find_locked(struct exports *x, const char *name)
 {
 	for (struct entry *e = x->entries; e; e = e->next)
-		if (strcmp(e->export.name, name) == 0)
+		if (strcmp(e->served.export.name, name) == 0)
 			return e;
 	return NULL;
 }
@@ -96,18 +85,59 @@ static void unlink_locked(struct exports *x, struct entry *entry)
 
 static int open_entry(struct exports *x, struct entry *e)
 {
-	struct nbd_export export;
-	int err = look(x, e->export.name, &export);
+	struct served served;
+	int err = served_look(&x->config, e->served.export.name, &served);
 
 	if (err < 0)
 		return err;
-	err = lsvd_volume_open(&e->volume, x->config.store, export.name, &x->config.options);
+	err = served_open(&x->config, &served, &e->volume);
 	if (err < 0)
 		return err;
-	export.bytes = lsvd_volume_bytes(e->volume);
-	export.user = e->volume;
-	e->export = export;
+	served.export.user = e;
+	e->served = served;
 	return 0;
+}
+
+/* A request on the control socket has been answered: the volume may have another size. */
+static void on_changed(void *ctx)
+{
+	struct entry *e = ctx;
+
+	pthread_mutex_lock(&e->exports->lock);
+	e->served.export.bytes = lsvd_volume_bytes(e->volume);
+	pthread_mutex_unlock(&e->exports->lock);
+}
+
+static bool on_in_use(void *ctx, const char *snapshot)
+{
+	struct entry *e = ctx, *found = e;
+	char name[NBD_NAME_MAX + 1];
+	bool yes, fits = true;
+
+	if (snapshot)
+		fits = snprintf(name, sizeof name, "%s@%s", e->served.export.name, snapshot) <
+		       (int)sizeof name;
+	pthread_mutex_lock(&e->exports->lock);
+	if (snapshot)
+		found = fits ? find_locked(e->exports, name) : NULL;
+	yes = found && found->users;
+	pthread_mutex_unlock(&e->exports->lock);
+	return yes;
+}
+
+/* The volume is served without a control socket rather than not at all. */
+static void start_control(struct exports *x, struct entry *e)
+{
+	const struct control_host host = {e, on_changed, on_in_use};
+	const char *dir = x->config.options.cache_dir;
+	int err;
+
+	if (!x->control || lsvd_volume_readonly(e->volume))
+		return;
+	err = control_listen(&e->point, x->control, dir, e->volume, &host);
+	if (err < 0)
+		log_line(LSVD_LOG_WARN, "%s: no control socket in %s: %s", e->served.export.name, dir,
+			 strerrordesc_np(-err));
 }
 
 /* Opens the volume of an entry just made, or takes the entry away again. */
@@ -115,11 +145,15 @@ static int bring_up(struct exports *x, struct entry *e)
 {
 	int err = open_entry(x, e);
 
+	if (!err)
+		start_control(x, e);
 	pthread_mutex_lock(&x->lock);
-	if (err < 0)
+	if (err < 0) {
 		unlink_locked(x, e);
-	else
+	} else {
 		e->open = true;
+		e->users = 1;
+	}
 	pthread_cond_broadcast(&x->wake);
 	pthread_mutex_unlock(&x->lock);
 	if (err < 0)
@@ -133,35 +167,146 @@ static struct entry *add_locked(struct exports *x, const char *name)
 
 	if (!e)
 		return NULL;
-	(void)snprintf(e->export.name, sizeof e->export.name, "%s", name); /* fits: checked names */
+	(void)snprintf(e->served.export.name, sizeof e->served.export.name, "%s", name); /* fits: checked names */
 	e->before = (struct lsvd_stats)LSVD_STATS_INIT;
+	e->exports = x;
 	e->next = x->entries;
 	x->entries = e;
 	return e;
 }
 
-/* The open volume of that name, or opens it. */
-static int open_named(struct exports *x, const char *name, struct nbd_export *ret)
+/* --------------------------------------------------------------------------- is it still it? */
+
+/* Nobody uses it any more, or what they begin is refused. */
+static int close_volume(struct entry *e, uint32_t drain_ms)
+{
+	int err;
+
+	control_quiet(e->point);
+	err = lsvd_volume_close(e->volume, drain_ms);
+	control_forget(e->point);
+	if (err < 0)
+		log_line(LSVD_LOG_ERROR, "%s: %s", e->served.export.name, log_reason(err));
+	else if (err > 0)
+		log_line(LSVD_LOG_WARN,
+			 "%s: not everything is in the store: open it next with the "
+			 "same cache",
+			 e->served.export.name);
+	return err;
+}
+
+/* Whether the store has another volume of that name by now: 0, 1, or -ENOENT for none at all. */
+static int is_another(struct exports *x, const char *name, const char *uuid)
+{
+	struct served now;
+	int err = served_look(&x->config, name, &now);
+
+	if (err == -ENOENT)
+		return err;
+	if (err < 0)
+		return 0; /* the store cannot say */
+	return strcmp(now.uuid, uuid) != 0;
+}
+
+/* The open entry `e`, used by the caller, is let go if it is not what the store has by that name. */
+static int check_entry(struct exports *x, struct entry *e)
+{
+	int status = lsvd_volume_status(e->volume, NULL, 0);
+	int err = 0;
+
+	/* A store that is away is not asked, and what it does not know cannot be another. */
+	if (!(x->config.options.flags & LSVD_OPEN_OFFLINE) &&
+	    (status == 0 || status == LSVD_E_FENCED))
+		err = is_another(x, e->served.export.name, e->served.uuid);
+	return err;
+}
+
+/* The entry of that name, if it is open, with the caller as a user. */
+static struct entry *use_open(struct exports *x, const char *name)
 {
 	struct entry *e;
-	bool mine = false, stopping;
-	int err = 0;
 
 	pthread_mutex_lock(&x->lock);
 	while ((e = find_locked(x, name)) && !e->open)
 		pthread_cond_wait(&x->wake, &x->lock);
-	stopping = x->stopping;
-	if (!e) {
-		e = stopping ? NULL : add_locked(x, name);
-		mine = true;
-	}
+	if (e)
+		e->users++;
 	pthread_mutex_unlock(&x->lock);
+	return e;
+}
+
+static void release(struct exports *x, struct entry *e)
+{
+	pthread_mutex_lock(&x->lock);
+	e->users--;
+	e->idle = 0;
+	pthread_cond_broadcast(&x->wake);
+	pthread_mutex_unlock(&x->lock);
+}
+
+/* Of several who find out that it is another one, the first takes it away. */
+static void retire(struct exports *x, struct entry *e)
+{
+	bool mine;
+
+	pthread_mutex_lock(&x->lock);
+	mine = !atomic_exchange(&e->gone, true);
+	if (mine)
+		unlink_locked(x, e);
+	e->users--;
+	pthread_cond_broadcast(&x->wake);
+	while (mine && e->users)
+		pthread_cond_wait(&x->wake, &x->lock);
+	pthread_mutex_unlock(&x->lock);
+	if (!mine)
+		return;
+	log_line(LSVD_LOG_WARN, "%s: was deleted", e->served.export.name);
+	(void)close_volume(e, 0); /* what it had is no part of any volume any more */
+	free(e);
+}
+
+/* --------------------------------------------------------------------------------- opening */
+
+static int open_new(struct exports *x, const char *name, struct nbd_export *ret)
+{
+	struct entry *e = NULL;
+	bool stopping, other;
+	int err;
+
+	pthread_mutex_lock(&x->lock);
+	stopping = x->stopping;
+	other = find_locked(x, name) != NULL;
+	if (!stopping && !other)
+		e = add_locked(x, name);
+	pthread_mutex_unlock(&x->lock);
+	if (other)
+		return -EAGAIN;
 	if (!e)
 		return stopping ? -ESHUTDOWN : -ENOMEM;
-	if (mine)
-		err = bring_up(x, e);
+	err = bring_up(x, e);
 	if (!err)
-		*ret = e->export;
+		*ret = e->served.export;
+	return err;
+}
+
+/* The open volume of that name, or opens it; the caller is its user. */
+static int open_named(struct exports *x, const char *name, struct nbd_export *ret)
+{
+	struct entry *e;
+	int err;
+
+	do {
+		e = use_open(x, name);
+		err = e ? check_entry(x, e) : 0;
+		if (e && !err) {
+			*ret = e->served.export;
+			return 0;
+		}
+		if (e)
+			retire(x, e);
+		if (err != -ENOENT)
+			err = open_new(x, name, ret);
+	} while (err == -EAGAIN);
 	return err;
 }
 
@@ -169,7 +314,7 @@ static int open_named(struct exports *x, const char *name, struct nbd_export *re
 
 static int add_name(struct export_job *job, const char *name)
 {
-	char(*names)[LSVD_NAME_MAX + 1];
+	char (*names)[NBD_NAME_MAX + 1];
 
 	/* grows when the count is a power of two */
 	if ((job->count & (job->count - 1)) == 0) {
@@ -182,33 +327,59 @@ static int add_name(struct export_job *job, const char *name)
 	return 0;
 }
 
-static int on_volume(void *ctx, const struct lsvd_volume_info *info)
+static int on_name(void *ctx, const char *name)
 {
 	struct export_job *job = ctx;
 
-	job->err = add_name(job, info->name);
+	job->err = add_name(job, name);
 	return job->err;
 }
 
 static void list_all(struct exports *x, struct export_job *job)
 {
-	int err = lsvd_volume_list(x->config.store, on_volume, job);
+	int err = served_list(&x->config, on_name, job);
 
 	if (!job->err && err < 0)
 		job->err = err;
 }
 
+static int count_one(void *ctx, const char *name)
+{
+	(void)name;
+	++*(uint32_t *)ctx;
+	return 0;
+}
+
+uint32_t exports_count(struct exports *x)
+{
+	uint32_t count = 0;
+	int err = x->fixed ? 0 : served_list(&x->config, count_one, &count);
+
+	if (err < 0)
+		log_line(LSVD_LOG_WARN, "volumes cannot be listed: %s", log_reason(err));
+	return count ? count : 1;
+}
+
 /* ------------------------------------------------------------------------------------- jobs */
+
+static void look_up(struct exports *x, struct export_job *job, const char *name)
+{
+	struct served served;
+
+	job->err = served_look(&x->config, name, &served);
+	if (!job->err)
+		job->export = served.export;
+}
 
 static void run_job(struct exports *x, struct export_job *job)
 {
-	char name[LSVD_NAME_MAX + 1];
+	char name[NBD_NAME_MAX + 1];
 
 	memcpy(name, job->name, sizeof name);
 	if (job->ask == EXPORT_LIST)
 		list_all(x, job);
 	else if (job->ask == EXPORT_LOOK)
-		job->err = look(x, name, &job->export);
+		look_up(x, job, name);
 	else
 		job->err = open_named(x, name, &job->export);
 	if (job->err < 0 && job->err != -ENOENT)
@@ -259,21 +430,47 @@ static bool queue_locked(struct exports *x, struct export_job *job)
 	return true;
 }
 
+/* An open entry's answer to who means to look at it, or to use it. */
+static void answer_locked(struct export_job *job, struct entry *e)
+{
+	job->export = e->served.export;
+	if (job->ask == EXPORT_OPEN)
+		e->users++;
+}
+
+/* With one volume served: answers unless it is about one of its snapshots. */
+static bool answer_fixed(struct exports *x, struct export_job *job)
+{
+	size_t len = strlen(x->config.name);
+
+	if (job->ask == EXPORT_LIST) {
+		job->err = add_name(job, x->config.name);
+	} else if (!job->name[0] || strcmp(job->name, x->config.name) == 0) {
+		pthread_mutex_lock(&x->lock);
+		answer_locked(job, x->fixed);
+		pthread_mutex_unlock(&x->lock);
+	} else {
+		job->err = -ENOENT;
+		return strncmp(job->name, x->config.name, len) != 0 || job->name[len] != '@';
+	}
+	return true;
+}
+
 /* Answers from what is known; false if the store has to be asked. */
 static bool answer_known(struct exports *x, struct export_job *job)
 {
-	if (!x->fixed) {
-		job->err = -ENOENT; /* no default export, unless it turns out otherwise */
-		return job->ask != EXPORT_LIST && !job->name[0];
-	}
-	if (job->ask == EXPORT_LIST) {
-		job->err = add_name(job, x->config.name);
-	} else if (job->name[0] && strcmp(job->name, x->config.name) != 0) {
-		job->err = -ENOENT;
-	} else {
-		job->export = x->fixed->export;
-	}
-	return true;
+	if (x->fixed)
+		return answer_fixed(x, job);
+	job->err = -ENOENT; /* no default export, unless it turns out otherwise */
+	return job->ask != EXPORT_LIST && !job->name[0];
+}
+
+/* Is it open, and may a look be answered with that? Its size is that of now, then. */
+static struct entry *known_locked(struct exports *x, const struct export_job *job)
+{
+	struct entry *e = job->ask == EXPORT_LOOK ? find_locked(x, job->name) : NULL;
+
+	return e && e->open && lsvd_volume_status(e->volume, NULL, 0) != LSVD_E_FENCED ? e : NULL;
 }
 
 bool exports_ask(struct exports *x, struct export_job *job)
@@ -288,11 +485,11 @@ bool exports_ask(struct exports *x, struct export_job *job)
 		return true;
 	job->err = 0;
 	pthread_mutex_lock(&x->lock);
-	e = job->ask == EXPORT_LIST ? NULL : find_locked(x, job->name);
+	e = known_locked(x, job);
 	if (x->stopping)
 		job->err = -ESHUTDOWN;
-	else if (e && e->open)
-		job->export = e->export;
+	else if (e)
+		answer_locked(job, e);
 	else if (queue_locked(x, job))
 		known = false;
 	else
@@ -301,13 +498,46 @@ bool exports_ask(struct exports *x, struct export_job *job)
 	return known;
 }
 
+struct lsvd_volume *exports_volume(const struct nbd_export *export)
+{
+	return ((const struct entry *)export->user)->volume;
+}
+
+bool exports_is_gone(const struct nbd_export *export)
+{
+	return atomic_load(&((const struct entry *)export->user)->gone);
+}
+
+void exports_release(const struct nbd_export *export)
+{
+	struct entry *e = export->user;
+
+	release(e->exports, e);
+}
+
 /* ---------------------------------------------------------------------------- begin and end */
+
+void exports_free(struct exports *x)
+{
+	if (!x)
+		return;
+	while (x->entries) {
+		struct entry *e = x->entries;
+
+		x->entries = e->next;
+		free(e);
+	}
+	control_close(x->control);
+	pthread_cond_destroy(&x->wake);
+	pthread_mutex_destroy(&x->lock);
+	free(x);
+}
 
 int exports_open(struct exports **ret, const struct exports_config *config)
 {
 	struct exports *x = calloc(1, sizeof *x);
 	struct nbd_export export;
-	int err;
+	int err = 0;
 
 	if (!x)
 		return -ENOMEM;
@@ -315,14 +545,17 @@ int exports_open(struct exports **ret, const struct exports_config *config)
 	x->jobs_end = &x->jobs;
 	(void)pthread_mutex_init(&x->lock, NULL); /* with default attributes they cannot fail */
 	(void)pthread_cond_init(&x->wake, NULL);
-	if (config->name) {
+	if (!config->readonly)
+		err = control_open(&x->control);
+	if (!err && config->name)
 		err = open_named(x, config->name, &export);
-		if (err < 0) {
-			free(x);
-			return err;
-		}
-		x->fixed = x->entries;
+	if (err < 0) {
+		exports_free(x);
+		return err;
 	}
+	x->fixed = x->entries;
+	if (x->fixed)
+		x->fixed->users = 0; /* it is open for clients, not for us */
 	*ret = x;
 	return 0;
 }
@@ -350,7 +583,7 @@ static void report(struct entry *e)
 
 	if (lsvd_volume_stats(e->volume, &now) < 0 || !changed(&now, &e->before))
 		return;
-	log_stats(e->export.name, &now, &e->before);
+	log_stats(e->served.export.name, &now, &e->before);
 	e->before = now;
 }
 
@@ -373,18 +606,38 @@ static void watch(struct entry *e)
 	e->status = status;
 	if (status < 0)
 		log_line(status == LSVD_E_UNAVAILABLE ? LSVD_LOG_WARN : LSVD_LOG_ERROR, "%s: %s",
-			 e->export.name, text[0] ? text : lsvd_strerror(status));
+			 e->served.export.name, text[0] ? text : lsvd_strerror(status));
 	else
-		log_line(LSVD_LOG_INFO, "%s: all is well again", e->export.name);
+		log_line(LSVD_LOG_INFO, "%s: all is well again", e->served.export.name);
+}
+
+/* A snapshot that nobody uses any more, taken out of the table; NULL: there is none. */
+static struct entry *take_idle_locked(struct exports *x)
+{
+	for (struct entry *e = x->entries; e; e = e->next)
+		if (e->idle > IDLE_LOOKS) {
+			unlink_locked(x, e);
+			return e;
+		}
+	return NULL;
 }
 
 void exports_watch(struct exports *x)
 {
+	struct entry *idle;
+
 	pthread_mutex_lock(&x->lock);
-	for (struct entry *e = x->entries; e; e = e->next)
+	for (struct entry *e = x->entries; e; e = e->next) {
 		if (e->open)
 			watch(e);
+		if (e->open && !e->users && served_is_snapshot(e->served.export.name))
+			e->idle++;
+	}
+	idle = take_idle_locked(x);
 	pthread_mutex_unlock(&x->lock);
+	if (idle)
+		(void)close_volume(idle, 0); /* read-only: there is nothing to be stored */
+	free(idle);
 }
 
 void exports_stop(struct exports *x)
@@ -403,21 +656,6 @@ bool exports_busy(struct exports *x)
 	busy = x->busy > 0;
 	pthread_mutex_unlock(&x->lock);
 	return busy;
-}
-
-static int close_entry(struct entry *e, uint32_t drain_ms)
-{
-	int err = lsvd_volume_close(e->volume, drain_ms);
-
-	if (err < 0)
-		log_line(LSVD_LOG_ERROR, "%s: %s", e->export.name, log_reason(err));
-	else if (err > 0)
-		log_line(LSVD_LOG_WARN,
-			 "%s: not everything is in the store: open it next with the "
-			 "same cache",
-			 e->export.name);
-	free(e);
-	return err;
 }
 
 static uint64_t now_ms(void)
@@ -440,14 +678,14 @@ static int close_all(struct exports *x, uint32_t drain_ms)
 	uint64_t end = now_ms() + drain_ms;
 	int worst = 0;
 
+	for (struct entry *e = x->entries; e; e = e->next)
+		control_quiet(e->point);
 	exports_each(x, seal, NULL);
-	while (x->entries) {
-		struct entry *e = x->entries;
+	for (struct entry *e = x->entries; e; e = e->next) {
 		uint64_t now = now_ms();
 		int err;
 
-		x->entries = e->next;
-		err = close_entry(e, now < end ? (uint32_t)(end - now) : 0);
+		err = close_volume(e, now < end ? (uint32_t)(end - now) : 0);
 		if (worst == 0 || (worst > 0 && err < 0))
 			worst = err;
 	}
@@ -456,14 +694,8 @@ static int close_all(struct exports *x, uint32_t drain_ms)
 
 int exports_close(struct exports *x, uint32_t drain_ms)
 {
-	int worst;
-
 	exports_stop(x);
 	for (unsigned i = 0; i < x->thread_count; i++)
 		(void)pthread_join(x->threads[i], NULL); /* fails only for a thread that is none */
-	worst = close_all(x, drain_ms);
-	pthread_cond_destroy(&x->wake);
-	pthread_mutex_destroy(&x->lock);
-	free(x);
-	return worst;
+	return close_all(x, drain_ms);
 }

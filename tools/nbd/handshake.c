@@ -120,15 +120,25 @@ static bool name_char(uint8_t ch, bool first)
 	       ch == '_' || (!first && (ch == '.' || ch == '-'));
 }
 
-/* True if a volume could have that name, or it is the empty one. */
-static bool name_possible(const uint8_t *name, uint32_t len)
+/* True if a volume or a snapshot could have that name. */
+static bool word_possible(const uint8_t *name, uint32_t len)
 {
-	if (len > LSVD_NAME_MAX)
+	if (!len || len > LSVD_NAME_MAX)
 		return false;
 	for (uint32_t i = 0; i < len; i++)
 		if (!name_char(name[i], i == 0))
 			return false;
 	return true;
+}
+
+/* VOLUME, VOLUME@SNAPSHOT, or the empty name. */
+static bool name_possible(const uint8_t *name, uint32_t len)
+{
+	const uint8_t *at = len ? memchr(name, '@', len) : NULL;
+	uint32_t volume = at ? (uint32_t)(at - name) : len;
+
+	return !len || (word_possible(name, volume) &&
+			(!at || word_possible(at + 1, len - volume - 1)));
 }
 
 static enum nbd_event ask(struct nbd_conn *c, uint32_t option, const uint8_t *name, uint32_t len)
@@ -445,8 +455,8 @@ void nbd_conn_answer(struct nbd_conn *c, const struct nbd_export *export, uint32
 
 void nbd_conn_list(struct nbd_conn *c, const char *name)
 {
-	uint8_t data[4 + LSVD_NAME_MAX];
-	size_t len = strnlen(name, LSVD_NAME_MAX);
+	uint8_t data[4 + NBD_NAME_MAX];
+	size_t len = strnlen(name, NBD_NAME_MAX);
 
 	if (c->phase != NBD_PHASE_LOOKUP)
 		return;

@@ -276,22 +276,11 @@ static int listen_somewhere(struct server *s)
 	return 0;
 }
 
-static int count_one(void *ctx, const struct lsvd_volume_info *info)
-{
-	(void)info;
-	++*(uint32_t *)ctx;
-	return 0;
-}
-
 /* A client may ask for each export a few times, but not for ever. */
 static uint32_t options_limit(struct server *s)
 {
-	uint32_t count = 1;
+	uint32_t count = exports_count(s->exports);
 
-	int err = s->opt.name ? 0 : lsvd_volume_list(s->store, count_one, &count);
-
-	if (err < 0)
-		log_line(LSVD_LOG_WARN, "volumes cannot be listed: %s", log_reason(err));
 	return count > OPTIONS_MIN / OPTIONS_EACH ? count * OPTIONS_EACH : OPTIONS_MIN;
 }
 
@@ -418,7 +407,7 @@ static bool accept_all(struct server *s, int listen_fd)
 
 static void seal(void *ctx, struct lsvd_volume *volume)
 {
-	int err = lsvd_volume_seal(volume);
+	int err = lsvd_volume_readonly(volume) ? 0 : lsvd_volume_seal(volume);
 
 	(void)ctx;
 	if (err < 0)
@@ -543,6 +532,7 @@ static int shut_down(struct server *s)
 	status = close_volumes(s);
 	for (unsigned i = 0; i < s->loop_count; i++)
 		loop_end(s->loops[i]);
+	exports_free(s->exports);
 	single_finish();
 	lsvd_store_close(s->store);
 	lsvd_config_free(s->config);

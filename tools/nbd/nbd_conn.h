@@ -58,6 +58,9 @@
 /* Extents in one reply to BLOCK_STATUS. */
 #define NBD_EXTENTS_MAX 2048u
 
+/* The longest name of an export: of a volume, @, and of a snapshot. */
+#define NBD_NAME_MAX (2 * LSVD_NAME_MAX + 1)
+
 enum nbd_phase {
 	NBD_PHASE_GREETING,
 	NBD_PHASE_OPTIONS,
@@ -85,7 +88,7 @@ enum nbd_pause {
 
 /* What the protocol has to know of an export. */
 struct nbd_export {
-	char name[LSVD_NAME_MAX + 1];
+	char name[NBD_NAME_MAX + 1];
 	char description[96];
 	uint64_t bytes;
 	bool readonly;
@@ -124,7 +127,7 @@ struct nbd_req {
 struct nbd_lookup {
 	uint32_t option;	      /* that asked */
 	bool open;		      /* the client means to use it, not just to know of it */
-	char name[LSVD_NAME_MAX + 1]; /* "": the default export */
+	char name[NBD_NAME_MAX + 1]; /* "": the default export */
 	/* what to tell */
 	bool want_name, want_description;
 	bool want_allocation; /* base:allocation was asked for, or everything */
@@ -161,7 +164,7 @@ struct nbd_conn {
 	uint32_t options; /* so far */
 	bool structured;
 	bool allocation; /* base:allocation is selected, for `allocation_of` */
-	char allocation_of[LSVD_NAME_MAX + 1];
+	char allocation_of[NBD_NAME_MAX + 1];
 	struct nbd_lookup lookup;
 
 	/* transmission */

@@ -68,6 +68,8 @@ static void forget(struct session *s)
 	else
 		s->loop->sessions = s->next;
 	nbd_conn_fini(&s->conn);
+	if (s->holds)
+		exports_release(&s->job.export);
 	free(s->job.names);
 	free(s);
 }
@@ -77,7 +79,7 @@ static void forget(struct session *s)
 static struct batch *batch_of(struct session *s)
 {
 	if (!s->batch)
-		s->batch = loop_batch(s->loop, s->conn.export.user);
+		s->batch = loop_batch(s->loop, exports_volume(&s->conn.export));
 	return s->batch;
 }
 
@@ -87,7 +89,7 @@ static bool all_zero(struct session *s, const struct nbd_req *req)
 	struct lsvd_status_extent extent = {0};
 
 	return nbd_req_may_skip(req) &&
-	       lsvd_volume_block_status(s->conn.export.user, req->off, req->len, &extent, 1) == 1 &&
+	       lsvd_volume_block_status(exports_volume(&s->conn.export), req->off, req->len, &extent, 1) == 1 &&
 	       extent.flags & LSVD_STATUS_ZERO && extent.len >= req->len;
 }
 
@@ -111,7 +113,7 @@ static void submit(struct session *s, struct nbd_req *req)
 static void block_status(struct session *s, struct nbd_req *req)
 {
 	struct loop *l = s->loop;
-	int n = lsvd_volume_block_status(s->conn.export.user, req->off, req->len, l->extents,
+	int n = lsvd_volume_block_status(exports_volume(&s->conn.export), req->off, req->len, l->extents,
 					 nbd_req_status_max(req));
 
 	nbd_conn_complete_status(&s->conn, req, l->extents, n);
@@ -143,6 +145,7 @@ static void give_answer(struct session *s)
 		job->names = NULL;
 		return;
 	}
+	s->holds = job->ask == EXPORT_OPEN && !job->err;
 	nbd_conn_answer(c, job->err ? NULL : &job->export, error, text);
 	if (c->phase == NBD_PHASE_TRANSMISSION)
 		log_limited(LSVD_LOG_DEBUG, "%s: serving %s", s->peer, c->export.name);
@@ -350,7 +353,9 @@ void session_check_time(struct session *s)
 
 	if (s->fd < 0)
 		return;
-	if (c->phase < NBD_PHASE_TRANSMISSION && !c->asking && now > s->deadline_ms)
+	if (s->holds && exports_is_gone(&s->job.export))
+		nbd_conn_kill(c, "the volume was deleted");
+	else if (c->phase < NBD_PHASE_TRANSMISSION && !c->asking && now > s->deadline_ms)
 		nbd_conn_kill(c, "no export was chosen in time");
 	else if (s->armed & EPOLLOUT && now - s->tx_ms > stall)
 		nbd_conn_kill(c, "the client takes no replies");

@@ -24,6 +24,7 @@ struct session {
 	uint64_t rx_ms, tx_ms;	/* last time that bytes came, and that none waited or some left */
 	struct batch *batch;	/* of its export */
 	struct export_job job;	/* conn.asking: with the exports, or on its way back */
+	bool holds;		/* job.export is open, and to be given back */
 	struct message message; /* that it is new, later that the job is done */
 	char peer[64];
 };

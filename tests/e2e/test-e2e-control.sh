@@ -1,0 +1,164 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# test-e2e-control.sh - the control socket of a served volume: who may use it, what it does, whom it
+# must not harm; and which way the commands of lsvd-admin go.
+. "$(dirname "$0")/functions.sh"
+begin
+need nbdcopy nbdinfo cmp stat
+
+# Nothing is stored by itself: what is in the store was asked for.
+make_store 'seal_after = 1d' 'log_size = 64M'
+make_volume 64M
+ctl=$tmp/cache/$volume.ctl
+# hostile.py has the attacks on the other socket.
+attack() { timeout 120 /usr/bin/python3 "$e2e_dir/hostile_control.py" "$ctl" "$@"; }
+# json EXPRESSION: true of the object o in $tmp/out.
+json() {
+	/usr/bin/python3 -c 'import json, sys
+o = json.load(open(sys.argv[1]))
+sys.exit(0 if eval(sys.argv[2]) else 1)' "$tmp/out" "$1"
+}
+# ask COMMAND ARG...: lsvd-admin with --json to $tmp/out.
+ask() { admin "$@" --json >"$tmp/out"; }
+# refused TEXT COMMAND ARG...: it fails, and says so.
+refused() {
+	local text=$1
+	shift
+	! admin "$@" >"$tmp/out" 2>"$tmp/err" || fail "$* succeeded"
+	grep -qF -- "$text" "$tmp/err" || fail "$*: $(<"$tmp/err")"
+}
+
+it 'the socket is there while the volume is served, for its user alone'
+[[ ! -e $ctl ]]
+start_server
+[[ -S $ctl ]]
+[[ $(stat -c %a "$ctl") == 600 ]]
+
+it 'seal stores what a served volume has only in its log'
+random_file "$tmp/image" $((3 << 20))
+nbdcopy "$tmp/image" "$uri"
+ask stats -n "$volume"
+json 'o["name"] == "disk" and o["bytes"] == 64 << 20 and o["status"] == "ok"'
+json 'o["stats"]["unstored_bytes"] >= 3 << 20 and o["stats"]["data_puts"] == 0'
+ask seal -n "$volume"
+json 'o["unstored_bytes"] == 0 and o["stored_op"] == o["last_op"] > 0'
+ask stats -n "$volume"
+json 'o["stats"]["data_puts"] > 0 and o["stats"]["checkpoint_puts"] == 0'
+ask seal -n "$volume" --checkpoint
+ask stats -n "$volume"
+json 'o["stats"]["checkpoint_puts"] > 0'
+admin stats -n "$volume" >"$tmp/out"
+grep -qx 'status  *ok' "$tmp/out"
+
+it 'a served volume is not opened a second time by a command'
+ask stats -n "$volume"
+json 'o["stats"]["epoch"] == 1'
+
+it 'a client at work'
+state=$ram/state
+writer init "$state" --size $((32 << 20)) --offset $((16 << 20)) --seed "$seed"
+start_writer load "$state" "$uri" --depth 4
+gets_on() { [[ $(issued "$state") -gt $1 ]] || has_ended "$load"; }
+wait_until 60 gets_on 100
+
+it 'seal ends though writes go on'
+ask seal -n "$volume"
+for attack in $(attack); do
+	it "${attack//_/ }"
+	before=$(issued "$state")
+	attack "$attack" 2>"$tmp/attack.log" || fail "$(tail -n 3 "$tmp/attack.log")"
+	! has_ended "$server_pid" || fail "the server is gone"
+	wait_until 60 gets_on "$before" || fail "the client does not get on"
+	! has_ended "$load" || fail "the client is gone: $(<"$tmp/load")"
+done
+
+it 'the client has seen nothing wrong'
+kill -s TERM "$load"
+wait "$load" || fail "status $?: $(<"$tmp/load")"
+writer check "$state" "$uri"
+
+it 'gc by hand gives space back while the volume is served'
+ask seal -n "$volume"
+ask stats -n "$volume"
+stored=$(/usr/bin/python3 -c 'import json; print(json.load(open("out"))["stats"]["data_put_bytes"])')
+/usr/bin/python3 - "$ctl" >"$tmp/out" <<'PY'
+import json, socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+s.sendall(b'{"verb":"gc","action":"start"}\n')
+lines = s.makefile()
+answer = json.loads(next(line for line in lines if "progress" not in line))
+assert answer["ok"], answer
+print(json.dumps(answer["result"]))
+PY
+json "o['deleted_bytes'] > 0 and 0 < o['stored_bytes'] < $stored / 2" || fail "$stored: $(<"$tmp/out")"
+
+it 'the end of the server is the end of the socket, whoever is connected'
+/usr/bin/python3 - "$ctl" >"$tmp/connected" <<'PY' &
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+print("yes", flush=True)
+while s.recv(4096):
+    pass
+PY
+idle=$!
+wait_until 30 test -s "$tmp/connected"
+stop_server
+[[ $server_status -eq 0 && ! -e $ctl ]]
+wait "$idle"
+
+it 'what is not served is opened by the command itself'
+refused 'not served' stats -n "$volume"
+ask seal -n "$volume"
+json 'o["unstored_bytes"] == 0'
+ask inspect -n "$volume"
+json 'o["epoch"] == 2 and o["closed_cleanly"] is True'
+
+it 'what a killed server has left only in its log is stored by seal'
+start_server
+writer load "$state" "$uri" --acks 200 --seed 3
+kill_server
+[[ -S $ctl ]]
+ask seal -n "$volume"
+ask inspect -n "$volume"
+json 'o["epoch"] == 4 and o["closed_cleanly"] is True'
+
+it 'the socket of a dead server is replaced'
+start_server
+writer check "$state" "$uri"
+kill_server
+[[ -S $ctl ]]
+start_server
+ask stats -n "$volume"
+stop_server
+
+it 'what is no socket stays where it is, and the volume is served without one'
+echo precious >"$ctl"
+start_server
+[[ $(<"$ctl") == precious ]]
+grep -q 'no control socket' "$server_log"
+nbdinfo --size "$uri" >"$tmp/out"
+stop_server
+[[ $(<"$ctl") == precious ]]
+rm "$ctl"
+
+it 'a directory with a long name does not matter'
+long=$tmp/$(printf 'long%.0s' {1..40})
+mkdir "$long"
+cache_dir=$long/cache make_store 'seal_after = 1d' 'log_size = 64M'
+start_server --accept-rollback
+[[ -S $long/cache/$volume.ctl ]]
+ask seal -n "$volume"
+stop_server
+make_store 'seal_after = 1d' 'log_size = 64M'
+
+it 'the directory may be given instead of configured'
+ask seal -n "$volume" -p "$long/cache"
+
+it 'a server for reading has no socket'
+start_server --read-only
+[[ ! -e $ctl ]]
+refused 'not served' stats -n "$volume"
+stop_server

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * cmd_clone.c - "lsvd-admin clone": a new volume that begins as a snapshot, or as another is now.
+ *
+ * A clone is always one of a snapshot. If none is named one is made: by the library where the volume
+ * is not served; else through its server, under the name "clone-" and the clone's.
+ */
+#include <stdio.h>
+
+#include <lsvd/snapshot.h>
+
+#include "admin/cmd.h"
+#include "admin/long.h"
+#include "admin/output.h"
+#include "admin/reach.h"
+
+struct clone {
+	struct admin admin;
+	struct reach_options reach;
+	char base[LSVD_NAME_MAX + 1], snapshot[LSVD_NAME_MAX + 1], name[LSVD_NAME_MAX + 1];
+};
+
+static int print_cloned(const struct clone *c, const struct lsvd_volume_info *info)
+{
+	json_t *facts = output_volume(info);
+	char sentence[512], size[32];
+	int err;
+
+	output_bytes(size, info->bytes);
+	(void)snprintf(sentence, sizeof sentence, "volume %s cloned from %s%s%s: %s, uuid %s",
+		       info->name, c->base, c->snapshot[0] ? "@" : "", c->snapshot, size,
+		       info->uuid);
+	err = json_object_set_new(facts, "base", json_string(c->base));
+	err |= json_object_set_new(facts, "snapshot",
+				   c->snapshot[0] ? json_string(c->snapshot) : json_null());
+	if (err) {
+		json_decref(facts);
+		facts = NULL;
+	}
+	return output_sentence(sentence, facts, c->admin.json);
+}
+
+/* Asks the server for a snapshot, and whether it is to make or to delete it. */
+static int ask_snapshot(struct clone *c, const char *action)
+{
+	json_t *facts;
+	int status;
+
+	c->admin.name = c->base;
+	facts = reach_ask_server(&c->admin, &c->reach,
+				 json_pack("{s:s, s:s, s:s}", "verb", "snapshot", "action", action,
+					   "snapshot", c->snapshot),
+				 &status);
+	json_decref(facts);
+	return status;
+}
+
+static int clone_snapshot(struct clone *c)
+{
+	struct lsvd_volume_info info = LSVD_VOLUME_INFO_INIT;
+
+	if (lsvd_volume_clone(c->admin.store, c->base, c->snapshot, c->name, NULL, &info) < 0)
+		return admin_fail();
+	return print_cloned(c, &info);
+}
+
+static int clone_served(struct clone *c)
+{
+	int status;
+
+	if (snprintf(c->snapshot, sizeof c->snapshot, "clone-%s", c->name) >=
+	    (int)sizeof c->snapshot) {
+		(void)admin_error("volume %s is served, and '%s' is too long a name for a snapshot: make "
+				  "one, and clone that", c->base, c->snapshot);
+		return ADMIN_FAILED;
+	}
+	status = ask_snapshot(c, "create");
+	if (status != ADMIN_OK)
+		return status;
+	status = clone_snapshot(c);
+	if (status != ADMIN_OK)
+		(void)ask_snapshot(c, "delete"); /* if it stays, it has been said */
+	return status;
+}
+
+static int clone_unserved(struct clone *c)
+{
+	struct lsvd_volume_options options = LSVD_VOLUME_OPTIONS_INIT;
+	struct lsvd_volume_info info = LSVD_VOLUME_INFO_INIT;
+
+	reach_volume_options(&c->admin, &c->reach, &options);
+	if (lsvd_volume_clone(c->admin.store, c->base, NULL, c->name, &options, &info) < 0)
+		return admin_fail();
+	return print_cloned(c, &info);
+}
+
+static int clone(struct clone *c)
+{
+	if (c->snapshot[0])
+		return clone_snapshot(c);
+	c->admin.name = c->base;
+	return reach_served(&c->admin, &c->reach) ? clone_served(c) : clone_unserved(c);
+}
+
+/* Two operands: where from, and the new name. */
+static int parse_places(struct clone *c, const struct args *args, int argc, char **argv, int first)
+{
+	char none[LSVD_NAME_MAX + 1];
+
+	if (argc - first < 2)
+		return args_fail(args, "%s is missing", argc == first ? "what to clone" : "the new name");
+	if (argc - first > 2)
+		return args_fail(args, "'%s' is one word too many", argv[first + 2]);
+	if (admin_parse_place(args, argv[first], c->base, c->snapshot) < 0 ||
+	    admin_parse_place(args, argv[first + 1], c->name, none) < 0)
+		return -1;
+	return none[0] ? args_fail(args, "the new volume is named without @") : 0;
+}
+
+static int run(int argc, char **argv)
+{
+	struct clone c = {.admin = {.json = false}};
+	/* clang-format off */
+	const struct args_option options[] = {
+		ADMIN_CONFIG(&c.admin),
+		REACH_OPTIONS(&c.reach),
+		ADMIN_UNSAFE(&c.admin),
+		ADMIN_OPTIONS(&c.admin),
+	};
+	/* clang-format on */
+	const struct args args = {
+		.program = "lsvd-admin clone",
+		.usage = "-c FILE SOURCE[@SNAPSHOT] NAME [-p DIR] [--json]",
+		.about = "Makes a volume that begins as a snapshot of another, or as the other is now. Nothing\n"
+			 "is copied; the source may be served meanwhile.",
+		.options = options,
+	};
+	int first, status;
+
+	if (admin_parse_operands(&c.admin, &args, argc, argv, &first, &status) < 0)
+		return status;
+	if (parse_places(&c, &args, argc, argv, first) < 0)
+		return ADMIN_USAGE;
+	status = admin_begin_long();
+	if (status == ADMIN_OK)
+		status = admin_open(&c.admin, 0);
+	if (status == ADMIN_OK)
+		status = clone(&c);
+	admin_close(&c.admin);
+	return status;
+}
+
+const struct admin_cmd cmd_clone = {"clone", "make a volume that begins as another", run};

@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * verbs.c - requests of administrators as a table of verbs.
+ *
+ * A verb takes the members of its request apart by itself: what is missing, of the wrong type or not
+ * known is an error that says so, before anything is done.
+ *
+ * Waiting goes in steps, between which the host is asked whether it wants to stop; what is waited
+ * for is fixed when the request begins, so that it ends on a volume that is written to all the time.
+ */
+#include "common/verbs.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <lsvd/error.h>
+#include <lsvd/snapshot.h>
+#include <lsvd/stats.h>
+
+#include "common/verb_stats.h"
+
+#define STEP_MS	   200u
+/* What gc leaves, unless it is told otherwise: bytes stored for each 100 that are alive. */
+#define GC_PERCENT 130
+
+struct call {
+	struct lsvd_volume *volume;
+	const json_t *request;
+	const struct verb_host *host;
+	json_t *result;
+	char text[512];      /* of a failure that is not the library's */
+};
+
+static int refuse(struct call *c, int err, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static int refuse(struct call *c, int err, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	(void)vsnprintf(c->text, sizeof c->text, format, ap); /* cut if too long */
+	va_end(ap);
+	return err;
+}
+
+static int no_memory(struct call *c)
+{
+	return refuse(c, -ENOMEM, "out of memory");
+}
+
+/* Gives the result away to the reply; NULL: there was no memory to make it. */
+static int give(struct call *c, json_t *result)
+{
+	c->result = result;
+	return result ? 0 : no_memory(c);
+}
+
+static bool stopped(const struct call *c)
+{
+	return c->host->stopping && c->host->stopping(c->host->ctx);
+}
+
+static bool in_use(const struct call *c, const char *snapshot)
+{
+	return c->host->in_use && c->host->in_use(c->host->ctx, snapshot);
+}
+
+static void tell(const struct call *c, const char *what, uint64_t done, uint64_t total)
+{
+	if (c->host->progress)
+		c->host->progress(c->host->ctx, what, done, total);
+}
+
+/* The members of the request, as json_unpack() has them; there must be no others. */
+#define UNPACK(c, format, ...)                                                                     \
+	unpack_result(c, json_unpack_ex((json_t *)(uintptr_t)(c)->request, &(json_error_t){0}, 0,  \
+					"{s:s, " format "!}", "verb", &(const char *){0},          \
+					##__VA_ARGS__))
+
+static int unpack_result(struct call *c, int result)
+{
+	return result < 0 ? refuse(c, -EINVAL, "a member of the request is missing, unknown or of "
+					       "the wrong type: see lsvd-control(5)")
+			  : 0;
+}
+
+/* ------------------------------------------------------------------------------ storing things */
+
+/* Waits until everything acknowledged before now is in the store. */
+static int store_all(struct call *c)
+{
+	struct lsvd_stats s = LSVD_STATS_INIT;
+	uint64_t last, total;
+	int err = lsvd_volume_stats(c->volume, &s);
+
+	last = s.last_op;
+	total = s.unstored_bytes;
+	while (!err && s.stored_op < last) {
+		tell(c, "store", s.unstored_bytes < total ? total - s.unstored_bytes : 0, total);
+		if (stopped(c))
+			return refuse(c, LSVD_E_SHUTDOWN, "stopped: not everything is in the store");
+		err = lsvd_volume_sync(c->volume, STEP_MS);
+		if (err == 0 || err == -ETIMEDOUT)
+			err = lsvd_volume_stats(c->volume, &s);
+	}
+	return err;
+}
+
+static int give_stored(struct call *c)
+{
+	struct lsvd_stats s = LSVD_STATS_INIT;
+	int err = lsvd_volume_stats(c->volume, &s);
+
+	if (err)
+		return err;
+	return give(c, json_pack("{s:I, s:I, s:I}", "last_op", (json_int_t)s.last_op, "stored_op",
+				 (json_int_t)s.stored_op, "unstored_bytes",
+				 (json_int_t)s.unstored_bytes));
+}
+
+static int run_seal(struct call *c)
+{
+	int wait = 0;
+	int err = UNPACK(c, "s?b", "wait", &wait);
+
+	if (!err)
+		err = lsvd_volume_seal(c->volume);
+	if (!err && wait)
+		err = store_all(c);
+	return err ? err : give_stored(c);
+}
+
+static int run_checkpoint(struct call *c)
+{
+	int err = UNPACK(c, "");
+
+	if (!err)
+		err = store_all(c);
+	if (!err)
+		err = lsvd_volume_checkpoint(c->volume, UINT32_MAX);
+	return err ? err : give_stored(c);
+}
+
+/* --------------------------------------------------------------------------- space and size */
+
+static int run_gc(struct call *c)
+{
+	const char *action = "";
+	int percent = GC_PERCENT;
+	struct lsvd_stats before = LSVD_STATS_INIT, after = LSVD_STATS_INIT;
+	int err = UNPACK(c, "s:s, s?i", "action", &action, "percent", &percent);
+
+	if (!err && strcmp(action, "start") != 0)
+		err = refuse(c, LSVD_E_UNSUPPORTED, "gc: the action is not known");
+	if (!err && (percent < 100 || percent > 10000))
+		err = refuse(c, -EINVAL, "gc: percent is %d, must be 100 to 10000", percent);
+	if (!err)
+		err = store_all(c);
+	if (!err)
+		err = lsvd_volume_stats(c->volume, &before);
+	if (!err)
+		err = lsvd_volume_gc(c->volume, (uint32_t)percent, UINT32_MAX);
+	if (!err)
+		err = lsvd_volume_stats(c->volume, &after);
+	if (err)
+		return err;
+	return give(c, json_pack("{s:I, s:I, s:I, s:I, s:I}", "copied_bytes",
+				 (json_int_t)(after.gc_copied_bytes - before.gc_copied_bytes),
+				 "deleted_objects",
+				 (json_int_t)(after.deleted_objects - before.deleted_objects),
+				 "deleted_bytes",
+				 (json_int_t)(after.deleted_bytes - before.deleted_bytes),
+				 "live_bytes", (json_int_t)after.live_bytes, "stored_bytes",
+				 (json_int_t)after.stored_bytes));
+}
+
+static int run_resize(struct call *c)
+{
+	json_int_t bytes = 0;
+	int cut = 0;
+	uint64_t before = lsvd_volume_bytes(c->volume);
+	int err = UNPACK(c, "s:I, s?b", "bytes", &bytes, "cut", &cut);
+
+	if (!err && bytes < 0)
+		err = refuse(c, -EINVAL, "resize: bytes is below 0");
+	if (!err)
+		err = lsvd_volume_resize(c->volume, (uint64_t)bytes, cut ? LSVD_RESIZE_CUT : 0);
+	if (err)
+		return err;
+	return give(c, json_pack("{s:I, s:I}", "bytes",
+				 (json_int_t)lsvd_volume_bytes(c->volume), "bytes_before",
+				 (json_int_t)before));
+}
+
+static int run_flatten(struct call *c)
+{
+	int err = UNPACK(c, "");
+
+	if (!err)
+		err = store_all(c);
+	if (!err)
+		err = lsvd_volume_flatten(c->volume, UINT32_MAX);
+	return err ? err : give_stored(c);
+}
+
+/* ---------------------------------------------------------------------------------- snapshots */
+
+static json_t *snapshot_json(const struct lsvd_snapshot_info *info)
+{
+	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "snapshot", info->name, "uuid",
+			 info->uuid, "bytes", (json_int_t)info->bytes, "created_ms",
+			 (json_int_t)info->created_ms, "op", (json_int_t)info->op, "epoch",
+			 (json_int_t)info->epoch, "seq", (json_int_t)info->seq);
+}
+
+static int snapshot_create(struct call *c, const char *name)
+{
+	struct lsvd_snapshot_info info = LSVD_SNAPSHOT_INFO_INIT;
+	int err = store_all(c);
+
+	if (!err)
+		err = lsvd_snapshot_create(c->volume, name, UINT32_MAX, &info);
+	return err ? err : give(c, snapshot_json(&info));
+}
+
+static int snapshot_delete(struct call *c, const char *name, bool force)
+{
+	int err;
+
+	if (!force && in_use(c, name))
+		return refuse(c, -EBUSY, "clients are reading snapshot %s: disconnect them, or use force",
+			      name);
+	err = lsvd_snapshot_delete(c->volume, name, UINT32_MAX);
+	return err ? err : give(c, json_pack("{s:s}", "snapshot", name));
+}
+
+static int snapshot_rollback(struct call *c, const char *name, bool force)
+{
+	int err;
+
+	if (!force && in_use(c, NULL))
+		return refuse(c, -EBUSY, "clients are connected, who would not know that volume %s is "
+					 "another: disconnect them, or use force",
+			      lsvd_volume_name(c->volume));
+	err = store_all(c);
+	if (!err)
+		err = lsvd_snapshot_rollback(c->volume, name, UINT32_MAX);
+	if (err)
+		return err;
+	return give(c, json_pack("{s:s, s:I}", "snapshot", name, "bytes",
+				 (json_int_t)lsvd_volume_bytes(c->volume)));
+}
+
+static int add_snapshot(void *ctx, const struct lsvd_snapshot_info *info)
+{
+	return json_array_append_new(ctx, snapshot_json(info)); /* without memory the walk ends */
+}
+
+static int snapshot_list(struct call *c)
+{
+	json_t *all = json_array();
+	int err = all ? lsvd_snapshot_list(c->volume, add_snapshot, all) : no_memory(c);
+
+	if (!err)
+		return give(c, json_pack("{s:o}", "snapshots", all));
+	json_decref(all);
+	return err;
+}
+
+static int run_snapshot(struct call *c)
+{
+	const char *action = "", *name = NULL;
+	int force = 0;
+	int err = UNPACK(c, "s:s, s?s, s?b", "action", &action, "snapshot", &name, "force", &force);
+
+	if (err)
+		return err;
+	if (strcmp(action, "list") == 0)
+		return snapshot_list(c);
+	if (!name)
+		return refuse(c, -EINVAL, "a snapshot is not named");
+	if (strcmp(action, "create") == 0)
+		return snapshot_create(c, name);
+	if (strcmp(action, "delete") == 0)
+		return snapshot_delete(c, name, force);
+	if (strcmp(action, "rollback") == 0)
+		return snapshot_rollback(c, name, force);
+	return refuse(c, LSVD_E_UNSUPPORTED, "snapshot: the action is not known");
+}
+
+/* --------------------------------------------------------------------------------- looking */
+
+static int run_stats(struct call *c)
+{
+	struct lsvd_stats s = LSVD_STATS_INIT;
+	char text[512] = "";
+	json_t *stats;
+	int status, err = UNPACK(c, "");
+
+	if (!err)
+		err = lsvd_volume_stats(c->volume, &s);
+	if (err)
+		return err;
+	status = lsvd_volume_status(c->volume, text, sizeof text);
+	stats = verb_stats_json(&s);
+	return give(c, json_pack("{s:s, s:I, s:s, s:s, s:o}", "name", lsvd_volume_name(c->volume),
+				 "bytes", (json_int_t)lsvd_volume_bytes(c->volume), "status",
+				 status ? lsvd_error_name(status) : "ok", "status_text",
+				 status ? text : "", "stats", stats));
+}
+
+/* ----------------------------------------------------------------------------------- the table */
+
+static const struct {
+	const char *verb;
+	int (*run)(struct call *c);
+} verbs[] = {
+	{"stats", run_stats},
+	{"seal", run_seal},
+	{"checkpoint", run_checkpoint},
+	{"gc", run_gc},
+	{"resize", run_resize},
+	{"flatten", run_flatten},
+	{"snapshot", run_snapshot},
+};
+
+static int run(struct call *c)
+{
+	const json_t *name = json_object_get(c->request, "verb");
+
+	if (!json_is_string(name))
+		return refuse(c, -EINVAL, "the request is no object with a member \"verb\"");
+	for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
+		if (strcmp(verbs[i].verb, json_string_value(name)) == 0)
+			return verbs[i].run(c);
+	return refuse(c, LSVD_E_UNSUPPORTED, "the verb is not known");
+}
+
+json_t *verb_failure(int err, const char *text)
+{
+	/* A text with bytes that are no UTF-8, which a path may have, is better left out. */
+	json_t *reply = json_pack("{s:b, s:s, s:s}", "ok", 0, "error", lsvd_error_name(err), "text",
+				  text);
+
+	return reply ? reply : json_pack("{s:b, s:s, s:s}", "ok", 0, "error", lsvd_error_name(err),
+					 "text", lsvd_strerror(err));
+}
+
+json_t *verb_run(struct lsvd_volume *volume, const json_t *request, const struct verb_host *host)
+{
+	struct call c = {.volume = volume, .request = request, .host = host};
+	int err = run(&c);
+
+	if (!err)
+		return json_pack("{s:b, s:o}", "ok", 1, "result", c.result);
+	json_decref(c.result);
+	return verb_failure(err, c.text[0] ? c.text : lsvd_last_error());
+}
