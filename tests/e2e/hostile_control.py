@@ -150,8 +150,11 @@ def who_reads_nothing_is_given_up():
 def who_leaves_at_once_harms_nobody():
     for i in range(300):
         a = Admin()
-        if i % 3:
-            a.send(b'{"verb":"stats"}\n' * (i % 3))
+        try:
+            if i % 3:
+                a.send(b'{"verb":"stats"}\n' * (i % 3))
+        except ConnectionError:
+            pass  # one of too many
         a.sock.close()
 
 
