@@ -188,7 +188,7 @@ static void finish_bare(struct log_put *put, struct object_head *head, struct ch
 /* Once in the life of a put: from here on its bytes do not change. */
 static void finish(struct log *log, struct log_put *put)
 {
-	struct chain_part chain = next_part(log, put);
+	struct chain_part chain;
 	struct object_head head = {
 		.kind = (uint16_t)put->kind,
 		.volume = log->options.volume,
@@ -196,10 +196,16 @@ static void finish(struct log *log, struct log_put *put)
 		.seq = put->place.seq,
 	};
 
+	if (put->volume_bytes)
+		log->options.volume_bytes = put->volume_bytes;
+	if (put->new_root.epoch)
+		log->root = put->new_root;
+	chain = next_part(log, put);
 	if (put->kind == OBJECT_DATA)
 		finish_segment(put, &head, &chain);
 	else
 		finish_bare(put, &head, &chain);
+	put->root = log->root;
 	log->sent_seq = put->place.seq;
 	log->sent_op = chain.last_op;
 	log->sent_checksum = head.checksum;

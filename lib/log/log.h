@@ -147,6 +147,13 @@ int lsvd_log_open(struct log **ret, struct log_opened *opened, struct port *port
  */
 int lsvd_log_recover(struct log *log);
 
+/*
+ * A procedure: what lsvd_log_recover() does, for a past state, of this volume or of another
+ * (options->volume): `root`, and the chain after it up to the object at (epoch, seq). Only looks.
+ */
+int lsvd_log_read(struct port *port, const struct log_options *options, const struct log_ops *ops,
+		  void *ctx, struct root_ref root, uint64_t epoch, uint64_t seq);
+
 void lsvd_log_free(struct log *log);   /* nothing may be in the world */
 
 /* Gives away the next object number and place in the chain; never an anchor's. */
@@ -192,6 +199,10 @@ struct log_put {
 	uint8_t *note;
 	uint32_t record_count, record_bytes;
 	uint64_t first_op, last_op;
+	/* From this object on, in every header; 0, epoch 0: as before it. */
+	uint64_t volume_bytes;
+	struct root_ref new_root;
+	struct root_ref root;      /* set by the log: what it names */
 	/* lock held: it and all before it are acknowledged (err 0), or never will be. */
 	void (*acked)(struct log_put *put, int err);
 	void *owner;

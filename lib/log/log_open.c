@@ -473,3 +473,20 @@ int lsvd_log_open(struct log **ret, struct log_opened *opened, struct port *port
 	*ret = o.log;
 	return 0;
 }
+
+int lsvd_log_read(struct port *port, const struct log_options *options, const struct log_ops *ops,
+		  void *ctx, struct root_ref root, uint64_t epoch, uint64_t seq)
+{
+	struct log *log = NULL;
+	int err = log_new(&log, port, options, ops, ctx);
+
+	if (err < 0)
+		return err;
+	log->options.readonly = true;
+	log->base_epoch = epoch;
+	log->base_seq = seq;
+	log->base_root = root;
+	err = lsvd_log_recover(log);
+	lsvd_log_free(log);
+	return err;
+}

@@ -2,12 +2,13 @@
 /*
  * root_codec.c - roots and their nodes: structs to bytes and back (docs/format.md, "Roots").
  *
- * Both kinds of nodes are a number of entries and then the entries, in order, each beginning with how
- * many empty places lie before it.
+ * All kinds of nodes are a number of entries and then the entries, in order; those of pages and objects
+ * begin with how many empty places lie before them.
  */
 #include <errno.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/hash.h"
@@ -29,6 +30,7 @@ void lsvd_root_part_encode(uint8_t *header, const struct root_part *r)
 	le64_put(p + 48, r->object_nodes);
 	le64_put(p + 56, r->new_objects);
 	le64_put(p + 64, r->body_checksum);
+	le64_put(p + 72, r->snapshot_nodes);
 }
 
 void lsvd_root_part_decode(struct root_part *ret, const uint8_t *header)
@@ -44,6 +46,7 @@ void lsvd_root_part_decode(struct root_part *ret, const uint8_t *header)
 		.object_nodes = le64_get(p + 48),
 		.new_objects = le64_get(p + 56),
 		.body_checksum = le64_get(p + 64),
+		.snapshot_nodes = le64_get(p + 72),
 	};
 }
 
@@ -133,6 +136,38 @@ size_t lsvd_object_node_encode(uint8_t *to, const struct object_node *node)
 	return (size_t)(p - to);
 }
 
+static uint8_t *put_place(uint8_t *p, uint64_t epoch, uint64_t seq)
+{
+	p += lsvd_varint_put(p, epoch);
+	return p + lsvd_varint_put(p, seq);
+}
+
+static uint8_t *put_snapshot(uint8_t *p, const struct snapshot *s)
+{
+	size_t len = strlen(s->name);
+
+	memcpy(p, s->id.b, sizeof s->id.b);
+	le64_put(p + sizeof s->id.b, (uint64_t)s->created_ms);
+	p += sizeof s->id.b + 8;
+	p += lsvd_varint_put(p, len);
+	memcpy(p, s->name, len);
+	p += len;
+	p += lsvd_varint_put(p, s->op);
+	p += lsvd_varint_put(p, s->bytes);
+	p = put_place(p, s->at.epoch, s->at.seq);
+	p = put_place(p, s->root.epoch, s->root.number);
+	return put_place(p, s->root_at.epoch, s->root_at.seq);
+}
+
+size_t lsvd_snapshot_node_encode(uint8_t *to, const struct snapshot_node *node)
+{
+	uint8_t *p = to + lsvd_varint_put(to, node->count);
+
+	for (unsigned i = 0; i < node->count; i++)
+		p = put_snapshot(p, &node->list[i]);
+	return (size_t)(p - to);
+}
+
 /* ------------------------------------------------------------------------------------- decoding */
 
 struct node_reader {
@@ -154,17 +189,23 @@ static uint64_t get(struct node_reader *r, uint64_t most)
 	return v;
 }
 
+/* So many bytes as they are; zeroes if there are fewer. */
+static void get_bytes(struct node_reader *r, void *to, size_t len)
+{
+	memset(to, 0, len);
+	r->bad |= (size_t)(r->end - r->p) < len;
+	if (r->bad)
+		return;
+	memcpy(to, r->p, len);
+	r->p += len;
+}
+
 static uint64_t get_hash(struct node_reader *r)
 {
-	uint64_t v;
+	uint8_t bytes[8];
 
-	if (r->bad || r->end - r->p < 8) {
-		r->bad = true;
-		return 0;
-	}
-	v = le64_get(r->p);
-	r->p += 8;
-	return v;
+	get_bytes(r, bytes, sizeof bytes);
+	return le64_get(bytes);
 }
 
 static int bad_node(const char *what, uint64_t index, size_t at)
@@ -241,4 +282,44 @@ int lsvd_object_node_decode(struct object_table *t, uint64_t index, const uint8_
 	if (r.bad || r.p != r.end)
 		return bad_node("object", index, (size_t)(r.p - bytes));
 	return 0;
+}
+
+static void get_snapshot(struct node_reader *r, struct snapshot *s)
+{
+	*s = (struct snapshot){ .op = 0 };
+	get_bytes(r, s->id.b, sizeof s->id.b);
+	s->created_ms = (int64_t)get_hash(r);
+	get_bytes(r, s->name, get(r, LSVD_NAME_MAX));
+	s->op = get(r, UINT64_MAX);
+	s->bytes = get(r, LSVD_VOLUME_MAX_BYTES);
+	s->at = (struct place){ get(r, UINT64_MAX), 0 };
+	s->at.seq = get(r, UINT64_MAX);
+	s->root = (struct root_ref){ get(r, UINT64_MAX), 0 };
+	s->root.number = get(r, OBJECT_NUMBER_LIMIT - 1);
+	s->root_at = (struct place){ get(r, UINT64_MAX), 0 };
+	s->root_at.seq = get(r, UINT64_MAX);
+	r->bad |= !lsvd_name_valid(s->name) || !s->at.epoch || !s->bytes ||
+		  s->bytes % SECTOR_BYTES || !place_at_or_before(s->root_at, s->at);
+}
+
+int lsvd_snapshot_node_decode(struct snapshot_table *t, uint64_t number, const uint8_t *bytes,
+			      size_t len)
+{
+	struct node_reader r = { bytes, bytes + len, false };
+	struct snapshot_node *node = lsvd_calloc(1, sizeof *node);
+	int err = 0;
+
+	if (!node)
+		return lsvd_fail_plain(-ENOMEM);
+	node->number = number;
+	node->count = (unsigned)get(&r, SNAPSHOT_NODE);
+	for (unsigned i = 0; i < node->count && !r.bad; i++)
+		get_snapshot(&r, &node->list[i]);
+	if (r.bad || r.p != r.end)
+		err = bad_node("snapshot", number, (size_t)(r.p - bytes));
+	if (!err)
+		err = lsvd_snapshots_add_node(t, node);
+	if (err)
+		lsvd_free(node);
+	return err;
 }

@@ -73,7 +73,7 @@ struct checkpoint {
 	uint64_t page_count, page_room;
 	uint64_t *saved;             /* page numbers encoded because they had changed */
 	uint64_t saved_count, saved_room;
-	struct node_changes page_nodes, object_nodes;
+	struct node_changes page_nodes, object_nodes, snapshot_nodes;
 	struct page_ref node[PAGE_NODE]; /* the node of pages that is being made */
 	uint8_t *root;
 	size_t root_len;
@@ -91,6 +91,7 @@ static void free_checkpoint(struct checkpoint *c)
 	lsvd_free(c->saved);
 	lsvd_free(c->page_nodes.list);
 	lsvd_free(c->object_nodes.list);
+	lsvd_free(c->snapshot_nodes.list);
 	lsvd_free(c->root);
 	lsvd_free(c);
 }
@@ -336,6 +337,32 @@ static int encode_objects(struct checkpoint *c)
 	return err;
 }
 
+static int save_snapshot_node(struct checkpoint *c, const struct snapshot_node *node)
+{
+	struct blob_ref ref = { .object = 0 };
+
+	if (node->count) {
+		struct page_object *o = object_with_room(c, SNAPSHOT_NODE_BYTES_MAX);
+
+		if (!o)
+			return lsvd_fail_plain(-ENOMEM);
+		ref = take_blob(c, o, BLOB_SNAPSHOT_NODE, node->number,
+				lsvd_snapshot_node_encode(o->bytes + o->len, node));
+	}
+	return note_node(&c->snapshot_nodes, node->number, &ref);
+}
+
+static int encode_snapshots(struct checkpoint *c)
+{
+	const struct snapshot_table *t = &c->v->snapshots;
+	int err = 0;
+
+	for (unsigned i = 0; i < t->node_count && !err; i++)
+		if (t->nodes[i]->dirty || is_emptied(c, t->nodes[i]->saved.object))
+			err = save_snapshot_node(c, t->nodes[i]);
+	return err;
+}
+
 static void finish_objects(struct checkpoint *c)
 {
 	for (unsigned i = 0; i < c->object_count; i++) {
@@ -396,6 +423,22 @@ static uint64_t list_object_nodes(const struct checkpoint *c, uint8_t *p)
 	return n;
 }
 
+static uint64_t list_snapshot_nodes(const struct checkpoint *c, uint8_t *p)
+{
+	const struct snapshot_table *t = &c->v->snapshots;
+	uint64_t next = 0, n = 0;
+
+	for (unsigned i = 0; i < t->node_count; i++) {
+		const struct blob_ref *ref = place_of(&c->snapshot_nodes, &next, t->nodes[i]->number,
+						      &t->nodes[i]->saved);
+
+		if (ref && p)
+			lsvd_root_node_encode(p + n * ROOT_NODE_BYTES, t->nodes[i]->number, ref);
+		n += ref != NULL;
+	}
+	return n;
+}
+
 static void list_new_objects(const struct checkpoint *c, uint8_t *p)
 {
 	for (unsigned i = 0; i < c->object_count; i++) {
@@ -411,8 +454,9 @@ static int encode_root(struct checkpoint *c)
 				  .next_object = c->next_object, .volume_bytes = v->bytes,
 				  .page_nodes = list_page_nodes(c, NULL),
 				  .object_nodes = list_object_nodes(c, NULL),
+				  .snapshot_nodes = list_snapshot_nodes(c, NULL),
 				  .new_objects = c->object_count };
-	size_t nodes = part.page_nodes + part.object_nodes;
+	size_t nodes = part.page_nodes + part.object_nodes + part.snapshot_nodes;
 	size_t body = nodes * ROOT_NODE_BYTES + part.new_objects * ROOT_NEW_BYTES;
 	struct object_head head = { .kind = OBJECT_ROOT, .header_bytes = ROOT_HEADER_BYTES,
 				    .volume = v->uuid, .epoch = c->at.epoch,
@@ -427,6 +471,7 @@ static int encode_root(struct checkpoint *c)
 	p = c->root + ROOT_HEADER_BYTES;
 	(void)list_page_nodes(c, p); /* as many as were counted */
 	(void)list_object_nodes(c, p + part.page_nodes * ROOT_NODE_BYTES);
+	(void)list_snapshot_nodes(c, p + (part.page_nodes + part.object_nodes) * ROOT_NODE_BYTES);
 	list_new_objects(c, p + nodes * ROOT_NODE_BYTES);
 	part.body_checksum = lsvd_hash_seeded(p, body, v->owner);
 	lsvd_root_part_encode(c->root, &part);
@@ -443,6 +488,8 @@ static void run_job(struct job_io *job)
 	err = encode_pages(c);
 	if (!err)
 		err = encode_objects(c);
+	if (!err)
+		err = encode_snapshots(c);
 	finish_objects(c);
 	if (!err)
 		err = encode_root(c);
@@ -465,18 +512,24 @@ static void give_up(struct checkpoint *c, int err)
 	lsvd_port_changed(&v->port);
 }
 
+/* What roots are for, and what they are made of, has its time in roots. */
+static struct place root_time(const struct checkpoint *c)
+{
+	return (struct place){ c->at.epoch, c->root_number };
+}
+
 /* The root before it is dead, and so are page objects in which nothing is left. */
 static void bury(struct checkpoint *c)
 {
 	struct object_table *t = &c->v->objects;
 
-	lsvd_object_table_died(t, c->v->root_number, c->at);
+	lsvd_object_table_died(t, c->v->root_number, root_time(c));
 	for (uint64_t n = lsvd_object_table_next(t, 0); n != UINT64_MAX;
 	     n = lsvd_object_table_next(t, n + 1)) {
 		const struct object_entry *e = lsvd_object_table_get(t, n);
 
 		if (e->home == HOME_PAGES && e->live == 0)
-			lsvd_object_table_died(t, n, c->at);
+			lsvd_object_table_died(t, n, root_time(c));
 	}
 }
 
@@ -582,7 +635,7 @@ static void register_objects(struct checkpoint *c)
 	for (unsigned i = 0; i < c->object_count; i++) {
 		const struct page_object *o = &c->objects[i];
 		const struct object_entry e = { .epoch = c->at.epoch, .seq = o->number,
-						.born = c->at, .bytes = o->len,
+						.born = root_time(c), .bytes = o->len,
 						.home = HOME_PAGES };
 
 		lsvd_object_table_set(t, o->number, &e);
@@ -617,6 +670,15 @@ static void take_nodes(struct checkpoint *c)
 		move_node(c, &node->saved, &n->ref);
 		if (!node->used)
 			lsvd_page_table_drop_node(&v->pages, n->index);
+	}
+	for (uint64_t i = 0; i < c->snapshot_nodes.count; i++) {
+		const struct node_change *n = &c->snapshot_nodes.list[i];
+		struct snapshot_node *node = lsvd_snapshots_node(&v->snapshots, n->index);
+
+		move_node(c, &node->saved, &n->ref);
+		node->dirty = false;
+		if (!node->count)
+			lsvd_snapshots_drop_node(&v->snapshots, n->index);
 	}
 	for (uint64_t i = 0; i < c->object_nodes.count; i++) {
 		const struct node_change *n = &c->object_nodes.list[i];
@@ -660,7 +722,8 @@ static uint64_t most_objects(const struct lsvd_volume *v)
 {
 	uint64_t pages = v->pages.count * PAGE_NODE, nodes = v->objects.count / OBJECT_NODE;
 	uint64_t bytes = lsvd_store_map_extents(v->map) * EXTENT_BYTES_MAX + pages * 8 +
-			 v->pages.count * PAGE_NODE_BYTES_MAX + nodes * OBJECT_NODE_BYTES_MAX;
+			 v->pages.count * PAGE_NODE_BYTES_MAX + nodes * OBJECT_NODE_BYTES_MAX +
+			 (uint64_t)v->snapshots.node_count * SNAPSHOT_NODE_BYTES_MAX;
 
 	/* What does not fit any more leaves less than one page's room at the end of each. Pages that
 	 * are not in the table yet have an extent at least, and there is a node for 1024 of them. */

@@ -2,8 +2,8 @@
 /*
  * vol_delete.c - what is dead leaves the store, after a checkpoint.
  *
- * Dead is what died at or before the place of the newest root: data that nothing in the map refers to
- * any more, page objects and roots that checkpoints have replaced. It goes when a chain object that
+ * Dead is what died at or before the place of the newest root, and what no snapshot needs: data that
+ * nothing in the map refers to any more, page objects and roots that checkpoints have replaced. It goes when a chain object that
  * names that root is acknowledged, and when no read of it is on its way; the log adds its own
  * conditions (log_delete.c), and the mirror must not lead to it any more. What it leaves is asked for again after the next checkpoint, also after
  * a crash: what has died stays in the table, and so in every root, until it is known to be gone.
@@ -78,7 +78,11 @@ static enum key_kind key_kind_of(const struct object_entry *e)
 
 static bool is_dead(const struct lsvd_volume *v, const struct object_entry *e)
 {
-	return e->died.epoch && place_at_or_before(e->died, v->root_at) && !e->readers;
+	bool meta = e->home == HOME_PAGES || e->home == HOME_ROOT;
+	const struct place root = { v->root_at.epoch, v->root_number };
+
+	return e->died.epoch && place_at_or_before(e->died, meta ? root : v->root_at) &&
+	       !e->readers && !lsvd_snapshots_needing(&v->snapshots, e);
 }
 
 static int add_victim(struct deletion *d, uint64_t number, const struct object_entry *e)
@@ -174,7 +178,7 @@ void lsvd_vol_delete_dead(struct lsvd_volume *v)
 		put_note(v);
 		return;
 	}
-	if (!lsvd_mirror_is_whole(v))
+	if (!lsvd_mirror_is_whole(v) || lsvd_vol_snapshot_is_between(v))
 		return; /* tells when it is */
 	v->root_named_by = 0; /* once for each root */
 	d = choose(v);

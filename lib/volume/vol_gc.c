@@ -230,7 +230,9 @@ int lsvd_vol_record(void *ctx, const struct object_head *head, const struct chai
 	int err;
 
 	if (record->type != RECORD_ADOPT)
-		return 0;
+		return lsvd_vol_snapshot_record(v, head, chain, record);
+	if (v->listing)
+		return 1;
 	lsvd_key_chain(key, &v->uuid, head->epoch, head->seq);
 	err = lsvd_adopt_decode(&a, record->payload, record->len,
 				chain->volume_bytes / SECTOR_BYTES, key);
@@ -256,6 +258,11 @@ bool lsvd_vol_gc_is_next(const struct lsvd_volume *v)
 		return true;
 	s = list_first(&v->segments, struct vseg, link);
 	return s->state < VSEG_LOADING || s->put.place.seq > g->note_put.place.seq;
+}
+
+bool lsvd_vol_gc_is_acked_before(const struct lsvd_volume *v, uint64_t seq)
+{
+	return v->gc && v->gc->acked && v->gc->note_put.place.seq < seq;
 }
 
 bool lsvd_vol_gc_is_between(const struct lsvd_volume *v)
@@ -697,6 +704,12 @@ static void next_header(struct gc *g)
 
 /* -------------------------------------------------------------------------------------- choosing */
 
+/* If it died now it would stay: copying what lives in it gives nothing back. */
+static bool is_kept(const struct lsvd_volume *v, const struct object_entry *e)
+{
+	return lsvd_snapshots_needing(&v->snapshots, e) != NULL;
+}
+
 /* Object numbers are given away in order: they are the time here. */
 static int describe_objects(struct lsvd_volume *v, struct gc_segment **ret, unsigned *ret_n)
 {
@@ -715,7 +728,7 @@ static int describe_objects(struct lsvd_volume *v, struct gc_segment **ret, unsi
 		s[n++] = (struct gc_segment){ .id = i, .data = e->data, .live = e->live,
 					      .sealed = i, .written = i,
 					      .class = e->home == HOME_MOVED,
-					      .pinned = e->damaged || e->died.epoch };
+					      .pinned = e->damaged || e->died.epoch || is_kept(v, e) };
 	}
 	*ret = s;
 	*ret_n = n;

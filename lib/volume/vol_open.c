@@ -108,8 +108,10 @@ static int set_options(struct lsvd_volume_options *o, const struct lsvd_volume_o
 		  64u << 10, 64u << 20 },
 	};
 	err = check_bounds(bounds, LSVD_ARRAY_LEN(bounds));
-	if (!err && o->snapshot)
-		err = lsvd_fail(LSVD_E_UNSUPPORTED, "option snapshot: not yet");
+	if (!err && o->snapshot &&
+	    (!(o->flags & LSVD_OPEN_READONLY) || o->flags & LSVD_OPEN_OFFLINE))
+		err = lsvd_fail(-EINVAL, "option snapshot: snapshots can only be read, and only with "
+				"the store");
 	for (unsigned i = 0; i < LSVD_ARRAY_LEN(o->reserved) && !err; i++)
 		if (o->reserved[i])
 			err = lsvd_fail(-E2BIG, "option reserved[%u] is set: it means nothing to this "
@@ -415,6 +417,8 @@ static void destroy(struct lsvd_volume *v)
 	lsvd_page_table_fini(&v->pages);
 	lsvd_vol_free_deletion(v);
 	lsvd_vol_free_gc(v);
+	lsvd_vol_free_snapshot_op(v);
+	lsvd_snapshots_fini(&v->snapshots);
 	lsvd_port_fini(&v->port);
 	if (v->own_world)
 		lsvd_world_real_close(v->world);
@@ -473,6 +477,7 @@ static int forget_map(struct lsvd_volume *v)
 	v->map = NULL;
 	lsvd_object_table_fini(&v->objects);
 	lsvd_page_table_fini(&v->pages);
+	lsvd_snapshots_fini(&v->snapshots);
 	return lsvd_store_map_new(&v->map);
 }
 
@@ -496,9 +501,68 @@ static int open_log_patiently(struct lsvd_volume *v, const struct wal_found *fou
 	return err;
 }
 
+static int read_snapshot(struct lsvd_volume *v, const struct snapshot *s)
+{
+	const struct log_options o = { .volume = v->uuid, .volume_bytes = s->bytes, .name = v->name };
+	int err;
+
+	v->bytes = s->bytes;
+	v->sectors = v->bytes / SECTOR_BYTES;
+	err = lsvd_log_read(&v->port, &o, &log_ops, v, s->root, s->at.epoch, s->at.seq);
+	lsvd_snapshots_fini(&v->snapshots); /* of the past */
+	v->opened.epoch = s->at.epoch;
+	v->opened.last_op = v->stored_op = v->last_op = s->op;
+	return err;
+}
+
+/* First the list, with nothing else; then what the snapshot stands for. */
+static int find_and_read(struct lsvd_volume *v, const char *name)
+{
+	const struct wal_found none = { .fresh = true };
+	const struct snapshot *found;
+	struct snapshot s;
+	int err;
+
+	v->listing = true;
+	err = open_log(v, &none);
+	v->listing = false;
+	if (err)
+		return err;
+	found = lsvd_snapshots_by_name(&v->snapshots, name);
+	if (!found)
+		return lsvd_fail(-ENOENT, "volume %s has no snapshot \"%s\"", v->name, name);
+	s = *found;
+	lsvd_snapshots_fini(&v->snapshots);
+	return read_snapshot(v, &s);
+}
+
+/* It may be deleted while it is read: then it is not in the list any more. */
+static int open_snapshot(struct lsvd_volume *v)
+{
+	int err = find_and_read(v, v->opt.snapshot);
+
+	for (unsigned i = 0; i < READ_TRIES && err == LSVD_E_CORRUPT; i++) {
+		err = forget_map(v);
+		if (!err)
+			err = find_and_read(v, v->opt.snapshot);
+	}
+	v->opt.snapshot = NULL; /* the caller's */
+	return err;
+}
+
+static int open_reading(struct lsvd_volume *v, struct wal_found *found)
+{
+	int err;
+
+	if (v->opt.snapshot)
+		return open_snapshot(v);
+	err = v->listing ? 0 : lsvd_vol_open_wal(v, found);
+	return err ? err : open_log_patiently(v, found);
+}
+
 static int open_parts(struct lsvd_volume *v)
 {
-	struct wal_found found;
+	struct wal_found found = { .fresh = true };
 	int err;
 
 	if (v->offline)
@@ -511,9 +575,7 @@ static int open_parts(struct lsvd_volume *v)
 	if (!err)
 		err = lsvd_store_map_new(&v->map);
 	if (!err)
-		err = lsvd_vol_open_wal(v, &found);
-	if (!err)
-		err = open_log_patiently(v, &found);
+		err = open_reading(v, &found);
 	if (!err && v->opt.cache_dir && v->opt.rcache_bytes != UINT64_MAX && v->own_world &&
 	    (!v->readonly || v->opt.flags & LSVD_OPEN_RCACHE))
 		err = lsvd_shared_rcache_get(&v->rcache, v->opt.cache_dir, v->opt.rcache_bytes);
@@ -565,7 +627,7 @@ static struct lsvd_volume *new_volume(struct world *world, bool own_world, const
 }
 
 static int open_on(struct lsvd_volume **ret, struct world *world, bool own_world, const char *name,
-		   const struct lsvd_volume_options *opt)
+		   const struct lsvd_volume_options *opt, bool listing)
 {
 	struct lsvd_volume *v = new_volume(world, own_world, name);
 	int err;
@@ -576,6 +638,7 @@ static int open_on(struct lsvd_volume **ret, struct world *world, bool own_world
 		return lsvd_fail_plain(-ENOMEM);
 	}
 	v->opt = *opt;
+	v->listing = listing;
 	v->readonly = opt->flags & LSVD_OPEN_READONLY;
 	v->seg_opt = (struct seg_options){ .codec = codec_of[opt->compression],
 					   .unit_bytes = opt->unit_bytes };
@@ -591,7 +654,8 @@ static int open_on(struct lsvd_volume **ret, struct world *world, bool own_world
 		lsvd_error_restore(text);
 		return err;
 	}
-	report_opened(v);
+	if (!listing)
+		report_opened(v);
 	*ret = v;
 	return 0;
 }
@@ -612,7 +676,7 @@ int lsvd_volume_open_world(struct lsvd_volume **ret, struct world *world, const 
 
 	if (!err)
 		err = set_options(&o, options, &tiny_limits);
-	return err ? err : open_on(ret, world, false, name, &o);
+	return err ? err : open_on(ret, world, false, name, &o, false);
 }
 
 static int open_real(struct lsvd_volume **ret, struct lsvd_store *store, const char *name,
@@ -623,7 +687,22 @@ static int open_real(struct lsvd_volume **ret, struct lsvd_store *store, const c
 				       !(opt->flags & LSVD_OPEN_READONLY) ||
 				       opt->flags & LSVD_OPEN_RCACHE);
 
-	return err ? err : open_on(ret, world, true, name, opt);
+	return err ? err : open_on(ret, world, true, name, opt, false);
+}
+
+int lsvd_vol_open_listing(struct lsvd_volume **ret, struct lsvd_store *store, const char *name)
+{
+	static const struct lsvd_volume_options usual = LSVD_VOLUME_OPTIONS_INIT;
+	struct lsvd_volume_options given = usual, o;
+	struct world *world;
+	int err = check_name(name);
+
+	given.flags = LSVD_OPEN_READONLY;
+	if (!err)
+		err = set_options(&o, &given, &public_limits);
+	if (!err)
+		err = lsvd_world_real_open(&world, store, NULL, false);
+	return err ? err : open_on(ret, world, true, name, &o, true);
 }
 
 int lsvd_volume_open(struct lsvd_volume **ret, struct lsvd_store *store, const char *name,

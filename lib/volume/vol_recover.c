@@ -24,7 +24,8 @@ struct loading {
 	struct lsvd_volume *v;
 	const struct object_head *head;
 	struct root_part part;
-	const uint8_t *nodes;      /* of pages, then of objects */
+	const uint8_t *nodes;      /* of pages, then of objects, then of snapshots */
+	uint64_t node_count;
 	const uint8_t *new_objects;
 	uint64_t pages;            /* in the volume */
 };
@@ -51,11 +52,12 @@ static int check_lengths(const struct loading *l)
 	uint64_t want;
 
 	if (r->page_nodes > most || r->object_nodes > most || r->new_objects > most ||
-	    r->next_object > OBJECT_NUMBER_LIMIT)
+	    r->snapshot_nodes > most || r->next_object > OBJECT_NUMBER_LIMIT ||
+	    r->volume_bytes > LSVD_VOLUME_MAX_BYTES)
 		return corrupt_root(l->head, "entries",
 				    max_u64(r->page_nodes, max_u64(r->object_nodes,
 								   r->new_objects)), most);
-	want = (r->page_nodes + r->object_nodes) * ROOT_NODE_BYTES +
+	want = (r->page_nodes + r->object_nodes + r->snapshot_nodes) * ROOT_NODE_BYTES +
 	       r->new_objects * ROOT_NEW_BYTES;
 	return want == body ? 0 : corrupt_root(l->head, "body length", body, want);
 }
@@ -69,8 +71,8 @@ static int take_new_objects(struct loading *l)
 		const uint8_t *p = l->new_objects + i * ROOT_NEW_BYTES;
 		uint64_t number = le64_get(p);
 		struct object_entry e = { .epoch = l->head->epoch, .seq = number,
-					  .born = l->part.at, .bytes = (uint32_t)le64_get(p + 8),
-					  .home = HOME_PAGES };
+					  .born = { l->head->epoch, l->head->seq },
+					  .bytes = (uint32_t)le64_get(p + 8), .home = HOME_PAGES };
 
 		if (number >= l->part.next_object || lsvd_object_table_get(t, number))
 			return corrupt_root(l->head, "object number", number, l->part.next_object);
@@ -99,11 +101,26 @@ static int take_root_itself(struct loading *l)
 
 /* ------------------------------------------------------------------------------------------- nodes */
 
+static int take_snapshots(struct lsvd_volume *v, const struct blob_want *w, const uint8_t *bytes)
+{
+	struct snapshot_node *node;
+	int err = lsvd_snapshot_node_decode(&v->snapshots, w->index, bytes, w->ref.len);
+
+	if (err)
+		return err;
+	node = lsvd_snapshots_node(&v->snapshots, w->index);
+	node->saved = w->ref;
+	return 0;
+}
+
 static int take_node(struct lsvd_volume *v, const struct blob_want *w, const uint8_t *bytes)
 {
-	uint64_t pages = (v->sectors + STORE_MAP_PAGE_SECTORS - 1) / STORE_MAP_PAGE_SECTORS;
+	uint64_t pages = (v->root_bytes / SECTOR_BYTES + STORE_MAP_PAGE_SECTORS - 1) /
+			 STORE_MAP_PAGE_SECTORS;
 	int err;
 
+	if (w->kind == BLOB_SNAPSHOT_NODE)
+		return take_snapshots(v, w, bytes);
 	if (w->kind == BLOB_PAGE_NODE) {
 		err = lsvd_page_table_reserve(&v->pages, w->index * PAGE_NODE);
 		if (err)
@@ -141,22 +158,27 @@ static int want_nodes(const struct loading *l, struct blob_want *wants, enum blo
 static int load_nodes(struct loading *l)
 {
 	const struct root_part *r = &l->part;
-	uint64_t n = r->page_nodes + r->object_nodes;
+	uint64_t others = r->page_nodes + r->object_nodes, n = others + r->snapshot_nodes;
 	struct blob_want *wants = lsvd_malloc(n * sizeof *wants);
 	int err;
 
 	if (!wants)
 		return lsvd_fail_plain(-ENOMEM);
-	err = want_nodes(l, wants, BLOB_PAGE_NODE, l->nodes, r->page_nodes,
+	err = want_nodes(l, wants + others, BLOB_SNAPSHOT_NODE,
+			 l->nodes + others * ROOT_NODE_BYTES, r->snapshot_nodes, UINT64_MAX);
+	if (!err && l->v->listing)
+		err = lsvd_vol_fetch_blobs(l->v, wants + others, r->snapshot_nodes, take_node);
+	if (!err && !l->v->listing)
+		err = want_nodes(l, wants, BLOB_PAGE_NODE, l->nodes, r->page_nodes,
 			 (l->pages + PAGE_NODE - 1) / PAGE_NODE);
-	if (!err)
+	if (!err && !l->v->listing)
 		err = want_nodes(l, wants + r->page_nodes, BLOB_OBJECT_NODE,
 				 l->nodes + r->page_nodes * ROOT_NODE_BYTES, r->object_nodes,
 				 (r->next_object + OBJECT_NODE - 1) / OBJECT_NODE);
-	if (!err)
+	if (!err && !l->v->listing)
 		err = lsvd_vol_fetch_blobs(l->v, wants, n, take_node);
 	lsvd_free(wants);
-	return err;
+	return err ? err : lsvd_snapshots_verify(&l->v->snapshots);
 }
 
 /* ------------------------------------------------------------------------------------------- pages */
@@ -189,7 +211,7 @@ static int count_nodes(struct loading *l)
 	const uint8_t *p = l->nodes;
 	int err = 0;
 
-	for (uint64_t i = 0; i < l->part.page_nodes + l->part.object_nodes && !err; i++) {
+	for (uint64_t i = 0; i < l->node_count && !err; i++) {
 		uint64_t index, epoch;
 		struct blob_ref ref;
 
@@ -242,6 +264,7 @@ static int load_pages(struct loading *l)
 /* What this root has replaced is dead, though no root says so yet. */
 static void bury_older(struct loading *l)
 {
+	const struct place at = { l->head->epoch, l->head->seq };
 	struct object_table *t = &l->v->objects;
 
 	for (uint64_t n = lsvd_object_table_next(t, 0); n != UINT64_MAX;
@@ -250,7 +273,7 @@ static void bury_older(struct loading *l)
 
 		if ((e->home == HOME_ROOT && n != l->head->seq) ||
 		    (e->home == HOME_PAGES && e->live == 0))
-			lsvd_object_table_died(t, n, l->part.at);
+			lsvd_object_table_died(t, n, at);
 	}
 }
 
@@ -258,6 +281,8 @@ static int load_parts(struct loading *l)
 {
 	int err = load_nodes(l);
 
+	if (err || l->v->listing)
+		return err;
 	if (!err)
 		err = take_new_objects(l);
 	if (!err)
@@ -289,8 +314,12 @@ int lsvd_vol_load_root(void *ctx, const struct object_head *head, const uint8_t 
 	if (sum != l.part.body_checksum)
 		return body_damaged(head, sum, l.part.body_checksum);
 	l.nodes = body;
-	l.new_objects = body + (l.part.page_nodes + l.part.object_nodes) * ROOT_NODE_BYTES;
-	l.pages = (l.v->sectors + STORE_MAP_PAGE_SECTORS - 1) / STORE_MAP_PAGE_SECTORS;
+	l.node_count = l.part.page_nodes + l.part.object_nodes + l.part.snapshot_nodes;
+	l.new_objects = body + l.node_count * ROOT_NODE_BYTES;
+	/* Not those of the volume: it may have become smaller since. */
+	l.pages = (l.part.volume_bytes / SECTOR_BYTES + STORE_MAP_PAGE_SECTORS - 1) /
+		  STORE_MAP_PAGE_SECTORS;
+	l.v->root_bytes = l.part.volume_bytes;
 	err = load_parts(&l);
 	l.v->root_number = head->seq;
 	l.v->root_at = l.part.at;
@@ -309,7 +338,7 @@ int lsvd_vol_replay(void *ctx, const struct object_head *head, const struct chai
 	int err;
 
 	(void)chain;
-	if (head->kind != OBJECT_DATA)
+	if (head->kind != OBJECT_DATA || v->listing)
 		return 0;
 	if (head->object == 0 || head->object >= OBJECT_NUMBER_LIMIT)
 		return lsvd_fail(LSVD_E_CORRUPT, "object %llu of epoch %llu: number %llu in the lineage",

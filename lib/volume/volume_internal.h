@@ -14,6 +14,7 @@
  *   vol_checkpoint.c  the store map's changed pages, and a root that names all of them
  *   vol_gc.c          what lives out of objects that mostly do not
  *   vol_delete.c      what is dead out of the store
+ *   snapshot_table.c  the list of snapshots, and which objects they need
  *   root_codec.c      roots and their nodes as bytes
  *   vol_blobs.c       many parts of page objects at once
  *   vol_recover.c     a root and the chain after it, back into the store map
@@ -47,6 +48,7 @@
 #include "segment/segment.h"
 #include "volume/object_table.h"
 #include "volume/page_table.h"
+#include "volume/snapshot_table.h"
 #include "volume/vol_ahead.h"
 #include "volume/vol_miss.h"
 #include "wal/wal.h"
@@ -55,6 +57,7 @@ struct rcache;
 struct mirror;
 struct gc;
 struct deletion;
+struct snapshot_op;
 
 /* The library's part of a struct lsvd_io. */
 struct vol_op {
@@ -147,6 +150,7 @@ struct lsvd_volume {
 	struct extent_map *overlay;
 	struct store_map *map;
 	struct object_table objects;
+	struct snapshot_table snapshots;
 
 	/* operations */
 	unsigned ops;                  /* begun and not ended */
@@ -207,12 +211,19 @@ struct lsvd_volume {
 	uint64_t checkpoints;
 	uint64_t root_number;          /* of the newest root; 0: none */
 	struct place root_at;          /* the chain object it stands at */
+	uint64_t root_bytes;           /* the volume's size there, while it is loaded */
 
 	/* vol_delete.c */
 	uint64_t root_named_by;        /* the chain object that names it first; 0: seen to */
 	struct deletion *deletion;     /* on its way, or NULL */
 	struct log_put note_put;
 	bool note_out;
+
+	/* vol_snapshot.c */
+	bool changing;                 /* a call that changes more than content is on its way */
+	bool listing;                  /* opened for its list of snapshots, and for nothing else */
+	struct snapshot_op *snapshot_op; /* a note on its way, or NULL */
+	int snapshot_err;              /* what the last one ended with */
 
 	/* vol_gc.c */
 	struct gc *gc;                 /* the round on its way, or NULL */
@@ -322,7 +333,20 @@ void lsvd_vol_delete_dead(struct lsvd_volume *v);
 /* Nothing is frozen any more. */
 void lsvd_vol_deleted_more(struct lsvd_volume *v);
 void lsvd_vol_free_deletion(struct lsvd_volume *v); /* nothing is in the world */
+/* ---- vol_snapshot.c */
+/* Is a note of ours the next thing whose place the store map has to reach? */
+bool lsvd_vol_snapshot_is_next(const struct lsvd_volume *v);
+void lsvd_vol_snapshot_apply(struct lsvd_volume *v);
+/* One is acknowledged and not listed yet: nothing may be chosen for deletion. */
+bool lsvd_vol_snapshot_is_between(const struct lsvd_volume *v);
+void lsvd_vol_free_snapshot_op(struct lsvd_volume *v); /* nothing is in the world */
+int lsvd_vol_snapshot_record(struct lsvd_volume *v, const struct object_head *head,
+			     const struct chain_part *chain, const struct record *record);
+/* One at a time: waits for its turn. Every begin that gave 0 has its end. Lock held. */
+int lsvd_vol_begin_change(struct lsvd_volume *v, uint32_t timeout_ms);
+void lsvd_vol_end_change(struct lsvd_volume *v);
 /* ---- vol_gc.c */
+bool lsvd_vol_gc_is_acked_before(const struct lsvd_volume *v, uint64_t seq);
 /* Begins a round: 1; 0: the target is reached, or there is nothing to choose; -ENOMEM. */
 int lsvd_vol_gc_start(struct lsvd_volume *v, double target);
 /* Is an adoption the next thing that goes into the store map? Is a part of it in there? */
@@ -343,6 +367,8 @@ int lsvd_vol_open_offline(struct lsvd_volume *v);
 int lsvd_vol_refuse_offline(const struct lsvd_volume *v, const char *what);
 
 /* ---- vol_open.c */
+/* Read-only, for its list of snapshots alone. */
+int lsvd_vol_open_listing(struct lsvd_volume **ret, struct lsvd_store *store, const char *name);
 int lsvd_vol_open_wal(struct lsvd_volume *v, struct wal_found *found);
 int lsvd_vol_replay_wal(struct lsvd_volume *v);
 /* lock held: waits until `holds` does. 0, -ETIMEDOUT, or what failed the volume. */

@@ -368,8 +368,10 @@ def show_moved(head, data):
 def show_root(head, data):
     must(head.header_bytes == 160 and head.object == head.seq, "no root's header")
     pages, objects, new = u64(data, 120), u64(data, 128), u64(data, 136)
+    snapshots = u64(data, 152)
+    nodes = pages + objects + snapshots
     body = data[160:]
-    must(len(body) == 40 * (pages + objects) + 16 * new, "the lists do not fill the root")
+    must(len(body) == 40 * nodes + 16 * new, "the lists do not fill the root")
     if xxhash:
         must(u64(data, 144) == xxh3(body, owner(head.volume)), "the body's checksum")
     check_volume_bytes(u64(data, 112))
@@ -377,7 +379,8 @@ def show_root(head, data):
     print("at", u64(data, 80), u64(data, 88), "last_op", u64(data, 96))
     print("next_object", u64(data, 104))
     print("volume_bytes", u64(data, 112))
-    for what, first, count in (("pages", 0, pages), ("objects", pages, objects)):
+    for what, first, count in (("pages", 0, pages), ("objects", pages, objects),
+                               ("snapshots", pages + objects, snapshots)):
         last = -1
         for at in range(40 * first, 40 * (first + count), 40):
             index = u64(body, at)
@@ -385,7 +388,7 @@ def show_root(head, data):
             last = index
             print(f"{what} node {index} in", u64(body, at + 8), u64(body, at + 16),
                   "off", u32(body, at + 24), "len", u32(body, at + 28))
-    for at in range(40 * (pages + objects), len(body), 16):
+    for at in range(40 * nodes, len(body), 16):
         print("new", u64(body, at), "bytes", u64(body, at + 8))
 
 
@@ -416,6 +419,16 @@ def show_adoption(payload, volume_sectors):
     must(at == len(payload) and left == 0, "an adoption's runs do not fill it")
 
 
+def show_snapshot(payload):
+    must(len(payload) >= 26 and len(payload) == 26 + u16(payload, 24), "a snapshot's name does not fit")
+    print("snapshot", uuid(payload, 0), i64(payload, 16), payload[26:].decode("ascii"))
+
+
+def show_snapshot_gone(payload):
+    must(len(payload) == 16, "the end of a snapshot is no uuid")
+    print("snapshot gone", uuid(payload, 0))
+
+
 def show_records(head, data):
     at, end, count = check_lists(head, data)
     print("records", count)
@@ -426,6 +439,10 @@ def show_records(head, data):
         print("record", kind, flags, length)
         if kind == 1:
             show_adoption(data[at + 8:at + 8 + length], u64(data, 128) // 512)
+        elif kind == 2:
+            show_snapshot(data[at + 8:at + 8 + length])
+        elif kind == 3:
+            show_snapshot_gone(data[at + 8:at + 8 + length])
         at += (8 + length + 7) // 8 * 8
     must(at == end, "bytes after the last record")
 

@@ -26,6 +26,8 @@
 #include <errno.h>
 #include <stdarg.h>
 
+#include <lsvd/snapshot.h>
+
 #include "t_check.h"
 
 #include "base/bytes.h"
@@ -42,6 +44,7 @@
 #define IN_FLIGHT 6u
 #define LOSSES_MAX 24u
 #define DEPTH_MAX 3u
+#define SNAPSHOTS 4u
 
 enum model_kind { MODEL_WRITE, MODEL_ZERO };
 
@@ -50,6 +53,12 @@ struct model_op {
 	uint32_t lba, sectors;
 	uint32_t tag;            /* what its sectors carry; never used twice, also after a crash */
 	bool acked;
+};
+
+/* A snapshot that was asked for, or asked to go: MAYBE until somebody has looked. */
+struct model_snapshot {
+	enum { SNAP_NONE, SNAP_MAYBE, SNAP_THERE } state;
+	uint32_t op;             /* THERE: it is the volume after this one */
 };
 
 /* What the tester knows; it survives every crash of the host. */
@@ -62,6 +71,7 @@ struct model {
 	uint32_t stored;         /* R */
 	bool rotten;             /* the log has been damaged */
 	bool mirrored;           /* a mirror was complete: from then on it can be opened offline, … */
+	struct model_snapshot snapshots[SNAPSHOTS];
 	bool unlucky;            /* … unless it was given up for want of memory or of a disk */
 };
 
@@ -97,7 +107,7 @@ struct tester {
 	enum { BY_FLUSH, BY_ACK, BY_STORE } bound;
 	uint32_t recovered;      /* k */
 	bool flags_needed;
-	uint64_t states, points, deep, offline_opens, rots;
+	uint64_t states, points, deep, offline_opens, rots, snapshots_read;
 };
 
 /* ------------------------------------------------------------------------------------ the content */
@@ -471,6 +481,131 @@ static void check_now(struct tester *t)
 	lsvd_volume_check(t->volume);
 }
 
+/* ---- snapshots */
+
+static void snapshot_name(char name[8], unsigned i)
+{
+	(void)snprintf(name, 8, "s%u", i % 10); /* fits */
+}
+
+/* It may fail as anything else here; what has become of it is then seen later. */
+static void change_snapshot(struct tester *t)
+{
+	unsigned i = below(t, SNAPSHOTS);
+	struct model_snapshot *s = &t->m.snapshots[i];
+	struct lsvd_snapshot_info info = LSVD_SNAPSHOT_INFO_INIT;
+	bool there = s->state == SNAP_THERE;
+	uint32_t least = t->m.acked;
+	char name[8];
+	int err;
+
+	if (s->state == SNAP_MAYBE)
+		return;
+	snapshot_name(name, i);
+	s->state = SNAP_MAYBE;
+	if (there)
+		err = lsvd_snapshot_delete(t->volume, name, UINT32_MAX);
+	else
+		err = lsvd_snapshot_create(t->volume, name, UINT32_MAX, &info);
+	if (err == -ENOENT || err == -EEXIST)
+		complain(t, "snapshot %s: %s", name, lsvd_last_error());
+	if (err)
+		return;
+	s->state = there ? SNAP_NONE : SNAP_THERE;
+	if (there)
+		return;
+	s->op = (uint32_t)info.op;
+	if (s->op < least || s->op > t->m.issued)
+		complain(t, "snapshot %s holds %u operations, expected %u to %u", name, s->op, least,
+			 t->m.issued);
+}
+
+struct found_snapshots {
+	struct tester *t;
+	bool there[SNAPSHOTS];
+};
+
+static int find_snapshot(void *ctx, const struct lsvd_snapshot_info *info)
+{
+	struct found_snapshots *f = ctx;
+	unsigned i = (unsigned)(info->name[1] - '0');
+	struct model_snapshot *s;
+
+	if (info->name[0] != 's' || i >= SNAPSHOTS || f->there[i]) {
+		complain(f->t, "there is a snapshot %s", info->name);
+		return 1;
+	}
+	s = &f->t->m.snapshots[i];
+	f->there[i] = true;
+	if (s->state == SNAP_NONE)
+		complain(f->t, "snapshot %s was deleted, or never made", info->name);
+	if (s->state == SNAP_THERE && s->op != info->op)
+		complain(f->t, "snapshot %s holds %" PRIu64 " operations, expected %u", info->name,
+			 info->op, s->op);
+	*s = (struct model_snapshot){ SNAP_THERE, (uint32_t)info->op };
+	return 0;
+}
+
+/* The snapshot reads as the volume did. */
+static void check_snapshot(struct tester *t, struct sim_host *host, unsigned i)
+{
+	struct lsvd_volume_options o = LSVD_VOLUME_OPTIONS_INIT;
+	struct lsvd_volume *now = t->volume;
+	int err = LSVD_E_UNAVAILABLE;
+	char name[8];
+
+	snapshot_name(name, i);
+	o.flags = LSVD_OPEN_READONLY;
+	o.snapshot = name;
+	o.read_timeout_ms = 3600000;
+	for (unsigned j = 0; j < 500 && (err == LSVD_E_UNAVAILABLE || err == -ENOMEM); j++) {
+		if (j)
+			sim_sleep(host, 1000);
+		err = lsvd_volume_open_world(&t->volume, sim_host_world(host), "v", &o);
+	}
+	if (err) {
+		complain(t, "open snapshot %s: %s: %s", name, lsvd_error_name(err),
+			 lsvd_last_error());
+	} else {
+		if (read_image(t) && distance(t, t->m.snapshots[i].op, false))
+			explain(t, t->m.snapshots[i].op);
+		if (lsvd_volume_close(t->volume, 0) != 0)
+			complain(t, "close snapshot %s", name);
+		t->snapshots_read++;
+	}
+	t->volume = now;
+}
+
+/* All that must be there are, no other, and one of them, by chance, is what it was. */
+static void check_snapshots(struct tester *t, struct sim_host *host)
+{
+	struct found_snapshots f = { .t = t };
+	unsigned i = below(t, SNAPSHOTS);
+
+	if (lsvd_snapshot_list(t->volume, find_snapshot, &f) < 0)
+		return; /* no memory */
+	for (unsigned j = 0; j < SNAPSHOTS; j++) {
+		struct model_snapshot *s = &t->m.snapshots[j];
+
+		if (!f.there[j] && s->state == SNAP_THERE)
+			complain(t, "snapshot s%u of operation %u is gone", j, s->op);
+		if (!f.there[j])
+			s->state = SNAP_NONE;
+		else if (s->op > t->m.issued)
+			complain(t, "snapshot s%u holds %u operations of %u", j, s->op, t->m.issued);
+	}
+	if (!t->failed && f.there[i])
+		check_snapshot(t, host, i);
+}
+
+static void check_snapshot_now(struct tester *t)
+{
+	unsigned i = below(t, SNAPSHOTS);
+
+	if (t->m.snapshots[i].state == SNAP_THERE)
+		check_snapshot(t, t->host, i);
+}
+
 /* A failure that is to come soon. */
 static void arm_hardship(struct tester *t)
 {
@@ -505,6 +640,10 @@ static void work(struct tester *t)
 		else if (what == 4)
 			/* It may fail as anything else here; nothing is promised by it. */
 			(void)!lsvd_volume_gc(t->volume, 100 + below(t, 80), 1 + below(t, 60000));
+		else if (what == 5 || what == 6)
+			change_snapshot(t);
+		else if (what == 7 && !t->hard)
+			check_snapshot_now(t);
 		else if (what == 3 && t->hard != HARD_RIVAL) {
 			close_volume(t);
 			if (t->broken || !open_volume(t, t->host, 0) || t->broken)
@@ -727,8 +866,10 @@ static void recover(void *arg)
 	maybe_rot(t);
 	if (!open_volume(t, host, t->bound == BY_STORE ? LSVD_OPEN_ACCEPT_ROLLBACK : 0))
 		return;
-	if (check_recovered(t))
-		t->finished = true;
+	if (!check_recovered(t))
+		return;
+	check_snapshots(t, host);
+	t->finished = !t->failed;
 }
 
 /* After recovery: more of the workload, on top of the prefix that was found. */
@@ -1009,8 +1150,10 @@ START_TEST(crashes_of_crashes_of_random_workloads_leave_a_prefix)
 		sim_free(t->sim);
 	}
 	printf("%" PRIu64 " runs, %" PRIu64 " crash points, %" PRIu64 " of them after a recovery, "
-	       "%" PRIu64 " states, %" PRIu64 " opened offline, %" PRIu64 " with rot\n", runs,
-	       t->points, t->deep, t->states, t->offline_opens, t->rots);
+	       "%" PRIu64 " states, %" PRIu64 " opened offline, %" PRIu64 " with rot, %" PRIu64
+	       " snapshots read\n", runs, t->points, t->deep, t->states, t->offline_opens, t->rots,
+	       t->snapshots_read);
+	ck_assert_uint_gt(t->snapshots_read, 0);
 	ck_assert_uint_gt(t->offline_opens, 0);
 	ck_assert_uint_gt(t->rots, 0);
 }

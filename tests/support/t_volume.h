@@ -37,6 +37,7 @@
 #define TV_NAME   "disk"
 #define TV_SECTOR 512u
 #define TV_BLOCK  4096u
+#define TV_KEYS   2048u
 
 struct tv {
 	char *dir, *cache, *store_dir;
@@ -260,8 +261,8 @@ struct tv_keys {
 	struct lsvd_store *store;
 	enum key_kind kind;
 	unsigned count;
-	char keys[512][KEY_CAP];
-	uint64_t bytes[512];
+	char keys[TV_KEYS][KEY_CAP];
+	uint64_t bytes[TV_KEYS];
 };
 
 static inline int tv_note_key(void *ctx, const struct lsvd_object_info *info)
@@ -271,7 +272,7 @@ static inline int tv_note_key(void *ctx, const struct lsvd_object_info *info)
 
 	if (!lsvd_key_parse(&parts, info->key) || parts.kind != k->kind)
 		return 0;
-	ck_assert_uint_lt(k->count, 512);
+	ck_assert_uint_lt(k->count, TV_KEYS);
 	(void)snprintf(k->keys[k->count], KEY_CAP, "%s", info->key); /* keys fit */
 	k->bytes[k->count++] = info->bytes;
 	return 0;
