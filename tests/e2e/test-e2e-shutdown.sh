@@ -125,6 +125,19 @@ start_server_as -n "$volume" -a "unix:$sock"
 [[ $(nbdinfo --size "$uri") == "$size" ]]
 stop_server
 
+it 'without an address it is localhost:8989'
+# In a network of its own, where nobody else has the port.
+unshare -n bash -c 'ip link set lo up && exec "$@"' bash "${server[@]}" 2>"$tmp/own-network.log" &
+server_pid=$!
+defer end_process "$server_pid" KILL
+default_answers() {
+	nsenter -t "$server_pid" -n nbdinfo --size "nbd://localhost:8989/$volume" >"$tmp/out" 2>&1
+}
+wait_until 60 default_answers || fail "$(<"$tmp/own-network.log")"
+[[ $(<"$tmp/out") == "$size" ]]
+stop_server
+[[ $server_status -eq 0 ]] || fail "exit code $server_status"
+
 it 'without -n every volume of the store is served by its name'
 make_volume 8M second
 start_server_as -U "$sock"
