@@ -238,9 +238,12 @@ int lsvd_lineage_names(struct lsvd_store *store, int kind, struct names *n)
 
 /* ------------------------------------------------------------------------------------ removing */
 
+/* The host of a claim that nobody will ever use: it has no cache either. */
+#define GONE "deleted"
+
 int lsvd_lineage_take_away(struct port *port, const struct uuid *uuid)
 {
-	struct fmt_claim claim = { .host = "deleted" };
+	struct fmt_claim claim = { .host = GONE };
 	uint8_t buf[FMT_CLAIM_BYTES];
 	struct iovec iov = { buf, sizeof buf };
 	struct obj_io io = { .io = { .kind = IO_PUT }, .iov = &iov, .iovcnt = 1 };
@@ -319,4 +322,46 @@ int lsvd_lineage_remove(struct visit *v, const struct uuid *uuid)
 	} while (!err && d.count);
 	lsvd_free(d.keys);
 	return err;
+}
+
+/* ----------------------------------------------------------------------------- is it still there? */
+
+static int note_epoch(void *ctx, const struct lsvd_object_info *info)
+{
+	uint64_t *newest = ctx;
+	struct key_parts k;
+
+	if (lsvd_key_parse(&k, info->key) && k.kind == KEY_CLAIM && k.epoch > *newest)
+		*newest = k.epoch;
+	return 0;
+}
+
+/* 0 if there is none. */
+static int newest_claim(struct port *port, const struct uuid *uuid, uint64_t *ret)
+{
+	struct obj_io io = { .io = { .kind = IO_LIST }, .list_fn = note_epoch, .list_ctx = ret };
+
+	*ret = 0;
+	lsvd_key_prefix(io.key, uuid, KEY_CLAIM);
+	return lsvd_lineage_run(port, &io);
+}
+
+bool lsvd_lineage_is_gone(struct port *port, const struct uuid *uuid)
+{
+	static const struct uuid no_cache;
+	struct fmt_claim claim;
+	char key[KEY_CAP];
+	uint64_t epoch;
+	uint8_t *buf;
+	size_t len;
+	int err = newest_claim(port, uuid, &epoch);
+
+	if (err || !epoch)
+		return false;
+	lsvd_key_claim(key, uuid, epoch);
+	if (lsvd_lineage_get(port, key, &buf, &len, FMT_CLAIM_BYTES))
+		return false;
+	err = lsvd_claim_decode(&claim, uuid, epoch, buf, len, key);
+	lsvd_free(buf);
+	return !err && strcmp(claim.host, GONE) == 0 && lsvd_uuid_equal(&claim.cache_id, &no_cache);
 }

@@ -63,5 +63,10 @@ int lsvd_lineage_names(struct lsvd_store *store, int kind, struct names *n);
 int lsvd_lineage_take_away(struct port *port, const struct uuid *uuid);
 /* Removes all objects but the claims. */
 int lsvd_lineage_remove(struct visit *v, const struct uuid *uuid);
+/*
+ * Was it taken away for good? Its newest claim says so for ever. Only a yes means anything: false,
+ * too, if the store cannot be asked, or lists too little.
+ */
+bool lsvd_lineage_is_gone(struct port *port, const struct uuid *uuid);
 
 #endif

@@ -155,11 +155,19 @@ static const enum codec codec_of[] = {
 
 /* --------------------------------------------------------------------------------------- the parts */
 
+static bool is_gone(void *ctx, const struct uuid *other)
+{
+	struct lsvd_volume *v = ctx;
+
+	return lsvd_lineage_is_gone(&v->port, other);
+}
+
 int lsvd_vol_open_wal(struct lsvd_volume *v, struct wal_found *found)
 {
 	char name[LSVD_NAME_MAX + 8];
 	struct wal_options o = { .name = name, .volume = v->uuid, .log_bytes = v->opt.log_bytes,
-				 .readonly = v->readonly, .existing = v->offline };
+				 .readonly = v->readonly, .existing = v->offline,
+				 .is_gone = is_gone };
 	int err;
 
 	memset(found, 0, sizeof *found);

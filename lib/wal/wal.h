@@ -95,6 +95,9 @@ struct wal_options {
 	uint64_t log_bytes;      /* if it has to be made */
 	bool readonly;
 	bool existing;           /* do not make it */
+	/* Does nobody need this volume's log any more? Then it may be made anew. NULL: never. Called
+	 * with the ctx of lsvd_wal_open(), and may run the port. */
+	bool (*is_gone)(void *ctx, const struct uuid *volume);
 };
 
 /*

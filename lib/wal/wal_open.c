@@ -140,6 +140,25 @@ static int check_file(struct wal *w, const struct wal_options *o, uint64_t size)
 	return 0;
 }
 
+/* Is what lies there another volume's, and of no use to anybody? */
+static bool is_refuse(struct wal *w, const struct wal_options *o)
+{
+	return !lsvd_uuid_equal(&w->super.volume, &o->volume) && o->is_gone &&
+	       o->is_gone(w->ctx, &w->super.volume);
+}
+
+/* Nothing of the file is left before it is made: cut off half-way, it is the old one or unborn. */
+static int make_anew(struct wal *w, const struct wal_options *o)
+{
+	int err;
+
+	if (o->readonly || o->existing)
+		return lsvd_fail(-ENOENT, "%s: no log yet", w->name);
+	err = w->port->world->file->resize(w->file, 0);
+	lsvd_report(LSVD_LOG_INFO, "%s: is of a volume that was deleted: made anew", w->name);
+	return err ? err : make_file(w, o);
+}
+
 static int load_file(struct wal *w, const struct wal_options *o)
 {
 	uint64_t size;
@@ -159,7 +178,7 @@ static int load_file(struct wal *w, const struct wal_options *o)
 	err = read_super(w);
 	if (err)
 		return err;
-	return check_file(w, o, size);
+	return is_refuse(w, o) ? make_anew(w, o) : check_file(w, o, size);
 }
 
 static int allocate(struct wal *w)

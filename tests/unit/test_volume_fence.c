@@ -382,11 +382,17 @@ START_TEST(the_cache_of_another_volume_is_refused)
 	tv_open(t);
 	tv_write(t, 0, 4096, 1);
 	tv_close(t);
-	if (_i) { /* a new volume of the old name */
+	if (_i) { /* of the same name, in another store, which knows nothing of the first */
+		struct lsvd_volume *v;
+		struct lsvd_store *elsewhere;
+
 		ck_assert_ok(lsvd_volume_delete(t->store, TV_NAME));
-		ck_assert_ok(lsvd_volume_create(t->store, TV_NAME, TV_BYTES, NULL, NULL));
-		ck_assert_err(tv_try_open(t), LSVD_E_FOREIGN_CACHE);
+		ck_assert_ok(lsvd_store_open(&elsewhere, "mem:", NULL));
+		ck_assert_ok(lsvd_volume_create(elsewhere, TV_NAME, TV_BYTES, NULL, NULL));
+		ck_assert_err(lsvd_volume_open(&v, elsewhere, TV_NAME, &t->o),
+			      LSVD_E_FOREIGN_CACHE);
 		ck_assert_error_says(TV_NAME ".log");
+		lsvd_store_close(elsewhere);
 	} else {
 		struct lsvd_volume *v;
 
@@ -398,6 +404,43 @@ START_TEST(the_cache_of_another_volume_is_refused)
 	}
 	free(log);
 	free(other);
+	tv_free(t);
+}
+END_TEST
+
+static void write_and_flush(struct tv *t)
+{
+	tv_open(t);
+	tv_write(t, 0, 65536, 1);
+	tv_flush(t);
+}
+
+START_TEST(the_log_of_a_deleted_volume_is_made_anew)
+{
+	struct tv *t = tv_new();
+
+	if (_i == 0) { /* it still holds what was never stored */
+		tv_killed(t, write_and_flush);
+	} else {
+		write_and_flush(t);
+		tv_close(t);
+	}
+	ck_assert_ok(lsvd_volume_delete(t->store, TV_NAME));
+	ck_assert_ok(lsvd_volume_create(t->store, TV_NAME, TV_BYTES, NULL, NULL));
+	memset(t->model, 0, TV_BYTES);
+	tv_open(t);
+	tv_check_all(t);
+	tv_write(t, 4096, 65536, 2);
+	tv_reopen(t);
+	tv_check_all(t);
+	/* To those who change nothing it is as if there were none. */
+	tv_close(t);
+	ck_assert_ok(lsvd_volume_delete(t->store, TV_NAME));
+	ck_assert_ok(lsvd_volume_create(t->store, TV_NAME, TV_BYTES, NULL, NULL));
+	memset(t->model, 0, TV_BYTES);
+	t->o.flags = LSVD_OPEN_READONLY;
+	tv_open(t);
+	tv_check_all(t);
 	tv_free(t);
 }
 END_TEST
@@ -498,6 +541,7 @@ static Suite *volume_fence_suite(void)
 	tcase_add_test(c, an_old_cache_that_holds_nothing_more_than_the_store_may_come_back);
 	tcase_add_test(c, a_cache_restored_from_an_old_copy_is_refused);
 	tcase_add_loop_test(c, the_cache_of_another_volume_is_refused, 0, 2);
+	tcase_add_loop_test(c, the_log_of_a_deleted_volume_is_made_anew, 0, 2);
 	tcase_add_loop_test(c, a_reader_puts_nothing_and_writes_nothing, 0, 2);
 	tcase_add_test(c, a_reader_sees_the_unstored_writes_of_a_killed_writer_and_leaves_them);
 	tcase_add_test(c, readers_of_a_volume_never_opened_see_zeroes);
