@@ -220,6 +220,7 @@ static int read_newest(struct lsvd_store *store, const struct uuid *uuid, struct
 		return err;
 	c->u->epoch = c->newest_epoch;
 	c->u->ops = chain.last_op;
+	c->u->volume_bytes = chain.volume_bytes;
 	c->u->closed_cleanly = head.kind == OBJECT_CLOSE;
 	return 0;
 }
@@ -254,6 +255,7 @@ int lsvd_volume_usage(struct lsvd_store *store, const char *name, struct lsvd_vo
 		return err;
 	lsvd_key_prefix(prefix, &record.uuid, 0);
 	err = count_all(&v, prefix, &u, &c);
+	u.volume_bytes = record.bytes;
 	if (!err)
 		do {
 			err = read_newest(store, &record.uuid, &c);

@@ -73,10 +73,10 @@ int lsvd_volume_cache_status(struct lsvd_volume *v, uint64_t off, uint64_t len,
 {
 	size_t n;
 
-	if (off % SECTOR_BYTES || len % SECTOR_BYTES || !range_within(off, len, v->bytes))
+	if (off % SECTOR_BYTES || len % SECTOR_BYTES || !range_within(off, len, lsvd_vol_bytes(v)))
 		return lsvd_fail(-EINVAL, "cache status of %llu, %llu bytes: volume %s has %llu",
 				 (unsigned long long)off, (unsigned long long)len, v->name,
-				 (unsigned long long)v->bytes);
+				 (unsigned long long)lsvd_vol_bytes(v));
 	if (!v->rcache)
 		return lsvd_fail(-EINVAL, "cache status: volume %s is open without a read cache",
 				 v->name);

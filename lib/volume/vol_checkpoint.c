@@ -63,6 +63,7 @@ struct checkpoint {
 	struct job_io job;
 	struct place at;             /* the chain object it stands at */
 	uint64_t last_op;            /* and R there */
+	uint64_t volume_bytes;
 	uint64_t root_number, first_number, number_count, next_object;
 	uint64_t emptied[EMPTIED_MAX];
 	unsigned emptied_count;
@@ -451,7 +452,7 @@ static int encode_root(struct checkpoint *c)
 {
 	const struct lsvd_volume *v = c->v;
 	struct root_part part = { .at = c->at, .last_op = c->last_op,
-				  .next_object = c->next_object, .volume_bytes = v->bytes,
+				  .next_object = c->next_object, .volume_bytes = c->volume_bytes,
 				  .page_nodes = list_page_nodes(c, NULL),
 				  .object_nodes = list_object_nodes(c, NULL),
 				  .snapshot_nodes = list_snapshot_nodes(c, NULL),
@@ -758,6 +759,7 @@ static struct checkpoint *new_checkpoint(struct lsvd_volume *v)
 	c->v = v;
 	c->at = (struct place){ lsvd_log_epoch(v->log), v->stored_seq };
 	c->last_op = v->stored_op;
+	c->volume_bytes = v->chain_bytes;
 	if (reserve_numbers(c) < 0) {
 		free_checkpoint(c);
 		return NULL;

@@ -464,7 +464,7 @@ static void begin_build(struct mirror *m)
 		.volume = v->uuid,
 		.cache_id = *lsvd_wal_cache_id(v->wal),
 		.run = lsvd_wal_run(v->wal),
-		.volume_bytes = v->bytes,
+		.volume_bytes = v->chain_bytes,
 		.epoch = v->log ? lsvd_log_epoch(v->log) : 0,
 		.seq = v->stored_seq,
 		.last_op = v->stored_op,

@@ -52,6 +52,7 @@ struct mirror_in {
 	uint8_t *window;
 	uint64_t window_off, window_len, window_room;
 	uint64_t last_op;        /* the newest operation that it covers */
+	uint64_t volume_bytes;   /* in the end */
 };
 
 /* What is done with a record. */
@@ -179,13 +180,15 @@ static int measure(struct mirror_in *in, uint32_t kind, const uint8_t *payload, 
 				 (unsigned long long)r.chain.last_op,
 				 (unsigned long long)in->last_op);
 	in->last_op = r.chain.last_op;
+	in->volume_bytes = r.chain.volume_bytes;
 	return 0;
 }
 
 static int load_pages(struct mirror_in *in, const uint8_t *p, uint32_t left)
 {
 	struct lsvd_volume *v = in->v;
-	uint64_t pages = (v->sectors + STORE_MAP_PAGE_SECTORS - 1) / STORE_MAP_PAGE_SECTORS;
+	/* It may have been of another size when it was begun. */
+	const uint64_t pages = LSVD_VOLUME_MAX_BYTES / SECTOR_BYTES / STORE_MAP_PAGE_SECTORS;
 
 	while (left >= MIRROR_PAGE_ENTRY_BYTES) {
 		uint64_t page = le64_get(p);
@@ -362,6 +365,7 @@ static int check_mirror(struct mirror_in *in, const struct wal_found *found)
 	int err;
 
 	in->last_op = in->head.last_op;
+	in->volume_bytes = in->head.volume_bytes;
 	if (lsvd_uuid_equal(&in->head.cache_id, &found->cache_id) && in->head.run > found->run)
 		return lsvd_fail(LSVD_E_ROLLBACK, "volume %s: the local log was last opened in run %llu, "
 				 "the copy of its map in %llu: the log was rolled back", v->name,
@@ -370,8 +374,6 @@ static int check_mirror(struct mirror_in *in, const struct wal_found *found)
 	    !lsvd_uuid_equal(&in->head.cache_id, &found->cache_id) ||
 	    in->head.run < found->whole_run)
 		return cannot(v, "the copy of its map belongs to another log");
-	if (in->head.volume_bytes != v->bytes)
-		return cannot(v, "the copies of its map are of volumes of different sizes");
 	err = each_record(in, measure);
 	if (err == LSVD_E_CORRUPT)
 		return lsvd_fail_context(LSVD_E_UNAVAILABLE, "volume %s: cannot be opened offline",
@@ -415,6 +417,7 @@ static int load_map(struct mirror_in in[2], const struct wal_found *found, uint6
 					good->v->name);
 	if (!err)
 		count_live(good->v);
+	lsvd_vol_set_bytes(good->v, good->volume_bytes);
 	*ret_op = good->last_op;
 	return err;
 }
@@ -456,8 +459,7 @@ static void take_identity(struct lsvd_volume *v, const struct mirror_head *h)
 {
 	v->uuid = h->volume;
 	v->owner = lsvd_uuid_seed(&v->uuid);
-	v->bytes = h->volume_bytes;
-	v->sectors = v->bytes / SECTOR_BYTES;
+	lsvd_vol_set_bytes(v, h->volume_bytes);
 }
 
 int lsvd_vol_open_offline(struct lsvd_volume *v)

@@ -221,15 +221,19 @@ void lsvd_vol_end(struct lsvd_volume *v, struct lsvd_io *io, int err)
 	io->err = err;
 	count(&v->stats, io);
 	v->ops--;
+	if (--v->ops_of[vol_op(io)->era] == 0 && v->changing)
+		lsvd_port_changed(&v->port);
 	vol_op(io)->call.fn = call_done;
 	lsvd_port_call(&v->port, &vol_op(io)->call);
 }
 
-void lsvd_vol_begin(struct lsvd_volume *v, struct lsvd_io *io)
+static void begin(struct lsvd_volume *v, struct lsvd_io *io, int err)
 {
-	int err = check(v, io);
+	uint16_t era = (uint16_t)(is_write(io) ? v->era : 2);
 
 	v->ops++;
+	v->ops_of[era]++;
+	vol_op(io)->era = era;
 	if (err) {
 		lsvd_vol_end(v, io, err);
 		return;
@@ -245,6 +249,24 @@ void lsvd_vol_begin(struct lsvd_volume *v, struct lsvd_io *io)
 	default:
 		lsvd_vol_write(v, io);
 	}
+}
+
+void lsvd_vol_begin(struct lsvd_volume *v, struct lsvd_io *io)
+{
+	begin(v, io, check(v, io));
+}
+
+static bool writes_have_ended(struct lsvd_volume *v, const void *arg)
+{
+	return v->failed || v->closing || v->ops_of[*(const unsigned *)arg] == 0;
+}
+
+int lsvd_vol_end_writes(struct lsvd_volume *v, uint32_t timeout_ms)
+{
+	unsigned era = v->era;
+
+	v->era = 1 - era;
+	return lsvd_vol_wait(v, writes_have_ended, &era, timeout_ms);
 }
 
 void lsvd_vol_fail(struct lsvd_volume *v, int err, const char *why)
@@ -290,7 +312,7 @@ static void wake_waiter(struct lsvd_io *io)
 	lsvd_port_set_event(&w->v->port, &w->ended);
 }
 
-static int wait_for(struct lsvd_volume *v, struct lsvd_io io)
+static int wait_for(struct lsvd_volume *v, struct lsvd_io io, bool ours)
 {
 	struct waiter w;
 
@@ -299,12 +321,17 @@ static int wait_for(struct lsvd_volume *v, struct lsvd_io io)
 	w.ended = (struct event){ EVENT_UNSET };
 	w.io.done = wake_waiter;
 	lsvd_port_enter(&v->port);
-	lsvd_vol_begin(v, &w.io);
+	begin(v, &w.io, ours ? check_alive(v) : check(v, &w.io));
 	lsvd_vol_form_groups(v);
 	lsvd_port_leave_until(&v->port, &w.ended);
 	if (w.io.err < 0)
 		lsvd_error_restore(w.text);
 	return w.io.err;
+}
+
+int lsvd_vol_run(struct lsvd_volume *v, struct lsvd_io io)
+{
+	return wait_for(v, io, true);
 }
 
 static uint64_t vector_bytes(const struct iovec *iov, int iovcnt)
@@ -320,7 +347,7 @@ static uint64_t vector_bytes(const struct iovec *iov, int iovcnt)
 int lsvd_volume_readv(struct lsvd_volume *v, const struct iovec *iov, int iovcnt, uint64_t off)
 {
 	return wait_for(v, (struct lsvd_io){ .kind = LSVD_IO_READ, .off = off, .iov = iov,
-					     .iovcnt = iovcnt, .len = vector_bytes(iov, iovcnt) });
+					     .iovcnt = iovcnt, .len = vector_bytes(iov, iovcnt) }, false);
 }
 
 int lsvd_volume_writev(struct lsvd_volume *v, const struct iovec *iov, int iovcnt, uint64_t off,
@@ -328,7 +355,7 @@ int lsvd_volume_writev(struct lsvd_volume *v, const struct iovec *iov, int iovcn
 {
 	return wait_for(v, (struct lsvd_io){ .kind = LSVD_IO_WRITE, .flags = flags, .off = off,
 					     .iov = iov, .iovcnt = iovcnt,
-					     .len = vector_bytes(iov, iovcnt) });
+					     .len = vector_bytes(iov, iovcnt) }, false);
 }
 
 int lsvd_volume_read(struct lsvd_volume *v, void *buf, uint64_t off, uint32_t len)
@@ -348,24 +375,24 @@ int lsvd_volume_write(struct lsvd_volume *v, const void *buf, uint64_t off, uint
 
 int lsvd_volume_flush(struct lsvd_volume *v)
 {
-	return wait_for(v, (struct lsvd_io){ .kind = LSVD_IO_FLUSH });
+	return wait_for(v, (struct lsvd_io){ .kind = LSVD_IO_FLUSH }, false);
 }
 
 int lsvd_volume_trim(struct lsvd_volume *v, uint64_t off, uint64_t len, uint32_t flags)
 {
 	return wait_for(v, (struct lsvd_io){ .kind = LSVD_IO_TRIM, .flags = flags, .off = off,
-					     .len = len });
+					     .len = len }, false);
 }
 
 int lsvd_volume_write_zeroes(struct lsvd_volume *v, uint64_t off, uint64_t len, uint32_t flags)
 {
 	return wait_for(v, (struct lsvd_io){ .kind = LSVD_IO_WRITE_ZEROES, .flags = flags,
-					     .off = off, .len = len });
+					     .off = off, .len = len }, false);
 }
 
 uint64_t lsvd_volume_bytes(const struct lsvd_volume *v)
 {
-	return v->bytes;
+	return lsvd_vol_bytes(v);
 }
 
 const char *lsvd_volume_name(const struct lsvd_volume *v)

@@ -322,8 +322,7 @@ static int open_log(struct lsvd_volume *v, const struct wal_found *found)
 			return err;
 	}
 	if (v->opened.volume_bytes) {
-		v->bytes = v->opened.volume_bytes;
-		v->sectors = v->bytes / SECTOR_BYTES;
+		lsvd_vol_set_bytes(v, v->opened.volume_bytes);
 	}
 	err = lsvd_log_recover(v->log);
 	v->stored_op = v->last_op = v->opened.last_op;
@@ -444,8 +443,7 @@ static int find_volume(struct lsvd_volume *v)
 		return err;
 	v->uuid = record.uuid;
 	v->owner = lsvd_uuid_seed(&v->uuid);
-	v->bytes = record.bytes;
-	v->sectors = v->bytes / SECTOR_BYTES;
+	lsvd_vol_set_bytes(v, record.bytes);
 	return 0;
 }
 
@@ -514,8 +512,7 @@ static int read_snapshot(struct lsvd_volume *v, const struct snapshot *s)
 	const struct log_options o = { .volume = v->uuid, .volume_bytes = s->bytes, .name = v->name };
 	int err;
 
-	v->bytes = s->bytes;
-	v->sectors = v->bytes / SECTOR_BYTES;
+	lsvd_vol_set_bytes(v, s->bytes);
 	err = lsvd_log_read(&v->port, &o, &log_ops, v, s->root, s->at.epoch, s->at.seq);
 	lsvd_snapshots_fini(&v->snapshots); /* of the past */
 	v->opened.epoch = s->at.epoch;
@@ -591,6 +588,7 @@ static int open_parts(struct lsvd_volume *v)
 		lsvd_mirror_open(v);
 	if (!err)
 		err = lsvd_vol_replay_wal(v);
+	v->chain_bytes = v->bytes;
 	if (!err)
 		start_mirror(v);
 	return err;

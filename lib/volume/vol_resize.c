@@ -1,11 +1,116 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* vol_resize.c - a volume of another size. */
+/*
+ * vol_resize.c - a volume of another size.
+ *
+ * The size is in every chain object; it changes with a note. To grow, that is all.
+ *
+ * To shrink, first no write beyond the new end may begin any more, and all that have begun must end.
+ * Then everything is stored, and the map says whether there is something to cut off. That is trimmed by
+ * an ordinary operation, which the local log, the overlay, the chain and the mirror know what to do
+ * about; so nothing is beyond the end when the end moves, and whoever makes the volume larger
+ * again finds zeroes there. A round of garbage collection that began before the trim may be about to
+ * adopt what lies there: its end is waited for, too.
+ */
+#include <errno.h>
+
 #include "base/err.h"
 #include "volume/volume_internal.h"
 
+static int check(const struct lsvd_volume *v, uint64_t bytes, uint32_t flags)
+{
+	if (flags & ~LSVD_RESIZE_CUT)
+		return lsvd_fail(-EINVAL, "flags are %#x, may be %#x", flags, LSVD_RESIZE_CUT);
+	if (bytes == 0 || bytes % SECTOR_BYTES || bytes > LSVD_VOLUME_MAX_BYTES)
+		return lsvd_fail(-EINVAL, "volume %s: size %llu must be a multiple of %u, at most %llu",
+				 v->name, (unsigned long long)bytes, SECTOR_BYTES,
+				 (unsigned long long)LSVD_VOLUME_MAX_BYTES);
+	if (v->readonly)
+		return lsvd_fail(-EROFS, "volume %s is open read-only", v->name);
+	return lsvd_vol_refuse_offline(v, "it is resized");
+}
+
+/* Everything is stored, and nothing is written there: the store map is the truth. */
+static bool anything_beyond(const struct lsvd_volume *v, uint64_t bytes, uint64_t *ret_at)
+{
+	struct map_extent e;
+
+	if (!lsvd_store_map_find(v->map, bytes / SECTOR_BYTES, &e))
+		return false;
+	*ret_at = max_u64(e.lba * SECTOR_BYTES, bytes);
+	return true;
+}
+
+static bool old_round_is_over(struct lsvd_volume *v, const void *arg)
+{
+	return v->failed || v->closing || !v->gc || v->gc_rounds != *(const uint64_t *)arg;
+}
+
+/* Waits until no round is on its way that began before now. */
+static int end_round(struct lsvd_volume *v)
+{
+	const uint64_t rounds = v->gc_rounds;
+
+	return lsvd_vol_wait(v, old_round_is_over, &rounds, UINT32_MAX);
+}
+
+/* The lock is free meanwhile. */
+static int trim_beyond(struct lsvd_volume *v, uint64_t bytes)
+{
+	const struct lsvd_io io = { .kind = LSVD_IO_TRIM, .off = bytes,
+				    .len = v->chain_bytes - bytes };
+	int err;
+
+	lsvd_port_leave(&v->port, false);
+	err = lsvd_vol_run(v, io);
+	lsvd_port_enter(&v->port);
+	return err ? err : lsvd_vol_store_all(v, UINT32_MAX);
+}
+
+static int cut_off(struct lsvd_volume *v, uint64_t bytes, uint32_t flags)
+{
+	uint64_t at = 0;
+	int err = lsvd_vol_end_writes(v, UINT32_MAX);
+
+	if (!err)
+		err = lsvd_vol_store_all(v, UINT32_MAX);
+	if (err || !anything_beyond(v, bytes, &at))
+		return err;
+	if (!(flags & LSVD_RESIZE_CUT))
+		return lsvd_fail(-ENOTEMPTY, "volume %s: something is allocated at %llu, beyond %llu",
+				 v->name, (unsigned long long)at, (unsigned long long)bytes);
+	return trim_beyond(v, bytes);
+}
+
+static int shrink(struct lsvd_volume *v, uint64_t bytes, uint32_t flags)
+{
+	int err;
+
+	lsvd_vol_set_bytes(v, bytes);
+	err = cut_off(v, bytes, flags);
+	if (!err)
+		err = end_round(v);
+	if (!err)
+		err = lsvd_vol_put_size(v, bytes, UINT32_MAX);
+	if (err)
+		lsvd_vol_set_bytes(v, v->chain_bytes);
+	return err;
+}
+
 int lsvd_volume_resize(struct lsvd_volume *v, uint64_t bytes, uint32_t flags)
 {
-	(void)bytes;
-	(void)flags;
-	return lsvd_fail(LSVD_E_UNSUPPORTED, "volume %s: cannot be resized yet", v->name);
+	int err = check(v, bytes, flags);
+
+	if (err)
+		return err;
+	lsvd_port_enter(&v->port);
+	err = lsvd_vol_begin_change(v, UINT32_MAX);
+	if (!err) {
+		if (bytes < v->chain_bytes)
+			err = shrink(v, bytes, flags);
+		else if (bytes > v->chain_bytes)
+			err = lsvd_vol_put_size(v, bytes, UINT32_MAX);
+		lsvd_vol_end_change(v);
+	}
+	lsvd_port_leave(&v->port, true);
+	return err;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * vol_snapshot.c - snapshots of an open volume: made, deleted, listed.
+ * vol_snapshot.c - snapshots of an open volume: made, deleted, listed; and the notes for that.
  *
  * A snapshot is a note in the chain with a record, and so is its end. It stands at its note: it is the
  * volume after all chain objects before that. When the note is acknowledged, and the store map has
@@ -24,6 +24,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/options.h"
+#include "volume/vol_mirror.h"
 #include "volume/volume_internal.h"
 
 /* ------------------------------------------------------------------------------------- records */
@@ -40,7 +41,7 @@ enum snapshot_at {
 struct snapshot_op {
 	struct lsvd_volume *v;
 	struct snapshot s;
-	bool gone;                 /* its end */
+	enum { NOTE_MADE, NOTE_GONE, NOTE_SIZE } what;
 	bool acked;
 	struct log_put put;
 	uint8_t note[512];
@@ -54,7 +55,7 @@ static void encode_record(struct snapshot_op *op)
 	uint32_t len = GONE_BYTES;
 
 	memcpy(p + SNAPSHOT_ID, op->s.id.b, sizeof op->s.id.b);
-	if (!op->gone) {
+	if (op->what == NOTE_MADE) {
 		uint16_t name = (uint16_t)strlen(op->s.name);
 
 		le64_put(p + SNAPSHOT_CREATED_MS, (uint64_t)op->s.created_ms);
@@ -64,7 +65,8 @@ static void encode_record(struct snapshot_op *op)
 	}
 	op->put.record_count = 1;
 	op->put.record_bytes = lsvd_record_frame(op->note + LOG_NOTE_RECORDS_AT,
-						 op->gone ? RECORD_SNAPSHOT_GONE : RECORD_SNAPSHOT,
+						 op->what == NOTE_GONE ? RECORD_SNAPSHOT_GONE
+								 : RECORD_SNAPSHOT,
 						 0, len);
 }
 
@@ -180,15 +182,26 @@ bool lsvd_vol_snapshot_is_next(const struct lsvd_volume *v)
 	return s->state < VSEG_LOADING || s->put.place.seq > op->put.place.seq;
 }
 
+static void take_size(struct snapshot_op *op)
+{
+	struct lsvd_volume *v = op->v;
+
+	v->chain_bytes = op->put.volume_bytes;
+	lsvd_vol_set_bytes(v, v->chain_bytes);
+	lsvd_mirror_object(v, op->put.header, sizeof op->put.header);
+}
+
 void lsvd_vol_snapshot_apply(struct lsvd_volume *v)
 {
 	struct snapshot_op *op = v->snapshot_op;
 
 	op->s.root_at = where_root_stands(v, op->s.root);
-	if (op->gone)
+	if (op->what == NOTE_MADE)
+		lsvd_snapshots_add(&v->snapshots, &op->s);
+	else if (op->what == NOTE_GONE)
 		(void)lsvd_snapshots_remove(&v->snapshots, &op->s.id); /* it was there */
 	else
-		lsvd_snapshots_add(&v->snapshots, &op->s);
+		take_size(op);
 	v->stored_seq = op->put.place.seq;
 	v->segments_since_root++;
 	over(v, 0);
@@ -217,32 +230,59 @@ static bool note_is_over(struct lsvd_volume *v, const void *arg)
 	return v->failed || !v->snapshot_op;
 }
 
+static struct snapshot_op *new_op(struct lsvd_volume *v, int what)
+{
+	struct snapshot_op *op = lsvd_calloc(1, sizeof *op);
+
+	if (!op)
+		return NULL;
+	op->v = v;
+	op->what = what;
+	op->put.kind = OBJECT_NOTE;
+	op->put.note = op->note;
+	op->put.acked = note_acked;
+	op->put.owner = op;
+	return op;
+}
+
+static int put_and_wait(struct snapshot_op *op, uint32_t timeout_ms)
+{
+	struct lsvd_volume *v = op->v;
+	int err;
+
+	v->snapshot_op = op;
+	lsvd_log_reserve(v->log, &op->put.place);
+	lsvd_log_put(v->log, &op->put);
+	err = lsvd_vol_wait(v, note_is_over, NULL, timeout_ms);
+	if (!err && v->snapshot_err)
+		err = lsvd_fail(v->snapshot_err, "volume %s: its note could not be put: %s", v->name,
+				lsvd_strerror(v->snapshot_err));
+	return err;
+}
+
 /* lock held: puts the note and waits until the list has it. */
 static int put_note(struct lsvd_volume *v, const struct snapshot *s, bool gone, uint32_t timeout_ms)
 {
-	struct snapshot_op *op = lsvd_calloc(1, sizeof *op);
+	struct snapshot_op *op = new_op(v, gone ? NOTE_GONE : NOTE_MADE);
 	int err = op ? lsvd_snapshots_reserve(&v->snapshots) : lsvd_fail_plain(-ENOMEM);
 
 	if (err) {
 		lsvd_free(op);
 		return err;
 	}
-	op->v = v;
 	op->s = *s;
-	op->gone = gone;
-	op->put.kind = OBJECT_NOTE;
-	op->put.note = op->note;
-	op->put.acked = note_acked;
-	op->put.owner = op;
 	encode_record(op);
-	v->snapshot_op = op;
-	lsvd_log_reserve(v->log, &op->put.place);
-	lsvd_log_put(v->log, &op->put);
-	err = lsvd_vol_wait(v, note_is_over, NULL, timeout_ms);
-	if (!err && v->snapshot_err)
-		err = lsvd_fail(v->snapshot_err, "volume %s: snapshot \"%s\": %s", v->name, s->name,
-				lsvd_strerror(v->snapshot_err));
-	return err;
+	return put_and_wait(op, timeout_ms);
+}
+
+int lsvd_vol_put_size(struct lsvd_volume *v, uint64_t bytes, uint32_t timeout_ms)
+{
+	struct snapshot_op *op = new_op(v, NOTE_SIZE);
+
+	if (!op)
+		return lsvd_fail_plain(-ENOMEM);
+	op->put.volume_bytes = bytes;
+	return put_and_wait(op, timeout_ms);
 }
 
 /* ---------------------------------------------------------------------------------- public calls */

@@ -93,10 +93,10 @@ int lsvd_volume_block_status(struct lsvd_volume *v, uint64_t off, uint64_t len,
 {
 	struct status s = { ret, max, 0, STATUS_STEPS };
 
-	if (off % SECTOR_BYTES || len % SECTOR_BYTES || !range_within(off, len, v->bytes))
+	if (off % SECTOR_BYTES || len % SECTOR_BYTES || !range_within(off, len, lsvd_vol_bytes(v)))
 		return lsvd_fail(-EINVAL, "block status of %llu, %llu bytes: volume %s has %llu",
 				 (unsigned long long)off, (unsigned long long)len, v->name,
-				 (unsigned long long)v->bytes);
+				 (unsigned long long)lsvd_vol_bytes(v));
 	if (len && !max)
 		return lsvd_fail(-EINVAL, "block status: no room for a single extent");
 	lsvd_port_enter(&v->port);
@@ -229,9 +229,16 @@ static bool checkpointed(struct lsvd_volume *v, const void *arg)
 	       v->checkpoints > ((const struct sync_wait *)arg)->checkpoints;
 }
 
+int lsvd_vol_store_all(struct lsvd_volume *v, uint32_t timeout_ms)
+{
+	const struct sync_wait w = { v->last_op, 0 };
+
+	lsvd_vol_seal(v);
+	return lsvd_vol_wait(v, stored_up_to, &w, timeout_ms);
+}
+
 int lsvd_volume_sync(struct lsvd_volume *v, uint32_t timeout_ms)
 {
-	struct sync_wait w = { 0, 0 };
 	int err = refuse_readonly(v);
 
 	if (!err)
@@ -239,9 +246,7 @@ int lsvd_volume_sync(struct lsvd_volume *v, uint32_t timeout_ms)
 	if (err)
 		return err;
 	lsvd_port_enter(&v->port);
-	w.op = v->last_op;
-	lsvd_vol_seal(v);
-	err = lsvd_vol_wait(v, stored_up_to, &w, timeout_ms);
+	err = lsvd_vol_store_all(v, timeout_ms);
 	lsvd_port_leave(&v->port, true);
 	return err;
 }

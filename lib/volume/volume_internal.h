@@ -75,7 +75,8 @@ struct vol_op {
 		} remote;
 	} w;
 	uint32_t left;                 /* writes: records not yet published, + 1 while queued */
-	uint32_t stalled;              /* writes: waited for room in the log */
+	uint16_t stalled;              /* writes: waited for room in the log */
+	uint16_t era;                  /* volume->ops_of counts it there */
 };
 
 static inline struct vol_op *vol_op(struct lsvd_io *io)
@@ -137,7 +138,8 @@ struct lsvd_volume {
 	char name[LSVD_NAME_MAX + 1];
 	struct uuid uuid;
 	uint64_t owner;                /* lsvd_uuid_seed(uuid) */
-	uint64_t bytes, sectors;
+	uint64_t bytes, sectors;       /* the bound of operations; see lsvd_vol_set_bytes() */
+	uint64_t chain_bytes;          /* as the chain says; more than bytes while it shrinks */
 	bool readonly;
 	bool offline;                  /* opened on the cache alone: no log, nothing is stored */
 	struct lsvd_volume_options opt;
@@ -154,6 +156,10 @@ struct lsvd_volume {
 
 	/* operations */
 	unsigned ops;                  /* begun and not ended */
+	/* Of these, writes by the era they began in, 0 or 1, and the rest. A new era begins when
+	 * somebody has to see the end of all writes that have begun. */
+	unsigned ops_of[3];
+	unsigned era;
 	bool closing;
 	int failed;                    /* sticky: LSVD_E_FENCED, LSVD_E_FAILED */
 	char status_text[256];
@@ -240,6 +246,20 @@ struct lsvd_volume {
 };
 
 /* ---- vol_op.c */
+/* The bound changes; it is read without the lock, too. */
+static inline void lsvd_vol_set_bytes(struct lsvd_volume *v, uint64_t bytes)
+{
+	__atomic_store_n(&v->bytes, bytes, __ATOMIC_RELAXED);
+	v->sectors = bytes / SECTOR_BYTES;
+}
+static inline uint64_t lsvd_vol_bytes(const struct lsvd_volume *v)
+{
+	return __atomic_load_n(&v->bytes, __ATOMIC_RELAXED);
+}
+/* A blocking operation of our own, for which no bound holds. Without the lock. */
+int lsvd_vol_run(struct lsvd_volume *v, struct lsvd_io io);
+/* lock held: all writes that have begun end. */
+int lsvd_vol_end_writes(struct lsvd_volume *v, uint32_t timeout_ms);
 void lsvd_vol_begin(struct lsvd_volume *v, struct lsvd_io *io);
 void lsvd_vol_end(struct lsvd_volume *v, struct lsvd_io *io, int err);
 void lsvd_vol_fail(struct lsvd_volume *v, int err, const char *why);
@@ -333,7 +353,12 @@ void lsvd_vol_delete_dead(struct lsvd_volume *v);
 /* Nothing is frozen any more. */
 void lsvd_vol_deleted_more(struct lsvd_volume *v);
 void lsvd_vol_free_deletion(struct lsvd_volume *v); /* nothing is in the world */
+/* ---- vol_status.c; lock held */
+/* Everything acknowledged is in the store and in the store map. */
+int lsvd_vol_store_all(struct lsvd_volume *v, uint32_t timeout_ms);
 /* ---- vol_snapshot.c */
+/* lock held: a note from which on the volume has another size, and its end. */
+int lsvd_vol_put_size(struct lsvd_volume *v, uint64_t bytes, uint32_t timeout_ms);
 /* Is a note of ours the next thing whose place the store map has to reach? */
 bool lsvd_vol_snapshot_is_next(const struct lsvd_volume *v);
 void lsvd_vol_snapshot_apply(struct lsvd_volume *v);

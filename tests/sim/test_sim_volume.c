@@ -38,7 +38,9 @@
 #define LOG_BYTES (192u << 10)
 #define SECTORS 512u             /* that the workload uses, … */
 #define CHUNK 64u                /* … this many at the beginning of each page of the map */
-#define BYTES ((uint64_t)SECTORS / CHUNK * STORE_MAP_PAGE_SECTORS * SECTOR_BYTES)
+#define CHUNKS (SECTORS / CHUNK)
+#define CHUNK_SPAN ((uint64_t)STORE_MAP_PAGE_SECTORS * SECTOR_BYTES)
+#define BYTES (CHUNKS * CHUNK_SPAN)
 #define OPS_MAX 400u
 #define WRITE_MAX_SECTORS 40u
 #define IN_FLIGHT 6u
@@ -72,6 +74,8 @@ struct model {
 	bool rotten;             /* the log has been damaged */
 	bool mirrored;           /* a mirror was complete: from then on it can be opened offline, … */
 	struct model_snapshot snapshots[SNAPSHOTS];
+	uint32_t chunks;         /* its size, or it was to become another */
+	uint32_t chunks_maybe;   /* and is this perhaps; 0: no */
 	bool unlucky;            /* … unless it was given up for want of memory or of a disk */
 };
 
@@ -95,6 +99,8 @@ struct tester {
 	struct model m;
 	struct slot slots[IN_FLIGHT];
 	uint32_t ops_wanted;
+	uint32_t readable;       /* sectors of the image that the volume has, else zero */
+	uint32_t chunks;         /* that may be written: it has them, and will keep them */
 	bool remote;
 	unsigned compression;
 	enum hardship hard;
@@ -107,7 +113,7 @@ struct tester {
 	enum { BY_FLUSH, BY_ACK, BY_STORE } bound;
 	uint32_t recovered;      /* k */
 	bool flags_needed;
-	uint64_t states, points, deep, offline_opens, rots, snapshots_read;
+	uint64_t states, points, deep, offline_opens, rots, snapshots_read, sizes;
 };
 
 /* ------------------------------------------------------------------------------------ the content */
@@ -144,6 +150,12 @@ static uint64_t place_of(uint32_t i)
 
 /* --------------------------------------------------------------------------------------- the model */
 
+static void new_model(struct tester *t)
+{
+	memset(&t->m, 0, sizeof t->m);
+	t->m.chunks = t->chunks = CHUNKS;
+}
+
 LSVD_PRINTF(2, 3) static void complain(struct tester *t, const char *format, ...)
 {
 	va_list ap;
@@ -164,12 +176,12 @@ static uint32_t tag_of(const struct model *m, uint32_t op)
 /* How many sectors differ from P(k): the nearest prefix shows what went wrong. */
 static uint32_t distance(const struct tester *t, uint32_t k, bool tell)
 {
-	uint32_t want[SECTORS] = { 0 }, wrong = 0;
+	uint32_t want[SECTORS] = { 0 }, wrong = 0, end = t->offline ? t->readable : SECTORS;
 
 	for (uint32_t i = 1; i <= k; i++)
 		for (uint32_t j = 0; j < t->m.ops[i].sectors; j++)
 			want[t->m.ops[i].lba + j] = tag_of(&t->m, i);
-	for (uint32_t i = 0; i < SECTORS; i++) {
+	for (uint32_t i = 0; i < end; i++) {
 		uint32_t have = sector_tag(t->image + i * SECTOR_BYTES, i);
 
 		wrong += have != want[i];
@@ -328,7 +340,7 @@ static uint32_t below(struct tester *t, uint32_t n)
 static void some_sectors(struct tester *t, struct model_op *op)
 {
 	op->sectors = 1 + below(t, below(t, 3) ? 12 : WRITE_MAX_SECTORS);
-	op->lba = below(t, 4) ? below(t, SECTORS / 8) * 8 : below(t, SECTORS);
+	op->lba = below(t, 4) ? below(t, t->chunks * CHUNK / 8) * 8 : below(t, t->chunks * CHUNK);
 	if (op->lba % CHUNK + op->sectors > CHUNK)
 		op->sectors = CHUNK - op->lba % CHUNK;
 }
@@ -336,7 +348,7 @@ static void some_sectors(struct tester *t, struct model_op *op)
 /* Whole chunks, and with them the pages of the map that they lie in. */
 static void some_chunks(struct tester *t, struct model_op *op)
 {
-	uint32_t first = below(t, SECTORS / CHUNK), n = 1 + below(t, SECTORS / CHUNK - first);
+	uint32_t first = below(t, t->chunks), n = 1 + below(t, t->chunks - first);
 
 	op->lba = first * CHUNK;
 	op->sectors = n * CHUNK;
@@ -396,9 +408,16 @@ static void submit_one(struct tester *t)
 	submit_this(t, below(t, 7) == 0);
 }
 
+static uint32_t chunks_of(const struct lsvd_volume *v)
+{
+	return (uint32_t)(lsvd_volume_bytes(v) / CHUNK_SPAN);
+}
+
 static bool read_image(struct tester *t)
 {
-	for (uint32_t i = 0; i < SECTORS; i += CHUNK) {
+	memset(t->image, 0, sizeof t->image);
+	t->readable = chunks_of(t->volume) * CHUNK;
+	for (uint32_t i = 0; i < t->readable; i += CHUNK) {
 		int err = -ENOMEM;
 
 		for (unsigned tries = 0; err == -ENOMEM && tries < 50; tries++)
@@ -435,6 +454,16 @@ static void note_mirror(struct tester *t, struct sim_host *host)
 	t->m.mirrored = t->m.mirrored || settled;
 }
 
+static void check_size(struct tester *t)
+{
+	uint32_t chunks = chunks_of(t->volume);
+
+	if (t->m.chunks && chunks != t->m.chunks && chunks != t->m.chunks_maybe)
+		complain(t, "the volume has %u pages, expected %u", chunks, t->m.chunks);
+	t->m.chunks = t->chunks = chunks;
+	t->m.chunks_maybe = 0;
+}
+
 static bool open_volume(struct tester *t, struct sim_host *host, unsigned flags)
 {
 	struct lsvd_volume_options o = options_of(t, flags);
@@ -452,6 +481,8 @@ static bool open_volume(struct tester *t, struct sim_host *host, unsigned flags)
 		complain(t, "open: %s: %s", lsvd_error_name(err), lsvd_last_error());
 	else if (!t->hard && host == t->host)
 		note_mirror(t, host);
+	if (!err)
+		check_size(t);
 	return err == 0;
 }
 
@@ -479,6 +510,51 @@ static void check_now(struct tester *t)
 	if (distance(t, t->m.issued, false))
 		explain(t, t->m.issued);
 	lsvd_volume_check(t->volume);
+}
+
+/* ---- sizes */
+
+/* Was the operation that resizing may need one? If not it never was. */
+static void settle_trim(struct tester *t, uint32_t op, int err)
+{
+	struct lsvd_stats stats = LSVD_STATS_INIT;
+
+	if (lsvd_volume_stats(t->volume, &stats) < 0 || stats.last_op < op) {
+		withdraw(t, op);
+		return;
+	}
+	t->m.ops[op].acked = err == 0;
+	if (err == 0)
+		t->m.acked = op;
+}
+
+static void change_size(struct tester *t)
+{
+	uint32_t chunks = 1 + below(t, CHUNKS), op = 0, before = t->m.chunks;
+	struct model_op trim = { MODEL_ZERO, chunks * CHUNK, (CHUNKS - chunks) * CHUNK, 0, false };
+	int err;
+
+	wait_all(t);
+	if (t->m.issued == OPS_MAX || t->broken)
+		return;
+	if (chunks < t->chunks) {
+		op = ++t->m.issued;
+		trim.tag = ++t->m.tags;
+		t->m.ops[op] = trim;
+	}
+	t->m.chunks_maybe = chunks;
+	t->chunks = (uint32_t)min_u64(chunks, t->chunks);
+	err = lsvd_volume_resize(t->volume, chunks * CHUNK_SPAN, LSVD_RESIZE_CUT);
+	if (op)
+		settle_trim(t, op, err);
+	t->chunks = chunks_of(t->volume);
+	if (err)
+		return; /* as anything else here */
+	t->sizes++;
+	t->m.chunks = chunks;
+	t->m.chunks_maybe = 0;
+	if (t->chunks != chunks)
+		complain(t, "resized from %u pages to %u the volume has %u", before, chunks, t->chunks);
 }
 
 /* ---- snapshots */
@@ -642,6 +718,8 @@ static void work(struct tester *t)
 			(void)!lsvd_volume_gc(t->volume, 100 + below(t, 80), 1 + below(t, 60000));
 		else if (what == 5 || what == 6)
 			change_snapshot(t);
+		else if (what == 8)
+			change_size(t);
 		else if (what == 7 && !t->hard)
 			check_snapshot_now(t);
 		else if (what == 3 && t->hard != HARD_RIVAL) {
@@ -736,6 +814,10 @@ static bool open_offline(struct tester *t)
 	err = lsvd_volume_open_world(&t->volume, sim_host_world(t->host), "v", &o);
 	t->offline = err == 0;
 	t->offline_opens += err == 0;
+	if (!err) /* it may not know yet of another size */
+		t->chunks = (uint32_t)min_u64(chunks_of(t->volume),
+					      min_u64(t->m.chunks, t->m.chunks_maybe ? t->m.chunks_maybe
+										     : CHUNKS));
 	if (err)
 		sim_store_watch(t->sim, NULL, NULL);
 	if (err && (err != LSVD_E_UNAVAILABLE || (t->m.mirrored && !t->m.unlucky)))
@@ -1007,7 +1089,7 @@ static void run_case(struct tester *t, uint64_t seed, uint64_t at, unsigned dept
 	struct sim_loss taken;
 
 	o.seed = seed;
-	memset(&t->m, 0, sizeof t->m);
+	new_model(t);
 	t->sim = sim_new(&o);
 	t->host = sim_host_new(t->sim, "a");
 	t->other = sim_host_new(t->sim, "b");
@@ -1154,6 +1236,7 @@ START_TEST(crashes_of_crashes_of_random_workloads_leave_a_prefix)
 	       " snapshots read\n", runs, t->points, t->deep, t->states, t->offline_opens, t->rots,
 	       t->snapshots_read);
 	ck_assert_uint_gt(t->snapshots_read, 0);
+	ck_assert_uint_gt(t->sizes, 0);
 	ck_assert_uint_gt(t->offline_opens, 0);
 	ck_assert_uint_gt(t->rots, 0);
 }
@@ -1273,11 +1356,13 @@ static void second_writer(void *arg)
 	struct lsvd_stats stats = LSVD_STATS_INIT;
 
 	sim_sleep(t->host, below(t, 10000));
+	t->m.chunks = 0; /* not known */
 	if (!open_volume(t, t->host, LSVD_OPEN_ACCEPT_ROLLBACK))
 		return;
 	if (lsvd_volume_stats(t->volume, &stats) < 0)
 		complain(t, "no statistics");
 	t->m = first->m;
+	check_size(t);
 	t->m.tags = 1u << 20;
 	cut_history(t, (uint32_t)stats.last_op);
 	t->m.flushed = t->m.stored = t->m.issued;
@@ -1339,7 +1424,7 @@ static void run_duel(uint64_t seed)
 	struct sim_options o = usual_rates;
 
 	o.seed = seed;
-	memset(&t->m, 0, sizeof t->m);
+	new_model(t);
 	t->sim = rival.sim = sim_new(&o);
 	t->host = rival.other = sim_host_new(t->sim, "a");
 	t->other = rival.host = sim_host_new(t->sim, "b");
@@ -1396,7 +1481,7 @@ static void run_hard(struct tester *t, uint64_t seed, enum hardship hard)
 
 	o.seed = seed;
 	o.inline_files = seed % 5 == 0 ? 1000 : o.inline_files;
-	memset(&t->m, 0, sizeof t->m);
+	new_model(t);
 	t->sim = sim_new(&o);
 	t->host = sim_host_new(t->sim, "a");
 	t->other = sim_host_new(t->sim, "b");
@@ -1491,7 +1576,7 @@ static void run_plain(void (*life)(void *), bool remote)
 {
 	struct tester *t = &tester;
 
-	memset(&t->m, 0, sizeof t->m);
+	new_model(t);
 	t->sim = sim_new(&(struct sim_options){ .seed = 1 });
 	t->host = sim_host_new(t->sim, "a");
 	t->other = sim_host_new(t->sim, "b");
