@@ -390,8 +390,10 @@ static inline void tv_check(struct tv *t, uint64_t off, uint32_t len)
 
 static inline void tv_check_all(struct tv *t)
 {
-	for (uint64_t off = 0; off < TV_BYTES && off < t->bytes; off += 1u << 20)
-		tv_check(t, off, 1u << 20);
+	for (uint64_t off = 0, left; off < TV_BYTES && off < t->bytes; off += 1u << 20) {
+		left = t->bytes - off;
+		tv_check(t, off, (uint32_t)(left < 1u << 20 ? left : 1u << 20));
+	}
 }
 
 static inline void tv_flush(struct tv *t)
