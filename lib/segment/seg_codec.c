@@ -93,7 +93,7 @@ uint32_t lsvd_compress(struct compressor *c, void *dst, uint32_t cap, const void
 {
 	int n;
 
-	assert(len && len <= UNIT_MAX_BYTES && cap <= UNIT_MAX_BYTES);
+	assert(len && len <= CODEC_MAX_BYTES && cap <= CODEC_MAX_BYTES);
 	if (c->codec == CODEC_ZLIB)
 		return deflate_all(&c->z, dst, cap, src, len);
 	n = LZ4_compress_fast_extState(c->lz4, src, dst, (int)len, (int)cap, 1);

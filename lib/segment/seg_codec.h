@@ -2,7 +2,7 @@
 /*
  * seg_codec.h - the compressors behind one small interface.
  *
- * Both work on whole units (at most UNIT_MAX_BYTES) and know nothing of frames. LZ4 is the bare
+ * Both work on whole units, or on values (at most CODEC_MAX_BYTES), and know nothing of frames. LZ4 is the bare
  * block format, zlib is bare deflate (RFC 1951): the unit has a checksum of its own.
  */
 #ifndef SEGMENT_SEG_CODEC_H
@@ -11,6 +11,8 @@
 #include <stdint.h>
 
 #include "segment/unit.h"
+
+#define CODEC_MAX_BYTES (1u << 20)
 
 struct compressor;
 

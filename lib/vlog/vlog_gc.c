@@ -1,0 +1,720 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vlog_gc.c - collection: what lives in segments that mostly do not is copied, and the index told.
+ *
+ * In rounds. Of each victim the footer is read and the index asked for every record; what lives is
+ * read, verified, and copied compressed as it is, with a checksum for its new place. When enough has
+ * been copied to fill a segment the round is ended:
+ *
+ *   commit the copies, naming the victims  a crash from here on leaves both uncertain: asked again
+ *   relocate, finish                       the index goes over, where it still has the old handle
+ *   the victims are stale                  and dropped by vlog_drop.c, which asks once more
+ *
+ * A copy that lost the race against a user's write is garbage in a new segment, and counted as such. A
+ * record that does not verify is never copied: it stays where it is, in a segment that is marked and
+ * left alone from then on. What is entirely stale is not read.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/bytes.h"
+#include "base/err.h"
+#include "base/options.h"
+#include "log/gc_choose.h"
+#include "vlog/vlog_internal.h"
+
+#define RUN_BYTES_MAX (1u << 20)
+#define MOVES_AT_ONCE 512u
+
+struct moves {
+	struct lsvd_vlog_move *at;
+	size_t count, room;
+	uint8_t **keys;              /* memory that the keys of victims lie in */
+	size_t key_count;
+};
+
+struct gc {
+	struct lsvd_vlog *log;
+	const struct lsvd_vlog_index *index;
+	struct lsvd_vlog_gc_limits limits;
+	struct lsvd_vlog_gc_result *r;
+	uint64_t begun_ms;
+	/* of the round */
+	struct lsvd_vlog_writer *writer;
+	struct moves moves;
+	struct victim {
+		uint64_t id;
+		uint64_t left_items, left_raw, left_records; /* alive, and damaged: not copied */
+	} *victims;
+	size_t victim_count, victim_room;
+	struct vlog_window window;
+};
+
+/* ---------------------------------------------------------------------------------------- limits */
+
+static int check_cancel(const struct gc *g)
+{
+	if (g->limits.cancel && *g->limits.cancel)
+		return lsvd_fail(-ECANCELED, "value log %s: collection was cancelled", g->log->name);
+	return 0;
+}
+
+/* Waits until so many bytes may have been read and written. */
+static int pace(struct gc *g)
+{
+	struct world *w = g->log->world;
+	uint64_t bytes = g->r->read_bytes + g->r->written_bytes, due;
+	int err = check_cancel(g);
+
+	if (err || !g->limits.bytes_per_s)
+		return err;
+	due = g->begun_ms + bytes * 1000 / g->limits.bytes_per_s;
+	if (due > w->clk->now_ms(w))
+		lsvd_vlog_pause(g->log, due - w->clk->now_ms(w));
+	return check_cancel(g);
+}
+
+/* ----------------------------------------------------------------------------------------- copying */
+
+static int by_offset(const void *a, const void *b)
+{
+	const struct lsvd_vlog_query *x = *(struct lsvd_vlog_query *const *)a;
+	const struct lsvd_vlog_query *y = *(struct lsvd_vlog_query *const *)b;
+
+	return x->handle.offset < y->handle.offset ? -1 : x->handle.offset > y->handle.offset;
+}
+
+static int add_move(struct gc *g, const struct lsvd_vlog_query *q, const struct lsvd_vlog_handle *to)
+{
+	struct moves *m = &g->moves;
+
+	if (m->count == m->room) {
+		size_t room = m->room ? m->room * 2 : 256;
+		void *p = lsvd_realloc(m->at, room * sizeof *m->at);
+
+		if (!p)
+			return lsvd_fail_plain(-ENOMEM);
+		m->at = p;
+		m->room = room;
+	}
+	m->at[m->count++] = (struct lsvd_vlog_move){ .key = q->key, .from = q->handle, .to = *to,
+						     .raw_bytes = q->raw_bytes };
+	return 0;
+}
+
+/* Where the run ends that begins with the first of these: near ones are read together. */
+static uint64_t run_end(const struct gc *g, struct lsvd_vlog_query **live, size_t n)
+{
+	uint64_t begin = live[0]->handle.offset, end = begin + live[0]->handle.size;
+
+	for (size_t i = 1; i < n; i++) {
+		const struct lsvd_vlog_handle *h = &live[i]->handle;
+
+		if (h->offset > end + g->log->join_bytes || h->offset + h->size > begin + RUN_BYTES_MAX)
+			break;
+		end = h->offset + h->size;
+	}
+	return end;
+}
+
+static int copy_record(struct gc *g, struct lsvd_vlog_query **live, size_t n, uint64_t commit,
+		       struct victim *v)
+{
+	const struct lsvd_vlog_query *q = live[0];
+	const uint64_t window = g->window.segment ? g->window.off + g->window.len : 0;
+	struct lsvd_vlog_handle to;
+	struct vlog_record r;
+	const uint8_t *p;
+	uint64_t hash;
+	int err = lsvd_vlog_window_get(g->log, &g->window, &q->handle, run_end(g, live, n), &r, &p,
+				       &hash);
+
+	if (g->window.segment && g->window.off + g->window.len != window)
+		g->r->read_bytes += g->window.len;
+	/* What the index of the segment says has to be what the record says. */
+	if (!err && (r.key_len != q->key.size || r.raw != q->raw_bytes ||
+		     memcmp(p + VLOG_RECORD_HEAD, q->key.data, r.key_len) != 0))
+		err = lsvd_fail(LSVD_E_CORRUPT, "segment %llu: the record at %llu is not what the index "
+				"says", (unsigned long long)q->handle.segment,
+				(unsigned long long)q->handle.offset);
+	if (err == LSVD_E_CORRUPT) {
+		lsvd_report(LSVD_LOG_ERROR, "value log %s: not copied: %s", g->log->name,
+			    lsvd_last_error());
+		v->left_items++;
+		v->left_raw += q->raw_bytes;
+		v->left_records += q->handle.size;
+		return 0;
+	}
+	if (!err)
+		err = lsvd_vlog_writer_copy(g->writer, &r, p, hash, commit, &to);
+	return err ? err : add_move(g, q, &to);
+}
+
+static int copy_live(struct gc *g, struct victim *v, struct lsvd_vlog_query *q, size_t n,
+		     const uint64_t *commits, uint64_t own_commit)
+{
+	struct lsvd_vlog_query **live = lsvd_calloc(n + 1, sizeof(*live));
+	size_t count = 0;
+	int err = 0;
+
+	if (!live)
+		return lsvd_fail_plain(-ENOMEM);
+	for (size_t i = 0; i < n; i++)
+		if (q[i].live)
+			live[count++] = &q[i];
+	qsort(live, count, sizeof(*live), by_offset);
+	for (size_t i = 0; i < count && !err; i++) {
+		uint64_t commit = commits[live[i] - q];
+
+		err = copy_record(g, live + i, count - i, commit ? commit : own_commit, v);
+		if (!err)
+			err = pace(g);
+	}
+	lsvd_free(live);
+	return err;
+}
+
+static int keep_keys(struct moves *m, uint8_t *keys)
+{
+	uint8_t **p = lsvd_realloc(m->keys, (m->key_count + 1) * sizeof(*m->keys));
+
+	if (!p) {
+		lsvd_free(keys);
+		return lsvd_fail_plain(-ENOMEM);
+	}
+	m->keys = p;
+	m->keys[m->key_count++] = keys;
+	return 0;
+}
+
+static struct victim *add_victim(struct gc *g, uint64_t id)
+{
+	if (g->victim_count == g->victim_room) {
+		size_t room = g->victim_room ? g->victim_room * 2 : 16;
+		void *p = lsvd_realloc(g->victims, room * sizeof *g->victims);
+
+		if (!p)
+			return NULL;
+		g->victims = p;
+		g->victim_room = room;
+	}
+	g->victims[g->victim_count] = (struct victim){ .id = id };
+	return &g->victims[g->victim_count++];
+}
+
+/* A writer for the round. */
+static int begin_round(struct gc *g)
+{
+	return g->writer ? 0 : lsvd_vlog_writer_open(g->log, &g->writer);
+}
+
+/* All that lives in a victim. */
+static int copy_victim(struct gc *g, uint64_t id, uint64_t own_commit)
+{
+	struct lsvd_vlog_query *q = NULL;
+	uint64_t footer_at, *commits = NULL;
+	struct vlog_footer f;
+	uint8_t *keys = NULL;
+	struct victim *v;
+	int err = lsvd_vlog_footer_get(g->log, id, &f, &footer_at);
+
+	if (err)
+		return err;
+	g->r->read_bytes += f.index_bytes + f.metadata_bytes + VLOG_TAIL_BYTES;
+	err = lsvd_vlog_queries(&f, id, footer_at, &q, &keys, &commits);
+	if (!err)
+		err = keep_keys(&g->moves, keys);
+	if (!err)
+		err = lsvd_vlog_ask(g->index, q, f.items);
+	v = err ? NULL : add_victim(g, id);
+	if (!err && !v)
+		err = lsvd_fail_plain(-ENOMEM);
+	if (!err)
+		err = begin_round(g);
+	if (!err && f.metadata_bytes)
+		err = lsvd_vlog_writer_metadata(g->writer, f.metadata, f.metadata_bytes);
+	if (!err)
+		err = copy_live(g, v, q, f.items, commits, own_commit);
+	lsvd_vlog_footer_free(&f);
+	lsvd_free(q);
+	lsvd_free(commits);
+	return err;
+}
+
+/* ----------------------------------------------------------------------------------------- a round */
+
+static void forget_moves(struct moves *m)
+{
+	for (size_t i = 0; i < m->key_count; i++)
+		lsvd_free(m->keys[i]);
+	lsvd_free(m->keys);
+	lsvd_free(m->at);
+	*m = (struct moves){ .at = NULL };
+}
+
+static int tell_index(struct gc *g, uint64_t *applied)
+{
+	const struct lsvd_vlog_index *index = g->index;
+	const struct moves *m = &g->moves;
+	int err = 0;
+
+	for (size_t i = 0; i < m->count && err >= 0; i += MOVES_AT_ONCE)
+		err = index->relocate(index->ctx, m->at + i,
+				      m->count - i < MOVES_AT_ONCE ? m->count - i : MOVES_AT_ONCE);
+	if (err >= 0)
+		err = index->finish(index->ctx, applied);
+	else if (index->abort)
+		index->abort(index->ctx);
+	return err < 0 ? err : 0;
+}
+
+/* lock held: the index has gone over; what could not be copied still lives. */
+static void make_victims_stale(struct gc *g)
+{
+	for (size_t i = 0; i < g->victim_count; i++) {
+		const struct victim *v = &g->victims[i];
+		struct vlog_segment *s = lsvd_vlog_table_find(&g->log->table, v->id);
+
+		if (!s)
+			continue;
+		lsvd_vlog_all_stale(s);
+		s->stale_items -= min_u64(v->left_items, s->stale_items);
+		s->stale_raw -= min_u64(v->left_raw, s->stale_raw);
+		s->stale_records -= min_u64(v->left_records, s->stale_records);
+		s->uncertain = false;
+		if (v->left_items) {
+			s->damaged = true;
+			g->r->damaged++;
+		} else {
+			g->r->reclaimable_bytes += s->object_bytes;
+		}
+	}
+	g->log->dirty = true;
+}
+
+/* Which copies has the index not taken? They are stale where they are. */
+static int count_lost(struct gc *g)
+{
+	struct lsvd_vlog_query *q = lsvd_calloc(g->moves.count + 1, sizeof *q);
+	int err = q ? 0 : lsvd_fail_plain(-ENOMEM);
+
+	for (size_t i = 0; i < g->moves.count && !err; i++)
+		q[i] = (struct lsvd_vlog_query){ .key = g->moves.at[i].key,
+						 .handle = g->moves.at[i].to,
+						 .raw_bytes = g->moves.at[i].raw_bytes };
+	if (!err)
+		err = lsvd_vlog_ask(g->index, q, g->moves.count);
+	for (size_t i = 0; i < g->moves.count && !err; i++)
+		if (!q[i].live)
+			err = lsvd_vlog_note_stale(g->log, &q[i].handle, q[i].raw_bytes);
+	lsvd_free(q);
+	return err;
+}
+
+/* The copies are of no use: whether the index has gone over after all, a drop will ask. */
+static void give_copies_up(struct gc *g, const struct lsvd_vlog_pin *pin)
+{
+	lsvd_port_enter(&g->log->port);
+	for (size_t i = 0; i < pin->count; i++) {
+		lsvd_vlog_all_stale(pin->segments[i]);
+		pin->segments[i]->uncertain = true;
+	}
+	for (size_t i = 0; i < g->victim_count; i++) {
+		struct vlog_segment *s = lsvd_vlog_table_find(&g->log->table, g->victims[i].id);
+
+		if (s)
+			s->uncertain = true;
+	}
+	lsvd_port_leave(&g->log->port, false);
+}
+
+static int commit_round(struct gc *g, struct lsvd_vlog_pin **ret)
+{
+	uint64_t *ids = lsvd_calloc(g->victim_count + 1, sizeof *ids);
+	struct lsvd_vlog_writer *w = g->writer;
+	int err;
+
+	g->writer = NULL; /* it goes, whatever happens */
+	if (!ids) {
+		lsvd_vlog_abort(w);
+		return lsvd_fail_plain(-ENOMEM);
+	}
+	for (size_t i = 0; i < g->victim_count; i++)
+		ids[i] = g->victims[i].id;
+	err = lsvd_vlog_commit_collected(w, ids, g->victim_count, ret);
+	lsvd_free(ids);
+	return err;
+}
+
+static void count_round(struct gc *g, const struct lsvd_vlog_pin *pin, uint64_t applied)
+{
+	g->r->rounds++;
+	g->r->moved_items += g->moves.count;
+	for (size_t i = 0; i < g->moves.count; i++)
+		g->r->moved_bytes += g->moves.at[i].to.size;
+	for (size_t i = 0; i < pin->count; i++)
+		g->r->written_bytes += pin->segments[i]->object_bytes;
+	if (applied < g->moves.count)
+		g->r->lost_races += g->moves.count - applied;
+}
+
+static int move_over(struct gc *g)
+{
+	struct lsvd_vlog_pin *pin = NULL;
+	uint64_t applied = 0;
+	int err = commit_round(g, &pin);
+
+	if (err)
+		return err;
+	err = tell_index(g, &applied);
+	if (err) {
+		give_copies_up(g, pin);
+		lsvd_vlog_pin_release(pin);
+		return err;
+	}
+	count_round(g, pin, applied);
+	lsvd_port_enter(&g->log->port);
+	make_victims_stale(g);
+	lsvd_port_leave(&g->log->port, false);
+	if (applied < g->moves.count)
+		err = count_lost(g);
+	lsvd_vlog_pin_release(pin);
+	return err;
+}
+
+/* What has been copied so far goes over. */
+static int end_round(struct gc *g)
+{
+	int err = 0;
+
+	if (g->moves.count) {
+		err = move_over(g);
+	} else {
+		lsvd_vlog_abort(g->writer); /* nothing lives, or nothing that can be copied */
+		g->writer = NULL;
+		lsvd_port_enter(&g->log->port);
+		make_victims_stale(g);
+		lsvd_port_leave(&g->log->port, false);
+	}
+	forget_moves(&g->moves);
+	g->victim_count = 0;
+	return err;
+}
+
+/* ------------------------------------------------------------------------------------- collecting */
+
+enum verdict { TAKE, PASS_OVER };
+
+/* Is there anything to be copied? *ret_commit: of its own records. The victim is pinned then. */
+static enum verdict look_at(struct gc *g, uint64_t id, uint64_t *ret_commit,
+			    struct lsvd_vlog_pin **ret_pin)
+{
+	struct lsvd_vlog *log = g->log;
+	enum verdict verdict = PASS_OVER;
+	struct vlog_segment *s;
+
+	lsvd_port_enter(&log->port);
+	s = lsvd_vlog_table_find(&log->table, id);
+	if (!s || s->doomed) {
+		g->r->gone++;
+	} else if (s->pins) {
+		g->r->pinned++;
+	} else if (s->damaged) {
+		g->r->damaged++;
+	} else if (vlog_entirely_stale(s) && !s->uncertain) {
+		g->r->picked++;
+		g->r->reclaimable_bytes += s->object_bytes;
+	} else {
+		*ret_commit = s->commit;
+		verdict = TAKE;
+	}
+	lsvd_port_leave(&log->port, false);
+	if (verdict == TAKE && lsvd_vlog_pin_ids(log, &id, 1, ret_pin) < 0)
+		verdict = PASS_OVER;
+	return verdict;
+}
+
+/* The victims' pins are held until the round is over. */
+static int collect_one(struct gc *g, uint64_t id, struct lsvd_vlog_pin ***pins, size_t *pin_count)
+{
+	struct lsvd_vlog_pin *pin = NULL, **p;
+	uint64_t commit = 0;
+	int err;
+
+	if (look_at(g, id, &commit, &pin) == PASS_OVER)
+		return 0;
+	p = lsvd_realloc(*pins, (*pin_count + 1) * sizeof(*p));
+	if (!p) {
+		lsvd_vlog_pin_release(pin);
+		return lsvd_fail_plain(-ENOMEM);
+	}
+	*pins = p;
+	p[(*pin_count)++] = pin;
+	err = copy_victim(g, id, commit);
+	if (err == LSVD_E_CORRUPT) {
+		g->r->damaged++; /* its index: nothing of it has been copied */
+		return 0;
+	}
+	g->r->picked += !err;
+	return err;
+}
+
+static bool is_full(const struct gc *g)
+{
+	return g->writer && lsvd_vlog_writer_bytes(g->writer) >= g->log->segment_bytes;
+}
+
+static bool is_enough(const struct gc *g)
+{
+	uint64_t now = g->writer ? lsvd_vlog_writer_bytes(g->writer) : 0;
+
+	return g->limits.bytes && g->r->moved_bytes + now >= g->limits.bytes;
+}
+
+static int collect(struct gc *g, const uint64_t *ids, size_t n)
+{
+	struct lsvd_vlog_pin **pins = NULL;
+	size_t pin_count = 0;
+	int err = 0;
+
+	for (size_t i = 0; i < n && !err; i++) {
+		err = check_cancel(g);
+		if (!err)
+			err = collect_one(g, ids[i], &pins, &pin_count);
+		if (!err && (is_full(g) || is_enough(g) || i + 1 == n) && g->victim_count) {
+			err = end_round(g);
+			while (pin_count)
+				lsvd_vlog_pin_release(pins[--pin_count]);
+		}
+		if (is_enough(g))
+			break;
+	}
+	lsvd_vlog_abort(g->writer);
+	forget_moves(&g->moves);
+	while (pin_count)
+		lsvd_vlog_pin_release(pins[--pin_count]);
+	lsvd_free(pins);
+	lsvd_free(g->victims);
+	lsvd_vlog_window_fini(&g->window);
+	return err;
+}
+
+/* --------------------------------------------------------------------------------------- choosing */
+
+static uint64_t data_of(const struct lsvd_vlog_segment *s)
+{
+	return s->raw_bytes ? s->raw_bytes : s->record_bytes;
+}
+
+static uint64_t live_of(const struct lsvd_vlog_segment *s)
+{
+	return s->raw_bytes ? s->raw_bytes - s->stale_raw_bytes : s->record_bytes - s->stale_bytes;
+}
+
+/* The strategies that volumes have, too. */
+static int choose_common(const struct lsvd_vlog_segment *s, size_t n, const struct gc_policy *policy,
+			 uint64_t *ids)
+{
+	struct gc_segment *in = lsvd_calloc(n + 1, sizeof *in);
+	struct gc_choice *out = lsvd_calloc(n + 1, sizeof *out);
+	int chosen = in && out ? 0 : lsvd_fail_plain(-ENOMEM);
+
+	for (size_t i = 0; i < n && !chosen; i++)
+		in[i] = (struct gc_segment){ .id = s[i].id, .data = data_of(&s[i]),
+					     .live = live_of(&s[i]), .sealed = s[i].commit,
+					     .written = s[i].commit,
+					     .pinned = s[i].pins ||
+						       s[i].flags & LSVD_VLOG_SEGMENT_DAMAGED };
+	if (!chosen)
+		chosen = lsvd_gc_choose(in, (unsigned)n, policy, out, (unsigned)n);
+	for (int i = 0; i < chosen; i++)
+		ids[i] = out[i].id;
+	lsvd_free(in);
+	lsvd_free(out);
+	return chosen;
+}
+
+static int by_age(const void *a, const void *b)
+{
+	const struct lsvd_vlog_segment *x = a, *y = b;
+
+	if (x->commit != y->commit)
+		return x->commit < y->commit ? -1 : 1;
+	return x->id < y->id ? -1 : x->id > y->id;
+}
+
+static int choose_oldest(struct lsvd_vlog_segment *s, size_t n, double share, uint64_t *ids)
+{
+	size_t most = (size_t)((double)n * share + 0.5);
+	int chosen = 0;
+
+	qsort(s, n, sizeof *s, by_age);
+	for (size_t i = 0; i < n && i < most; i++)
+		if (s[i].stale_items || s[i].flags & LSVD_VLOG_SEGMENT_UNCERTAIN)
+			ids[chosen++] = s[i].id;
+	return chosen;
+}
+
+/* Entirely stale ones cost nothing: they are among what any strategy picks. */
+static int add_stale(const struct lsvd_vlog_segment *s, size_t n, uint64_t *ids, int chosen)
+{
+	int first = chosen;
+
+	for (size_t i = 0; i < n; i++) {
+		bool there = s[i].stale_items < s[i].items ||
+			     s[i].flags & LSVD_VLOG_SEGMENT_UNCERTAIN;
+
+		for (int j = 0; j < first && !there; j++)
+			there = ids[j] == s[i].id;
+		if (!there)
+			ids[chosen++] = s[i].id;
+	}
+	return chosen;
+}
+
+static int choose(const struct lsvd_vlog_strategy *st, struct lsvd_vlog_segment *s, size_t n,
+		  uint64_t *ids)
+{
+	struct gc_policy policy = { .stale = st->value, .target = st->value, .budget = UINT64_MAX };
+	int chosen;
+
+	for (size_t i = 0; i < n; i++)
+		policy.now = max_u64(policy.now, s[i].commit);
+	switch (st->kind) {
+	case LSVD_VLOG_PICK_STALE:
+		policy.strategy = GC_STALE;
+		chosen = choose_common(s, n, &policy, ids);
+		break;
+	case LSVD_VLOG_PICK_SPACE:
+		policy.strategy = GC_SPACE;
+		chosen = choose_common(s, n, &policy, ids);
+		break;
+	case LSVD_VLOG_PICK_COST:
+		policy.strategy = GC_COST_BENEFIT;
+		chosen = choose_common(s, n, &policy, ids);
+		break;
+	case LSVD_VLOG_PICK_OLDEST:
+		chosen = choose_oldest(s, n, st->value, ids);
+		break;
+	default:
+		chosen = st->pick(st->ctx, s, n, ids);
+		if (chosen < 0 || (size_t)chosen > n)
+			return chosen < 0 ? chosen
+					  : lsvd_fail(-EINVAL, "a strategy picked %d of %zu segments",
+						      chosen, n);
+		break;
+	}
+	return chosen < 0 ? chosen : add_stale(s, n, ids, chosen);
+}
+
+static int check_strategy(const struct lsvd_vlog_strategy *st)
+{
+	bool share = st->kind == LSVD_VLOG_PICK_STALE || st->kind == LSVD_VLOG_PICK_OLDEST;
+	bool factor = st->kind == LSVD_VLOG_PICK_SPACE || st->kind == LSVD_VLOG_PICK_COST;
+
+	if (st->kind < LSVD_VLOG_PICK_STALE || st->kind > LSVD_VLOG_PICK_OWN ||
+	    (st->kind == LSVD_VLOG_PICK_OWN && !st->pick))
+		return lsvd_fail(-EINVAL, "there is no strategy %u, or it has no function", st->kind);
+	/* Written so that what is no number does not pass. */
+	if ((share && !(st->value >= 0 && st->value <= 1)) || (factor && !(st->value >= 1)))
+		return lsvd_fail(-EINVAL, "the strategy's value is %g, must be %s", st->value,
+				 share ? "0 to 1" : "1 or more");
+	return 0;
+}
+
+/* ------------------------------------------------------------------------------------------ calls */
+
+static int give_result(struct lsvd_vlog_gc_result *ret, const struct lsvd_vlog_gc_result *r, int err)
+{
+	int bad = ret ? lsvd_options_fill(ret, r, sizeof *r, sizeof *r, "collection result") : 0;
+
+	return err ? err : bad;
+}
+
+static int run(struct lsvd_vlog *log, const uint64_t *ids, size_t n,
+	       const struct lsvd_vlog_index *index, const struct lsvd_vlog_gc_limits *limits,
+	       struct lsvd_vlog_gc_result *r)
+{
+	struct gc g = { .log = log, .index = index, .r = r };
+	int err = lsvd_options_copy(&g.limits, sizeof g.limits, limits, sizeof g.limits,
+				    "collection limits");
+
+	g.begun_ms = log->world->clk->now_ms(log->world);
+	return err ? err : collect(&g, ids, n);
+}
+
+int lsvd_vlog_gc(struct lsvd_vlog *log, const struct lsvd_vlog_strategy *strategy,
+		 const struct lsvd_vlog_index *index, const struct lsvd_vlog_gc_limits *limits,
+		 struct lsvd_vlog_gc_result *ret)
+{
+	struct lsvd_vlog_gc_result r = { .size = sizeof r };
+	struct lsvd_vlog_segment *s = NULL;
+	struct lsvd_vlog_strategy st;
+	uint64_t *ids = NULL;
+	size_t n = 0;
+	int err, chosen = 0;
+
+	err = lsvd_options_copy(&st, sizeof st, strategy, sizeof st, "strategy");
+	if (!err)
+		err = check_strategy(&st);
+	if (!err)
+		err = lsvd_vlog_index_check(index);
+	if (!err)
+		err = lsvd_vlog_collection_begin(log);
+	if (err)
+		return err;
+	err = lsvd_vlog_all_segments(log, &s, &n);
+	if (!err)
+		ids = lsvd_calloc(2 * n + 1, sizeof *ids);
+	if (!err && !ids)
+		err = lsvd_fail_plain(-ENOMEM);
+	if (!err)
+		chosen = choose(&st, s, n, ids);
+	if (!err)
+		err = chosen < 0 ? chosen : run(log, ids, (size_t)chosen, index, limits, &r);
+	lsvd_vlog_collection_end(log);
+	lsvd_free(s);
+	lsvd_free(ids);
+	return give_result(ret, &r, err);
+}
+
+/* Of those that are there. */
+static int list_all(struct lsvd_vlog *log, uint64_t **ret, size_t *ret_n)
+{
+	uint64_t *ids;
+
+	lsvd_port_enter(&log->port);
+	ids = lsvd_calloc(log->table.count + 1, sizeof *ids);
+	for (size_t i = 0; ids && i < log->table.count; i++)
+		ids[i] = log->table.at[i]->id;
+	*ret_n = log->table.count;
+	lsvd_port_leave(&log->port, false);
+	*ret = ids;
+	return ids ? 0 : lsvd_fail_plain(-ENOMEM);
+}
+
+int lsvd_vlog_rollover(struct lsvd_vlog *log, const uint64_t *ids, size_t n,
+		       const struct lsvd_vlog_index *index,
+		       const struct lsvd_vlog_gc_limits *limits, struct lsvd_vlog_gc_result *ret)
+{
+	struct lsvd_vlog_gc_result r = { .size = sizeof r };
+	uint64_t *all = NULL;
+	int err = lsvd_vlog_index_check(index);
+
+	if (!err)
+		err = lsvd_vlog_collection_begin(log);
+	if (err)
+		return err;
+	if (!ids)
+		err = list_all(log, &all, &n);
+	if (!err)
+		err = run(log, ids ? ids : all, n, index, limits, &r);
+	if (!err && n && r.gone == n)
+		err = lsvd_fail(LSVD_E_STALE, "value log %s: none of the %zu segments is there",
+				log->name, n);
+	lsvd_vlog_collection_end(log);
+	lsvd_free(all);
+	return give_result(ret, &r, err);
+}
