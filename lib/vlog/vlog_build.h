@@ -8,8 +8,8 @@
  *               shared with the key before, bytes that follow, those; offset, size, length of the
  *               value, and the commit it was first part of if collection has copied it, else 0
  *    metadata   of the program's own
- *    tail       {u64 magic, u64 where the index begins, u64 bytes of the index, u32 bytes of metadata,
- *               u32 0, u64 records, u64 checksum of index, metadata and tail, bound to the segment}
+ *    tail       {u64 magic, u64 where the index begins, u64 bytes of the index, u64 bytes of metadata,
+ *               u64 records, u64 checksum of index, metadata and tail, bound to the segment}
  *
  * Index, metadata and tail are the footer. A segment means nothing until a chain object commits it;
  * that says, too, where the footer is.

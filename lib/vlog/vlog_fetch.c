@@ -6,6 +6,7 @@
  * meanwhile, if the index has no use for it: LSVD_E_STALE then.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -315,8 +316,7 @@ int lsvd_vlog_judge(struct lsvd_vlog *log, const struct lsvd_vlog_handle *h, int
 
 	if (err != LSVD_E_CORRUPT)
 		return err;
-	(void)strncpy(text, lsvd_last_error(), sizeof text - 1); /* cut at worst */
-	text[sizeof text - 1] = '\0';
+	(void)snprintf(text, sizeof text, "%s", lsvd_last_error()); /* survives the question */
 	if (lsvd_vlog_footer_get(log, h->segment, &f, &footer_at) == 0) {
 		int bad = seek_entry(&f, h, footer_at, &there);
 
