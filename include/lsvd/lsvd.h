@@ -12,6 +12,7 @@
  *   stats.h   what an open volume has done and how it is      lsvd_volume_stats()
  *   vlog.h    values by handle, beside an index of one's own   lsvd_vlog_…()
  *   vlog_v1.h  reading what fjall-rs/value-log has written    lsvd_vlog_v1_next()
+ *   check.h   is what the store has of a volume whole?         lsvd_volume_check()
  *   probe.h   whether a store does what a volume needs         lsvd_store_probe()
  *   config.h  the configuration file the tools share          lsvd_config_load()
  *   error.h   codes, texts, messages                          lsvd_last_error()
@@ -23,6 +24,7 @@
 #define LSVD_LSVD_H
 
 #include <lsvd/base.h>
+#include <lsvd/check.h>
 #include <lsvd/config.h>
 #include <lsvd/error.h>
 #include <lsvd/probe.h>

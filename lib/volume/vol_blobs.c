@@ -24,7 +24,7 @@
 /* Parts of one object, and the request for them. */
 struct run {
 	struct obj_io io;
-	const struct blob_want *wants;
+	struct blob_want *wants;
 	unsigned n;
 	bool done, tried_again;
 };
@@ -54,7 +54,7 @@ static uint64_t blob_end(const struct blob_ref *b)
 }
 
 /* The first parts of `wants` that make a run; its object's head is read, too, if it is near. */
-static int begin_run(struct fetching *f, const struct blob_want *wants, uint64_t left)
+static int begin_run(struct fetching *f, struct blob_want *wants, uint64_t left)
 {
 	struct run *r = &f->runs[f->n];
 	uint64_t first = wants[0].ref.off <= GAP_MAX ? 0 : wants[0].ref.off;
@@ -114,6 +114,25 @@ static int check_blob(const struct fetching *f, const struct run *r, const struc
 			 (unsigned long long)hash, (unsigned long long)w->ref.hash);
 }
 
+/* A check goes on with what is whole: it is told of the rest, each part by itself. */
+static int tell_of_bad(struct fetching *f, struct run *r, int err)
+{
+	bool read = err == LSVD_E_CORRUPT || err == LSVD_E_VERSION;
+	int head_err = read ? check_head(f, r) : err;
+
+	if (head_err && f->v->bad_blob(f->v, NULL, r->io.key, head_err))
+		return head_err;
+	for (unsigned i = 0; i < r->n; i++) {
+		int bad = read ? check_blob(f, r, &r->wants[i]) : err;
+
+		r->wants[i].bad = bad != 0;
+		if (bad && f->v->bad_blob(f->v, &r->wants[i], r->io.key, bad))
+			return bad;
+	}
+	r->done = true;
+	return 0;
+}
+
 static int verify(const struct fetching *f, const struct run *r)
 {
 	int err = check_head(f, r);
@@ -131,6 +150,8 @@ static int settle(struct fetching *f, struct run *r)
 
 	if (err == LSVD_E_UNAVAILABLE)
 		return 1;
+	if (f->v->bad_blob && (err == -ENOENT || err == -EIO))
+		return tell_of_bad(f, r, err);
 	if (err == -ENOENT)
 		return lsvd_fail(LSVD_E_CORRUPT, "object %s: missing, though the root names it",
 				 r->io.key);
@@ -144,6 +165,8 @@ static int settle(struct fetching *f, struct run *r)
 		v->stats.bad_gets++;
 		return 1;
 	}
+	if ((err == LSVD_E_CORRUPT || err == LSVD_E_VERSION) && f->v->bad_blob)
+		return tell_of_bad(f, r, err);
 	r->done = !err;
 	return err;
 }
@@ -185,8 +208,9 @@ static int take_runs(struct fetching *f)
 		for (unsigned j = 0; j < r->n && !err; j++) {
 			const struct blob_want *w = &r->wants[j];
 
-			err = f->take(f->v, w, (const uint8_t *)r->io.buf +
-					       (w->ref.off - r->io.off));
+			if (!w->bad)
+				err = f->take(f->v, w, (const uint8_t *)r->io.buf +
+						       (w->ref.off - r->io.off));
 		}
 		if (err)
 			err = lsvd_fail_context(err, "object %s", r->io.key);

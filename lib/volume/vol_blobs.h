@@ -9,6 +9,7 @@ struct blob_want {
 	struct blob_ref ref;
 	enum blob_kind kind;
 	uint64_t index;        /* of the page or node */
+	bool bad;              /* found so by a check, which has been told */
 };
 
 /* A verified blob. */

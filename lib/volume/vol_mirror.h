@@ -11,6 +11,9 @@
 /* The name of one of a volume's two files. */
 void lsvd_mirror_name(char *ret, size_t cap, const char *volume, unsigned which);
 
+/* A procedure (vol_offline.c): is one of the files, if it is there and complete, one piece? */
+int lsvd_mirror_verify(struct lsvd_volume *v, unsigned which);
+
 /* A procedure: makes and opens the files. Without them there is no mirror, which a warning says. */
 void lsvd_mirror_open(struct lsvd_volume *v);
 

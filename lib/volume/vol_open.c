@@ -69,7 +69,8 @@ struct limits {
 };
 
 static const struct limits public_limits = { 1u << 20, 64u << 10, 4u << 20, 0 };
-static const struct limits tiny_limits = { 64u << 10, 4u << 10, 64u << 10, 8 };
+static const struct limits tiny_limits = { 64u << 10, 4u << 10, 64u << 10,
+					    VOL_TINY_ANCHOR_EVERY };
 
 static int set_options(struct lsvd_volume_options *o, const struct lsvd_volume_options *given,
 		       const struct limits *limits)
@@ -409,7 +410,7 @@ int lsvd_vol_replay_wal(struct lsvd_volume *v)
 
 /* --------------------------------------------------------------------------------------------- open */
 
-static void destroy(struct lsvd_volume *v)
+void lsvd_vol_destroy(struct lsvd_volume *v)
 {
 	lsvd_port_settle(&v->port);
 	lsvd_vol_drop_segments(v);
@@ -611,7 +612,7 @@ static void report_opened(const struct lsvd_volume *v)
 			    "with the store", v->name);
 }
 
-static struct lsvd_volume *new_volume(struct world *world, bool own_world, const char *name)
+struct lsvd_volume *lsvd_vol_new(struct world *world, bool own_world, const char *name)
 {
 	struct lsvd_volume *v = lsvd_calloc(1, sizeof *v);
 
@@ -635,7 +636,7 @@ static struct lsvd_volume *new_volume(struct world *world, bool own_world, const
 static int open_on(struct lsvd_volume **ret, struct world *world, bool own_world, const char *name,
 		   const struct lsvd_volume_options *opt, bool listing)
 {
-	struct lsvd_volume *v = new_volume(world, own_world, name);
+	struct lsvd_volume *v = lsvd_vol_new(world, own_world, name);
 	int err;
 
 	if (!v) {
@@ -656,7 +657,7 @@ static int open_on(struct lsvd_volume **ret, struct world *world, bool own_world
 
 		(void)snprintf(text, sizeof text, "%s", lsvd_last_error()); /* survives the clean-up */
 		stop_everything(v, LSVD_E_SHUTDOWN);
-		destroy(v);
+		lsvd_vol_destroy(v);
 		lsvd_error_restore(text);
 		return err;
 	}
@@ -965,6 +966,6 @@ int lsvd_volume_close(struct lsvd_volume *v, uint32_t drain_ms)
 	}
 	lsvd_report(LSVD_LOG_INFO, "volume %s: closed%s", v->name,
 		    err == 0 ? "" : err == 1 ? ", not everything is in the store" : " after a failure");
-	destroy(v);
+	lsvd_vol_destroy(v);
 	return err;
 }

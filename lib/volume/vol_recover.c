@@ -147,6 +147,7 @@ static int want_nodes(const struct loading *l, struct blob_want *wants, enum blo
 		struct blob_want *w = &wants[i];
 
 		w->kind = kind;
+		w->bad = false;
 		lsvd_root_node_decode(&w->index, &w->ref, p);
 		if (w->index >= limit || (i && w->index <= wants[i - 1].index) || !w->ref.object ||
 		    !w->ref.len || w->ref.len > PAGE_NODE_BYTES_MAX + OBJECT_NODE_BYTES_MAX)
@@ -197,6 +198,8 @@ static int count_blob(struct loading *l, uint64_t object, uint32_t len, uint64_t
 {
 	struct object_entry *e = lsvd_object_table_get(&l->v->objects, object);
 
+	if (!e && l->v->bad_blob) /* it is in a node that the check has been told of */
+		return l->v->bad_blob(l->v, NULL, NULL, -ENOENT);
 	if (!e || e->home != HOME_PAGES || e->died.epoch)
 		return lsvd_fail(LSVD_E_CORRUPT, "root %llu of epoch %llu: object %llu has pages or "
 				 "nodes, and is no living page object", (unsigned long long)l->head->seq,
@@ -221,7 +224,7 @@ static int count_nodes(struct loading *l)
 	return err;
 }
 
-static int want_pages(struct loading *l, struct blob_want *wants)
+static int want_pages(struct loading *l, struct blob_want *wants, uint64_t *ret_count)
 {
 	const struct page_table *t = &l->v->pages;
 	uint64_t n = 0;
@@ -240,9 +243,12 @@ static int want_pages(struct loading *l, struct blob_want *wants)
 		if (!ref->object)
 			continue;
 		err = count_blob(l, ref->object, ref->len, &epoch);
+		if (!epoch)
+			continue;
 		wants[n++] = (struct blob_want){ { epoch, ref->object, ref->off, ref->len,
-						   ref->hash }, BLOB_PAGE, page };
+						   ref->hash }, BLOB_PAGE, page, false };
 	}
+	*ret_count = n;
 	return err;
 }
 
@@ -254,7 +260,7 @@ static int load_pages(struct loading *l)
 
 	if (!wants)
 		return lsvd_fail_plain(-ENOMEM);
-	err = want_pages(l, wants);
+	err = want_pages(l, wants, &n);
 	if (!err)
 		err = lsvd_vol_fetch_blobs(l->v, wants, n, take_page);
 	lsvd_free(wants);

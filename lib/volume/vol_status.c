@@ -273,7 +273,7 @@ int lsvd_volume_checkpoint(struct lsvd_volume *v, uint32_t timeout_ms)
 }
 
 /* For tests: the invariants of the parts. */
-void lsvd_volume_check(struct lsvd_volume *v)
+void lsvd_vol_check_parts(struct lsvd_volume *v)
 {
 	lsvd_port_enter(&v->port);
 	lsvd_extent_map_check(v->overlay);

@@ -26,6 +26,7 @@
  *   vol_status.c      block status; statistics
  *   vol_cached.c      which data the read cache has
  *   vol_admin.c       create, look up, list, usage, delete
+ *   check*.c          is all of it whole? (vol_check.h)
  *   shared_rcache.c   one read cache for all volumes of a process
  *
  * The two parts of the map. The *store map* is exactly the state after the last object of the
@@ -58,6 +59,8 @@ struct mirror;
 struct gc;
 struct deletion;
 struct snapshot_op;
+struct blob_want;
+struct check;
 
 /* The library's part of a struct lsvd_io. */
 struct vol_op {
@@ -241,6 +244,14 @@ struct lsvd_volume {
 	struct log_put close_put;
 	enum { CLOSE_NONE, CLOSE_PUTTING, CLOSE_STORED, CLOSE_FAILED } close_state;
 
+	/*
+	 * A check (vol_check.h), else NULL: told of a part of a page object (want; NULL: its header; no
+	 * key: an object that is in no table) that cannot be used, with the text of the failure. 0: go
+	 * on without it.
+	 */
+	int (*bad_blob)(struct lsvd_volume *v, const struct blob_want *want, const char *key, int err);
+	struct check *check;
+
 	struct lsvd_stats stats;
 	struct log_opened opened;
 };
@@ -394,6 +405,10 @@ int lsvd_vol_refuse_offline(const struct lsvd_volume *v, const char *what);
 /* ---- vol_open.c */
 /* Read-only, for its list of snapshots alone. */
 int lsvd_vol_open_listing(struct lsvd_volume **ret, struct lsvd_store *store, const char *name);
+#define VOL_TINY_ANCHOR_EVERY 8u /* in worlds of simulations */
+/* A volume that has no parts yet; NULL: no memory, or its name is too long. */
+struct lsvd_volume *lsvd_vol_new(struct world *world, bool own_world, const char *name);
+void lsvd_vol_destroy(struct lsvd_volume *v); /* nothing is in the world */
 int lsvd_vol_open_wal(struct lsvd_volume *v, struct wal_found *found);
 int lsvd_vol_replay_wal(struct lsvd_volume *v);
 /* lock held: waits until `holds` does. 0, -ETIMEDOUT, or what failed the volume. */
@@ -406,6 +421,6 @@ int lsvd_volume_open_world(struct lsvd_volume **ret, struct world *world, const 
 int lsvd_volume_create_world(struct world *world, const char *name, uint64_t bytes,
 			     const char *uuid, struct lsvd_volume_info *ret);
 
-void lsvd_volume_check(struct lsvd_volume *v);
+void lsvd_vol_check_parts(struct lsvd_volume *v);
 
 #endif

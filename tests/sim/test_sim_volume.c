@@ -32,6 +32,7 @@
 
 #include "base/bytes.h"
 #include "base/hash.h"
+#include "volume/vol_check.h"
 #include "volume/vol_mirror.h"
 #include "volume/volume_internal.h"
 
@@ -113,7 +114,7 @@ struct tester {
 	enum { BY_FLUSH, BY_ACK, BY_STORE } bound;
 	uint32_t recovered;      /* k */
 	bool flags_needed;
-	uint64_t states, points, deep, offline_opens, rots, snapshots_read, sizes;
+	uint64_t states, points, deep, offline_opens, rots, checks, snapshots_read, sizes;
 };
 
 /* ------------------------------------------------------------------------------------ the content */
@@ -509,7 +510,7 @@ static void check_now(struct tester *t)
 		return;
 	if (distance(t, t->m.issued, false))
 		explain(t, t->m.issued);
-	lsvd_volume_check(t->volume);
+	lsvd_vol_check_parts(t->volume);
 }
 
 /* ---- sizes */
@@ -789,7 +790,7 @@ static bool check_recovered(struct tester *t)
 		explain(t, (uint32_t)stats.last_op);
 		return false;
 	}
-	lsvd_volume_check(t->volume);
+	lsvd_vol_check_parts(t->volume);
 	cut_history(t, (uint32_t)stats.last_op);
 	return true;
 }
@@ -930,6 +931,37 @@ static void maybe_rot(struct tester *t)
 	}
 }
 
+/* ---- what the store has is whole, also before anybody has opened it */
+static void first_finding(void *ctx, const struct lsvd_check_finding *f)
+{
+	struct tester *t = ctx;
+
+	if (f->severity >= LSVD_CHECK_WARNING && !t->failed)
+		complain(t, "check: %s: %s", f->object, f->text);
+}
+
+/* Sometimes a late request of the host that died changes the store meanwhile: then it may be anything. */
+static void check_store(struct tester *t, struct sim_host *host)
+{
+	struct lsvd_check_options o = LSVD_CHECK_OPTIONS_INIT;
+	struct lsvd_check_report r = LSVD_CHECK_REPORT_INIT;
+	int err;
+
+	o.flags = LSVD_CHECK_DEEP;
+	err = lsvd_volume_check_world(sim_host_world(host), "v", &o, &r);
+	if (!err && r.errors + r.warnings) {
+		o.finding = first_finding;
+		o.ctx = t;
+		err = lsvd_volume_check_world(sim_host_world(host), "v", &o, &r);
+		t->failed &= !err;
+	}
+	t->checks += !err;
+	if (err && err != -EBUSY && err != LSVD_E_UNAVAILABLE && err != -ENOMEM)
+		complain(t, "check: %s: %s", lsvd_error_name(err), lsvd_last_error());
+}
+
+#define CHECK_EVERY 8u   /* states */
+
 static void recover(void *arg)
 {
 	struct tester *t = arg;
@@ -942,6 +974,10 @@ static void recover(void *arg)
 		return;
 	}
 	t->finished = false;
+	if (t->states % CHECK_EVERY == 0)
+		check_store(t, host);
+	if (t->failed)
+		return;
 	maybe_offline(t);
 	if (t->failed)
 		return;
@@ -1204,7 +1240,7 @@ START_TEST(a_crash_at_every_request_of_one_workload_leaves_a_prefix)
 	struct tester *t = &tester;
 	uint64_t seed = env_u64("LSVD_SIM_SEED", 1), n = boundaries_of(t, seed);
 
-	t->states = t->points = t->deep = t->offline_opens = t->rots = 0;
+	t->states = t->points = t->deep = t->offline_opens = t->rots = t->checks = 0;
 	for (uint64_t at = 1; at <= n; at += SCRIPT_STRIDE) {
 		run_case(t, seed, at, 0);
 		expect_well(t, seed, at);
@@ -1222,7 +1258,7 @@ START_TEST(crashes_of_crashes_of_random_workloads_leave_a_prefix)
 	uint64_t first = env_u64("LSVD_TEST_SEED", 1000), runs = env_u64("LSVD_SIM_RUNS", USUAL_RUNS);
 
 	maybe_trace();
-	t->states = t->points = t->deep = t->offline_opens = t->rots = 0;
+	t->states = t->points = t->deep = t->offline_opens = t->rots = t->checks = 0;
 	for (uint64_t seed = first; seed < first + runs; seed++) {
 		uint64_t at = 1 + lsvd_hash_bind(seed, 1, 2, 3) % 1500;
 
@@ -1238,6 +1274,7 @@ START_TEST(crashes_of_crashes_of_random_workloads_leave_a_prefix)
 	ck_assert_uint_gt(t->snapshots_read, 0);
 	ck_assert_uint_gt(t->sizes, 0);
 	ck_assert_uint_gt(t->offline_opens, 0);
+	ck_assert_uint_gt(t->checks, 0);
 	ck_assert_uint_gt(t->rots, 0);
 }
 END_TEST

@@ -157,7 +157,7 @@ START_TEST(collected_again_and_again_it_stays_what_it_is)
 		if (i % 2)
 			reopen_elsewhere(t);
 		tv_check_all(t);
-		lsvd_volume_check(t->v);
+		lsvd_vol_check_parts(t->v);
 	}
 	tv_free(t);
 }

@@ -124,7 +124,7 @@ START_TEST(offline_the_whole_volume_is_known_and_objects_that_can_be_read_are)
 	store_away(t, FAULT_WRITES | FAULT_HEAD | FAULT_LIST);
 	open_offline(t);
 	tv_check_all(t);
-	lsvd_volume_check(t->v);
+	lsvd_vol_check_parts(t->v);
 	ck_assert_uint_eq(store_fault_calls(t->fault, FAULT_WRITES | FAULT_HEAD | FAULT_LIST), 0);
 	tv_free(t);
 }

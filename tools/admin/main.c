@@ -15,7 +15,7 @@
 static const struct admin_cmd *const cmds[] = {
 	&cmd_init,   &cmd_list,	   &cmd_inspect, &cmd_stats,  &cmd_delete,
 	&cmd_resize, &cmd_seal,	   &cmd_snapshot, &cmd_clone, &cmd_flatten,
-	&cmd_import, &cmd_export,  &cmd_sha256,	 &cmd_warm,   &cmd_doctor,
+	&cmd_import, &cmd_export,  &cmd_sha256,	 &cmd_warm,   &cmd_check,  &cmd_doctor,
 };
 #define CMDS (sizeof cmds / sizeof cmds[0])
 
@@ -47,7 +47,8 @@ static int run_without_command(int argc, char **argv)
 		.about = about,
 		.epilogue =
 			"Exit status: 0 success, 1 failure, 2 wrong usage or configuration; 3 of doctor:\n"
-			"the store is not fit for volumes. See lsvd-admin(1).",
+			"the store is not fit for volumes; 5 of check: the volume is damaged, 6: a signal\n"
+			"ended it. See lsvd-admin(1).",
 		.options = options,
 	};
 

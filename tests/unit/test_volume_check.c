@@ -1,0 +1,817 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Tests of the check: a sound volume has no findings, whatever it went through; and of each kind of
+ * object whatever is damaged, cut, gone or in the wrong place is named, with what it takes with it.
+ * lsvd-test: timeout=300
+ */
+#include <lsvd/check.h>
+
+#include "format/fmt_object.h"
+#include "t_volume.h"
+
+#define FINDINGS 64u
+
+/* What a check found, kept. */
+struct found {
+	struct lsvd_check_report report;
+	unsigned n;
+	struct {
+		uint32_t severity, kind;
+		char object[KEY_CAP];
+		uint64_t off, len, affected;
+		struct lsvd_check_range range;
+		char text[256];
+		bool advised;
+	} at[FINDINGS];
+	unsigned stop_after;     /* calls of progress; 0: never */
+	unsigned calls;
+	struct tv *touch;        /* writes while it is checked */
+};
+
+static void note_finding(void *ctx, const struct lsvd_check_finding *f)
+{
+	struct found *found = ctx;
+
+	ck_assert_uint_eq(f->size, sizeof *f);
+	if (found->n == FINDINGS)
+		return;
+	found->at[found->n].severity = f->severity;
+	found->at[found->n].kind = f->kind;
+	(void)snprintf(found->at[found->n].object, KEY_CAP, "%s", f->object); /* keys fit */
+	found->at[found->n].off = f->off;
+	found->at[found->n].len = f->len;
+	found->at[found->n].affected = f->affected_bytes;
+	if (f->range_count)
+		found->at[found->n].range = f->ranges[0];
+	(void)snprintf(found->at[found->n].text, 256, "%s", f->text); /* may be cut */
+	found->at[found->n].advised = *f->advice != '\0';
+	found->n++;
+}
+
+static int note_progress(void *ctx, uint32_t stage, uint64_t done, uint64_t total)
+{
+	struct found *found = ctx;
+
+	(void)stage;
+	ck_assert(!total || done <= total);
+	found->calls++;
+	if (found->touch && found->calls == 2) {
+		tv_open(found->touch);
+		tv_write(found->touch, 0, TV_BLOCK, 1);
+		tv_close(found->touch);
+	}
+	return found->stop_after && found->calls > found->stop_after;
+}
+
+static int check_into(struct tv *t, struct found *f, uint32_t flags, const char *cache)
+{
+	struct lsvd_check_options o = LSVD_CHECK_OPTIONS_INIT;
+	struct lsvd_check_report r = LSVD_CHECK_REPORT_INIT;
+
+	f->report = r;
+	o.flags = flags;
+	o.cache_dir = cache;
+	o.finding = note_finding;
+	o.progress = note_progress;
+	o.ctx = f;
+	return lsvd_volume_check(t->store, TV_NAME, &o, &f->report);
+}
+
+static struct found *check(struct tv *t, uint32_t flags)
+{
+	struct found *f = calloc(1, sizeof *f);
+
+	ck_assert_ptr_nonnull(f);
+	ck_assert_ok(check_into(t, f, flags, NULL));
+	return f;
+}
+
+static void print_findings(const struct found *f)
+{
+	for (unsigned i = 0; i < f->n; i++)
+		printf("finding %u: severity %u kind %u %s at %" PRIu64 "+%" PRIu64 " affects %" PRIu64
+		       " at %" PRIu64 ": %s\n", i, f->at[i].severity, f->at[i].kind,
+		       f->at[i].object, f->at[i].off, f->at[i].len, f->at[i].affected,
+		       f->at[i].range.off, f->at[i].text);
+	(void)fflush(stdout); /* only helps */
+}
+
+/* Neither errors nor warnings. */
+static void expect_sound(struct tv *t)
+{
+	struct found *f = check(t, LSVD_CHECK_DEEP);
+
+	print_findings(f);
+	ck_assert_uint_eq(f->report.errors, 0);
+	ck_assert_uint_eq(f->report.warnings, 0);
+	ck_assert_uint_eq(f->report.complete, 1);
+	ck_assert_uint_eq(f->report.verified_objects, f->report.data_objects);
+	free(f);
+}
+
+/* The one error that is there. */
+static unsigned only_error(const struct found *f)
+{
+	unsigned at = FINDINGS;
+
+	for (unsigned i = 0; i < f->n; i++)
+		if (f->at[i].severity == LSVD_CHECK_ERROR)
+			at = i;
+	if (f->report.errors != 1)
+		print_findings(f);
+	ck_assert_uint_eq(f->report.errors, 1);
+	ck_assert_uint_lt(at, f->n);
+	ck_assert(f->at[at].advised);
+	return at;
+}
+
+/* ---------------------------------------------------------------------------- volumes to be checked */
+
+static void fill(struct tv *t, uint64_t seed)
+{
+	for (uint64_t off = 0; off < TV_BYTES / 2; off += 65536)
+		tv_write(t, off, 65536, seed + off);
+}
+
+static void scatter(struct tv *t, unsigned n, uint64_t seed)
+{
+	for (unsigned i = 0; i < n; i++)
+		tv_write(t, t_random_below(&seed, TV_BYTES / 2 / TV_BLOCK) * TV_BLOCK, TV_BLOCK, seed);
+}
+
+static void checkpoint(struct tv *t)
+{
+	ck_assert_ok(lsvd_volume_checkpoint(t->v, UINT32_MAX));
+}
+
+/*
+ * A volume with something of everything: two epochs, a checkpoint with pages, data before and after
+ * it, trims, what garbage collection moved.
+ */
+static struct tv *lived_in(void)
+{
+	struct tv *t = tv_new();
+
+	tv_open(t);
+	fill(t, 1);
+	tv_write_text(t, 0, 256u << 10, 3);
+	scatter(t, 300, 7);
+	tv_reopen(t);
+	ck_assert_ok(lsvd_volume_gc(t->v, 100, UINT32_MAX));
+	tv_trim(t, 1u << 20, 1u << 20);
+	scatter(t, 40, 11);
+	checkpoint(t);
+	tv_write(t, 2u << 20, 128u << 10, 5);
+	tv_zero(t, 6u << 20, 65536, LSVD_IO_NO_HOLE);
+	tv_sync(t);
+	tv_write(t, 3u << 20, 128u << 10, 6);
+	tv_sync(t);
+	return t;
+}
+
+/*
+ * As if the machine had died: no last checkpoint, so data follows the root. Made once, before the
+ * tests are forked.
+ */
+static struct tv *template;
+
+static void make_template(void)
+{
+	struct tv *t = lived_in();
+
+	tv_flush(t);
+	template = tv_copy(t);
+	tv_free(t);
+	lsvd_store_close(template->store); /* no thread of it is to be there when a test is forked */
+	template->store = NULL;
+}
+
+static void free_template(void)
+{
+	tv_free(template);
+}
+
+static struct tv *abandoned(void)
+{
+	return tv_copy(template);
+}
+
+/* -------------------------------------------------------------------------------------------- sound */
+
+START_TEST(a_sound_volume_has_no_findings)
+{
+	struct tv *t = tv_new();
+
+	expect_sound(t); /* never opened */
+	tv_open(t);
+	tv_close(t);
+	expect_sound(t);
+	tv_open(t);
+	fill(t, 1);
+	tv_close(t);
+	expect_sound(t);
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(a_volume_that_has_lived_has_no_findings)
+{
+	struct tv *t = lived_in();
+
+	tv_close(t);
+	expect_sound(t);
+	for (unsigned i = 0; i < 20; i++) {
+		tv_open(t);
+		scatter(t, 200, i);
+		if (i % 3 == 0)
+			checkpoint(t);
+		if (i % 5 == 4)
+			ck_assert_ok(lsvd_volume_gc(t->v, 110, UINT32_MAX));
+		tv_close(t);
+	}
+	expect_sound(t);
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(an_abandoned_volume_has_no_findings)
+{
+	struct tv *t = abandoned();
+	struct found *f;
+
+	expect_sound(t);
+	f = check(t, 0);
+	ck_assert_uint_gt(f->report.chain_objects, 4);
+	ck_assert_uint_gt(f->report.live_bytes, 0);
+	ck_assert_uint_eq(f->report.verified_objects, 0);
+	ck_assert_uint_gt(f->report.pages, 0);
+	free(f);
+	tv_free(t);
+}
+END_TEST
+
+static void write_and_die(struct tv *t)
+{
+	t->v = NULL;
+	tv_open(t);
+	scatter(t, 400, 77);
+	tv_sync(t);
+	scatter(t, 50, 78);
+}
+
+START_TEST(a_volume_whose_writer_was_killed_has_no_findings)
+{
+	struct tv *t = tv_new();
+
+	tv_killed(t, write_and_die);
+	expect_sound(t);
+	tv_open(t);
+	tv_check_all(t);
+	tv_close(t);
+	expect_sound(t);
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(long_chains_with_anchors_have_no_findings)
+{
+	struct tv *t = tv_new();
+
+	t->o.checkpoint_segments = 30;
+	tv_open(t);
+	for (unsigned i = 0; i < 200; i++) {
+		tv_write(t, i % 64 * 65536, 65536, i);
+		tv_sync(t);
+	}
+	tv_close(t);
+	expect_sound(t);
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(a_check_changes_nothing)
+{
+	struct tv *t = abandoned();
+	struct found *f;
+
+	store_fault_reset_counts(t->fault);
+	f = check(t, LSVD_CHECK_DEEP);
+	ck_assert_uint_eq(store_fault_calls(t->fault, FAULT_WRITES), 0);
+	ck_assert_uint_gt(store_fault_calls(t->fault, FAULT_READS), 0);
+	free(f);
+	tv_run("cp -a '%s' '%s.before'", t->cache, t->cache);
+	f = calloc(1, sizeof *f);
+	ck_assert_ptr_nonnull(f);
+	ck_assert_ok(check_into(t, f, LSVD_CHECK_DEEP, t->cache));
+	print_findings(f);
+	ck_assert_uint_eq(f->report.errors + f->report.warnings, 0);
+	tv_run("diff -r '%s' '%s.before'", t->cache, t->cache);
+	ck_assert_uint_eq(store_fault_calls(t->fault, FAULT_WRITES), 0);
+	free(f);
+	tv_free(t);
+}
+END_TEST
+
+/* ------------------------------------------------------------------------------------- one at a time */
+
+/* The key of the object that a role means, in an abandoned volume. */
+struct role {
+	const char *name;
+	enum key_kind kind;
+	int object_kind;
+	bool newest;             /* of those there are; else the oldest */
+};
+
+static const struct role roles[] = {
+	{ "claim", KEY_CLAIM, OBJECT_CLAIM, false },
+	{ "newest claim", KEY_CLAIM, OBJECT_CLAIM, true },
+	{ "first base", KEY_CHAIN, OBJECT_BASE, false },
+	{ "newest base", KEY_CHAIN, OBJECT_BASE, true },
+	{ "close", KEY_CHAIN, OBJECT_CLOSE, false },
+	{ "note", KEY_CHAIN, OBJECT_NOTE, false },
+	{ "data after the root", KEY_CHAIN, OBJECT_DATA, true },
+	{ "data before the root", KEY_CHAIN, OBJECT_DATA, false },
+	{ "moved", KEY_FREE, OBJECT_MOVED, true },
+	{ "pages", KEY_FREE, OBJECT_PAGES, true },
+	{ "root", KEY_ROOT, OBJECT_ROOT, true },
+};
+#define ROLES (sizeof roles / sizeof roles[0])
+
+static int kind_at(struct tv *t, const char *key)
+{
+	char *path = tv_object_path(t, key);
+	size_t len;
+	uint8_t *p = tv_slurp(path, &len);
+	int kind = p[10] | p[11] << 8;
+
+	free(p);
+	free(path);
+	return kind;
+}
+
+/* In the table of the newest root, alive: found by what the check calls an orphan or dead if it is not. */
+static void find_role(struct tv *t, const struct role *role, char key[KEY_CAP])
+{
+	struct tv_keys *k = tv_keys(t, role->kind);
+
+	key[0] = '\0';
+	for (unsigned i = 0; i < k->count; i++) {
+		if (kind_at(t, k->keys[i]) != role->object_kind || (key[0] && !role->newest))
+			continue;
+		(void)snprintf(key, KEY_CAP, "%s", k->keys[i]); /* keys fit */
+	}
+	free(k);
+	ck_assert_msg(key[0], "there is no %s", role->name);
+}
+
+static bool is_data_role(const struct role *role)
+{
+	return role->object_kind == OBJECT_DATA || role->object_kind == OBJECT_MOVED;
+}
+
+/* Some finding that is an error names the object. */
+static unsigned error_of(const struct found *f, const char *key, const struct role *role)
+{
+	for (unsigned i = 0; i < f->n; i++)
+		if (f->at[i].severity == LSVD_CHECK_ERROR && strcmp(f->at[i].object, key) == 0)
+			return i;
+	print_findings(f);
+	ck_abort_msg("%s %s: no error names it", role->name, key);
+}
+
+START_TEST(a_flipped_bit_is_found_in_every_kind_of_object)
+{
+	const struct role *role = &roles[_i];
+	struct tv *t = abandoned();
+	char key[KEY_CAP], *path;
+	struct found *f;
+	uint64_t size;
+	unsigned at;
+
+	find_role(t, role, key);
+	path = tv_object_path(t, key);
+	size = tv_file_size(path);
+	tv_flip(path, size - 20);
+	f = check(t, LSVD_CHECK_DEEP);
+	at = error_of(f, key, role);
+	ck_assert_uint_eq(f->at[at].kind, LSVD_CHECK_DAMAGED);
+	ck_assert(f->at[at].advised);
+	if (is_data_role(role)) {
+		ck_assert_uint_eq(f->report.errors, 1);
+		ck_assert_uint_le(f->at[at].off, size - 20);
+		ck_assert_uint_gt(f->at[at].off + f->at[at].len, size - 20);
+		ck_assert_uint_gt(f->at[at].affected, 0);
+		ck_assert_uint_le(f->at[at].affected, 65536);
+	}
+	free(f);
+	tv_flip(path, size - 20);
+	expect_sound(t);
+	free(path);
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(a_flipped_bit_in_a_header_is_found)
+{
+	const struct role *role = &roles[_i];
+	struct tv *t = abandoned();
+	char key[KEY_CAP], *path;
+	struct found *f;
+	static const uint64_t offs[] = { 3, 9, 10, 17, 30, 41, 50, 75 };
+
+	find_role(t, role, key);
+	path = tv_object_path(t, key);
+	for (unsigned i = 0; i < sizeof offs / sizeof offs[0]; i++) {
+		tv_flip(path, offs[i]);
+		f = check(t, LSVD_CHECK_DEEP);
+		(void)error_of(f, key, role); /* fails if there is none */
+		free(f);
+		tv_flip(path, offs[i]);
+	}
+	expect_sound(t);
+	free(path);
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(an_object_that_was_cut_is_found)
+{
+	const struct role *role = &roles[_i];
+	struct tv *t = abandoned();
+	char key[KEY_CAP], *path;
+	struct found *f;
+	unsigned at;
+
+	find_role(t, role, key);
+	path = tv_object_path(t, key);
+	tv_truncate(path, tv_file_size(path) / 2 / 16 * 16);
+	f = check(t, 0);
+	if (role->object_kind == OBJECT_DATA && role->newest) {
+		/* The last of the chain, not yet called acknowledged: as if it had never been put. */
+		print_findings(f);
+		ck_assert_uint_eq(f->report.errors, 0);
+		ck_assert_uint_eq(f->report.warnings, 1);
+		ck_assert_uint_eq(f->at[0].kind, LSVD_CHECK_TORN);
+		ck_assert_str_eq(f->at[0].object, key);
+	} else {
+		at = error_of(f, key, role);
+		ck_assert(f->at[at].kind == LSVD_CHECK_LENGTH ||
+			  (f->at[at].kind == LSVD_CHECK_DAMAGED && !is_data_role(role)));
+		if (is_data_role(role))
+			ck_assert_uint_gt(f->at[at].affected, 0);
+	}
+	free(f);
+	free(path);
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(an_object_that_is_gone_is_found)
+{
+	const struct role *role = &roles[_i];
+	struct tv *t = abandoned();
+	char key[KEY_CAP], *path;
+	struct found *f;
+	unsigned at;
+
+	find_role(t, role, key);
+	path = tv_object_path(t, key);
+	tv_run("rm -f '%s'", path, NULL);
+	f = check(t, 0);
+	if ((role->object_kind == OBJECT_DATA && role->newest) ||
+	    role->object_kind == OBJECT_CLOSE) {
+		/* The last of the chain: as if it had never been. A close looks like deleted data. */
+		ck_assert_uint_eq(f->report.errors, 0);
+	} else {
+		at = error_of(f, key, role);
+		ck_assert_uint_eq(f->at[at].kind, LSVD_CHECK_MISSING);
+		if (is_data_role(role))
+			ck_assert_uint_gt(f->at[at].affected, 0);
+	}
+	free(f);
+	free(path);
+	tv_free(t);
+}
+END_TEST
+
+/* The object has the bytes of another of the same volume. */
+START_TEST(an_object_that_has_the_place_of_another_is_found)
+{
+	const struct role *role = &roles[_i], *other = &roles[(_i + 3) % ROLES];
+	struct tv *t = abandoned();
+	char key[KEY_CAP], from[KEY_CAP], *path, *from_path;
+	struct found *f;
+
+	find_role(t, role, key);
+	find_role(t, other, from);
+	path = tv_object_path(t, key);
+	from_path = tv_object_path(t, from);
+	tv_run("cp -f '%s' '%s'", from_path, path);
+	f = check(t, LSVD_CHECK_DEEP);
+	(void)error_of(f, key, role); /* fails if there is none */
+	free(f);
+	free(path);
+	free(from_path);
+	tv_free(t);
+}
+END_TEST
+
+/* ----------------------------------------------------------------------------- what exactly is named */
+
+START_TEST(a_bad_unit_is_named_with_its_bytes_and_its_address)
+{
+	struct tv *t = tv_new();
+	char *path;
+	struct found *f;
+	unsigned at;
+
+	t->o.compression = LSVD_COMPRESS_NONE;
+	tv_open(t);
+	tv_write(t, 1u << 20, 65536, 1);
+	tv_close(t);
+	path = tv_chain_path(t, 1, 2);
+	tv_flip(path, tv_file_size(path) - 3 * 4112 + 100); /* the third block from the end */
+	f = check(t, 0);
+	ck_assert_uint_eq(f->report.errors, 0); /* only a deep check reads it */
+	free(f);
+	f = check(t, LSVD_CHECK_DEEP);
+	at = only_error(f);
+	ck_assert_uint_eq(f->at[at].kind, LSVD_CHECK_DAMAGED);
+	ck_assert_uint_eq(f->at[at].off, tv_file_size(path) - 3 * 4112);
+	ck_assert_uint_eq(f->at[at].len, 4112);
+	ck_assert_uint_eq(f->at[at].range.off, (1u << 20) + 13 * 4096);
+	ck_assert_uint_eq(f->at[at].range.len, 4096);
+	ck_assert_uint_eq(f->at[at].affected, 4096);
+	ck_assert_uint_eq(f->report.affected_bytes, 4096);
+	free(f);
+	tv_open(t);
+	tv_write(t, (1u << 20) + 13 * 4096, 4096, 9);
+	tv_close(t);
+	f = check(t, LSVD_CHECK_DEEP); /* overwritten, it does no harm any more */
+	ck_assert_uint_eq(f->report.errors, 0);
+	ck_assert_uint_eq(f->report.warnings, 1);
+	free(f);
+	free(path);
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(a_missing_object_is_named_with_all_its_addresses)
+{
+	struct tv *t = tv_new();
+	char *path;
+	struct found *f;
+	unsigned at;
+
+	tv_open(t);
+	tv_write(t, 1u << 20, 65536, 1);
+	tv_write(t, 4u << 20, 4096, 2);
+	tv_sync(t);
+	tv_write(t, 8u << 20, 65536, 3);
+	tv_close(t);
+	path = tv_chain_path(t, 1, 2);
+	tv_run("rm -f '%s'", path, NULL);
+	f = check(t, 0);
+	at = only_error(f);
+	ck_assert_uint_eq(f->at[at].kind, LSVD_CHECK_MISSING);
+	ck_assert_uint_eq(f->at[at].range.off, 1u << 20);
+	ck_assert_uint_eq(f->at[at].range.len, 65536);
+	ck_assert_uint_eq(f->at[at].affected, 65536 + 4096);
+	ck_assert_uint_eq(f->report.complete, 1);
+	ck_assert_uint_eq(f->report.repairable, 0);
+	free(f);
+	free(path);
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(what_nothing_leads_to_is_information)
+{
+	struct tv *t = lived_in();
+	struct lsvd_store_options o = LSVD_STORE_OPTIONS_INIT;
+	struct iovec iov = { (void *)(uintptr_t)"nothing", 7 };
+	struct uuid u = tv_uuid(t);
+	char key[KEY_CAP];
+	struct found *f;
+
+	(void)o;
+	tv_close(t);
+	lsvd_key_free(key, &u, 1, 0x123456);
+	ck_assert_ok(lsvd_store_put_if_absent(t->store, key, &iov, 1));
+	f = check(t, 0);
+	ck_assert_uint_eq(f->report.errors + f->report.warnings, 0);
+	ck_assert_uint_ge(f->report.orphans, 1);
+	ck_assert_uint_ge(f->report.orphan_bytes, 7);
+	free(f);
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(a_damaged_checkpoint_alone_is_called_repairable)
+{
+	struct tv *t = abandoned();
+	char key[KEY_CAP], *path;
+	struct found *f;
+
+	find_role(t, &roles[ROLES - 1], key);
+	path = tv_object_path(t, key);
+	tv_run("rm -f '%s'", path, NULL);
+	f = check(t, 0);
+	ck_assert_uint_eq(f->report.repairable, 1);
+	ck_assert_uint_eq(f->report.complete, 0);
+	free(f);
+	free(path);
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(a_record_that_is_damaged_ends_the_check)
+{
+	struct tv *t = abandoned();
+	char *path = tmpdir_path(t->store_dir, "volumes/" TV_NAME);
+	struct found *f;
+	unsigned at;
+
+	tv_flip(path, 100);
+	f = check(t, 0);
+	at = only_error(f);
+	ck_assert_str_eq(f->at[at].object, "volumes/" TV_NAME);
+	ck_assert_uint_eq(f->report.complete, 0);
+	free(f);
+	free(path);
+	tv_free(t);
+}
+END_TEST
+
+/* ------------------------------------------------------------------------------------------ the cache */
+
+START_TEST(a_damaged_log_is_found_if_the_store_does_not_have_it)
+{
+	struct tv *t = tv_new();
+	char *path = tv_log_path(t);
+	struct found *f = calloc(1, sizeof *f);
+	struct tv *copy;
+
+	ck_assert_ptr_nonnull(f);
+	t->o.segment_bytes = 4u << 20;
+	t->o.log_bytes = 32u << 20;
+	tv_open(t);
+	for (unsigned i = 0; i < 8; i++) {
+		tv_write(t, i * 65536u, 65536, i);
+		tv_flush(t);
+	}
+	copy = tv_copy(t);
+	free(path);
+	path = tv_log_path(copy);
+	ck_assert_ok(check_into(copy, f, 0, copy->cache));
+	ck_assert_uint_eq(f->report.errors + f->report.warnings, 0);
+	ck_assert_uint_ge(f->report.infos, 1); /* what is not stored yet */
+	tv_flip(path, 65536 + 2 * 4096);
+	f->n = 0;
+	ck_assert_ok(check_into(copy, f, 0, copy->cache));
+	print_findings(f);
+	ck_assert_uint_eq(f->report.errors, 1);
+	ck_assert_uint_eq(f->at[0].kind, LSVD_CHECK_CACHE);
+	ck_assert_str_eq(f->at[0].object, TV_NAME ".log");
+	free(path);
+	free(f);
+	tv_free(copy);
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(a_volume_that_is_served_here_is_not_checked)
+{
+	struct tv *t = tv_new();
+	struct found f = { .n = 0 };
+
+	tv_open(t);
+	ck_assert_err(check_into(t, &f, 0, t->cache), LSVD_E_LOCKED);
+	tv_free(t);
+}
+END_TEST
+
+/* ------------------------------------------------------------------------------------- ends and limits */
+
+START_TEST(a_volume_that_is_written_meanwhile_is_told)
+{
+	struct tv *t = abandoned();
+	struct found f = { .touch = t };
+
+	ck_assert_err(check_into(t, &f, 0, NULL), -EBUSY);
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(it_ends_when_it_is_told_to_and_says_how_far_it_came)
+{
+	struct tv *t = abandoned();
+	struct found f = { .n = 0 };
+	unsigned calls;
+
+	ck_assert_ok(check_into(t, &f, LSVD_CHECK_DEEP, NULL));
+	calls = f.calls;
+	ck_assert_uint_gt(calls, 5);
+	for (unsigned i = 1; i < calls; i++) {
+		f = (struct found){ .stop_after = i };
+		ck_assert_err(check_into(t, &f, LSVD_CHECK_DEEP, NULL), -ECANCELED);
+		ck_assert_uint_eq(f.report.complete, 0);
+		ck_assert_uint_eq(f.calls, i + 1);
+	}
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(answers_that_were_damaged_on_the_way_are_asked_for_again)
+{
+	struct tv *t = abandoned();
+
+	for (unsigned i = 0; i < 40; i++) {
+		store_fault_clear(t->fault);
+		tv_fault(t, (struct fault_rule){ .verbs = FAULT_GET, .from = i + 1, .times = 1,
+						 .kind = i % 2 ? FAULT_FLIP : FAULT_TRUNCATE });
+		store_fault_reset_counts(t->fault);
+		expect_sound(t);
+	}
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(a_store_that_is_away_is_no_finding)
+{
+	struct tv *t = abandoned();
+	struct found f = { .n = 0 };
+
+	tv_fault(t, (struct fault_rule){ .verbs = FAULT_GET, .key = "/f/", .kind = FAULT_FAIL });
+	ck_assert_err(check_into(t, &f, 0, NULL), LSVD_E_UNAVAILABLE);
+	ck_assert_uint_eq(f.report.errors, 0);
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(what_cannot_be_checked_is_refused)
+{
+	struct tv *t = tv_new();
+	struct lsvd_check_options o = LSVD_CHECK_OPTIONS_INIT;
+
+	ck_assert_err(lsvd_volume_check(t->store, "nobody", NULL, NULL), -ENOENT);
+	ck_assert_err(lsvd_volume_check(t->store, "../x", NULL, NULL), -EINVAL);
+	o.flags = 0x80;
+	ck_assert_err(lsvd_volume_check(t->store, TV_NAME, &o, NULL), -EINVAL);
+	tv_free(t);
+}
+END_TEST
+
+static void add_roles(TCase *c, const TTest *test)
+{
+	tcase_add_loop_test(c, test, 0, (int)ROLES);
+}
+
+static TCase *new_case(const char *name)
+{
+	TCase *c = tcase_create(name);
+
+	tcase_set_timeout(c, 120);
+	tcase_add_unchecked_fixture(c, make_template, free_template);
+	return c;
+}
+
+int main(void)
+{
+	Suite *s = suite_create("volume_check");
+	TCase *c = new_case("sound");
+
+	tcase_add_test(c, a_sound_volume_has_no_findings);
+	tcase_add_test(c, a_volume_that_has_lived_has_no_findings);
+	tcase_add_test(c, an_abandoned_volume_has_no_findings);
+	tcase_add_test(c, a_volume_whose_writer_was_killed_has_no_findings);
+	tcase_add_test(c, long_chains_with_anchors_have_no_findings);
+	tcase_add_test(c, a_check_changes_nothing);
+	suite_add_tcase(s, c);
+	c = new_case("objects");
+	add_roles(c, a_flipped_bit_is_found_in_every_kind_of_object);
+	add_roles(c, a_flipped_bit_in_a_header_is_found);
+	add_roles(c, an_object_that_was_cut_is_found);
+	add_roles(c, an_object_that_is_gone_is_found);
+	add_roles(c, an_object_that_has_the_place_of_another_is_found);
+	suite_add_tcase(s, c);
+	c = new_case("named");
+	tcase_add_test(c, a_bad_unit_is_named_with_its_bytes_and_its_address);
+	tcase_add_test(c, a_missing_object_is_named_with_all_its_addresses);
+	tcase_add_test(c, what_nothing_leads_to_is_information);
+	tcase_add_test(c, a_damaged_checkpoint_alone_is_called_repairable);
+	tcase_add_test(c, a_record_that_is_damaged_ends_the_check);
+	suite_add_tcase(s, c);
+	c = new_case("cache");
+	tcase_add_test(c, a_damaged_log_is_found_if_the_store_does_not_have_it);
+	tcase_add_test(c, a_volume_that_is_served_here_is_not_checked);
+	suite_add_tcase(s, c);
+	c = new_case("ends");
+	tcase_add_test(c, a_volume_that_is_written_meanwhile_is_told);
+	tcase_add_test(c, it_ends_when_it_is_told_to_and_says_how_far_it_came);
+	tcase_add_test(c, answers_that_were_damaged_on_the_way_are_asked_for_again);
+	tcase_add_test(c, a_store_that_is_away_is_no_finding);
+	tcase_add_test(c, what_cannot_be_checked_is_refused);
+	suite_add_tcase(s, c);
+	return t_run(s);
+}
