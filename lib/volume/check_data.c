@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * check_data.c - every byte of every data object that lives, against its checksums.
+ * check_data.c - every byte of every data object that lives, or that a snapshot needs, against its
+ * checksums.
  *
  * Objects are read whole, several at once, as many as the memory holds that was granted; each is
  * verified on the thread that has read it: header, extents, and each unit with its frame and padding,
@@ -298,7 +299,9 @@ static void say_units(struct check *c, const struct object *o)
 	for (unsigned i = 0; i < o->bad_count; i++) {
 		const struct bad_unit *b = &o->bad[i];
 		struct check_ranges ranges = { .count = 0 };
-		bool lives = live_in(o, b->lba, b->sectors, &ranges) > 0;
+		/* What of an object a snapshot needs is not looked for: it may be this. */
+		bool lives = live_in(o, b->lba, b->sectors, &ranges) > 0 ||
+			     lsvd_snapshots_needing(&c->v->snapshots, &o->entry);
 
 		f.severity = lives ? LSVD_CHECK_ERROR : LSVD_CHECK_WARNING;
 		f.advice = lives ? advice_data : "nothing: it has been overwritten since";
@@ -393,33 +396,35 @@ static int run_batch(struct batch *b)
 	return err;
 }
 
-static bool lives(const struct object_entry *e)
+static bool is_wanted(const struct check *c, const struct object_entry *e)
 {
-	return (e->home == HOME_CHAIN || e->home == HOME_MOVED) && !e->died.epoch;
+	return (e->home == HOME_CHAIN || e->home == HOME_MOVED) && lsvd_check_needs(c, e);
 }
 
-/* The next that lives, from `n` on. */
-static uint64_t next_alive(const struct object_table *t, uint64_t n)
+/* The next that lives, or that a snapshot needs, from `n` on. */
+static uint64_t next_alive(const struct check *c, uint64_t n)
 {
+	const struct object_table *t = &c->v->objects;
+
 	for (n = lsvd_object_table_next(t, n); n != UINT64_MAX; n = lsvd_object_table_next(t, n + 1))
-		if (lives(lsvd_object_table_get(t, n)))
+		if (is_wanted(c, lsvd_object_table_get(t, n)))
 			break;
 	return n;
 }
 
-static uint64_t sum(const struct object_table *t)
+static uint64_t sum(const struct check *c)
 {
 	uint64_t bytes = 0;
 
-	for (uint64_t n = next_alive(t, 0); n != UINT64_MAX; n = next_alive(t, n + 1))
-		bytes += lsvd_object_table_get(t, n)->bytes;
+	for (uint64_t n = next_alive(c, 0); n != UINT64_MAX; n = next_alive(c, n + 1))
+		bytes += lsvd_object_table_get(&c->v->objects, n)->bytes;
 	return bytes;
 }
 
 static int run_all(struct batch *b)
 {
 	const struct object_table *t = &b->c->v->objects;
-	uint64_t total = sum(t), done = 0, n = next_alive(t, 0);
+	uint64_t total = sum(b->c), done = 0, n = next_alive(b->c, 0);
 	int err = 0;
 
 	while (n != UINT64_MAX && !err) {
@@ -430,7 +435,7 @@ static int run_all(struct batch *b)
 			if (b->n && b->bytes + e->bytes > b->c->opt.memory_bytes)
 				break;
 			err = add_object(b, n, e);
-			n = next_alive(t, n + 1);
+			n = next_alive(b->c, n + 1);
 		}
 		done += b->bytes;
 		if (!err)

@@ -128,6 +128,7 @@ static int forget(struct check *c)
 	v->map = NULL;
 	lsvd_object_table_fini(&v->objects);
 	lsvd_page_table_fini(&v->pages);
+	lsvd_snapshots_fini(&v->snapshots);
 	return lsvd_store_map_new(&v->map);
 }
 
@@ -305,6 +306,11 @@ static bool is_data(const struct object_entry *e)
 	return e->home == HOME_CHAIN || e->home == HOME_MOVED;
 }
 
+bool lsvd_check_needs(const struct check *c, const struct object_entry *e)
+{
+	return !e->died.epoch || lsvd_snapshots_needing(&c->v->snapshots, e);
+}
+
 static int check_object(struct maps *m, uint64_t number, const struct object_entry *e)
 {
 	struct check *c = m->c;
@@ -312,18 +318,18 @@ static int check_object(struct maps *m, uint64_t number, const struct object_ent
 	bool there = false;
 	int err = 0;
 
-	if (!e->died.epoch)
+	if (lsvd_check_needs(c, e))
 		err = lsvd_check_there(c, key_kind_of(e), e->epoch, e->seq, &there);
 	o = lsvd_check_find(c, key_kind_of(e), e->epoch, e->seq);
 	if (o)
 		o->used = true;
-	if (err || e->died.epoch) {
+	if (err || !lsvd_check_needs(c, e)) {
 		c->report.dead_objects += o != NULL;
 		c->report.dead_bytes += o ? o->bytes : 0;
 		return err;
 	}
 	c->report.data_objects += is_data(e);
-	if (!o && is_data(e))
+	if (!o && (is_data(e) || e->died.epoch))
 		return add_bad(m, number, LSVD_CHECK_MISSING, 0);
 	if (o && o->bytes != e->bytes)
 		return add_bad(m, number, LSVD_CHECK_LENGTH, o->bytes);
@@ -420,6 +426,15 @@ static void say_bad(struct maps *m, const struct bad *b)
 
 	lsvd_check_key(m->c, key, key_kind_of(e), e->epoch, e->seq);
 	f.object = key;
+	if (e->died.epoch)
+		f.advice = "restore the object from a copy of the store, or delete the snapshots that "
+			   "need it";
+	if (b->kind == LSVD_CHECK_MISSING && e->died.epoch) {
+		f.len = e->bytes;
+		lsvd_check_found(m->c, &f, "object %s is missing, and snapshot %s needs it", key,
+				 lsvd_snapshots_needing(&m->c->v->snapshots, e)->name);
+		return;
+	}
 	if (b->kind == LSVD_CHECK_MISSING) {
 		f.len = e->bytes;
 		lsvd_check_found(m->c, &f, "object %s is missing, with %u bytes that live", key,

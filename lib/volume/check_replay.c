@@ -189,6 +189,7 @@ static int take(struct walk *w, const struct check_header *h, uint64_t last)
 {
 	struct check_object *o = lsvd_check_find(w->c, KEY_CHAIN, h->epoch, h->seq);
 	bool after = h->seq <= last && is_after_root(w->c, h->epoch, h->seq);
+	int err;
 
 	if (o)
 		o->used = true;
@@ -207,8 +208,9 @@ static int take(struct walk *w, const struct check_header *h, uint64_t last)
 	w->head = h->head;
 	w->chain = h->chain;
 	w->known = true;
+	err = after ? apply_or_say(w->c, h) : 0;
 	w->c->v->sectors = h->chain.volume_bytes / SECTOR_BYTES;
-	return after ? apply_or_say(w->c, h) : 0;
+	return err;
 }
 
 /* ------------------------------------------------------------------------------------------ the walk */

@@ -144,6 +144,9 @@ int lsvd_check_unchanged(struct check *c);
 int lsvd_check_root(struct check *c);
 int lsvd_check_map(struct check *c);
 
+/* Does the volume, or one of its snapshots, need the object? */
+bool lsvd_check_needs(const struct check *c, const struct object_entry *e);
+
 /* ---- check_replay.c */
 int lsvd_check_replay(struct check *c);
 

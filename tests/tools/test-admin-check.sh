@@ -72,9 +72,10 @@ says 'other.log'
 checked 0 -n other --store-only
 kill $server
 wait $server || true
+trap 'rm -rf "$tmp"' EXIT
 checked 0 -n other
 
 expect 1 check -c lsvd.conf -n nobody
 expect 2 check -c lsvd.conf
 expect 2 check -c lsvd.conf -n disk --shallow
-echo ok
+

@@ -31,7 +31,7 @@ offers() {
 }
 
 offers _lsvd_admin lsvd-admin '' -- init list inspect stats delete resize seal snapshot clone flatten \
-	import export sha256 warm doctor --help --version
+	import export sha256 warm check doctor --help --version
 offers _lsvd_admin lsvd-admin in -- init inspect
 offers _lsvd_admin lsvd-admin import --v -- --verify --version
 offers _lsvd_admin lsvd-admin import -c lsvd.conf -n '' -- ''
