@@ -4,11 +4,13 @@
 
 A checker that finds nothing wrong may be looking at nothing. Each mutant below is a mistake that
 systems like this one have made: a sync skipped, a sequence not checked, space reused too early. It is
-applied to a copy of the sources, built, and test_sim_volume run; a mutant that survives is an error.
+applied to a copy of the sources, built, and PROGRAMS run; a mutant that survives is an error.
 Whatever the text to be replaced has become must be mended here: a mutant that does not apply is an
 error, too. LSVD_SIM_RUNS says how long to look (default 400 runs each).
 """
 import os, pathlib, shutil, subprocess, sys, tempfile
+
+PROGRAMS = ("test_sim_volume", "test_sim_mirror")
 
 MUTANTS = [
     ("a flush is acknowledged before the sync", "lib/wal/wal_sync.c",
@@ -85,11 +87,13 @@ MUTANTS = [
     ("log space is given up before the mirror is synced", "lib/volume/vol_mirror.c",
      "	m->syncing = true;\n	m->covers_all = m->lacks;\n	m->covered = m->noted;", "	tell_log(m, m->noted, m->noted_op);\n	return;\n	m->covered = m->noted;"),
     ("a snapshot is called complete before it is synced", "lib/volume/vol_mirror.c",
-     "		if (m->appends_out == 0)\n			settle(m);\n", "		m->target->head.snapshot_end = m->target->end;\n		seal(m);\n"),
+     "		if (m->appends_out == 0 && !m->syncing)\n			settle(m);\n", "		m->target->head.snapshot_end = m->target->end;\n		seal(m);\n"),
     ("what is stored while a snapshot is made goes into the old file only", "lib/volume/vol_mirror.c",
-     "	if (header && m->target && !err)", "	if (header && m->target && !m->current && !err)"),
+     "	if (m->target && !err)", "	if (m->target && !m->current && !err)"),
     ("the newer mirror is overwritten by the next one", "lib/volume/vol_mirror.c",
      "	m->current = newest(m);", "	m->current = newest(m) == &m->files[0] ? &m->files[1] : &m->files[0];"),
+    ("the log is told of what a mirror that is being sealed lacks", "lib/volume/vol_mirror.c",
+     " &&\n	    m->phase <= BUILD_SETTLE)", ")"),
 ]
 
 
@@ -104,15 +108,15 @@ def copy_tree(root, to):
 def build(tree, out):
     subprocess.run(["cmake", "-S", tree, "-B", out, "-G", "Ninja"], check=True,
                    stdout=subprocess.DEVNULL)
-    done = subprocess.run(["ninja", "-C", out, "test_sim_volume"], stdout=subprocess.PIPE,
+    done = subprocess.run(["ninja", "-C", out, *PROGRAMS], stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True)
     if done.returncode:
         print(done.stdout[-2000:])
     return done.returncode == 0
 
 
-def find_it(out):
-    program = next(p for p in pathlib.Path(out).rglob("test_sim_volume") if p.is_file())
+def run(out, name):
+    program = next(p for p in pathlib.Path(out).rglob(name) if p.is_file())
     env = dict(os.environ, CK_FORK="no")
     env.setdefault("LSVD_SIM_RUNS", "400")
     try:
@@ -124,6 +128,10 @@ def find_it(out):
         return None
     lines = [line for line in done.stdout.splitlines() if ":F:" in line or ":E:" in line]
     return lines[0].split(":", 6)[-1].strip() if lines else f"it ends with {done.returncode}"
+
+
+def find_it(out):
+    return next(filter(None, (run(out, name) for name in PROGRAMS)), None)
 
 
 def main():
