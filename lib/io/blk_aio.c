@@ -36,6 +36,15 @@ static void end_writes(struct aio *a, const struct io_event *events, long n)
 	}
 }
 
+/*
+ * Asked before it waits again: the number of a ring that is gone may be that of another world's by
+ * then.
+ */
+static bool ends(struct aio *a)
+{
+	return __atomic_load_n(&a->state, __ATOMIC_ACQUIRE) == AIO_ENDS;
+}
+
 static void *reap(void *arg)
 {
 	struct io_event events[EVENTS];
@@ -46,7 +55,7 @@ static void *reap(void *arg)
 		n = syscall(SYS_io_getevents, a->ring, 1L, (long)EVENTS, events, NULL);
 		if (n > 0)
 			end_writes(a, events, n);
-	} while (n >= 0 || errno == EINTR); /* EINVAL: the ring was taken away, for the end */
+	} while ((n >= 0 || errno == EINTR) && !ends(a)); /* EINVAL: the ring was taken away */
 	return NULL;
 }
 
@@ -104,6 +113,7 @@ int lsvd_aio_init(struct aio *a)
 void lsvd_aio_fini(struct aio *a)
 {
 	if (a->state == AIO_RUNS) {
+		__atomic_store_n(&a->state, AIO_ENDS, __ATOMIC_RELEASE);
 		(void)syscall(SYS_io_destroy, a->ring); /* ends the thread's wait */
 		(void)pthread_join(a->thread, NULL);    /* ours, joinable, joined once */
 	}

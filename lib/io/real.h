@@ -27,11 +27,12 @@ enum aio_state {
 	AIO_NEW,
 	AIO_RUNS,
 	AIO_NONE,                    /* the system has none for us */
+	AIO_ENDS,
 };
 
 struct aio {
 	pthread_mutex_t lock;        /* held by who starts it */
-	enum aio_state state;        /* atomic; changed once */
+	enum aio_state state;        /* atomic */
 	unsigned long ring;          /* constant once it runs */
 	pthread_t thread;
 	uint64_t submitted;          /* atomic; orders what is queued before what ends */
