@@ -38,10 +38,12 @@ enum snapshot_at {
 	GONE_BYTES = 16,
 };
 
+enum note_what { NOTE_MADE, NOTE_GONE, NOTE_SIZE };
+
 struct snapshot_op {
 	struct lsvd_volume *v;
 	struct snapshot s;
-	enum { NOTE_MADE, NOTE_GONE, NOTE_SIZE } what;
+	enum note_what what;
 	bool acked;
 	struct log_put put;
 	uint8_t note[512];
@@ -230,7 +232,7 @@ static bool note_is_over(struct lsvd_volume *v, const void *arg)
 	return v->failed || !v->snapshot_op;
 }
 
-static struct snapshot_op *new_op(struct lsvd_volume *v, int what)
+static struct snapshot_op *new_op(struct lsvd_volume *v, enum note_what what)
 {
 	struct snapshot_op *op = lsvd_calloc(1, sizeof *op);
 
