@@ -53,7 +53,7 @@ def some_changes(rng):
     changes = {}
     for _ in range(rng.randrange(1, 60)):
         key = f"key{rng.randrange(KEYS)}"
-        changes[key] = None if rng.random() < 0.2 else f"{key}:" + rng.choice("abc") * rng.randrange(1, 9000)
+        changes[key] = None if rng.random() < 0.2 else f"{key}:{rng.randbytes(rng.randrange(4000)).hex()}"
     return changes
 
 

@@ -31,8 +31,12 @@ offers() {
 }
 
 offers _lsvd_admin lsvd-admin '' -- init list inspect stats delete resize seal snapshot clone flatten \
-	import export sha256 warm check doctor --help --version
+	import export sha256 warm check doctor vlog --help --version
 offers _lsvd_admin lsvd-admin in -- init inspect
+offers _lsvd_admin lsvd-admin vlog i -- inspect import
+offers _lsvd_admin lsvd-admin vlog gc --l -- --live
+offers _lsvd_admin lsvd-admin vlog import -c lsvd.conf cac -- ''
+offers _lsvd_admin lsvd-admin vlog verify -c lsvd.conf -n '' -- ''
 offers _lsvd_admin lsvd-admin import --v -- --verify --version
 offers _lsvd_admin lsvd-admin import -c lsvd.conf -n '' -- ''
 offers _lsvd_admin lsvd-admin import -c lsvd.conf lsvd -- lsvd.conf

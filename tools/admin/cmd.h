@@ -22,7 +22,7 @@ enum admin_exit {
 	ADMIN_FAILED = 1,
 	ADMIN_USAGE = ARGS_EXIT_USAGE, /* or configuration */
 	ADMIN_UNSAFE_STORE = 3, /* doctor: the store lacks something that volumes need */
-	ADMIN_UNSOUND = 5,      /* check: something is damaged, or could not be looked at */
+	ADMIN_UNSOUND = 5,      /* check, vlog: something is damaged, or could not be looked at */
 	ADMIN_STOPPED = 6,      /* check: ended by a signal */
 };
 
@@ -33,6 +33,7 @@ struct admin_cmd {
 };
 
 extern const struct admin_cmd cmd_init, cmd_list, cmd_inspect, cmd_delete, cmd_doctor;
+extern const struct admin_cmd cmd_vlog;
 extern const struct admin_cmd cmd_import, cmd_export, cmd_sha256, cmd_warm, cmd_seal, cmd_stats;
 extern const struct admin_cmd cmd_snapshot, cmd_clone, cmd_flatten, cmd_resize;
 extern const struct admin_cmd cmd_check;

@@ -22,10 +22,11 @@ _lsvd_admin_config() {
 	done
 }
 
+# Of value logs with the argument vlog.
 _lsvd_admin_volumes() {
 	local config
 	config=$(_lsvd_admin_config)
-	[[ -z $config ]] || "${words[0]}" list -c "$config" 2>/dev/null | sed '1d; s/ .*//'
+	[[ -z $config ]] || "${words[0]}" "$@" list -c "$config" 2>/dev/null | sed '1d; s/ .*//'
 }
 
 # Volumes; and the snapshots of one, once its name and @ are there.
@@ -49,13 +50,17 @@ _lsvd_admin() {
 		mapfile -t COMPREPLY < <(compgen "$1" -- "$cur")
 		return
 		;;
-	-c | --config | --profile | --record)
+	-c | --config | --profile | --record | --live | --moves | --handles)
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 		;;
 	-n | --name)
-		[[ ${words[1]} == init || ${words[1]} == import ]] || offers=$(_lsvd_admin_volumes)
+		if [[ ${words[1]} == vlog ]]; then
+			[[ ${words[2]} == import ]] || offers=$(_lsvd_admin_volumes vlog)
+		elif [[ ${words[1]} != init && ${words[1]} != import ]]; then
+			offers=$(_lsvd_admin_volumes)
+		fi
 		;;
 	-f | --format)
 		offers='raw qcow2'
@@ -68,6 +73,15 @@ _lsvd_admin() {
 		if [[ ${#words[@]} -eq 2 ]]; then
 			offers=$("${words[0]}" --help 2>/dev/null |
 				sed -nE 's/^  ([a-z0-9]+)  .*/\1/p; s/.* (--[a-z-]+).*/\1/p')
+		elif [[ ${words[1]} == vlog && ${#words[@]} -eq 3 ]]; then
+			offers='list inspect verify import gc delete'
+		elif [[ ${words[1]} == vlog && $cur == -* ]]; then
+			offers=$("${words[0]}" vlog "${words[2]}" --help 2>/dev/null </dev/null |
+				sed -nE 's/^  .{4}(--[a-z-]+).*/\1/p')
+		elif [[ ${words[1]} == vlog ]]; then
+			compopt -o filenames 2>/dev/null
+			mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+			return
 		elif [[ ${words[1]} == snapshot && ${#words[@]} -eq 3 ]]; then
 			offers='create delete rollback list'
 		elif [[ ${words[1]} == @(snapshot|clone) && $cur != -* ]]; then

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* vlog_show.c - "lsvd-admin vlog list | inspect | verify": what there is, and whether it is sound. */
+#include <stdio.h>
+#include <string.h>
+
+#include "admin/long.h"
+#include "admin/output.h"
+#include "admin/progress.h"
+#include "admin/vlog_actions.h"
+
+/* ---------------------------------------------------------------------------------------- list */
+
+static const struct output_field log_fields[] = {
+	{"name", "NAME", OUTPUT_TEXT},
+	{"created", "CREATED", OUTPUT_TEXT},
+	{"uuid", "UUID", OUTPUT_TEXT},
+	{NULL, NULL, OUTPUT_TEXT},
+};
+
+static int add_log(void *ctx, const struct lsvd_vlog_info *info)
+{
+	char created[OUTPUT_TIME];
+
+	output_time(created, info->created_ms);
+	return json_array_append_new(ctx, json_pack("{s:s, s:s, s:s}", "name", info->name, "created",
+						    created, "uuid", info->uuid));
+}
+
+static int show_logs(const struct admin *a)
+{
+	json_t *rows = json_array();
+
+	if (rows && lsvd_vlog_list(a->store, add_log, rows) < 0) {
+		json_decref(rows);
+		return admin_fail();
+	}
+	return output_rows(log_fields, "value_logs", rows, a->json);
+}
+
+int vlog_list(int argc, char **argv)
+{
+	struct admin a = {.json = false};
+	const struct args_option options[] = {
+		ADMIN_CONFIG(&a),
+		ADMIN_OPTIONS(&a),
+	};
+	const struct args args = {
+		.program = "lsvd-admin vlog list",
+		.usage = "-c FILE [--json]",
+		.about = "Lists the value logs of the store.",
+		.options = options,
+	};
+	int status;
+
+	if (admin_parse(&a, &args, argc, argv, &status) < 0)
+		return status;
+	status = admin_open(&a, LSVD_STORE_READONLY);
+	if (status == ADMIN_OK)
+		status = show_logs(&a);
+	admin_close(&a);
+	return status;
+}
+
+/* ------------------------------------------------------------------------------------- inspect */
+
+static const struct output_field segment_fields[] = {
+	{"segment", "SEGMENT", OUTPUT_NUMBER},	  {"commit", "COMMIT", OUTPUT_NUMBER},
+	{"records", "RECORDS", OUTPUT_NUMBER},	  {"stale_records", "STALE", OUTPUT_NUMBER},
+	{"stored", "STORED", OUTPUT_BYTES_SHORT}, {"values", "VALUES", OUTPUT_BYTES_SHORT},
+	{"stale", "STALE", OUTPUT_BYTES_SHORT},	  {"created", "CREATED", OUTPUT_TEXT},
+	{"uncertain", "UNCERTAIN", OUTPUT_BOOL},  {"damaged", "DAMAGED", OUTPUT_BOOL},
+	{NULL, NULL, OUTPUT_TEXT},
+};
+
+static int add_segment(void *ctx, const struct lsvd_vlog_segment *s)
+{
+	char created[OUTPUT_TIME];
+
+	output_time(created, s->created_ms);
+	return json_array_append_new(
+		ctx, json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:b}", "segment",
+			       (json_int_t)s->id, "commit", (json_int_t)s->commit, "records",
+			       (json_int_t)s->items, "stale_records", (json_int_t)s->stale_items,
+			       "stored", (json_int_t)s->object_bytes, "values",
+			       (json_int_t)s->raw_bytes, "stale", (json_int_t)s->stale_raw_bytes,
+			       "created", created, "uncertain",
+			       (s->flags & LSVD_VLOG_SEGMENT_UNCERTAIN) != 0, "damaged",
+			       (s->flags & LSVD_VLOG_SEGMENT_DAMAGED) != 0));
+}
+
+static int show_segments(const struct admin *a, struct lsvd_vlog *log)
+{
+	json_t *rows = json_array();
+
+	if (rows && lsvd_vlog_segments(log, add_segment, rows) < 0) {
+		json_decref(rows);
+		return admin_fail();
+	}
+	return output_rows(segment_fields, "segments", rows, a->json);
+}
+
+/* The library writes the report in both forms. */
+static int show_report(const struct admin *a, struct lsvd_vlog *log)
+{
+	struct lsvd_vlog_report report = LSVD_VLOG_REPORT_INIT;
+	char text[4096];
+	int n;
+
+	if (lsvd_vlog_report(log, &report) < 0)
+		return admin_fail();
+	n = a->json ? lsvd_vlog_report_json(&report, text, sizeof text)
+		    : lsvd_vlog_report_text(&report, text, sizeof text);
+	if (n < 0 || (size_t)n >= sizeof text)
+		return admin_error("the report has %d bytes", n), ADMIN_FAILED;
+	(void)fputs(text, stdout);
+	if (n > 0 && text[n - 1] != '\n')
+		(void)fputs("\n", stdout);
+	return ADMIN_OK;
+}
+
+int vlog_inspect(int argc, char **argv)
+{
+	struct admin a = {.json = false};
+	bool segments = false;
+	/* clang-format off */
+	const struct args_option options[] = {
+		ADMIN_CONFIG(&a),
+		ADMIN_NAME(&a, "value log"),
+		{ARGS_FLAG, 0, "segments", &segments, NULL, "a row for each segment", 0, 0, false},
+		ADMIN_OPTIONS(&a),
+	};
+	/* clang-format on */
+	const struct args args = {
+		.program = "lsvd-admin vlog inspect",
+		.usage = "-c FILE -n NAME [--segments] [--json]",
+		.about = "Says what a value log has, and how much of it is stale as far as it was told.",
+		.options = options,
+	};
+	struct lsvd_vlog *log;
+	int status;
+
+	if (admin_parse(&a, &args, argc, argv, &status) < 0)
+		return status;
+	status = admin_open(&a, LSVD_STORE_READONLY);
+	log = status == ADMIN_OK ? vlog_open(&a, LSVD_VLOG_READONLY) : NULL;
+	if (log)
+		status = vlog_close(log, segments ? show_segments(&a, log) : show_report(&a, log));
+	else if (status == ADMIN_OK)
+		status = ADMIN_FAILED;
+	admin_close(&a);
+	return status;
+}
+
+/* -------------------------------------------------------------------------------------- verify */
+
+struct faults {
+	json_t *array;
+	bool json;
+};
+
+static void add_fault(void *ctx, const struct lsvd_vlog_handle *handle, int err, const char *text)
+{
+	struct faults *f = ctx;
+
+	if (!f->json)
+		(void)admin_error("segment %llu, byte %llu: %s", (unsigned long long)handle->segment,
+				  (unsigned long long)handle->offset, text);
+	else /* one that is lost is still counted */
+		(void)json_array_append_new(
+			f->array, json_pack("{s:I, s:I, s:I, s:s, s:s}", "segment",
+					    (json_int_t)handle->segment, "offset",
+					    (json_int_t)handle->offset, "size",
+					    (json_int_t)handle->size, "error",
+					    lsvd_error_name(err), "text", text));
+}
+
+static int verify(const struct admin *a, struct lsvd_vlog *log)
+{
+	struct faults faults = {.array = json_array(), .json = a->json};
+	struct lsvd_vlog_report report = LSVD_VLOG_REPORT_INIT;
+	char sentence[200];
+	uint64_t bad = 0;
+	int status;
+
+	if (lsvd_vlog_report(log, &report) < 0 ||
+	    lsvd_vlog_verify(log, add_fault, &faults, &bad) < 0) {
+		json_decref(faults.array);
+		return admin_fail();
+	}
+	(void)snprintf(sentence, sizeof sentence, "value log %s: %llu of %llu records are damaged",
+		       a->name, (unsigned long long)bad, (unsigned long long)report.items);
+	status = output_sentence(sentence,
+				 json_pack("{s:s, s:I, s:I, s:o}", "name", a->name, "records",
+					   (json_int_t)report.items, "damaged", (json_int_t)bad,
+					   "faults", faults.array),
+				 a->json);
+	return bad && status == ADMIN_OK ? ADMIN_UNSOUND : status;
+}
+
+int vlog_verify(int argc, char **argv)
+{
+	struct admin a = {.json = false};
+	const struct args_option options[] = {
+		ADMIN_CONFIG(&a),
+		ADMIN_NAME(&a, "value log"),
+		ADMIN_OPTIONS(&a),
+	};
+	const struct args args = {
+		.program = "lsvd-admin vlog verify",
+		.usage = "-c FILE -n NAME [--json]",
+		.about = "Reads every record of a value log and names those that are damaged.",
+		.options = options,
+	};
+	struct lsvd_vlog *log;
+	int status;
+
+	if (admin_parse(&a, &args, argc, argv, &status) < 0)
+		return status;
+	status = admin_open(&a, LSVD_STORE_READONLY);
+	log = status == ADMIN_OK ? vlog_open(&a, LSVD_VLOG_READONLY) : NULL;
+	if (log)
+		status = vlog_close(log, verify(&a, log));
+	else if (status == ADMIN_OK)
+		status = ADMIN_FAILED;
+	admin_close(&a);
+	return status;
+}
