@@ -737,6 +737,8 @@ void lsvd_vol_apply(struct lsvd_volume *v)
 	if (lsvd_vol_snapshot_is_next(v)) {
 		lsvd_vol_snapshot_apply(v);
 		lsvd_vol_maybe_checkpoint(v);
+		if (v->frozen)
+			return;
 	}
 	if (lsvd_vol_gc_is_next(v)) {
 		apply_adoption(v);
