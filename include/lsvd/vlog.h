@@ -18,7 +18,9 @@
  * after: then every crash leaves garbage at worst, never a handle that leads nowhere.
  *
  * One writing process at a time: opening a log takes it from whoever has it open (LSVD_E_FENCED
- * there, and nothing of it is lost that was committed). Any number may have it open to read.
+ * there, and nothing of it is lost that was committed). Any number may have it open to read. The
+ * index has to keep its own writers apart: whoever takes the log takes the index after it, before the
+ * first collection or drop, and the one before must not change the index from then on.
  *
  * Threads. Every function may be called from any thread at any time, but: one writer or one iterator
  * is used by one thread at a time. Calls block on the store. The program's functions (index, cache,

@@ -119,6 +119,45 @@ static void send(struct lsvd_vlog *log, struct vlog_fetch *f, unsigned n)
 		lsvd_port_leave(&log->port, false);
 }
 
+/* --------------------------------------------------------------------- is it ours to be missed? */
+
+struct look {
+	struct log_look look;
+	struct lsvd_vlog *log;
+	bool done;
+	int err;
+};
+
+static void looked(struct log_look *l, int err)
+{
+	struct look *look = l->owner;
+
+	look->err = err;
+	look->done = true;
+	lsvd_port_changed(&look->log->port);
+}
+
+/* An object that is not there may have been removed by a writer that has taken the log. */
+static int missing(struct lsvd_vlog *log, const char *key)
+{
+	struct look l = { .look = { .done = looked, .owner = &l }, .log = log };
+
+	lsvd_port_enter(&log->port);
+	if (log->failed) {
+		l.err = log->failed;
+	} else {
+		lsvd_log_look(log->log, &l.look);
+		while (!l.done)
+			lsvd_port_wait(&log->port);
+	}
+	lsvd_port_leave(&log->port, true);
+	if (l.err)
+		return lsvd_fail(l.err, "object %s: missing, and value log %s: %s", key, log->name,
+				 lsvd_strerror(l.err));
+	return lsvd_fail(LSVD_E_CORRUPT, "object %s: missing, though value log %s has it", key,
+			 log->name);
+}
+
 /* What a request's failure means; 1: it is worth another try. */
 static int judge(struct lsvd_vlog *log, struct vlog_fetch *f, bool again)
 {
@@ -133,8 +172,7 @@ static int judge(struct lsvd_vlog *log, struct vlog_fetch *f, bool again)
 	if (f->err == LSVD_E_STALE)
 		return lsvd_fail(LSVD_E_STALE, "object %s has been dropped", f->key);
 	if (f->err == -ENOENT && f->of)
-		return lsvd_fail(LSVD_E_CORRUPT, "object %s: missing, though value log %s has it",
-				 f->key, log->name);
+		return missing(log, f->key);
 	if (f->of)
 		return lsvd_fail(f->err, "object %s: %s", f->key, lsvd_strerror(f->err));
 	return f->err; /* it has its text */
