@@ -446,6 +446,8 @@ static int open_log(struct lsvd_volume *v, struct wal_found *found)
 {
 	int err = lsvd_vol_open_wal(v, found);
 
+	if (err == LSVD_E_FOREIGN_CACHE)
+		return cannot(v, "the copy of its map belongs to another log");
 	if (!err && found->fresh)
 		err = cannot(v, "its local log is not there, or in use, or was never used");
 	return err;

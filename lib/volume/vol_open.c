@@ -168,7 +168,7 @@ int lsvd_vol_open_wal(struct lsvd_volume *v, struct wal_found *found)
 	char name[LSVD_NAME_MAX + 8];
 	struct wal_options o = { .name = name, .volume = v->uuid, .log_bytes = v->opt.log_bytes,
 				 .readonly = v->readonly, .existing = v->offline,
-				 .is_gone = is_gone };
+				 .is_gone = v->offline ? NULL : is_gone };
 	int err;
 
 	memset(found, 0, sizeof *found);

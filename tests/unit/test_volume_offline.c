@@ -591,6 +591,41 @@ START_TEST(offline_without_a_log_is_refused_and_none_is_made)
 }
 END_TEST
 
+/* What a deleted volume of the name has left behind is no copy of the map of the one there is now. */
+START_TEST(offline_the_mirror_of_a_deleted_volume_is_refused_and_the_store_is_not_asked)
+{
+	struct tv *t = killed();
+	struct mirror_head heads[2] = { { .flags = 0 }, { .flags = 0 } };
+
+	ck_assert_ok(lsvd_volume_delete(t->store, TV_NAME));
+	ck_assert_ok(lsvd_volume_create(t->store, TV_NAME, TV_BYTES, NULL, NULL));
+	memset(t->model, 0, TV_BYTES);
+	tv_open(t);
+	tv_write(t, 0, 65536, 1);
+	tv_close(t);
+	for (unsigned i = 0; i < 2; i++) {
+		char *path = map_path(t, i);
+		size_t len;
+		uint8_t *p = tv_slurp(path, &len);
+
+		(void)lsvd_mirror_head_decode(&heads[i], p, path); /* else it is not complete */
+		free(p);
+		free(path);
+	}
+	/* The new volume's is the newer one: it goes, the other is complete and of the old volume. */
+	ck_assert(heads[0].flags & heads[1].flags & MIRROR_COMPLETE);
+	char *newest = map_path(t, heads[1].generation > heads[0].generation);
+
+	tv_flip(newest, 100);
+	free(newest);
+	store_away(t, FAULT_ANY);
+	ck_assert_err(try_offline(t), LSVD_E_UNAVAILABLE);
+	ck_assert_error_says("another log");
+	ck_assert_uint_eq(store_fault_calls(t->fault, FAULT_ANY), 0);
+	tv_free(t);
+}
+END_TEST
+
 START_TEST(offline_a_log_older_than_the_mirror_is_refused)
 {
 	struct tv *t = tv_new();
@@ -774,6 +809,7 @@ static Suite *volume_offline_suite(void)
 	tcase_add_test(bad, offline_without_a_mirror_is_refused);
 	tcase_add_test(bad, offline_damage_in_the_log_is_passed_over_if_the_mirror_has_it);
 	tcase_add_test(bad, offline_without_a_log_is_refused_and_none_is_made);
+	tcase_add_test(bad, offline_the_mirror_of_a_deleted_volume_is_refused_and_the_store_is_not_asked);
 	tcase_add_test(bad, offline_a_log_older_than_the_mirror_is_refused);
 	tcase_add_test(bad, offline_a_mirror_older_than_the_log_is_refused);
 	tcase_add_test(bad, offline_with_any_byte_of_the_mirror_altered_is_right_or_refused);
