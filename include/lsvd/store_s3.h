@@ -42,7 +42,7 @@ struct lsvd_s3_options {
 	const char *metadata;      /* 5: instance metadata (version 2) at this http://HOST[:PORT];
 				    *    NULL: never asked; "default": http://169.254.169.254 */
 	const char *ca_file;       /* PEM; NULL: the system's */
-	uint32_t connections;      /* at most so many at once; 0: 16; at most 256 */
+	uint32_t connections;      /* at most so many at once, at most 256; 0: 64, 16 with libs3 */
 	uint32_t connect_timeout_ms; /* 0: 10,000 */
 	uint32_t stall_timeout_ms; /* a request that moves less than 256 bytes a second for so long, in
 				    * whole seconds, is broken off; 0: 20,000 */

@@ -114,12 +114,6 @@ LSVD_API LSVD_MUST_USE int lsvd_volume_delete(struct lsvd_store *store, const ch
 /* The same with flags: 0 or LSVD_OPEN_UNSAFE_STORE. */
 LSVD_API LSVD_MUST_USE int lsvd_volume_delete_flags(struct lsvd_store *store, const char *name,
 						    uint32_t flags);
-/*
- * Ends a deletion that was interrupted, when the name is gone: removes what is left below the UUID but
- * for the claims. 0, also if nothing was left; -EBUSY if the volume was not deleted, or has a name;
- * -EINVAL if it is no UUID.
- */
-LSVD_API LSVD_MUST_USE int lsvd_volume_purge(struct lsvd_store *store, const char *uuid);
 
 /* ------------------------------------------------------------------------------ opening, closing */
 
@@ -258,6 +252,10 @@ LSVD_API int lsvd_volume_close(struct lsvd_volume *volume, uint32_t drain_ms);
 LSVD_API uint64_t lsvd_volume_bytes(const struct lsvd_volume *volume);
 LSVD_API const char *lsvd_volume_name(const struct lsvd_volume *volume);
 LSVD_API int lsvd_volume_readonly(const struct lsvd_volume *volume);
+/* What lsvd_volume_lookup() says, of an open volume and without asking the store. created_ms is 0 of one
+ * that was opened offline. Does not block. -EINVAL for a size that is none. */
+LSVD_API LSVD_MUST_USE int lsvd_volume_describe(const struct lsvd_volume *volume,
+						struct lsvd_volume_info *ret);
 
 /* ------------------------------------------------------------------------------------------- I/O */
 

@@ -4,6 +4,7 @@
  */
 #include "log/lineage.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -32,6 +33,37 @@ int lsvd_lineage_run(struct port *port, struct obj_io *io)
 		err = lsvd_port_run1(port, &io->io);
 	} while (lsvd_try_again(port, &tries, err));
 	return err;
+}
+
+/* Keeps those of `n` that are to be tried again, in front; how many? */
+static unsigned keep_unavailable(struct io **ios, unsigned n)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		if (ios[i]->err == LSVD_E_UNAVAILABLE)
+			ios[kept++] = ios[i];
+	return kept;
+}
+
+int lsvd_lineage_run_all(struct port *port, struct obj_io *const *ios, unsigned n)
+{
+	struct io *left[LINEAGE_RUN_MAX];
+	unsigned tries = 0, count = n;
+	int err;
+
+	assert(n <= LINEAGE_RUN_MAX);
+	for (unsigned i = 0; i < n; i++)
+		left[i] = &ios[i]->io;
+	do {
+		err = lsvd_port_run(port, left, count);
+		if (err && err != LSVD_E_UNAVAILABLE && err != -ENOENT && err != -EEXIST)
+			return err; /* its text is there */
+		count = keep_unavailable(left, count);
+	} while (count && lsvd_try_again(port, &tries, LSVD_E_UNAVAILABLE));
+	if (count && err != LSVD_E_UNAVAILABLE) /* the first of them was answered, this time */
+		err = lsvd_fail(LSVD_E_UNAVAILABLE, "%u of %u requests are not answered", count, n);
+	return count ? err : 0;
 }
 
 int lsvd_lineage_get(struct port *port, const char *key, uint8_t **ret, size_t *ret_len,

@@ -27,6 +27,12 @@ const char *lsvd_lineage_word(int kind);
 bool lsvd_try_again(struct port *port, unsigned *tries, int err);
 /* What may pass is tried again for some seconds, as the log does with its own requests. */
 int lsvd_lineage_run(struct port *port, struct obj_io *io);
+/*
+ * At most LINEAGE_RUN_MAX at the same time. Each has its own result; 0 if all are answered, also that
+ * there is no such object, or that there is one.
+ */
+#define LINEAGE_RUN_MAX 32u
+int lsvd_lineage_run_all(struct port *port, struct obj_io *const *ios, unsigned n);
 /* A whole object of at most `max` bytes; allocated. */
 int lsvd_lineage_get(struct port *port, const char *key, uint8_t **ret, size_t *ret_len, size_t max);
 

@@ -88,6 +88,8 @@ struct log_ops {
 	 */
 	int (*cache_holds)(void *ctx, uint64_t stored_op, bool cut, uint64_t *ret_last_op,
 			   bool *ret_cut);
+	/* Open, before the first claim, a procedure without the lock (may be NULL): 0, or why not. */
+	int (*may_claim)(void *ctx);
 	/*
 	 * Open, step 5, a procedure without the lock: note {epoch, base_epoch} in the cache's
 	 * superblock, synced, before object 1 is put. `discard`: the cache's records are not part of
@@ -96,6 +98,12 @@ struct log_ops {
 	 */
 	int (*commit_epoch)(void *ctx, uint64_t epoch, uint64_t base_epoch, bool discard,
 			    uint64_t last_op);
+	/*
+	 * A procedure without the lock (may be NULL): the open has taken its place, and while the last
+	 * of its requests are on their way there is time for lsvd_log_recover(log). An error is the
+	 * open's; after 0 it may yet fail, and nothing may be served before it returns.
+	 */
+	int (*recover)(void *ctx, struct log *log, const struct log_opened *opened);
 	/*
 	 * Recovery: the root's whole object (verified header); called first. -EBADMSG: it does not
 	 * verify, nothing was taken from it; it is called again, once, with what is read then.
@@ -135,15 +143,15 @@ struct log_ops {
  *  4 decide    again, with what the scan saw. The cache is old only if an epoch of another was
  *              activated after its own.
  *  5 note      ops->commit_epoch()
- *  6 activate  put object 1 with base = (fenced epoch, its end)
+ *  6 activate  put object 1 with base = (fenced epoch, its end); meanwhile ops->recover()
  *  7 re-check  a claim newer than ours: LSVD_E_FENCED. Only now may the volume serve.
  */
 int lsvd_log_open(struct log **ret, struct log_opened *opened, struct port *port,
 		  const struct log_options *options, const struct log_ops *ops, void *ctx);
 
 /*
- * A procedure: the root, then every chain object after it up to the base's end, headers fetched many
- * at a time and replayed in order.
+ * A procedure, for ops->recover or after lsvd_log_open(): the root, then every chain object after it up
+ * to the base's end, headers fetched many at a time and replayed in order.
  */
 int lsvd_log_recover(struct log *log);
 

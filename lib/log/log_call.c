@@ -18,7 +18,7 @@
 
 #define TRIES 5u
 #define PAUSE_MS 100u
-#define BATCH 32u
+#define BATCH 128u
 
 void lsvd_call_init(struct log_call *call, enum io_kind kind)
 {

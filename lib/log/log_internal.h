@@ -117,7 +117,8 @@ void lsvd_call_init(struct log_call *call, enum io_kind kind);
  * and -EEXIST, with its text.
  */
 int lsvd_call_run(struct log *log, struct log_call *calls, unsigned n);
-/* Calls to be run at the same time as others. */
+/* Calls to be run at the same time as others; of the scans, at most LOG_ALSO_MAX. */
+#define LOG_ALSO_MAX 1u
 struct log_also {
 	struct log_call *calls;
 	unsigned n;
@@ -179,9 +180,11 @@ struct chain_end {
 int lsvd_scan_claims(struct log *log, uint64_t from, const struct log_also *also, uint64_t *ret);
 /*
  * The end of the newest activated epoch, of those up to `newest`: *end says what is known of it (all
- * zero: nothing), and is brought up to date.
+ * zero: nothing), and is brought up to date. `also` (may be NULL) is run with the first requests,
+ * unless there is nothing to ask: no claim, nothing known.
  */
-int lsvd_scan_end(struct log *log, uint64_t newest, struct chain_end *end);
+int lsvd_scan_end(struct log *log, uint64_t newest, struct chain_end *end,
+		  const struct log_also *also);
 /*
  * How many objects may have been in the world when the writer died, so that nobody knows them to be
  * whole: at most LOG_WINDOW_MAX. Requests for their lengths, to be run with others; when they have

@@ -75,7 +75,7 @@ static int look_once(struct opening *o)
 	err = look_at_claims(o, cache->present ? cache->epoch : 0);
 	if (err < 0)
 		return err;
-	return lsvd_scan_end(o->log, o->view.newest, &o->view.end);
+	return lsvd_scan_end(o->log, o->view.newest, &o->view.end, NULL);
 }
 
 /*
@@ -132,28 +132,43 @@ static int read_back(struct log *log, const char *key, const void *bytes, size_t
 	return -EEXIST;
 }
 
-/* Creates an object of at most 256 bytes; -EEXIST: others have its name. `also` is run with it. */
-static int create(struct log *log, const char *key, const void *bytes, size_t len,
-		  const struct log_also *also)
+/* A small object, to be created. */
+struct creation {
+	struct log_call call;
+	struct iovec iov;
+};
+
+static void init_creation(struct log *log, struct creation *c, const void *bytes, size_t len)
 {
-	struct iovec iov = { .iov_base = (void *)(uintptr_t)bytes, .iov_len = len };
+	lsvd_call_init(&c->call, IO_PUT);
+	c->iov = (struct iovec){ .iov_base = (void *)(uintptr_t)bytes, .iov_len = len };
+	c->call.io.iov = &c->iov;
+	c->call.io.iovcnt = 1;
+	log->stats.fence_requests++;
+	log->stats.fence_bytes += len;
+}
+
+/* It has run. -EEXIST: others have its name. */
+static int conclude_creation(struct log *log, const struct creation *c)
+{
+	if (c->call.err != -EEXIST)
+		return c->call.err;
+	return read_back(log, c->call.io.key, c->iov.iov_base, c->iov.iov_len);
+}
+
+/* All of it; the key is set. `also` is run with it. */
+static int create(struct log *log, struct creation *c, const struct log_also *also)
+{
 	struct log_call *calls = lsvd_calloc(1 + (also ? also->n : 0), sizeof *calls);
-	int err, taken;
+	int err;
 
 	if (!calls)
 		return lsvd_fail_plain(-ENOMEM);
-	lsvd_call_init(&calls[0], IO_PUT);
-	memcpy(calls[0].io.key, key, KEY_CAP);
-	calls[0].io.iov = &iov;
-	calls[0].io.iovcnt = 1;
-	log->stats.fence_requests++;
-	log->stats.fence_bytes += len;
+	calls[0] = c->call;
 	err = lsvd_call_run_with(log, calls, 1, also);
-	taken = calls[0].err;
+	c->call = calls[0];
 	lsvd_free(calls);
-	if (err < 0 || taken == 0)
-		return err;
-	return read_back(log, key, bytes, len);
+	return err < 0 ? err : conclude_creation(log, c);
 }
 
 /*
@@ -167,7 +182,7 @@ static int claim_next(struct opening *o)
 	struct fmt_claim claim;
 	unsigned n = lsvd_scan_unsized(&o->view.end);
 	struct log_call *calls = lsvd_calloc(n + 1, sizeof *calls);
-	char key[KEY_CAP];
+	struct creation c;
 	bool early;
 	int err;
 
@@ -177,10 +192,11 @@ static int claim_next(struct opening *o)
 	log->epoch = o->view.newest + 1;
 	describe_claimer(log, &claim);
 	lsvd_claim_encode(bytes, &log->options.volume, log->epoch, &claim);
-	lsvd_key_claim(key, &log->options.volume, log->epoch);
+	init_creation(log, &c, bytes, sizeof bytes);
+	lsvd_key_claim(c.call.io.key, &log->options.volume, log->epoch);
 	lsvd_scan_sizes(log, &o->view.end, calls, n);
 	early = lsvd_root_early(log, o->view.end.chain.root, &calls[n]);
-	err = create(log, key, bytes, sizeof bytes, &(struct log_also){ calls, n + early });
+	err = create(log, &c, &(struct log_also){ calls, n + early });
 	if (early)
 		lsvd_root_take(log, &calls[n]);
 	if (err == 0)
@@ -197,6 +213,8 @@ static int look_and_claim(struct opening *o)
 		err = look(o);
 		if (err == 0)
 			err = lsvd_verdict(o->log, &o->view, &o->verdict);
+		if (err == 0 && o->log->ops->may_claim)
+			err = o->log->ops->may_claim(o->log->ctx);
 		if (err == 0)
 			err = claim_next(o);
 	}
@@ -277,45 +295,68 @@ static struct chain_part part_after(const struct log *log, const struct chain_en
 	};
 }
 
-/* -EEXIST: something has the place, a fence perhaps, or the writer got further. */
-static int put_fence(struct opening *o)
+static void prepare_fence(struct opening *o, struct creation *c, uint8_t bytes[OBJECT_HEADER_BYTES])
 {
-	struct chain_end *end = &o->view.end;
+	const struct chain_end *end = &o->view.end;
 	struct chain_part chain = part_after(o->log, end);
-	uint8_t bytes[OBJECT_HEADER_BYTES];
-	char key[KEY_CAP];
-	int err;
 
 	chain.acked_seq = end->seq; /* all of it is in the store */
 	chain.fenced_by = o->log->epoch;
 	(void)encode_object(o->log, bytes, OBJECT_FENCE, end->epoch, end->seq + 1, &chain);
-	lsvd_key_chain(key, &o->log->options.volume, end->epoch, end->seq + 1);
-	err = create(o->log, key, bytes, sizeof bytes, NULL);
-	if (err == 0)
-		end->fenced = true;
-	return err;
+	init_creation(o->log, c, bytes, OBJECT_HEADER_BYTES);
+	lsvd_key_chain(c->call.io.key, &o->log->options.volume, end->epoch, end->seq + 1);
 }
 
-static int scan(struct opening *o, uint64_t newest)
+/*
+ * Scans on and puts the fence on the end that is known, both at once. Is something in its place, a
+ * fence perhaps, or the writer got further: the scan has seen it, or it is not fenced yet.
+ */
+static int scan_with_fence(struct opening *o, uint64_t newest)
 {
-	int err = lsvd_scan_end(o->log, newest, &o->view.end);
+	struct chain_end *end = &o->view.end;
+	const struct log_where at = { end->epoch, end->seq + 1 };
+	uint8_t bytes[OBJECT_HEADER_BYTES];
+	struct creation c;
+	int err, taken;
+
+	prepare_fence(o, &c, bytes);
+	err = lsvd_scan_end(o->log, newest, end, &(struct log_also){ &c.call, 1 });
+	if (err == 0)
+		err = lsvd_scan_check(o->log, end);
+	if (err < 0)
+		return err;
+	taken = conclude_creation(o->log, &c);
+	if (taken == 0 && end->epoch == at.epoch && end->seq + 1 == at.seq)
+		end->fenced = true;
+	return taken == -EEXIST ? 0 : taken;
+}
+
+static int scan(struct opening *o)
+{
+	int err = lsvd_scan_end(o->log, o->log->epoch - 1, &o->view.end, NULL);
 
 	return err < 0 ? err : lsvd_scan_check(o->log, &o->view.end);
 }
 
+/*
+ * The fence need not wait for the scan. For the end that was seen before the claim the decision has been
+ * made. If that is the end still, the scan finds just that, and the fence stands where it should. If the
+ * chain has got on, the name is taken; or it was taken and has been deleted, and then there is a newer
+ * anchor, by which every scan finds the end further on: a fence before it means nothing to anybody. If
+ * somebody has gone on from it, he has fenced it first. So nobody is stopped by it who would not be
+ * stopped by a fence that was put later; and what the scan says is decided on again.
+ */
 static int scan_and_fence(struct opening *o)
 {
 	struct chain_end *end = &o->view.end;
 	int err;
 
-	err = scan(o, o->log->epoch - 1);
+	err = end->epoch && !end->fenced ? scan_with_fence(o, o->log->epoch - 1) : scan(o);
 	for (unsigned i = 0; err == 0 && i < CHASE_MAX; i++) {
 		err = lsvd_verdict(o->log, &o->view, &o->verdict);
 		if (err < 0 || !end->epoch || end->fenced)
 			return err;
-		err = put_fence(o);
-		if (err == -EEXIST)
-			err = scan(o, end->epoch);
+		err = scan_with_fence(o, end->epoch);
 	}
 	if (err == 0)
 		return lsvd_fail(LSVD_E_UNAVAILABLE, "volume %s: the writer of epoch %llu stores faster "
@@ -326,23 +367,84 @@ static int scan_and_fence(struct opening *o)
 
 /* ------------------------------------------------------------- 5 note, 6 activate, 7 re-check */
 
-static int activate(struct opening *o)
+/*
+ * Object 1 and, when it is there, the re-check. What recovery reads does not depend on them, so they are
+ * sent on their way and waited for at the end. If anything but a plain yes comes of it, both are done
+ * again by procedures, which know what to do.
+ */
+struct activation {
+	struct log *log;
+	uint8_t bytes[OBJECT_HEADER_BYTES];
+	struct creation object;
+	struct obj_io recheck;
+	bool in_world, asked, good;
+};
+
+static void rechecked(struct io *io)
+{
+	struct activation *a = io->owner;
+
+	a->in_world = false;
+	a->good = io->err == -ENOENT;
+}
+
+static void activated(struct io *io)
+{
+	struct activation *a = io->owner;
+	struct log *log = a->log;
+
+	a->in_world = io->err == 0;
+	if (io->err < 0)
+		return;
+	a->recheck.io = (struct io){ .kind = IO_HEAD, .done = rechecked, .owner = a };
+	lsvd_key_claim(a->recheck.key, &log->options.volume, log->epoch + 1);
+	a->asked = true;
+	lsvd_port_start(log->port, &a->recheck.io);
+}
+
+static void begin_activation(struct opening *o, struct activation *a)
 {
 	struct log *log = o->log;
 	struct chain_part chain = part_after(log, &o->view.end);
-	uint8_t bytes[OBJECT_HEADER_BYTES];
-	char key[KEY_CAP];
-	int err;
 
+	*a = (struct activation){ .log = log, .in_world = true };
 	chain.base_epoch = o->view.end.epoch;
 	chain.base_seq = o->view.end.seq;
 	chain.next_object = log->next_object;
-	log->sent_checksum = encode_object(log, bytes, OBJECT_BASE, log->epoch, 1, &chain);
-	lsvd_key_chain(key, &log->options.volume, log->epoch, 1);
-	err = create(log, key, bytes, sizeof bytes, NULL);
+	log->sent_checksum = encode_object(log, a->bytes, OBJECT_BASE, log->epoch, 1, &chain);
+	init_creation(log, &a->object, a->bytes, sizeof a->bytes);
+	lsvd_key_chain(a->object.call.io.key, &log->options.volume, log->epoch, 1);
+	a->object.call.io.io.done = activated;
+	a->object.call.io.io.owner = a;
+	lsvd_port_enter(log->port);
+	lsvd_port_start(log->port, &a->object.call.io.io);
+	lsvd_port_leave(log->port, false);
+}
+
+static void settle_activation(struct activation *a)
+{
+	lsvd_port_enter(a->log->port);
+	while (a->in_world)
+		lsvd_port_wait(a->log->port);
+	lsvd_port_leave(a->log->port, true);
+	a->log->stats.fence_requests += a->asked;
+}
+
+static int end_activation(struct activation *a)
+{
+	struct log *log = a->log;
+	int err;
+
+	if (a->good) {
+		log->looked_ms = log->port->world->clk->now_ms(log->port->world);
+		return 0;
+	}
+	init_creation(log, &a->object, a->bytes, sizeof a->bytes);
+	lsvd_key_chain(a->object.call.io.key, &log->options.volume, log->epoch, 1);
+	err = create(log, &a->object, NULL);
 	if (err == -EEXIST)
 		return fenced_while_opening(log);
-	return err;
+	return err < 0 ? err : recheck(log);
 }
 
 /* ----------------------------------------------------------------------------------- the open */
@@ -388,6 +490,33 @@ static void describe(const struct opening *o, struct log_opened *ret)
 	};
 }
 
+static int recover(struct opening *o)
+{
+	const struct log *log = o->log;
+	struct log_opened opened;
+
+	describe(o, &opened);
+	return log->ops->recover ? log->ops->recover(log->ctx, o->log, &opened) : 0;
+}
+
+/* What is left of the open, and recovery meanwhile. */
+static int activate(struct opening *o)
+{
+	struct activation a;
+	char text[512];
+	int err;
+
+	begin_activation(o, &a);
+	err = recover(o);
+	(void)snprintf(text, sizeof text, "%s", lsvd_last_error()); /* is as long */
+	settle_activation(&a);
+	if (err < 0) {
+		lsvd_error_restore(text);
+		return err;
+	}
+	return end_activation(&a);
+}
+
 static int take_over(struct opening *o)
 {
 	struct log *log = o->log;
@@ -402,12 +531,7 @@ static int take_over(struct opening *o)
 	start_here(o);
 	err = log->ops->commit_epoch(log->ctx, log->epoch, log->base_epoch, discards(o),
 				     log->acked_op);
-	if (err < 0)
-		return err;
-	err = activate(o);
-	if (err < 0)
-		return err;
-	return recheck(log);
+	return err < 0 ? err : activate(o);
 }
 
 /* Nothing is asked of a reader; a cache that is not current is none to it. */
@@ -427,7 +551,7 @@ static int look_only(struct opening *o)
 		return err;
 	o->log->epoch = o->view.end.epoch;
 	start_here(o);
-	return 0;
+	return recover(o);
 }
 
 static int log_new(struct log **ret, struct port *port, const struct log_options *options,

@@ -26,7 +26,8 @@
 #include "base/bytes.h"
 #include "base/err.h"
 
-#define PROBES 8u
+#define DOUBLINGS 8u       /* probes of a round that looks for a bound */
+#define PROBES 32u         /* and at most of one that divides what is left */
 #define LOOK_BYTES 16384u  /* of a chain object at first: nearly always its whole header */
 #define LOOK_FIRST 8u      /* objects read at once, at first and later */
 #define LOOK_MORE 64u
@@ -35,27 +36,47 @@
 
 /* ---------------------------------------------------------------- the last of a row without gaps */
 
+#define ANCHOR_BYTES (OBJECT_HEAD_BYTES + CHAIN_PART_BYTES)
+
 struct row {
 	enum key_kind kind;    /* KEY_CLAIM: number n; KEY_CHAIN: seq n * anchor_every */
 	uint64_t epoch;
 	uint64_t lo, hi;       /* number lo is there or 0, hi is not */
+	uint8_t bytes[PROBES][ANCHOR_BYTES]; /* KEY_CHAIN: of the numbers asked for last */
+	uint8_t anchor[ANCHOR_BYTES]; /* the beginning of anchor lo */
+	size_t anchor_len;     /* 0: it was not read */
 };
 
-static void init_probe(struct log *log, struct log_call *call, const struct row *row, uint64_t n)
+/* Of an anchor its header is read, which is all of it: it may be the one that is sought. */
+static void init_probe(struct log *log, struct log_call *call, struct row *row, uint64_t n,
+		       uint8_t bytes[ANCHOR_BYTES])
 {
-	lsvd_call_init(call, IO_HEAD);
-	if (row->kind == KEY_CLAIM)
+	if (row->kind == KEY_CLAIM) {
+		lsvd_call_init(call, IO_HEAD);
 		lsvd_key_claim(call->io.key, &log->options.volume, n);
-	else
-		lsvd_key_chain(call->io.key, &log->options.volume, row->epoch,
-			       n * log->options.anchor_every);
+		return;
+	}
+	lsvd_call_init(call, IO_GET);
+	lsvd_key_chain(call->io.key, &log->options.volume, row->epoch,
+		       n * log->options.anchor_every);
+	call->io.buf = bytes;
+	call->io.len = ANCHOR_BYTES;
+}
+
+static void keep_anchor(struct row *row, const struct log_call *call)
+{
+	row->anchor_len = call->io.ret_len;
+	memcpy(row->anchor, call->io.buf, row->anchor_len);
 }
 
 /* What came of asking for the numbers at[0] < at[1] < … */
 static void narrow(struct row *row, const struct log_call *calls, const uint64_t *at, unsigned n)
 {
-	for (unsigned i = 0; i < n && calls[i].err == 0; i++)
+	for (unsigned i = 0; i < n && calls[i].err == 0; i++) {
 		row->lo = at[i];
+		if (row->kind == KEY_CHAIN)
+			keep_anchor(row, &calls[i]);
+	}
 	for (unsigned i = n; i-- > 0 && calls[i].err < 0;)
 		row->hi = at[i];
 }
@@ -67,9 +88,9 @@ static unsigned choose(const struct row *row, unsigned round, uint64_t at[PROBES
 	unsigned n = (unsigned)min_u64(PROBES, gap - 1);
 
 	if (row->hi == UINT64_MAX) {
-		for (unsigned i = 0; i < PROBES; i++)
-			at[i] = row->lo + (UINT64_C(1) << (round * PROBES + i));
-		return PROBES;
+		for (unsigned i = 0; i < DOUBLINGS; i++)
+			at[i] = row->lo + (UINT64_C(1) << (round * DOUBLINGS + i));
+		return DOUBLINGS;
 	}
 	for (unsigned i = 0; i < n; i++)
 		at[i] = row->lo + gap * (i + 1) / (n + 1);
@@ -90,20 +111,20 @@ static int no_end(const struct log *log, const struct row *row)
 }
 
 /* Prepares a round of requests; returns how many. */
-static unsigned prepare(struct log *log, const struct row *row, unsigned round,
+static unsigned prepare(struct log *log, struct row *row, unsigned round,
 			struct log_call calls[PROBES], uint64_t at[PROBES])
 {
 	unsigned n = choose(row, round, at);
 
 	for (unsigned i = 0; i < n; i++)
-		init_probe(log, &calls[i], row, at[i]);
+		init_probe(log, &calls[i], row, at[i], row->bytes[i]);
 	log->stats.fence_requests += n;
 	return n;
 }
 
 static int probe(struct log *log, struct row *row, unsigned round, const struct log_also *also)
 {
-	struct log_call calls[PROBES + 1];
+	struct log_call calls[PROBES + LOG_ALSO_MAX];
 	uint64_t at[PROBES];
 	unsigned n = prepare(log, row, round, calls, at);
 	int err;
@@ -142,9 +163,10 @@ int lsvd_scan_claims(struct log *log, uint64_t from, const struct log_also *also
 }
 
 /* The newest epoch of above … upto that is activated, or `above`. */
-static int find_activated(struct log *log, uint64_t above, uint64_t upto, uint64_t *ret)
+static int find_activated(struct log *log, uint64_t above, uint64_t upto,
+			  const struct log_also *also, uint64_t *ret)
 {
-	struct log_call calls[PROBES];
+	struct log_call calls[PROBES + LOG_ALSO_MAX];
 	int err;
 
 	for (; upto > above; upto -= min_u64(PROBES, upto - above)) {
@@ -155,7 +177,8 @@ static int find_activated(struct log *log, uint64_t above, uint64_t upto, uint64
 			lsvd_key_chain(calls[i].io.key, &log->options.volume, upto - i, 1);
 		}
 		log->stats.fence_requests += n;
-		err = lsvd_call_run(log, calls, n);
+		err = lsvd_call_run_with(log, calls, n, also);
+		also = NULL;
 		if (err < 0)
 			return err;
 		for (unsigned i = 0; i < n; i++) {
@@ -296,12 +319,31 @@ static int read_on(struct log *log, struct chain_end *end, uint64_t seq)
 	return err;
 }
 
-static int acked_by_anchor(struct log *log, uint64_t epoch, uint64_t anchor, uint64_t *ret)
+/* What was read of it while it was sought will do, if it verifies. */
+static bool take_anchor(const struct log *log, const struct row *row, const struct log_where *at,
+			uint64_t *ret)
 {
-	const struct log_where at = { epoch, anchor * log->options.anchor_every };
+	struct object_head head;
+	struct chain_part chain;
+
+	if (row->anchor_len < ANCHOR_BYTES ||
+	    lsvd_object_head_decode(&head, row->anchor, row->anchor_len, "anchor") < 0 ||
+	    lsvd_object_head_expect(&head, &log->options.volume, 0, at->epoch, at->seq,
+				    "anchor") < 0 ||
+	    lsvd_chain_part_decode(&chain, row->anchor, &head, "anchor") < 0)
+		return false;
+	*ret = chain.acked_seq;
+	return true;
+}
+
+static int acked_by_anchor(struct log *log, const struct row *anchors, uint64_t *ret)
+{
+	const struct log_where at = { anchors->epoch, anchors->lo * log->options.anchor_every };
 	struct log_header h;
 	int err;
 
+	if (take_anchor(log, anchors, &at, ret))
+		return 0;
 	err = lsvd_headers_get(log, &at, 1, LOOK_BYTES, &h, NULL);
 	if (err < 0)
 		return err;
@@ -311,15 +353,15 @@ static int acked_by_anchor(struct log *log, uint64_t epoch, uint64_t anchor, uin
 }
 
 /* From what the newest anchor calls acknowledged. end->seq 0: that is not there any more. */
-static int read_from_anchor(struct log *log, struct chain_end *end, uint64_t anchor)
+static int read_from_anchor(struct log *log, struct chain_end *end, const struct row *anchors)
 {
 	uint64_t start = 0;
 	int err;
 
-	err = acked_by_anchor(log, end->epoch, anchor, &start);
+	err = acked_by_anchor(log, anchors, &start);
 	if (err < 0)
 		return err;
-	*end = (struct chain_end){ .epoch = end->epoch, .anchor = anchor,
+	*end = (struct chain_end){ .epoch = end->epoch, .anchor = anchors->lo,
 				   .torn = end->torn };
 	return read_on(log, end, start ? start : 1);
 }
@@ -336,7 +378,7 @@ static int scan_from_anchor(struct log *log, struct chain_end *end, struct row *
 	err = find_last(log, anchors, 1, NULL);
 	while (err == 0 && anchors->lo > known) {
 		known = anchors->lo;
-		err = read_from_anchor(log, end, known);
+		err = read_from_anchor(log, end, anchors);
 		if (err < 0 || end->seq)
 			return err;
 		anchors->hi = UINT64_MAX;
@@ -351,44 +393,53 @@ static int scan_from_anchor(struct log *log, struct chain_end *end, struct row *
  * been deleted: what is missing there was never written. With a newer one it does not matter what
  * was read, not even that it was damaged. end->seq stays 0 if the epoch was never activated.
  */
-static int scan_on(struct log *log, struct chain_end *end)
+static int scan_on(struct log *log, struct chain_end *end, const struct log_also *also)
 {
 	struct row anchors = { .kind = KEY_CHAIN, .epoch = end->epoch, .lo = end->anchor,
 			       .hi = UINT64_MAX };
-	struct log_call calls[PROBES];
+	struct log_call calls[PROBES + LOG_ALSO_MAX];
 	uint64_t at[PROBES];
-	const struct log_also also = { calls, prepare(log, &anchors, 0, calls, at) };
+	unsigned n = prepare(log, &anchors, 0, calls, at), more_calls = also ? also->n : 0;
 	bool more = false;
 	int err;
 
-	err = read_some(log, end, end->seq + 1, LOOK_FIRST, &also, &more);
+	for (unsigned i = 0; i < more_calls; i++)
+		calls[n + i] = also->calls[i];
+	err = read_some(log, end, end->seq + 1, LOOK_FIRST,
+			&(struct log_also){ calls, n + more_calls }, &more);
+	for (unsigned i = 0; i < more_calls; i++)
+		also->calls[i] = calls[n + i];
 	if (err == 0 || err == LSVD_E_CORRUPT)
-		narrow(&anchors, calls, at, also.n);
+		narrow(&anchors, calls, at, n);
 	if (anchors.lo > end->anchor)
 		return scan_from_anchor(log, end, &anchors);
 	return err == 0 && more ? read_on(log, end, end->seq + 1) : err;
 }
 
 /* Mostly the newest claim is that of the newest activated epoch: begins as if it were. */
-int lsvd_scan_end(struct log *log, uint64_t newest, struct chain_end *end)
+int lsvd_scan_end(struct log *log, uint64_t newest, struct chain_end *end,
+		  const struct log_also *also)
 {
 	uint64_t epoch = 0;
 	int err;
 
 	if (!end->epoch && newest) {
 		*end = (struct chain_end){ .epoch = newest };
-		err = scan_on(log, end);
+		err = scan_on(log, end, also);
 		if (err < 0 || end->seq)
 			return err;
 		*end = (struct chain_end){ .epoch = 0 };
 		newest--;
+		also = NULL;
 	}
-	err = find_activated(log, end->epoch, newest, &epoch);
+	err = find_activated(log, end->epoch, newest, also, &epoch);
 	if (err < 0 || !epoch)
 		return err;
+	if (newest > end->epoch)
+		also = NULL; /* it has been run */
 	if (epoch != end->epoch)
 		*end = (struct chain_end){ .epoch = epoch };
-	err = scan_on(log, end);
+	err = scan_on(log, end, also);
 	return err == 0 && end->seq == 0 ? missing(log, epoch, 1) : err;
 }
 
@@ -426,7 +477,7 @@ int lsvd_scan_sized(struct log *log, struct chain_end *end, const struct log_cal
 	}
 	end_before_torn(log, end, torn);
 	*end = (struct chain_end){ .epoch = epoch, .torn = torn };
-	return scan_on(log, end);
+	return scan_on(log, end, NULL);
 }
 
 int lsvd_scan_check(struct log *log, struct chain_end *end)

@@ -11,13 +11,12 @@
 
 static int create_on(struct port *port, const char *name)
 {
-	struct lsvd_store_probe probe;
 	struct fmt_volume record;
 	int err;
 
 	err = lsvd_lineage_describe(port->world, OBJECT_VLOG, name, NULL, &record);
 	if (!err)
-		err = lsvd_probe_check(port, 0, false, &probe);
+		err = lsvd_probe_check(port, 0, false);
 	return err ? err : lsvd_lineage_create(port, &record);
 }
 

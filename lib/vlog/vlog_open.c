@@ -227,14 +227,13 @@ static int find_record(struct lsvd_vlog *log, bool create)
 
 static int open_it(struct lsvd_vlog *log, const struct lsvd_vlog_options *options)
 {
-	struct lsvd_store_probe probe;
 	int err;
 
 	err = take_options(log, options);
 	if (!err)
 		err = find_record(log, options && options->flags & LSVD_VLOG_CREATE);
 	if (!err && !log->readonly)
-		err = lsvd_probe_check(&log->port, 0, false, &probe);
+		err = lsvd_probe_check(&log->port, 0, false);
 	if (!err)
 		err = open_log_patiently(log);
 	if (err)

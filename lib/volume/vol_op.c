@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/options.h"
 #include "volume/volume_internal.h"
 
 _Static_assert(sizeof(struct vol_op) <= sizeof(((struct lsvd_io *)0)->priv),
@@ -403,4 +404,15 @@ const char *lsvd_volume_name(const struct lsvd_volume *v)
 int lsvd_volume_readonly(const struct lsvd_volume *v)
 {
 	return v->readonly;
+}
+
+int lsvd_volume_describe(const struct lsvd_volume *v, struct lsvd_volume_info *ret)
+{
+	struct lsvd_volume_info info = LSVD_VOLUME_INFO_INIT;
+
+	(void)snprintf(info.name, sizeof info.name, "%s", v->name); /* fits: checked names */
+	lsvd_uuid_format(&v->uuid, info.uuid);
+	info.bytes = v->bytes;
+	info.created_ms = v->created_ms;
+	return lsvd_options_fill(ret, &info, sizeof info, sizeof info, "volume info");
 }

@@ -32,6 +32,7 @@
 
 #define RACE_TRIES 10u
 #define READ_TRIES 5u
+#define OPEN_RACES 1u           /* the long form is for creation, and for who asks */
 #define DAY_MS (24u * 60 * 60 * 1000)
 
 struct bound {
@@ -208,6 +209,16 @@ static int commit_epoch(void *ctx, uint64_t epoch, uint64_t base_epoch, bool dis
 				  discard ? last_op + 1 : next);
 }
 
+/* What could still refuse the open must not do so when a claim has been made. */
+static int may_claim(void *ctx)
+{
+	struct lsvd_volume *v = ctx;
+
+	int err = lsvd_probe_check_known(&v->store_check);
+
+	return err ? err : lsvd_wal_made(v->wal);
+}
+
 static int cache_holds(void *ctx, uint64_t stored_op, bool cut, uint64_t *ret_last_op, bool *ret_cut)
 {
 	struct lsvd_volume *v = ctx;
@@ -274,9 +285,32 @@ static void unavailable(void *ctx, bool yes, int err)
 	lsvd_port_changed(&v->port);
 }
 
+/* What the store has, while the open is yet to be confirmed. */
+static int recover(void *ctx, struct log *log, const struct log_opened *opened)
+{
+	struct lsvd_volume *v = ctx;
+	int err;
+
+	v->opened = *opened;
+	if (v->readonly && v->wal && opened->cache_current) {
+		err = lsvd_wal_settle(v->wal, opened->last_op,
+				      v->opt.flags & LSVD_OPEN_ACCEPT_ROLLBACK);
+		if (err)
+			return err;
+	}
+	if (opened->volume_bytes)
+		lsvd_vol_set_bytes(v, opened->volume_bytes);
+	err = lsvd_log_recover(log);
+	v->stored_op = v->last_op = opened->last_op;
+	v->stored_seq = 1;
+	return err;
+}
+
 static const struct log_ops log_ops = {
 	.cache_holds = cache_holds,
+	.may_claim = may_claim,
 	.commit_epoch = commit_epoch,
+	.recover = recover,
 	.load_root = lsvd_vol_load_root,
 	.replay = lsvd_vol_replay,
 	.record = lsvd_vol_record,
@@ -302,8 +336,6 @@ static int open_log(struct lsvd_volume *v, const struct wal_found *found)
 			   .last_op = found->last_op, .damaged = found->gaps > 0,
 			   .offline_op = found->offline_op },
 	};
-	int err;
-
 	char host[65] = "";
 
 	/* Only shown to people, by whoever finds the claim. */
@@ -313,22 +345,7 @@ static int open_log(struct lsvd_volume *v, const struct wal_found *found)
 		o.pid = (uint64_t)getpid();
 	if (v->wal)
 		o.cache.id = *lsvd_wal_cache_id(v->wal);
-	err = lsvd_log_open(&v->log, &v->opened, &v->port, &o, &log_ops, v);
-	if (err)
-		return err;
-	if (v->readonly && v->wal && v->opened.cache_current) {
-		err = lsvd_wal_settle(v->wal, v->opened.last_op,
-				      v->opt.flags & LSVD_OPEN_ACCEPT_ROLLBACK);
-		if (err)
-			return err;
-	}
-	if (v->opened.volume_bytes) {
-		lsvd_vol_set_bytes(v, v->opened.volume_bytes);
-	}
-	err = lsvd_log_recover(v->log);
-	v->stored_op = v->last_op = v->opened.last_op;
-	v->stored_seq = 1;
-	return err;
+	return lsvd_log_open(&v->log, &v->opened, &v->port, &o, &log_ops, v);
 }
 
 /* ---------------------------------------------------------------------------- the log's operations */
@@ -443,6 +460,7 @@ static int find_volume(struct lsvd_volume *v)
 	if (err)
 		return err;
 	v->uuid = record.uuid;
+	v->created_ms = record.created_ms;
 	v->owner = lsvd_uuid_seed(&v->uuid);
 	lsvd_vol_set_bytes(v, record.bytes);
 	return 0;
@@ -455,18 +473,18 @@ static void start_mirror(struct lsvd_volume *v)
 	lsvd_port_leave(&v->port, false);
 }
 
-/* Would a second writer be kept out? */
-static int check_store(struct lsvd_volume *v)
+/* Would a second writer be kept out? To be known before anything is claimed. */
+static int begin_check(struct lsvd_volume *v)
 {
-	struct lsvd_store_probe probe;
-	int err;
+	return v->readonly ? 0 : lsvd_probe_check_begin(&v->store_check, &v->port, v->opt.flags,
+						      v->opt.cache_dir != NULL, OPEN_RACES);
+}
 
-	if (v->readonly)
-		return 0;
-	err = lsvd_probe_check(&v->port, v->opt.flags, v->opt.cache_dir != NULL, &probe);
-	v->stats.probe_requests = probe.requests;
-	v->stats.probe_bytes = probe.put_bytes + probe.get_bytes;
-	return err;
+static void end_check(struct lsvd_volume *v)
+{
+	lsvd_probe_check_end(&v->store_check);
+	v->stats.probe_requests = v->store_check.probe.requests;
+	v->stats.probe_bytes = v->store_check.probe.put_bytes + v->store_check.probe.get_bytes;
 }
 
 static bool same_end(const struct log_opened *a, const struct log_opened *b)
@@ -573,7 +591,7 @@ static int open_parts(struct lsvd_volume *v)
 
 	if (v->offline)
 		return lsvd_vol_open_offline(v);
-	err = check_store(v);
+	err = begin_check(v);
 	if (!err)
 		err = find_volume(v);
 	if (!err)
@@ -592,6 +610,7 @@ static int open_parts(struct lsvd_volume *v)
 	v->chain_bytes = v->bytes;
 	if (!err)
 		start_mirror(v);
+	end_check(v);
 	return err;
 }
 

@@ -44,6 +44,7 @@
 
 #include "io/port.h"
 #include "log/log.h"
+#include "log/log_probe.h"
 #include "map/extent_map.h"
 #include "map/store_map.h"
 #include "segment/segment.h"
@@ -140,6 +141,7 @@ struct lsvd_volume {
 	bool own_world;
 	char name[LSVD_NAME_MAX + 1];
 	struct uuid uuid;
+	int64_t created_ms;          /* 0: not known */
 	uint64_t owner;                /* lsvd_uuid_seed(uuid) */
 	uint64_t bytes, sectors;       /* the bound of operations; see lsvd_vol_set_bytes() */
 	uint64_t chain_bytes;          /* as the chain says; more than bytes while it shrinks */
@@ -254,6 +256,7 @@ struct lsvd_volume {
 
 	struct lsvd_stats stats;
 	struct log_opened opened;
+	struct probe_check store_check; /* while it is opened */
 };
 
 /* ---- vol_op.c */
@@ -422,11 +425,5 @@ int lsvd_volume_create_world(struct world *world, const char *name, uint64_t byt
 			     const char *uuid, struct lsvd_volume_info *ret);
 
 void lsvd_vol_check_parts(struct lsvd_volume *v);
-
-/* vol_admin.c: a volume's size, as its newest chain object (of a listing) has it. */
-struct visit;
-struct fmt_volume;
-int lsvd_vol_size_now(struct visit *v, const struct fmt_volume *record, uint64_t epoch, uint64_t seq,
-		      uint64_t *ret);
 
 #endif

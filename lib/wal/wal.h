@@ -101,12 +101,18 @@ struct wal_options {
 };
 
 /*
- * Procedure: opens or makes the file, checks it, and reads its groups; some may be damaged.
+ * Procedure: opens the file or begins to make it, checks it, and reads its groups; some may be damaged.
  * LSVD_E_LOCKED, LSVD_E_FOREIGN_CACHE (another volume's), LSVD_E_CORRUPT (both superblocks),
  * LSVD_E_VERSION, -ENOENT (readonly or existing, and no file), -errno.
  */
 int lsvd_wal_open(struct wal **ret, struct wal_found *found, struct port *port,
 		  const struct wal_options *options, const struct wal_ops *ops, void *ctx);
+
+/*
+ * Procedure: waits until a log that is being made is there, and says what keeps it from it: -ENOSPC,
+ * -errno. To begin a run does the same; this is for who must know earlier.
+ */
+int lsvd_wal_made(struct wal *w);
 
 /*
  * Procedure: what the log holds, given that the store has all operations up to `stored_op`. What is

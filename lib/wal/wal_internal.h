@@ -41,10 +41,14 @@ struct wal {
 	struct wal_super super;      /* the newest written */
 	struct wal_gap gaps[WAL_GAPS_MAX + 1];
 	unsigned gap_count;
+	bool unmade;                 /* nothing of it is in the file yet */
+	struct job_io making;
+	char making_text[512];       /* why that failed */
 
 	/* protected by the port's lock */
 	int failure;                 /* 0, or why the log is FAILED */
 	bool running;
+	bool filling;                /* the job `making` is in the world */
 	uint64_t head, published, durable, stored, given_up;
 	uint64_t dirty;              /* end of the newest published group with records */
 	uint64_t next_op, published_op, durable_op;

@@ -45,21 +45,60 @@ static int write_super(struct wal *w)
 	return err;
 }
 
-/* A new file: every block written once, then a superblock that says nothing was acknowledged. */
-static int make_file(struct wal *w, const struct wal_options *o)
+static void fill(struct job_io *job)
 {
-	const struct file_ops *ops = w->port->world->file;
+	struct wal *w = lsvd_container_of(job, struct wal, making);
+
+	job->io.err = w->port->world->file->fill(w->file, WAL_RING_START + w->ring_bytes);
+	(void)snprintf(w->making_text, sizeof w->making_text, "%s", lsvd_last_error()); /* is as long */
+}
+
+static void filled(struct io *io)
+{
+	struct wal *w = lsvd_container_of(io, struct wal, making.io);
+
+	w->filling = false;
+}
+
+/*
+ * A new file: every block written once, then a superblock that says nothing was acknowledged. Writing
+ * the blocks takes its time, and is a job: nobody needs them before the first run begins.
+ */
+static void make_file(struct wal *w, const struct wal_options *o)
+{
 	struct world *world = w->port->world;
-	int err;
 
 	w->ring_bytes = round_down(o->log_bytes ? o->log_bytes : LOG_BYTES_DEFAULT, BLOCK_BYTES);
-	err = ops->fill(w->file, WAL_RING_START + w->ring_bytes);
-	if (err)
-		return err;
 	w->super = (struct wal_super){ .volume = o->volume, .ring_bytes = w->ring_bytes,
 				       .tail_op = 1, .flags = WAL_SUPER_EMPTY };
 	world->rnd->fill(world, w->super.cache_id.b, sizeof w->super.cache_id.b);
 	lsvd_uuid_stamp(&w->super.cache_id);
+	w->unmade = w->filling = true;
+	w->making.io = (struct io){ .kind = IO_JOB, .done = filled };
+	w->making.run = fill;
+	lsvd_port_enter(w->port);
+	lsvd_port_start(w->port, &w->making.io);
+	lsvd_port_leave(w->port, false);
+}
+
+static void wait_filled(struct wal *w)
+{
+	lsvd_port_enter(w->port);
+	while (w->filling)
+		lsvd_port_wait(w->port);
+	lsvd_port_leave(w->port, true);
+}
+
+int lsvd_wal_made(struct wal *w)
+{
+	if (!w->unmade)
+		return 0;
+	wait_filled(w);
+	if (w->making.io.err) {
+		lsvd_error_restore(w->making_text);
+		return w->making.io.err;
+	}
+	w->unmade = false;
 	return write_super(w);
 }
 
@@ -156,7 +195,9 @@ static int make_anew(struct wal *w, const struct wal_options *o)
 		return lsvd_fail(-ENOENT, "%s: no log yet", w->name);
 	err = w->port->world->file->resize(w->file, 0);
 	lsvd_report(LSVD_LOG_INFO, "%s: is of a volume that was deleted: made anew", w->name);
-	return err ? err : make_file(w, o);
+	if (!err)
+		make_file(w, o);
+	return err;
 }
 
 static int load_file(struct wal *w, const struct wal_options *o)
@@ -173,8 +214,10 @@ static int load_file(struct wal *w, const struct wal_options *o)
 		return err;
 	if (unborn && (o->readonly || o->existing))
 		return lsvd_fail(-ENOENT, "%s: no log yet", w->name);
-	if (unborn)
-		return make_file(w, o);
+	if (unborn) {
+		make_file(w, o);
+		return 0;
+	}
 	err = read_super(w);
 	if (err)
 		return err;
@@ -245,7 +288,7 @@ static int begin(struct wal *w)
 {
 	int err;
 
-	assert(!w->readonly && !w->running);
+	assert(!w->readonly && !w->running && !w->unmade);
 	w->super.run++;
 	w->super.run_start = w->head;
 	if (w->head == w->super.tail)
@@ -265,6 +308,10 @@ static int begin(struct wal *w)
 int lsvd_wal_begin_run(struct wal *w, uint64_t epoch, uint64_t base_epoch, bool discard,
 		       uint64_t next_op)
 {
+	int err = lsvd_wal_made(w);
+
+	if (err)
+		return err;
 	if (discard) {
 		drop_groups(w);
 		w->stored = w->given_up = w->published = w->durable = w->dirty = w->head;
@@ -307,6 +354,7 @@ void lsvd_wal_close(struct wal *w)
 {
 	if (!w)
 		return;
+	wait_filled(w);
 	drop_groups(w);
 	lsvd_chunk_pool_fini(&w->pool);
 	if (w->file)

@@ -438,6 +438,10 @@ int lsvd_wal_replay(struct wal *w, struct wal_found *found)
 	uint64_t end;
 	int err;
 
+	if (w->unmade) {
+		note_found(&s, found);
+		return 0;
+	}
 	s.window = lsvd_aligned_alloc(BLOCK_BYTES, min_u64(WINDOW_BYTES, w->ring_bytes));
 	if (!s.window)
 		return lsvd_fail_plain(-ENOMEM);

@@ -40,7 +40,7 @@ rule probing delay '"ms": 0' '"key": "probe/"'
 serve_once() { "$bin_dir/lsvd-nbd" -c "$config" -n v --run 'nbdinfo --size "$uri"' >"$tmp/out" 2>"$tmp/err" || fail "$(<"$tmp/err")"; }
 serve_once
 first=$(proxy get rules.probing.acted)
-[[ $first -gt 40 ]] || fail "the first opening made $first requests to probe"
+[[ $first -gt 16 ]] || fail "the first opening made $first requests to probe"
 ls "$cache_dir" | grep -q '^probed-' || fail "nothing is remembered"
 serve_once
 [[ $(proxy get rules.probing.acted) -eq $first ]] || fail "the second opening has probed again"

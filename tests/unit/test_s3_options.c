@@ -40,7 +40,7 @@ START_TEST(s3_options_bucket_alone_has_defaults)
 	ck_assert_str_eq(copied.o.client, "auto");
 	ck_assert_ptr_null(copied.o.directory);
 	ck_assert_ptr_null(copied.o.endpoint);
-	ck_assert_uint_eq(copied.o.connections, 16);
+	ck_assert_uint_eq(copied.o.connections, 64);
 	ck_assert_uint_eq(copied.o.connect_timeout_ms, 10000);
 	ck_assert_uint_eq(copied.o.stall_timeout_ms, 20000);
 }

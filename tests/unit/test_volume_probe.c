@@ -100,7 +100,7 @@ START_TEST(probe_finds_wrong_ranges_and_what_is_not_read_at_once)
 	struct tv *t = tv_new();
 	struct lsvd_store_probe p;
 
-	tv_fault(t, (struct fault_rule){ .verbs = FAULT_GET, .key = "ranged", .from = 2, .times = 1,
+	tv_fault(t, (struct fault_rule){ .verbs = FAULT_GET, .key = "ranged",
 					 .kind = _i ? FAULT_TRUNCATE : FAULT_FLIP });
 	p = probe_of(t->store, LSVD_E_UNSUPPORTED);
 	ck_assert_uint_eq(p.ranges, LSVD_PROBE_BAD);
@@ -171,7 +171,7 @@ START_TEST(probe_is_made_at_creation_and_once_for_a_cache_directory)
 	puts = store_fault_calls(t->fault, FAULT_PUT);
 	ck_assert_uint_gt(puts, 32);
 	tv_open(t);
-	ck_assert_uint_gt(tv_stats(t).probe_requests, 32);
+	ck_assert_uint_gt(tv_stats(t).probe_requests, 16); /* one race is enough here */
 	ck_assert_uint_gt(tv_stats(t).probe_bytes, 70000);
 	tv_close(t);
 	for (unsigned i = 0; i < 2; i++) {
@@ -181,7 +181,7 @@ START_TEST(probe_is_made_at_creation_and_once_for_a_cache_directory)
 	}
 	tv_run("rm -r '%s%s'", t->cache, "");
 	tv_open(t);
-	ck_assert_uint_gt(tv_stats(t).probe_requests, 32);
+	ck_assert_uint_gt(tv_stats(t).probe_requests, 16);
 	tv_close(t);
 	ck_assert_uint_eq(count_probe_objects(t->store), 0);
 	tv_free(t);

@@ -1057,6 +1057,7 @@ START_TEST(wal_that_was_made_in_part_is_made_again)
 	bed_look(b);
 	ck_assert(b->found.fresh);
 	expect(b, 1, 0);
+	ck_assert_ok(lsvd_wal_made(b->wal));
 	ck_assert_uint_eq(tv_file_size(b->path), WAL_RING_START + RING);
 	bed_free(b);
 }

@@ -86,11 +86,8 @@ static void unlink_locked(struct exports *x, struct entry *entry)
 static int open_entry(struct exports *x, struct entry *e)
 {
 	struct served served;
-	int err = served_look(&x->config, e->served.export.name, &served);
+	int err = served_open(&x->config, e->served.export.name, &served, &e->volume);
 
-	if (err < 0)
-		return err;
-	err = served_open(&x->config, &served, &e->volume);
 	if (err < 0)
 		return err;
 	served.export.user = e;

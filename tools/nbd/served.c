@@ -62,19 +62,30 @@ static int look_snapshot(const struct exports_config *config, const char *volume
 	return 0;
 }
 
+static void describe_volume(const struct exports_config *config,
+			    const struct lsvd_volume_info *info, struct served *ret)
+{
+	ret->export.bytes = info->bytes;
+	ret->export.readonly = config->readonly;
+	memcpy(ret->uuid, info->uuid, sizeof ret->uuid);
+	(void)snprintf(ret->export.description, sizeof ret->export.description, "LSVD volume %s",
+		       ret->uuid);
+}
+
 static int look_volume(const struct exports_config *config, const char *name, struct served *ret)
 {
 	struct lsvd_volume_info info = LSVD_VOLUME_INFO_INIT;
 	int err = lsvd_volume_lookup(config->store, name, &info);
 
-	if (err < 0)
-		return err;
-	ret->export.bytes = info.bytes;
-	ret->export.readonly = config->readonly;
-	memcpy(ret->uuid, info.uuid, sizeof ret->uuid);
-	(void)snprintf(ret->export.description, sizeof ret->export.description, "LSVD volume %s",
-		       ret->uuid);
-	return 0;
+	if (err == 0)
+		describe_volume(config, &info, ret);
+	return err;
+}
+
+static void begin(const char *name, struct served *ret)
+{
+	memset(ret, 0, sizeof *ret);
+	(void)snprintf(ret->export.name, sizeof ret->export.name, "%s", name); /* fits */
 }
 
 int served_look(const struct exports_config *config, const char *name, struct served *ret)
@@ -82,8 +93,7 @@ int served_look(const struct exports_config *config, const char *name, struct se
 	char volume[LSVD_NAME_MAX + 1], snapshot[LSVD_NAME_MAX + 1];
 
 	cut(name, volume, snapshot);
-	memset(ret, 0, sizeof *ret);
-	(void)snprintf(ret->export.name, sizeof ret->export.name, "%s", name); /* fits */
+	begin(name, ret);
 	if (config->options.flags & LSVD_OPEN_OFFLINE) {
 		if (snapshot[0])
 			return -ENOENT; /* where they are is only in the store */
@@ -95,23 +105,47 @@ int served_look(const struct exports_config *config, const char *name, struct se
 			   : look_volume(config, name, ret);
 }
 
-int served_open(const struct exports_config *config, struct served *served,
-		struct lsvd_volume **ret)
+static int open_snapshot(const struct exports_config *config, const char *volume,
+			 const char *snapshot, struct served *served, struct lsvd_volume **ret)
 {
-	char volume[LSVD_NAME_MAX + 1], snapshot[LSVD_NAME_MAX + 1];
 	struct lsvd_volume_options options = config->options;
-	int err;
+	int err = config->options.flags & LSVD_OPEN_OFFLINE
+			  ? -ENOENT /* where they are is only in the store */
+			  : look_snapshot(config, volume, snapshot, served);
 
-	cut(served->export.name, volume, snapshot);
-	if (snapshot[0]) {
-		options.flags = LSVD_OPEN_READONLY |
-				(options.cache_dir && !config->readonly ? LSVD_OPEN_RCACHE : 0);
-		options.snapshot = snapshot;
-	}
+	if (err < 0)
+		return err;
+	options.flags = LSVD_OPEN_READONLY |
+			(options.cache_dir && !config->readonly ? LSVD_OPEN_RCACHE : 0);
+	options.snapshot = snapshot;
 	err = lsvd_volume_open(ret, config->store, volume, &options);
 	if (!err)
 		served->export.bytes = lsvd_volume_bytes(*ret);
 	return err;
+}
+
+static int open_volume(const struct exports_config *config, struct served *served,
+		       struct lsvd_volume **ret)
+{
+	struct lsvd_volume_info info = LSVD_VOLUME_INFO_INIT;
+	int err = lsvd_volume_open(ret, config->store, served->export.name, &config->options);
+
+	if (!err)
+		err = lsvd_volume_describe(*ret, &info); /* of a volume that is open: cannot fail */
+	if (!err)
+		describe_volume(config, &info, served);
+	return err;
+}
+
+int served_open(const struct exports_config *config, const char *name, struct served *served,
+		struct lsvd_volume **ret)
+{
+	char volume[LSVD_NAME_MAX + 1], snapshot[LSVD_NAME_MAX + 1];
+
+	cut(name, volume, snapshot);
+	begin(name, served);
+	return snapshot[0] ? open_snapshot(config, volume, snapshot, served, ret)
+			   : open_volume(config, served, ret);
 }
 
 /* ------------------------------------------------------------------------------------ listing */

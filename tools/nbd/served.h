@@ -23,8 +23,8 @@ bool served_is_snapshot(const char *name);
 /* What there is to know without opening it: 0, -ENOENT, or the library's code. */
 int served_look(const struct exports_config *config, const char *name, struct served *ret);
 
-/* Opens what served_look() has described, and sets its size. */
-int served_open(const struct exports_config *config, struct served *served,
+/* Opens it, and says what served_look() would, without asking twice. */
+int served_open(const struct exports_config *config, const char *name, struct served *served,
 		struct lsvd_volume **ret);
 
 /* Calls `fn` for every name: each volume, and behind it its snapshots. Non-zero ends the walk. */
