@@ -10,6 +10,7 @@
  *   volume.h  create, open, read, write, flush, trim, close   lsvd_volume_…()
  *   snapshot.h  snapshots, rollback, clones                   lsvd_snapshot_create()
  *   stats.h   what an open volume has done and how it is      lsvd_volume_stats()
+ *   usage.h   what a store holds, and whose it is             lsvd_store_usage()
  *   vlog.h    values by handle, beside an index of one's own   lsvd_vlog_…()
  *   vlog_v1.h  reading what fjall-rs/value-log has written    lsvd_vlog_v1_next()
  *   check.h   is what the store has of a volume whole?         lsvd_volume_check()
@@ -32,6 +33,7 @@
 #include <lsvd/stats.h>
 #include <lsvd/store.h>
 #include <lsvd/store_s3.h>
+#include <lsvd/usage.h>
 #include <lsvd/vlog.h>
 #include <lsvd/vlog_v1.h>
 #include <lsvd/volume.h>

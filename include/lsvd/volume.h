@@ -114,6 +114,12 @@ LSVD_API LSVD_MUST_USE int lsvd_volume_delete(struct lsvd_store *store, const ch
 /* The same with flags: 0 or LSVD_OPEN_UNSAFE_STORE. */
 LSVD_API LSVD_MUST_USE int lsvd_volume_delete_flags(struct lsvd_store *store, const char *name,
 						    uint32_t flags);
+/*
+ * Ends a deletion that was interrupted, when the name is gone: removes what is left below the UUID but
+ * for the claims. 0, also if nothing was left; -EBUSY if the volume was not deleted, or has a name;
+ * -EINVAL if it is no UUID.
+ */
+LSVD_API LSVD_MUST_USE int lsvd_volume_purge(struct lsvd_store *store, const char *uuid);
 
 /* ------------------------------------------------------------------------------ opening, closing */
 

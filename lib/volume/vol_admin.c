@@ -224,6 +224,23 @@ static int read_newest(struct lsvd_store *store, const struct uuid *uuid, struct
 	return 0;
 }
 
+int lsvd_vol_size_now(struct visit *v, const struct fmt_volume *record, uint64_t epoch, uint64_t seq,
+		      uint64_t *ret)
+{
+	struct lsvd_volume_usage u = { .volume_bytes = record->bytes };
+	struct counting c = { &u, epoch, seq };
+	unsigned tries = 0;
+	int err;
+
+	do {
+		err = read_newest(v->store, &record->uuid, &c);
+	} while (lsvd_try_again(&v->port, &tries, err));
+	/* What has been deleted between the listing and the look has a successor. */
+	if (!err || err == -ENOENT)
+		*ret = u.volume_bytes ? u.volume_bytes : record->bytes;
+	return err == -ENOENT ? 0 : err;
+}
+
 static int count_all(struct visit *v, const char *prefix, struct lsvd_volume_usage *u,
 		     struct counting *c)
 {
@@ -268,6 +285,7 @@ int lsvd_volume_usage(struct lsvd_store *store, const char *name, struct lsvd_vo
 static int delete_on(struct visit *v, const char *name, uint32_t flags)
 {
 	struct obj_io io = { .io = { .kind = IO_REMOVE } };
+	char text[UUID_TEXT_LEN + 1];
 	struct fmt_volume record;
 	int err;
 
@@ -283,9 +301,11 @@ static int delete_on(struct visit *v, const char *name, uint32_t flags)
 	if (err)
 		return err;
 	err = lsvd_lineage_remove(v, &record.uuid);
-	return err ? lsvd_fail_context(err, "volume %s: its name is gone, some of its objects are not",
-				       name)
-		   : 0;
+	if (!err)
+		return 0;
+	lsvd_uuid_format(&record.uuid, text);
+	return lsvd_fail_context(err, "volume %s: its name is gone, some of its objects are not; delete "
+				 "those of UUID %s", name, text);
 }
 
 int lsvd_volume_delete_flags(struct lsvd_store *store, const char *name, uint32_t flags)
@@ -308,4 +328,51 @@ int lsvd_volume_delete_flags(struct lsvd_store *store, const char *name, uint32_
 int lsvd_volume_delete(struct lsvd_store *store, const char *name)
 {
 	return lsvd_volume_delete_flags(store, name, 0);
+}
+
+/* -ENOENT if no volume of the store has that UUID, 0 if one has. */
+static int find_uuid(struct visit *v, const struct uuid *uuid)
+{
+	struct names n = { NULL, 0, 0, 0 };
+	struct fmt_volume record;
+	int err = lsvd_lineage_names(v->store, OBJECT_VOLUME, &n);
+	bool found = false;
+
+	for (size_t i = 0; i < n.count && !err && !found; i++) {
+		err = lsvd_lineage_find(&v->port, OBJECT_VOLUME, n.names[i], &record);
+		found = !err && lsvd_uuid_equal(&record.uuid, uuid);
+		if (err == -ENOENT)
+			err = 0; /* deleted meanwhile */
+	}
+	lsvd_free(n.names);
+	return err ? err : found ? 0 : -ENOENT;
+}
+
+static int purge_on(struct visit *v, const struct uuid *uuid, const char *text)
+{
+	int err = find_uuid(v, uuid);
+
+	if (!err)
+		return lsvd_fail(-EBUSY, "volume %s has a name: delete it by that", text);
+	if (err != -ENOENT)
+		return err;
+	if (!lsvd_lineage_is_gone(&v->port, uuid))
+		return lsvd_fail(-EBUSY, "%s is not known as a volume that was deleted", text);
+	return lsvd_lineage_remove(v, uuid);
+}
+
+int lsvd_volume_purge(struct lsvd_store *store, const char *text)
+{
+	struct uuid uuid;
+	struct visit v;
+	int err;
+
+	if (!text || !lsvd_uuid_parse(&uuid, text))
+		return lsvd_fail(-EINVAL, "\"%s\" is not a UUID", text ? text : "(null)");
+	err = lsvd_visit_begin(&v, store);
+	if (err)
+		return err;
+	err = purge_on(&v, &uuid, text);
+	lsvd_visit_end(&v);
+	return err;
 }

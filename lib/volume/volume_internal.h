@@ -426,4 +426,10 @@ int lsvd_volume_create_world(struct world *world, const char *name, uint64_t byt
 
 void lsvd_vol_check_parts(struct lsvd_volume *v);
 
+/* vol_admin.c: a volume's size, as its newest chain object (of a listing) has it. */
+struct visit;
+struct fmt_volume;
+int lsvd_vol_size_now(struct visit *v, const struct fmt_volume *record, uint64_t epoch, uint64_t seq,
+		      uint64_t *ret);
+
 #endif

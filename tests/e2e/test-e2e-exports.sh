@@ -15,7 +15,7 @@ it 'a volume deleted and made again under its name is served, not the old one'
 random_file "$tmp/old" $((4 << 20))
 random_file "$tmp/new" $((8 << 20))
 nbdcopy --flush "$tmp/old" "$uri"
-admin delete -n "$volume" --yes
+admin delete -n "$volume" --yes --force
 make_volume 32M
 [[ $(nbdinfo --size "$uri") -eq $((32 << 20)) ]]
 nbdcopy --flush "$tmp/new" "$uri"
@@ -34,7 +34,7 @@ PY
 held=$!
 defer end_process "$held" KILL
 wait_until 30 grep -qs connected "$tmp/held"
-admin delete -n "$volume" --yes
+admin delete -n "$volume" --yes --force
 make_volume 8M
 [[ $(nbdinfo --size "$uri") -eq $((8 << 20)) ]]
 wait_until 30 grep -qs 'cut off' "$tmp/held"
@@ -42,7 +42,7 @@ wait "$held"
 grep -q 'disk: was deleted' "$server_log"
 
 it 'what was deleted and not made again is not there any more'
-admin delete -n "$volume" --yes
+admin delete -n "$volume" --yes --force
 ! nbdinfo --size "$uri" 2>/dev/null
 make_volume 8M another
 [[ $(nbdinfo --size "$(uri_of another)") -eq $((8 << 20)) ]]

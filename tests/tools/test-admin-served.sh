@@ -82,7 +82,7 @@ is 'o["epoch"] == 3 and o["closed_cleanly"] is True'
 # into the store is no part of a new volume of that name.
 serve
 write_image || fail "$(cat nbdcopy.err)"
-expect 0 delete -c lsvd.conf -n test --yes
+expect 0 delete -c lsvd.conf -n test --yes --force
 refused() { ! write_image; }
 within 30 refused || fail "the server goes on writing to a deleted volume"
 stop TERM

@@ -31,12 +31,12 @@ expect 0 init -c lsvd.conf -n "$longest" -s 1P
 prints "1 PiB"
 
 # In the order of their names, sizes in full beside the readable ones.
-expect 0 list -c lsvd.conf
+expect 0 list -c lsvd.conf --quick
 [[ $(sed '1d; s/ .*//' out | tr '\n' ' ') = "_A-1 b.small test $longest " ]] || fail "wrong order"
 prints_line "NAME +SIZE +BYTES +CREATED +UUID"
 prints_line "test +2 TiB +2199023255552  $time  $uuid"
 prints_line "b.small +512 bytes +512  $time  0a1b2c3d-0000-4000-8000-00000000000f"
-expect 0 list -c lsvd.conf --json
+expect 0 list -c lsvd.conf --quick --json
 is '[v["name"] for v in o["volumes"]] == ["_A-1", "b.small", "test", "x" * 64]'
 is '[v["bytes"] for v in o["volumes"]] == [10**10, 512, 2**41, 2**50]'
 is 'all(set(v) == {"name", "uuid", "bytes", "created"} for v in o["volumes"])'
@@ -75,7 +75,7 @@ is 'o["name"] == "b.small" and o["deleted"] is True and o["bytes"] == 512'
 expect 1 inspect -c lsvd.conf -n b.small
 expect 1 delete -c lsvd.conf -n b.small --yes
 expect 0 delete -c lsvd.conf -n _A-1 --yes
-prints_line "volume _A-1 deleted, uuid $uuid"
+prints_line "volume _A-1 deleted, uuid $uuid; [0-9]+ claims .*"
 expect 0 list -c lsvd.conf --json
 is '[v["name"] for v in o["volumes"]] == ["test", "x" * 64]'
 expect 0 init -c lsvd.conf -n b.small -s 1M
@@ -84,7 +84,7 @@ is 'o["bytes"] == 2**20 and o["uuid"] != "0a1b2c3d-0000-4000-8000-00000000000f"'
 for name in test b.small "$longest"; do
 	expect 0 delete -c lsvd.conf -n "$name" -y
 done
-expect 0 list -c lsvd.conf --json
+expect 0 list -c lsvd.conf --quick --json
 is 'o == {"volumes": []}'
-expect 0 list -c lsvd.conf
+expect 0 list -c lsvd.conf --quick
 [[ $(wc -l <out) = 1 ]] || fail "an empty store has more than the heading"

@@ -24,9 +24,11 @@ _lsvd_admin_config() {
 
 # Of value logs with the argument vlog.
 _lsvd_admin_volumes() {
-	local config
+	local config quick=
+	[[ $# -gt 0 ]] || quick=--quick
 	config=$(_lsvd_admin_config)
-	[[ -z $config ]] || "${words[0]}" "$@" list -c "$config" 2>/dev/null | sed '1d; s/ .*//'
+	[[ -z $config ]] ||
+		"${words[0]}" "$@" list $quick -c "$config" 2>/dev/null | sed '1d; s/ .*//'
 }
 
 # Volumes; and the snapshots of one, once its name and @ are there.

@@ -26,7 +26,7 @@ _lsvd_nbd() {
 	-n | --name)
 		config=$(_lsvd_nbd_config)
 		[[ -z $config ]] ||
-			offers=$(lsvd-admin list -c "$config" 2>/dev/null | sed '1d; s/ .*//')
+			offers=$(lsvd-admin list --quick -c "$config" 2>/dev/null | sed '1d; s/ .*//')
 		;;
 	-*)
 		# The word after the option in the help says what its value is: "FILE", "text|json".

@@ -1,0 +1,129 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# test-e2e-snapshot.sh - snapshots by command: of volumes that are served and that are not; read over
+# NBD, deleted.
+. "$(dirname "$0")/functions.sh"
+begin
+need nbdcopy nbdinfo nbdsh cmp
+
+make_store 'log_size = 64M' 'segment_size = 1M'
+make_volume 32M
+uri_of() { printf 'nbd+unix:///%s?socket=%s' "$1" "$sock"; }
+# json EXPRESSION: true of the object o in $tmp/out.
+json() {
+	/usr/bin/python3 -c 'import json, sys
+o = json.load(open(sys.argv[1]))
+sys.exit(0 if eval(sys.argv[2]) else 1)' "$tmp/out" "$1"
+}
+ask() { admin "$@" --json >"$tmp/out"; }
+refused() {
+	local text=$1
+	shift
+	! admin "$@" >"$tmp/out" 2>"$tmp/err" || fail "$* succeeded"
+	grep -qF -- "$text" "$tmp/err" || fail "$*: $(<"$tmp/err")"
+}
+# write_image NUMBER: random bytes over all of the volume, kept as $tmp/image.NUMBER.
+write_image() {
+	head -c 32M /dev/urandom >"$tmp/image.$1"
+	nbdcopy --flush "$tmp/image.$1" "$uri"
+}
+# holds EXPORT NUMBER: it has that image's bytes.
+holds() {
+	rm -f "$tmp/copy"
+	nbdcopy "$(uri_of "$1")" "$tmp/copy"
+	cmp "$tmp/copy" "$tmp/image.$2"
+}
+
+it 'a snapshot of a served volume keeps what was acknowledged before'
+start_server
+write_image 1
+ask snapshot create "$volume@one"
+json 'o["name"] == "disk" and o["snapshot"] == "one" and o["bytes"] == 32 << 20 and "T" in o["created"]'
+write_image 2
+holds "$volume@one" 1
+holds "$volume" 2
+refused 'one' snapshot create "$volume@one"
+
+it 'its export is read-only, and not one of those that are listed for a single volume'
+nbdinfo --can write "$(uri_of "$volume")"
+! nbdinfo --can write "$(uri_of "$volume@one")"
+nbdsh -u "$(uri_of "$volume@one")" -c - <<'PY'
+h.set_strict_mode(0)
+try:
+    h.pwrite(bytes(4096), 0)
+    raise AssertionError("written")
+except nbd.Error as e:
+    assert e.errno == "EPERM", e
+PY
+! nbdinfo --size "$(uri_of "$volume@none")" 2>/dev/null
+! nbdinfo --size "$(uri_of "other@one")" 2>/dev/null
+! nbdinfo --size "$(uri_of "$volume@")" 2>/dev/null
+! nbdinfo --size "$(uri_of "@one")" 2>/dev/null
+
+it 'snapshots are listed, oldest first, while the volume is served'
+ask snapshot create "$volume@two"
+ask snapshot list "$volume"
+json '[s["snapshot"] for s in o["snapshots"]] == ["one", "two"]'
+json 'o["snapshots"][0]["op"] < o["snapshots"][1]["op"]'
+admin snapshot list "$volume" >"$tmp/out"
+[[ $(wc -l <"$tmp/out") -eq 3 ]]
+
+it 'nothing is deleted or rolled back under the eyes of clients'
+python_nbd <<PY &
+h.pread(512, 0)
+s = nbd.NBD()
+s.connect_uri("$(uri_of "$volume@one")")
+s.pread(512, 0)
+open("$tmp/connected", "w").close()
+import os, time
+while not os.path.exists("$tmp/leave"):
+    time.sleep(0.02)
+PY
+held=$!
+defer end_process "$held" KILL
+wait_until 30 test -e "$tmp/connected"
+refused 'clients are reading snapshot one' snapshot delete "$volume@one"
+refused 'clients are connected' snapshot rollback "$volume@one"
+touch "$tmp/leave"
+wait "$held"
+
+it 'a deleted snapshot is not there any more, and another may have its name'
+gone() { admin snapshot delete "$volume@one" >"$tmp/out" 2>"$tmp/err"; }
+wait_until 30 gone || fail "$(<"$tmp/err")" # the server may not have noticed that they have left
+! nbdinfo --size "$(uri_of "$volume@one")" 2>/dev/null
+write_image 3
+refused 'one' snapshot delete "$volume@one"
+ask snapshot create "$volume@one"
+holds "$volume@one" 3
+
+it 'snapshots survive the server, and are made and deleted without one'
+stop_server
+[[ $server_status -eq 0 ]]
+ask snapshot create "$volume@three"
+ask snapshot list "$volume"
+json '[s["snapshot"] for s in o["snapshots"]] == ["two", "one", "three"]'
+ask snapshot delete "$volume@three"
+start_server
+holds "$volume" 3
+holds "$volume@two" 2
+holds "$volume@one" 3
+kill_server
+
+it 'of all volumes served, snapshots are listed beside their volumes'
+make_volume 8M another
+start_server_as -U "$sock"
+nbdinfo --list --json "$(uri_of "")" | /usr/bin/python3 -c 'import json, sys
+print(*sorted(e["export-name"] for e in json.load(sys.stdin)["exports"]))' >"$tmp/out"
+[[ $(<"$tmp/out") == 'another disk disk@one disk@two' ]] || fail "$(<"$tmp/out")"
+holds "$volume@two" 2
+
+it 'what is no snapshot is refused before anything is touched'
+for bad in disk @x disk@ 'disk@a@b' 'disk@../x' "disk@$(printf 'x%.0s' {1..65})"; do
+	status=0
+	admin snapshot create "$bad" >"$tmp/out" 2>"$tmp/err" || status=$?
+	[[ $status -eq 2 ]] || fail "'$bad': status $status: $(<"$tmp/err")"
+done
+refused 'none' snapshot list none
+stop_server
+[[ $server_status -eq 0 ]]
