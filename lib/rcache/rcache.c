@@ -30,6 +30,7 @@
 #define TOUCHED UINT32_C(0x40000000)
 #define PRINT_MASK UINT32_C(0x3fffffff)
 #define FILES_MAX 64u
+#define TRY_BYTES (1u << 20)
 
 struct rcache {
 	struct port *port;
@@ -200,6 +201,27 @@ static int clear_index(struct rcache *c)
 	return err;
 }
 
+/*
+ * Reads all of it, for nothing but to see that it can be read: a page of a mapping that the disk does
+ * not give up is a signal later, which would end the process.
+ */
+static int try_index(struct rcache *c)
+{
+	struct file_io io = { .io = { .kind = IO_FILE_READ }, .file = c->file };
+	size_t left = index_bytes(c);
+	int err = 0;
+
+	io.buf = lsvd_malloc(min_u64(left, TRY_BYTES));
+	if (!io.buf)
+		return lsvd_fail_plain(-ENOMEM);
+	for (; left && !err; left -= io.len, io.off += io.len) {
+		io.len = (size_t)min_u64(left, TRY_BYTES);
+		err = lsvd_port_run1(c->port, &io.io);
+	}
+	lsvd_free(io.buf);
+	return err;
+}
+
 /* The first file that nobody else has. */
 static int open_file(struct rcache *c)
 {
@@ -214,21 +236,27 @@ static int open_file(struct rcache *c)
 	return err;
 }
 
-/* The index as it was left; an empty one if the file is new or of another size. */
+/* The index as it was left; an empty one if the file is new, of another size, or cannot be read. */
+static int prepare_index(struct rcache *c)
+{
+	const struct file_ops *ops = c->port->world->file;
+	uint64_t want = c->data_off + c->sets * WAYS * RCACHE_LINE_BYTES, have;
+	int err = ops->size(c->file, &have);
+
+	if (!err && have != want)
+		err = ops->resize(c->file, want);
+	else if (!err && try_index(c) == 0)
+		return 0;
+	return err ? err : clear_index(c);
+}
+
 static int load_index(struct rcache *c)
 {
-	struct world *w = c->port->world;
-	uint64_t want = c->data_off + c->sets * WAYS * RCACHE_LINE_BYTES, have;
 	void *tags = NULL;
-	int err = w->file->size(c->file, &have);
+	int err = prepare_index(c);
 
-	if (!err && have != want) {
-		err = w->file->resize(c->file, want);
-		if (!err)
-			err = clear_index(c);
-	}
 	if (!err)
-		err = w->file->map(c->file, index_bytes(c), &tags);
+		err = c->port->world->file->map(c->file, index_bytes(c), &tags);
 	c->tags = tags;
 	return err;
 }

@@ -159,6 +159,41 @@ START_TEST(rcache_takes_any_index_it_finds)
 }
 END_TEST
 
+static const struct file_ops *real_files;
+
+/* A disk that cannot read the file's first block, until it is written anew. */
+static void bad_sector(struct file_io *io, bool may_wait)
+{
+	if (io->io.kind != IO_FILE_READ || io->off) {
+		real_files->start(io, may_wait);
+		return;
+	}
+	io->io.err = -EIO;
+	lsvd_port_finish(&io->io);
+}
+
+START_TEST(rcache_whose_index_cannot_be_read_begins_empty)
+{
+	struct rcache *c = open_lines(512);
+	struct file_ops bad = *world->file;
+	uint64_t off;
+
+	(void)lsvd_rcache_place(c, OWNER, 1, 1);
+	lsvd_rcache_close(c);
+	real_files = world->file;
+	bad.start = bad_sector;
+	world->file = &bad;
+	c = open_lines(512);
+	ck_assert(!lsvd_rcache_find(c, OWNER, 1, 1, &off));
+	(void)lsvd_rcache_place(c, OWNER, 1, 1);
+	lsvd_rcache_close(c);
+	world->file = real_files;
+	c = open_lines(512);
+	ck_assert(lsvd_rcache_find(c, OWNER, 1, 1, &off));
+	lsvd_rcache_close(c);
+}
+END_TEST
+
 START_TEST(rcache_of_another_opener_is_not_touched)
 {
 	struct rcache *a = open_lines(64), *b = open_lines(128), *c;
@@ -226,6 +261,7 @@ static Suite *rcache_suite(void)
 	tcase_add_test(c, rcache_gives_up_lines_that_are_not_read);
 	tcase_add_test(c, rcache_keeps_its_index_over_a_restart);
 	tcase_add_test(c, rcache_takes_any_index_it_finds);
+	tcase_add_test(c, rcache_whose_index_cannot_be_read_begins_empty);
 	tcase_add_test(c, rcache_of_another_opener_is_not_touched);
 	tcase_add_test(c, rcache_smaller_than_one_set_has_one);
 	tcase_add_test(c, rcache_is_shared_by_threads);
