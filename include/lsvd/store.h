@@ -73,7 +73,9 @@ struct lsvd_store_counters {
 	uint64_t exists;         /* 412: the key is taken */
 	uint64_t rejected;       /* 400: a body that the server found damaged, and the like */
 	int64_t clock_offset_ms; /* the store's clock less ours, as of its last answer */
-	uint64_t reserved[8];
+	/* dir:, of gets once objects stay open after they were read: that had to open, that had not */
+	uint64_t opened, reused;
+	uint64_t reserved[6];
 };
 #ifdef __cplusplus
 #define LSVD_STORE_COUNTERS_INIT { (uint32_t)sizeof(struct lsvd_store_counters) }

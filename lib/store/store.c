@@ -514,6 +514,12 @@ int lsvd_store_reload(struct lsvd_store *s)
 	return outcome(s, "reload", "credentials", s->ops.reload(s->ctx));
 }
 
+void lsvd_store_keep_open(struct lsvd_store *s, unsigned count)
+{
+	if (s->ops.keep_open)
+		s->ops.keep_open(s->ctx, count);
+}
+
 int lsvd_store_counters(struct lsvd_store *s, struct lsvd_store_counters *ret)
 {
 	struct lsvd_store_counters c = LSVD_STORE_COUNTERS_INIT;

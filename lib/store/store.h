@@ -24,6 +24,9 @@ size_t lsvd_iov_bytes(const struct iovec *iov, int iovcnt);
 int lsvd_store_wait(void (*submit)(void *ctx, struct lsvd_store_request *request), void *ctx,
 		    struct lsvd_store_request *r);
 
+/* Parts of few objects are going to be read: so many may stay open. Before they are. */
+void lsvd_store_keep_open(struct lsvd_store *store, unsigned count);
+
 /* From now on put and remove are -EROFS, whatever the driver. */
 void lsvd_store_make_readonly(struct lsvd_store *store);
 

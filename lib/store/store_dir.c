@@ -45,30 +45,46 @@ static int open_object(struct dir *d, const char *verb, const char *key, struct 
 	return err;
 }
 
-static int dir_get(void *ctx, const char *key, uint64_t off, void *buf, size_t len,
-		   size_t *ret_len)
+static int read_at(struct dir *d, const char *key, int fd, uint64_t bytes, uint64_t off, void *buf,
+		   size_t len, size_t *ret_len)
 {
-	struct dir *d = ctx;
-	struct stat st;
 	size_t got = 0;
-	int err = 0, fd = open_object(d, "get", key, &st);
 
-	if (fd < 0)
-		return fd;
-	while (got < len && off + got < (uint64_t)st.st_size) {
+	while (got < len && off + got < bytes) {
 		ssize_t n = pread(fd, (uint8_t *)buf + got, len - got, (off_t)(off + got));
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			err = lsvd_dir_fail(d, "get", key, "read", errno);
-		if (n <= 0)
+			return lsvd_dir_fail(d, "get", key, "read", errno);
+		if (n == 0)
 			break;
 		got += (size_t)n;
 	}
-	lsvd_dir_close_fd(fd);
-	if (err == 0)
-		*ret_len = got;
+	*ret_len = got;
+	return 0;
+}
+
+static int dir_get(void *ctx, const char *key, uint64_t off, void *buf, size_t len,
+		   size_t *ret_len)
+{
+	struct dir *d = ctx;
+	uint64_t bytes;
+	struct stat st;
+	int err, fd;
+	struct dir_held *held = lsvd_dir_held_get(d, key, &fd, &bytes);
+
+	if (held) {
+		err = read_at(d, key, fd, bytes, off, buf, len, ret_len);
+		lsvd_dir_held_put(d, held);
+		return err;
+	}
+	fd = open_object(d, "get", key, &st);
+	if (fd < 0)
+		return fd;
+	err = read_at(d, key, fd, (uint64_t)st.st_size, off, buf, len, ret_len);
+	if (err || !lsvd_dir_held_add(d, key, fd, (uint64_t)st.st_size))
+		lsvd_dir_close_fd(fd);
 	return err;
 }
 
@@ -105,6 +121,7 @@ static int dir_remove(void *ctx, const char *key)
 	const char *name = lsvd_dir_split(key, dir);
 	int fd, err;
 
+	lsvd_dir_held_forget(d, key);
 	fd = lsvd_dir_open_dir(d, dir);
 	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
 		return 0;
@@ -121,6 +138,7 @@ static void dir_close(void *ctx)
 {
 	struct dir *d = ctx;
 
+	lsvd_dir_held_fini(d);
 	lsvd_dir_forget_ready(d);
 	lsvd_dir_free_buffers(d);
 	lsvd_dir_close_fd(d->root);
@@ -190,6 +208,20 @@ static struct dir *dir_new(const char *path, unsigned flags)
 	return d;
 }
 
+static void dir_keep_open(void *ctx, unsigned count)
+{
+	lsvd_dir_hold(ctx, count);
+}
+
+static void dir_counters(void *ctx, struct lsvd_store_counters *ret)
+{
+	uint64_t opened, reused;
+
+	lsvd_dir_held_count(ctx, &opened, &reused);
+	ret->opened += opened;
+	ret->reused += reused;
+}
+
 static const struct lsvd_store_ops dir_ops = {
 	.size = sizeof dir_ops,
 	.caps = LSVD_STORE_CAP_CREATE,
@@ -199,6 +231,8 @@ static const struct lsvd_store_ops dir_ops = {
 	.list = lsvd_dir_list,
 	.remove = dir_remove,
 	.close = dir_close,
+	.counters = dir_counters,
+	.keep_open = dir_keep_open,
 };
 
 int lsvd_store_dir_open(struct lsvd_store **ret, const char *url, const char *path, unsigned flags)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * store_dir.h - what the parts of the directory store share: store_dir.c, store_dir_path.c,
- * store_dir_put.c, store_dir_write.c, store_dir_list.c.
+ * store_dir_put.c, store_dir_write.c, store_dir_list.c, store_dir_held.c.
  */
 #ifndef STORE_STORE_DIR_H
 #define STORE_STORE_DIR_H
@@ -27,6 +27,8 @@ struct dir {
 
 	/* atomic, relaxed: learnt once, what the system or the file system does not have */
 	bool no_openat2, no_tmpfile, no_direct;
+
+	struct dir_holding *holding; /* atomic, set once: objects that stay open; NULL: none do */
 
 	pthread_mutex_t lock;
 	struct dir_ready *ready;     /* protected by lock: directories known to be durable */
@@ -80,5 +82,18 @@ void lsvd_dir_free_buffers(struct dir *d);
 
 /* ---- store_dir_list.c */
 int lsvd_dir_list(void *ctx, const char *prefix, lsvd_object_fn fn, void *fn_ctx);
+
+/* ---- store_dir_held.c */
+struct dir_held;
+/* From now on so many objects may stay open; without memory for that, none. */
+void lsvd_dir_hold(struct dir *d, unsigned room);
+/* The object if it is open: its descriptor, until it is put back, and its length. */
+struct dir_held *lsvd_dir_held_get(struct dir *d, const char *key, int *ret_fd, uint64_t *ret_bytes);
+void lsvd_dir_held_put(struct dir *d, struct dir_held *held);
+/* Keeps a descriptor that nobody uses any more; false: it is still the caller's. */
+bool lsvd_dir_held_add(struct dir *d, const char *key, int fd, uint64_t bytes);
+void lsvd_dir_held_forget(struct dir *d, const char *key);
+void lsvd_dir_held_count(struct dir *d, uint64_t *ret_opened, uint64_t *ret_reused);
+void lsvd_dir_held_fini(struct dir *d);
 
 #endif

@@ -17,6 +17,7 @@
 #include "base/options.h"
 #include "io/world_real.h"
 #include "log/log_probe.h"
+#include "store/store.h"
 #include "vlog/vlog_internal.h"
 
 #define LOOKS_MAX 5u
@@ -25,6 +26,7 @@
 #define SEGMENT_MAX (UINT64_C(1) << 30)
 #define JOIN_MAX (1u << 20)
 #define PUTS_AT_ONCE 8u
+#define SEGMENTS_KEPT_OPEN 64u
 
 /* --------------------------------------------------------------------------------------- options */
 
@@ -291,6 +293,7 @@ int lsvd_vlog_open(struct lsvd_vlog **ret, struct lsvd_store *store, const char 
 
 	if (err)
 		return err;
+	lsvd_store_keep_open(store, SEGMENTS_KEPT_OPEN);
 	err = open_on(ret, world, true, name, options);
 	if (err)
 		lsvd_world_real_close(world);

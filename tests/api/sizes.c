@@ -18,7 +18,7 @@
 #if defined(__LP64__)
 SIZE(lsvd_store_options, 40);
 PLACE(lsvd_store_options, flags, 4);
-SIZE(lsvd_store_ops, 88);
+SIZE(lsvd_store_ops, 96);
 PLACE(lsvd_store_ops, caps, 4);
 PLACE(lsvd_store_ops, put_if_absent, 8);
 PLACE(lsvd_store_ops, get, 16);

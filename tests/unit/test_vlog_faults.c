@@ -683,6 +683,32 @@ START_TEST(descriptors_are_bounded_while_many_segments_are_written)
 }
 END_TEST
 
+START_TEST(gets_of_one_segment_open_it_once)
+{
+	struct lsvd_store_counters before = LSVD_STORE_COUNTERS_INIT, after = before;
+	char *dir = tmpdir_new(), url[300];
+
+	teardown();
+	(void)snprintf(url, sizeof url, "dir:%s", dir);
+	t_vlog_init(&t, url);
+	t_store_letters(&t, 5, 1000, 0);
+	ck_assert_ok(lsvd_store_counters(t.store, &before));
+	for (char c = 'a'; c <= 'e'; c++)
+		t_key_reads(&t, (char[]){ c, 0 }, 1000, (uint64_t)c);
+	ck_assert_ok(lsvd_store_counters(t.store, &after));
+	ck_assert_uint_eq(after.opened - before.opened, 1);
+	ck_assert_uint_eq(after.reused - before.reused, 4);
+	/* What is dropped is let go. */
+	t_index_clear(&t.ix);
+	(void)t_scan(&t);
+	ck_assert_uint_eq(t_drop(&t).dropped, 1);
+	ck_assert_uint_eq(t_objects(&t, 'f')->count, 0);
+	teardown();
+	tmpdir_free(dir);
+	setup();
+}
+END_TEST
+
 static Suite *vlog_faults_suite(void)
 {
 	Suite *s = suite_create("vlog_faults");
@@ -721,6 +747,7 @@ static Suite *vlog_faults_suite(void)
 	tcase_add_test(others, a_second_opener_fences_the_first_and_nothing_is_lost);
 	tcase_add_test(others, a_reader_disturbs_nobody_and_changes_nothing);
 	tcase_add_test(directory, descriptors_are_bounded_while_many_segments_are_written);
+	tcase_add_test(directory, gets_of_one_segment_open_it_once);
 	tcase_set_timeout(directory, 60);
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		tcase_add_checked_fixture(cases[i], setup, teardown);
