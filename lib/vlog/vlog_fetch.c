@@ -44,10 +44,14 @@ int lsvd_vlog_find(struct lsvd_vlog *log, uint64_t id, struct vlog_segment **ret
 	return 0;
 }
 
-void lsvd_vlog_segment_key(char key[KEY_CAP], const struct lsvd_vlog *log,
-			   const struct vlog_segment *s)
+/* Printed once: that takes longer than finding the segment. */
+void lsvd_vlog_segment_key(char key[KEY_CAP], const struct lsvd_vlog *log, struct vlog_segment *s)
 {
-	lsvd_key_free(key, &log->uuid, s->epoch, s->id);
+	if (!s->key[0]) {
+		lsvd_key_free(key, &log->uuid, s->epoch, s->id);
+		memcpy(s->key, key, sizeof s->key); /* longer than any free object's name */
+	}
+	memcpy(key, s->key, sizeof s->key);
 }
 
 static void all_here(struct call *call)
@@ -99,7 +103,7 @@ static void start(struct lsvd_vlog *log, struct vlog_fetch *f, struct vlog_group
 	f->io.len = f->len;
 	f->io.ret_len = 0;
 	lsvd_vlog_segment_key(f->io.key, log, s);
-	memcpy(f->key, f->io.key, sizeof f->key);
+	memcpy(f->key, s->key, sizeof s->key);
 	g->left++;
 	lsvd_port_start(&log->port, &f->io.io);
 }

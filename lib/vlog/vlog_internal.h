@@ -116,8 +116,7 @@ int lsvd_vlog_fetch1(struct lsvd_vlog *log, struct vlog_fetch *f);
 int lsvd_vlog_find(struct lsvd_vlog *log, uint64_t id, struct vlog_segment **ret);
 int lsvd_vlog_no_segment(const struct lsvd_vlog *log, uint64_t id);
 /* lock held */
-void lsvd_vlog_segment_key(char key[KEY_CAP], const struct lsvd_vlog *log,
-			   const struct vlog_segment *s);
+void lsvd_vlog_segment_key(char key[KEY_CAP], const struct lsvd_vlog *log, struct vlog_segment *s);
 /* The footer of a segment, and where it begins. */
 int lsvd_vlog_footer_get(struct lsvd_vlog *log, uint64_t id, struct vlog_footer *ret,
 			 uint64_t *ret_at);

@@ -27,6 +27,7 @@ struct vlog_segment {
 	uint64_t stale_items, stale_raw, stale_records;
 	bool uncertain;          /* they may be anything: the index has to be asked */
 	/* of this open only */
+	char key[88];            /* the object's name, once it is needed */
 	bool damaged;
 	bool doomed;             /* a record that drops it is on its way: nobody pins it any more */
 	bool retired;            /* no more in the table; freed when nobody reads it */
