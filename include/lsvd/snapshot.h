@@ -103,8 +103,8 @@ LSVD_API LSVD_MUST_USE int lsvd_snapshot_list_store(struct lsvd_store *store, co
  * the base's size: a record, and an entry at the base that protects the snapshot.
  *
  * `snapshot` NULL: of the base as it is now. For that the base is opened with `options`, as by
- * lsvd_volume_open(), and gets a snapshot named "for-" and the clone's UUID, which goes with the last
- * clone; so it must not be open elsewhere. Otherwise `options` is ignored and may be NULL.
+ * lsvd_volume_open(), and gets a snapshot named "for-" and the clone's UUID, which stays until it is
+ * deleted as any other; so it must not be open elsewhere. Otherwise `options` is ignored and may be NULL.
  *
  * -EEXIST: there is a volume `name`; -ENOENT: no such base or snapshot; -EBUSY: the snapshot is being
  * deleted. `ret` may be NULL.

@@ -107,7 +107,8 @@ LSVD_API LSVD_MUST_USE int lsvd_volume_usage(struct lsvd_store *store, const cha
 /*
  * Deletes a volume: first takes it away from whoever serves it, then its name, then its objects;
  * only the claims, which keep a late writer out, stay. Interrupted, it leaves objects without a
- * name, never a name without objects. -ENOENT if there is none; LSVD_E_LOCKED is not known here:
+ * name, never a name without objects. -EBUSY, and nothing is changed: it has clones, the text names
+ * them. -ENOENT if there is none; LSVD_E_LOCKED is not known here:
  * a server elsewhere finds itself fenced.
  */
 LSVD_API LSVD_MUST_USE int lsvd_volume_delete(struct lsvd_store *store, const char *name);

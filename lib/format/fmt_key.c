@@ -84,6 +84,17 @@ void lsvd_key_root(char key[KEY_CAP], const struct uuid *u, uint64_t epoch, uint
 	numbered(key, u, KEY_ROOT, epoch, number);
 }
 
+void lsvd_key_slot(char key[KEY_CAP], const struct uuid *u, const struct uuid *snapshot, uint32_t n)
+{
+	char text[UUID_TEXT_LEN + 1];
+	size_t len;
+
+	lsvd_key_prefix(key, u, KEY_SLOT);
+	lsvd_uuid_format(snapshot, text);
+	len = strlen(key);
+	(void)snprintf(key + len, KEY_CAP - len, "%s.%08" PRIx32, text, n);
+}
+
 /* Reads up to 16 lower-case hexadecimal digits; returns what follows, NULL if there are none. */
 static const char *hex(const char *p, uint64_t *ret)
 {
@@ -140,6 +151,7 @@ static bool spell(char key[KEY_CAP], const struct key_parts *k)
 		numbered(key, &k->uuid, (int)k->kind, k->epoch, k->number);
 		return true;
 	case KEY_VOLUME:
+	case KEY_SLOT:
 		break;
 	}
 	return false;

@@ -8,6 +8,7 @@
  *   v/<uuid>/d/<epoch:08x>.<seq:016x>       a chain object
  *   v/<uuid>/f/<epoch:08x>.<number:016x>    a free object: map pages
  *   v/<uuid>/k/<epoch:08x>.<number:016x>    a root
+ *   v/<uuid>/s/<snapshot>.<number:08x>      a slot: who uses a snapshot
  *
  * Names that are probed (claims, chain objects) are never freed while the volume lives.
  */
@@ -27,6 +28,7 @@ enum key_kind {
 	KEY_CHAIN = 'd',
 	KEY_FREE = 'f',
 	KEY_ROOT = 'k',
+	KEY_SLOT = 's',        /* lsvd_key_parse() does not know it */
 };
 
 #define KEY_CAP (LSVD_KEY_MAX + 1)
@@ -40,6 +42,7 @@ void lsvd_key_claim(char key[KEY_CAP], const struct uuid *u, uint64_t epoch);
 void lsvd_key_chain(char key[KEY_CAP], const struct uuid *u, uint64_t epoch, uint64_t seq);
 void lsvd_key_free(char key[KEY_CAP], const struct uuid *u, uint64_t epoch, uint64_t number);
 void lsvd_key_root(char key[KEY_CAP], const struct uuid *u, uint64_t epoch, uint64_t number);
+void lsvd_key_slot(char key[KEY_CAP], const struct uuid *u, const struct uuid *snapshot, uint32_t n);
 /* The prefix of all objects of one kind, or of all but the volume record with kind 0. */
 void lsvd_key_prefix(char key[KEY_CAP], const struct uuid *u, int kind);
 

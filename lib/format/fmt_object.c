@@ -73,6 +73,15 @@ enum record_at {
 	VOLUME_BYTES = 80,
 	VOLUME_CREATED_MS = 88,
 	VOLUME_NAME = 96,
+	VOLUME_ANCESTORS = 168,
+	VOLUME_OWN_FIRST = 176,
+	VOLUME_SNAPSHOT = 184,
+	VOLUME_ROOT = 200,
+	VOLUME_AT = 216,
+	VOLUME_LIST = 256,
+	SLOT_WHAT = 80,
+	SLOT_CLONE = 88,
+	SLOT_NAME = 104,
 	CLAIM_CACHE_ID = 80,
 	CLAIM_PID = 96,
 	CLAIM_CREATED_MS = 104,
@@ -167,9 +176,9 @@ static int check_known(const struct object_head *h, const char *what)
 		return lsvd_fail(LSVD_E_VERSION,
 				 "object %s: incompatible features %08x, this library knows %08x",
 				 what, h->incompat, KNOWN_INCOMPAT);
-	if (h->kind < OBJECT_VOLUME || h->kind > OBJECT_VLOG)
+	if (h->kind < OBJECT_VOLUME || h->kind > OBJECT_SLOT)
 		return lsvd_fail(LSVD_E_VERSION, "object %s: kind %u, this library knows %u to %u",
-				 what, h->kind, OBJECT_VOLUME, OBJECT_VLOG);
+				 what, h->kind, OBJECT_VOLUME, OBJECT_SLOT);
 	return 0;
 }
 
@@ -461,15 +470,66 @@ static bool get_text(char ret[LSVD_NAME_MAX + 1], const uint8_t *p)
 	return ret[LSVD_NAME_MAX] == '\0';
 }
 
-void lsvd_volume_record_encode(uint8_t buf[FMT_VOLUME_BYTES], const struct fmt_volume *v)
+static void encode_base(uint8_t *buf, const struct fmt_base *b)
+{
+	le32_put(buf + VOLUME_ANCESTORS, b->ancestors);
+	le64_put(buf + VOLUME_OWN_FIRST, b->own_first);
+	memcpy(buf + VOLUME_SNAPSHOT, b->snapshot.b, sizeof b->snapshot.b);
+	le64_put(buf + VOLUME_ROOT, b->root.epoch);
+	le64_put(buf + VOLUME_ROOT + 8, b->root.number);
+	le64_put(buf + VOLUME_AT, b->at_epoch);
+	le64_put(buf + VOLUME_AT + 8, b->at_seq);
+	for (uint32_t i = 0; i < b->ancestors; i++) {
+		uint8_t *p = buf + VOLUME_LIST + 24u * i;
+
+		le64_put(p, b->list[i].first);
+		memcpy(p + 8, b->list[i].volume.b, sizeof b->list[i].volume.b);
+	}
+}
+
+static int decode_base(struct fmt_base *ret, const uint8_t *p, const struct object_head *h,
+		       const char *what)
+{
+	uint32_t n = le32_get(p + VOLUME_ANCESTORS);
+	uint64_t last = 0;
+
+	memset(ret, 0, sizeof *ret);
+	if (n > FMT_ANCESTORS_MAX || (n && h->header_bytes < VOLUME_LIST + 24u * n))
+		return lsvd_fail(LSVD_E_CORRUPT, "object %s: %u ancestors in %u bytes", what, n,
+				 h->header_bytes);
+	ret->ancestors = n;
+	ret->own_first = le64_get(p + VOLUME_OWN_FIRST);
+	memcpy(ret->snapshot.b, p + VOLUME_SNAPSHOT, sizeof ret->snapshot.b);
+	ret->root = (struct root_ref){ le64_get(p + VOLUME_ROOT), le64_get(p + VOLUME_ROOT + 8) };
+	ret->at_epoch = le64_get(p + VOLUME_AT);
+	ret->at_seq = le64_get(p + VOLUME_AT + 8);
+	for (uint32_t i = 0; i < n; i++) {
+		struct fmt_ancestor *a = &ret->list[i];
+
+		a->first = le64_get(p + VOLUME_LIST + 24u * i);
+		memcpy(a->volume.b, p + VOLUME_LIST + 24u * i + 8, sizeof a->volume.b);
+		if (a->first < last || a->first > ret->own_first)
+			return lsvd_fail(LSVD_E_CORRUPT, "object %s: ancestor %u begins at object "
+					 "%" PRIu64 ", expected %" PRIu64 " to %" PRIu64, what, i,
+					 a->first, last, ret->own_first);
+		last = a->first;
+	}
+	if (n && (ret->own_first >= OBJECT_NUMBER_LIMIT || !ret->at_epoch))
+		return lsvd_fail(LSVD_E_CORRUPT, "object %s: a clone whose objects begin at %" PRIu64,
+				 what, ret->own_first);
+	return 0;
+}
+
+void lsvd_volume_record_encode(uint8_t *buf, const struct fmt_volume *v)
 {
 	struct object_head h = {
 		.kind = v->kind,
-		.header_bytes = FMT_VOLUME_BYTES,
+		.header_bytes = fmt_volume_bytes(v),
 		.volume = v->uuid,
 	};
 
-	memset(buf, 0, FMT_VOLUME_BYTES);
+	memset(buf, 0, h.header_bytes);
+	encode_base(buf, &v->base);
 	le64_put(buf + VOLUME_BYTES, v->bytes);
 	le64_put(buf + VOLUME_CREATED_MS, (uint64_t)v->created_ms);
 	put_text(buf + VOLUME_NAME, v->name);
@@ -504,7 +564,46 @@ int lsvd_volume_record_decode(struct fmt_volume *ret, const void *buf, size_t le
 				 "object %s: volume of %" PRIu64
 				 " bytes, expected whole sectors up to %" PRIu64,
 				 what, v.bytes, (uint64_t)LSVD_VOLUME_MAX_BYTES);
+	err = decode_base(&v.base, p, &h, what);
+	if (err < 0)
+		return err;
 	*ret = v;
+	return 0;
+}
+
+void lsvd_slot_encode(uint8_t buf[FMT_SLOT_BYTES], const struct uuid *volume, uint64_t number,
+		      const struct fmt_slot *s)
+{
+	struct object_head h = {
+		.kind = OBJECT_SLOT,
+		.header_bytes = FMT_SLOT_BYTES,
+		.volume = *volume,
+		.seq = number,
+	};
+
+	memset(buf, 0, FMT_SLOT_BYTES);
+	le32_put(buf + SLOT_WHAT, (uint32_t)s->what);
+	memcpy(buf + SLOT_CLONE, s->clone.b, sizeof s->clone.b);
+	put_text(buf + SLOT_NAME, s->name);
+	lsvd_object_head_encode(buf, &h);
+}
+
+int lsvd_slot_decode(struct fmt_slot *ret, const struct uuid *volume, uint64_t number,
+		     const void *buf, size_t len, const char *what)
+{
+	const uint8_t *p = buf;
+	struct object_head h;
+	int err = decode_small(&h, buf, len, OBJECT_SLOT, FMT_SLOT_BYTES, what);
+
+	if (err == 0)
+		err = lsvd_object_head_expect(&h, volume, OBJECT_SLOT, 0, number, what);
+	if (err < 0)
+		return err;
+	ret->what = (enum slot_what)le32_get(p + SLOT_WHAT);
+	memcpy(ret->clone.b, p + SLOT_CLONE, sizeof ret->clone.b);
+	if (!get_text(ret->name, p + SLOT_NAME) || ret->what < SLOT_ADD || ret->what > SLOT_CLOSE)
+		return lsvd_fail(LSVD_E_CORRUPT, "object %s: slot of kind %u", what,
+				 (unsigned)ret->what);
 	return 0;
 }
 

@@ -31,6 +31,7 @@ enum object_kind {
 	OBJECT_MOVED = 10,  /* moved part, extents, body of units: nothing until it is adopted */
 	OBJECT_VALUES = 11, /* a value log's segment: nothing until it is committed */
 	OBJECT_VLOG = 12,   /* vlogs/<name>: struct fmt_volume */
+	OBJECT_SLOT = 13,   /* struct fmt_slot */
 };
 
 #define OBJECT_HEAD_BYTES 80u
@@ -120,17 +121,55 @@ int lsvd_moved_part_decode(struct moved_part *ret, const void *header, const str
 			   const char *what);
 
 /* ---- the record of a volume, or of a value log */
+#define FMT_ANCESTORS_MAX 64u
+/* What a clone began as: a snapshot of its base, which may be a clone itself. */
+struct fmt_base {
+	uint32_t ancestors;     /* volumes whose objects it may use, oldest first; the last is the
+				 * base. 0: it is no clone */
+	uint64_t own_first;     /* its own objects have this number and greater ones */
+	struct uuid snapshot;
+	struct root_ref root;   /* as the snapshot's note names it */
+	uint64_t at_epoch, at_seq; /* that note */
+	struct fmt_ancestor {
+		uint64_t first; /* objects from here up to the next one's are of */
+		struct uuid volume;
+	} list[FMT_ANCESTORS_MAX];
+};
 struct fmt_volume {
 	uint16_t kind;          /* OBJECT_VOLUME, OBJECT_VLOG */
 	struct uuid uuid;
 	char name[65];
 	uint64_t bytes;         /* 0 of a value log */
 	int64_t created_ms;
+	struct fmt_base base;
 };
-#define FMT_VOLUME_BYTES 256u
-void lsvd_volume_record_encode(uint8_t buf[FMT_VOLUME_BYTES], const struct fmt_volume *v);
+#define FMT_VOLUME_BYTES 256u           /* of what is no clone; ancestors follow */
+#define FMT_VOLUME_BYTES_MAX (FMT_VOLUME_BYTES + 24u * FMT_ANCESTORS_MAX)
+/* The bytes it takes. */
+static inline uint32_t fmt_volume_bytes(const struct fmt_volume *v)
+{
+	return (FMT_VOLUME_BYTES + 24u * v->base.ancestors + 15) & ~UINT32_C(15);
+}
+void lsvd_volume_record_encode(uint8_t *buf, const struct fmt_volume *v);
 int lsvd_volume_record_decode(struct fmt_volume *ret, const void *buf, size_t len,
 			      const char *what);
+
+/* ---- a slot: who uses a snapshot; s/<snapshot>.<number> of the base */
+enum slot_what {
+	SLOT_ADD = 1,           /* a clone does */
+	SLOT_DROP = 2,          /* that one does not any more */
+	SLOT_CLOSE = 3,         /* nobody may any more: the snapshot is about to go */
+};
+struct fmt_slot {
+	enum slot_what what;
+	struct uuid clone;
+	char name[65];          /* of the clone */
+};
+#define FMT_SLOT_BYTES 192u
+void lsvd_slot_encode(uint8_t buf[FMT_SLOT_BYTES], const struct uuid *volume, uint64_t number,
+		      const struct fmt_slot *s);
+int lsvd_slot_decode(struct fmt_slot *ret, const struct uuid *volume, uint64_t number,
+		     const void *buf, size_t len, const char *what);
 
 /* ---- a claim */
 struct fmt_claim {

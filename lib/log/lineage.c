@@ -99,7 +99,7 @@ static int read_record(struct port *port, const char *key, struct fmt_volume *re
 {
 	uint8_t *buf;
 	size_t len;
-	int err = lsvd_lineage_get(port, key, &buf, &len, FMT_VOLUME_BYTES);
+	int err = lsvd_lineage_get(port, key, &buf, &len, FMT_VOLUME_BYTES_MAX);
 
 	if (err)
 		return err;
@@ -149,9 +149,9 @@ int lsvd_lineage_describe(struct world *w, int kind, const char *name, const cha
 }
 
 /* 0, or -EEXIST: another's record has the name. An answer that was lost is looked for there. */
-static int put_record(struct port *port, const char *key, const uint8_t bytes[FMT_VOLUME_BYTES])
+static int put_record(struct port *port, const char *key, const uint8_t *bytes, size_t bytes_len)
 {
-	struct iovec iov = { (void *)(uintptr_t)bytes, FMT_VOLUME_BYTES };
+	struct iovec iov = { (void *)(uintptr_t)bytes, bytes_len };
 	struct obj_io io = { .io = { .kind = IO_PUT }, .iov = &iov, .iovcnt = 1 };
 	uint8_t *there;
 	size_t len;
@@ -164,23 +164,23 @@ static int put_record(struct port *port, const char *key, const uint8_t bytes[FM
 	err = lsvd_lineage_run(port, &io);
 	if (err != -EEXIST)
 		return err;
-	err = lsvd_lineage_get(port, key, &there, &len, FMT_VOLUME_BYTES);
+	err = lsvd_lineage_get(port, key, &there, &len, FMT_VOLUME_BYTES_MAX);
 	if (err)
 		return err;
-	err = len == FMT_VOLUME_BYTES && memcmp(there, bytes, len) == 0 ? 0 : -EEXIST;
+	err = len == bytes_len && memcmp(there, bytes, len) == 0 ? 0 : -EEXIST;
 	lsvd_free(there);
 	return err;
 }
 
 int lsvd_lineage_create(struct port *port, const struct fmt_volume *record)
 {
-	uint8_t buf[FMT_VOLUME_BYTES];
+	uint8_t buf[FMT_VOLUME_BYTES_MAX];
 	char key[KEY_CAP];
 	int err;
 
 	lsvd_volume_record_encode(buf, record);
 	lsvd_key_record(key, record->kind, record->name);
-	err = put_record(port, key, buf);
+	err = put_record(port, key, buf, fmt_volume_bytes(record));
 	if (err == -EEXIST)
 		return lsvd_fail(-EEXIST, "%s %s exists in %s: nothing was changed",
 				 lsvd_lineage_word(record->kind), record->name,

@@ -54,6 +54,7 @@ struct log_cache {
 struct log_options {
 	struct uuid volume;
 	uint64_t volume_bytes;
+	uint64_t first_object;   /* a clone's own first; 0: 1 */
 	bool readonly;           /* look only: no claim, no put */
 	bool accept_rollback;    /* LSVD_OPEN_ACCEPT_ROLLBACK */
 	bool takeover;           /* LSVD_OPEN_TAKEOVER */

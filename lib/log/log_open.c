@@ -570,7 +570,7 @@ static int log_new(struct log **ret, struct port *port, const struct log_options
 		log->window = log->options.anchor_every;
 	log->ops = ops;
 	log->ctx = ctx;
-	log->next_object = 1;
+	log->next_object = options->first_object ? options->first_object : 1;
 	list_init(&log->puts);
 	lsvd_upload_init(log);
 	lsvd_look_init(log);

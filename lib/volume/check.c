@@ -123,6 +123,9 @@ static int check_record(struct check *c)
 	}
 	if (err)
 		return err;
+	if (record.base.ancestors)
+		return lsvd_fail(LSVD_E_UNSUPPORTED, "volume %s is a clone: what lies in its base "
+				 "cannot be checked from here", v->name);
 	v->uuid = record.uuid;
 	v->owner = lsvd_uuid_seed(&v->uuid);
 	v->bytes = record.bytes;

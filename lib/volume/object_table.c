@@ -15,7 +15,7 @@ void lsvd_object_table_fini(struct object_table *t)
 	for (uint64_t i = 0; i < t->count / OBJECT_NODE; i++)
 		lsvd_free(t->nodes[i]);
 	lsvd_free(t->nodes);
-	memset(t, 0, sizeof *t);
+	*t = (struct object_table){ .ancestry = t->ancestry };
 }
 
 static int no_memory(uint64_t number)
@@ -72,9 +72,12 @@ void lsvd_object_table_set(struct object_table *t, uint64_t number, const struct
 
 	assert(number < t->count && !to->epoch && e->epoch && e->home);
 	*to = *e;
+	to->ancestor = (uint8_t)ancestor_of(t->ancestry, number);
 	node->used++;
 	node->dirty = true;
 	t->used++;
+	if (to->ancestor)
+		return;
 	if (is_data(e)) {
 		t->live += e->live;
 		t->bytes += e->bytes;
@@ -117,7 +120,8 @@ void lsvd_object_table_live(struct object_table *t, uint64_t number, int64_t byt
 	e->live += (uint32_t)bytes;
 	if (!is_data(e))
 		return; /* counted anew at every open */
-	t->live += (uint64_t)bytes;
+	if (!e->ancestor)
+		t->live += (uint64_t)bytes;
 	node_of(t, number)->dirty = true;
 	if (e->live == 0)
 		e->died = at;
@@ -132,7 +136,9 @@ void lsvd_object_table_clear(struct object_table *t, uint64_t number)
 
 	if (!e)
 		return;
-	if (is_data(e)) {
+	if (e->ancestor) {
+		; /* not counted */
+	} else if (is_data(e)) {
 		t->live -= e->live;
 		t->bytes -= e->bytes;
 	} else {

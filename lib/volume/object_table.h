@@ -19,6 +19,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "volume/ancestry.h"
+
 #define OBJECT_NODE 256u
 
 /* A place in the history; places are ordered by epoch, then seq. Epoch 0: none. */
@@ -54,6 +56,7 @@ struct object_entry {
 	uint32_t live;         /* of these, what the map refers to; of PAGES: bytes referred to */
 	uint32_t readers;      /* reads of it on their way */
 	uint8_t home;          /* enum object_home */
+	uint8_t ancestor;      /* whose it is, by ancestor_of(): set by the table */
 	bool damaged;          /* found so since the open: garbage collection leaves it alone */
 };
 
@@ -65,12 +68,13 @@ struct object_node {
 };
 
 struct object_table {
+	const struct ancestry *ancestry; /* of a clone, else NULL */
 	struct object_node **nodes;
 	uint64_t count;        /* numbers with a place in the array of nodes; a multiple of OBJECT_NODE */
 	uint64_t capacity;     /* nodes */
 	uint64_t used;         /* entries not empty */
-	uint64_t live, bytes;  /* sums over data objects, moved or not */
-	uint64_t meta_bytes;   /* of page objects and roots */
+	uint64_t live, bytes;  /* sums over the volume's own data objects, moved or not */
+	uint64_t meta_bytes;   /* of its own page objects and roots */
 };
 
 void lsvd_object_table_fini(struct object_table *t);

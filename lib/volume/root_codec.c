@@ -71,7 +71,8 @@ void lsvd_root_node_decode(uint64_t *ret_index, struct blob_ref *ret, const uint
 uint64_t lsvd_blob_hash(const struct lsvd_volume *v, enum blob_kind kind, uint64_t index,
 			uint64_t object, const void *bytes, size_t len)
 {
-	return lsvd_hash_bind(lsvd_hash(bytes, len), v->owner, index * 4 + kind, object);
+	return lsvd_hash_bind(lsvd_hash(bytes, len), lsvd_vol_owner_of(v, object),
+			      index * 4 + kind, object);
 }
 
 /* ------------------------------------------------------------------------------------- encoding */

@@ -13,6 +13,7 @@
 #include "format/fmt_key.h"
 #include "log/lineage.h"
 #include "log/log_probe.h"
+#include "volume/vol_clone.h"
 #include "volume/volume_internal.h"
 
 static void describe(struct lsvd_volume_info *ret, const struct fmt_volume *record)
@@ -282,9 +283,29 @@ int lsvd_volume_usage(struct lsvd_store *store, const char *name, struct lsvd_vo
 
 /* ------------------------------------------------------------------------------------------- delete */
 
-static int delete_on(struct visit *v, const char *name, uint32_t flags)
+/* Who cloned it in between found it there: then it comes back. */
+static int remove_record(struct visit *v, const struct fmt_volume *record)
 {
 	struct obj_io io = { .io = { .kind = IO_REMOVE } };
+	char text[512];
+	int err;
+
+	lsvd_key_record(io.key, OBJECT_VOLUME, record->name);
+	err = lsvd_lineage_run(&v->port, &io);
+	if (!err)
+		err = lsvd_vol_refuse_base(v, record);
+	if (err != -EBUSY)
+		return err;
+	(void)snprintf(text, sizeof text, "%s", lsvd_last_error()); /* survives what follows */
+	err = lsvd_lineage_create(&v->port, record);
+	if (err)
+		return err;
+	lsvd_error_restore(text);
+	return -EBUSY;
+}
+
+static int delete_on(struct visit *v, const char *name, uint32_t flags)
+{
 	char text[UUID_TEXT_LEN + 1];
 	struct fmt_volume record;
 	int err;
@@ -293,14 +314,16 @@ static int delete_on(struct visit *v, const char *name, uint32_t flags)
 	if (!err)
 		err = lsvd_probe_check(&v->port, flags | CHECK_NO_PROBE, false);
 	if (!err)
+		err = lsvd_vol_refuse_base(v, &record);
+	if (!err)
 		err = lsvd_lineage_take_away(&v->port, &record.uuid);
-	if (err)
-		return err;
-	lsvd_key_record(io.key, OBJECT_VOLUME, name);
-	err = lsvd_lineage_run(&v->port, &io);
+	if (!err)
+		err = remove_record(v, &record);
 	if (err)
 		return err;
 	err = lsvd_lineage_remove(v, &record.uuid);
+	if (!err)
+		err = lsvd_vol_leave_base(&v->port, &record);
 	if (!err)
 		return 0;
 	lsvd_uuid_format(&record.uuid, text);

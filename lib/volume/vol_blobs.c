@@ -70,7 +70,7 @@ static int begin_run(struct fetching *f, struct blob_want *wants, uint64_t left)
 		end = max_u64(end, blob_end(b));
 		r->n++;
 	}
-	lsvd_key_free(r->io.key, &f->v->uuid, wants[0].ref.epoch, wants[0].ref.object);
+	lsvd_key_free(r->io.key, lsvd_vol_uuid_of(f->v, wants[0].ref.object), wants[0].ref.epoch, wants[0].ref.object);
 	r->io.off = first;
 	r->io.len = end - first;
 	r->io.buf = lsvd_malloc(r->io.len);
@@ -92,7 +92,8 @@ static int check_head(const struct fetching *f, const struct run *r)
 	if (err == -ENODATA)
 		err = lsvd_fail(LSVD_E_CORRUPT, "object %s: cut short", r->io.key);
 	if (!err)
-		err = lsvd_object_head_expect(&head, &f->v->uuid, OBJECT_PAGES, b->epoch, b->object,
+		err = lsvd_object_head_expect(&head, lsvd_vol_uuid_of(f->v, b->object),
+					      OBJECT_PAGES, b->epoch, b->object,
 					      r->io.key);
 	return err;
 }

@@ -20,7 +20,8 @@ static bool is_cached(struct lsvd_volume *v, const struct map_extent *e)
 	uint64_t last = lsvd_vol_reach(v, e) - 1;
 
 	for (uint64_t line = e->off / RCACHE_LINE_BYTES; line <= last / RCACHE_LINE_BYTES; line++)
-		if (!lsvd_rcache_has(v->rcache, v->owner, e->object, (uint32_t)line))
+		if (!lsvd_rcache_has(v->rcache, lsvd_vol_owner_of(v, e->object), e->object,
+				     (uint32_t)line))
 			return false;
 	return true;
 }

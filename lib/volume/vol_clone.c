@@ -1,20 +1,479 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* vol_clone.c - volumes that begin as a snapshot of another. */
+/*
+ * vol_clone.c - volumes that begin as a snapshot of another, and what keeps that snapshot.
+ *
+ * A clone is a record that names the snapshot's root and note, and the ancestors by whose names and
+ * checksums the objects below its own first number go. Until it has a root of its own it is opened
+ * with the state that those lead to; its first checkpoint then refers to what the base's say, and
+ * saves only what changed. Nothing is copied. The base's objects are never deleted by it, nor
+ * collected.
+ *
+ * Who uses a snapshot is written down at the base, in *slots*: objects with consecutive numbers, each
+ * created only if it is absent, so that all agree on their order. A clone adds itself, and drops
+ * itself when it is deleted; whoever deletes the snapshot closes it, if nobody has it. The cloner
+ * looks once more, when it has added itself, whether snapshot and base are still there: slots
+ * go when the snapshot is gone.
+ */
 #include <lsvd/snapshot.h>
 
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
 #include "base/err.h"
+#include "log/lineage.h"
+#include "volume/vol_clone.h"
 #include "volume/volume_internal.h"
+
+/* --------------------------------------------------------------------------------------- slots */
+
+struct slots {
+	const struct uuid *volume, *snapshot;
+	uint32_t next;             /* the first free one */
+	bool closed;
+	struct fmt_slot *users;    /* added and not dropped */
+	unsigned count, room;
+};
+
+static int add_user(struct slots *s, const struct fmt_slot *slot)
+{
+	if (s->count == s->room) {
+		unsigned room = s->room ? s->room * 2 : 8;
+		void *p = lsvd_realloc(s->users, room * sizeof *s->users);
+
+		if (!p)
+			return lsvd_fail_plain(-ENOMEM);
+		s->users = p;
+		s->room = room;
+	}
+	s->users[s->count++] = *slot;
+	return 0;
+}
+
+static void drop_user(struct slots *s, const struct uuid *clone)
+{
+	for (unsigned i = 0; i < s->count; i++)
+		if (lsvd_uuid_equal(&s->users[i].clone, clone)) {
+			s->users[i] = s->users[--s->count];
+			return;
+		}
+}
+
+/* From where it got to before on. */
+static int read_slots(struct port *port, struct slots *s)
+{
+	int err = 0;
+
+	while (!err) {
+		struct fmt_slot slot;
+		char key[KEY_CAP];
+		uint8_t *buf;
+		size_t len;
+
+		lsvd_key_slot(key, s->volume, s->snapshot, s->next);
+		err = lsvd_lineage_get(port, key, &buf, &len, FMT_SLOT_BYTES);
+		if (err)
+			break;
+		err = lsvd_slot_decode(&slot, s->volume, s->next, buf, len, key);
+		lsvd_free(buf);
+		if (err)
+			break;
+		s->next++;
+		s->closed |= slot.what == SLOT_CLOSE;
+		if (slot.what == SLOT_ADD)
+			err = add_user(s, &slot);
+		else if (slot.what == SLOT_DROP)
+			drop_user(s, &slot.clone);
+	}
+	return err == -ENOENT ? 0 : err;
+}
+
+/* -EEXIST: somebody was faster, or an earlier try of ours got through. */
+static int put_slot(struct port *port, const struct slots *s, const struct fmt_slot *slot)
+{
+	uint8_t buf[FMT_SLOT_BYTES];
+	struct iovec iov = { buf, sizeof buf };
+	struct obj_io io = { .io = { .kind = IO_PUT }, .iov = &iov, .iovcnt = 1 };
+
+	lsvd_slot_encode(buf, s->volume, s->next, slot);
+	lsvd_key_slot(io.key, s->volume, s->snapshot, s->next);
+	return lsvd_lineage_run(port, &io);
+}
+
+static bool is_user(const struct slots *s, const struct uuid *clone)
+{
+	for (unsigned i = 0; i < s->count; i++)
+		if (lsvd_uuid_equal(&s->users[i].clone, clone))
+			return true;
+	return false;
+}
+
+/* Who is added, is; once more or not does not matter, nor does it to drop who is not there. */
+static int change_user(struct port *port, struct slots *s, const struct fmt_slot *slot)
+{
+	int err = -EEXIST;
+
+	while (err == -EEXIST) {
+		err = read_slots(port, s);
+		if (err || is_user(s, &slot->clone) == (slot->what == SLOT_ADD))
+			return err;
+		if (s->closed && slot->what == SLOT_ADD)
+			return lsvd_fail(-EBUSY, "the snapshot is being deleted");
+		err = put_slot(port, s, slot);
+	}
+	return err;
+}
+
+static int refuse_used(const struct slots *s, const char *what)
+{
+	char names[256];
+	size_t at = 0;
+
+	names[0] = '\0';
+	for (unsigned i = 0; i < s->count && at < sizeof names - 1; i++)
+		at += (size_t)snprintf(names + at, sizeof names - at, "%s%s", i ? ", " : "",
+				       s->users[i].name);
+	return lsvd_fail(-EBUSY, "%s is needed by %u clone%s: %s", what, s->count,
+			 s->count == 1 ? "" : "s", names);
+}
+
+int lsvd_vol_close_slots(struct port *port, const struct uuid *volume, const struct snapshot *snap)
+{
+	struct slots s = { .volume = volume, .snapshot = &snap->id };
+	const struct fmt_slot slot = { .what = SLOT_CLOSE };
+	char what[LSVD_NAME_MAX + 16];
+	int err = -EEXIST;
+
+	(void)snprintf(what, sizeof what, "snapshot \"%s\"", snap->name); /* fits */
+	while (err == -EEXIST) {
+		err = read_slots(port, &s);
+		if (!err && s.count)
+			err = refuse_used(&s, what);
+		if (err || s.closed)
+			break;
+		err = put_slot(port, &s, &slot);
+	}
+	lsvd_free(s.users);
+	return err;
+}
+
+/* From the last to the first, so that what is left is in order; nobody misses them. */
+void lsvd_vol_remove_slots(struct port *port, const struct uuid *volume, const struct snapshot *snap)
+{
+	struct slots s = { .volume = volume, .snapshot = &snap->id };
+	int err = read_slots(port, &s);
+
+	for (uint32_t i = s.next; i-- > 0 && !err;) {
+		struct obj_io io = { .io = { .kind = IO_REMOVE } };
+
+		lsvd_key_slot(io.key, volume, &snap->id, i);
+		err = lsvd_lineage_run(port, &io);
+	}
+	lsvd_free(s.users);
+}
+
+/* ------------------------------------------------------------------------- the users of a volume */
+
+struct used {
+	struct uuid ids[64];       /* of snapshots with slots */
+	unsigned n;
+};
+
+static int note_snapshot(void *ctx, const struct lsvd_object_info *info)
+{
+	const char *text = strrchr(info->key, '/') + 1;
+	char id[UUID_TEXT_LEN + 1];
+	struct used *u = ctx;
+	struct uuid uuid;
+
+	(void)snprintf(id, sizeof id, "%s", text); /* cut where the number begins */
+	if (!lsvd_uuid_parse(&uuid, id) ||
+	    (u->n && lsvd_uuid_equal(&uuid, &u->ids[u->n - 1])))
+		return 0;
+	u->ids[u->n++] = uuid;
+	return u->n == LSVD_ARRAY_LEN(u->ids);
+}
+
+int lsvd_vol_refuse_base(struct visit *visit, const struct fmt_volume *record)
+{
+	struct slots all = { .volume = &record->uuid };
+	struct used u = { .n = 0 };
+	char prefix[KEY_CAP], what[LSVD_NAME_MAX + 16];
+	unsigned tries = 0;
+	int err;
+
+	lsvd_key_prefix(prefix, &record->uuid, KEY_SLOT);
+	do {
+		u.n = 0;
+		err = lsvd_store_list(visit->store, prefix, note_snapshot, &u);
+	} while (lsvd_try_again(&visit->port, &tries, err));
+	for (unsigned i = 0; i < u.n && !err; i++) {
+		all.snapshot = &u.ids[i];
+		all.next = 0;
+		err = read_slots(&visit->port, &all);
+	}
+	(void)snprintf(what, sizeof what, "volume %s", record->name); /* fits */
+	if (!err && all.count)
+		err = refuse_used(&all, what);
+	lsvd_free(all.users);
+	return err;
+}
+
+int lsvd_vol_leave_base(struct port *port, const struct fmt_volume *record)
+{
+	const struct fmt_base *b = &record->base;
+	struct fmt_slot slot = { .what = SLOT_DROP, .clone = record->uuid };
+	struct slots s = { .snapshot = &b->snapshot };
+	int err;
+
+	if (!b->ancestors)
+		return 0;
+	s.volume = &b->list[b->ancestors - 1].volume;
+	memcpy(slot.name, record->name, sizeof slot.name);
+	err = change_user(port, &s, &slot);
+	lsvd_free(s.users);
+	return err;
+}
+
+/* ------------------------------------------------------------------------------ opening a clone */
+
+int lsvd_vol_take_base(struct lsvd_volume *v, const struct fmt_base *base)
+{
+	v->ancestry = lsvd_calloc(1, sizeof *v->ancestry);
+	v->base = lsvd_malloc(sizeof *v->base);
+	if (!v->ancestry || !v->base)
+		return lsvd_fail_plain(-ENOMEM);
+	*v->base = *base;
+	v->ancestry->count = base->ancestors;
+	v->ancestry->own_first = base->own_first;
+	for (uint32_t i = 0; i < base->ancestors; i++)
+		v->ancestry->list[i] = (struct ancestor){
+			.first = base->list[i].first,
+			.volume = base->list[i].volume,
+			.owner = lsvd_uuid_seed(&base->list[i].volume),
+		};
+	v->objects.ancestry = v->ancestry;
+	return 0;
+}
+
+int lsvd_vol_load_base(struct lsvd_volume *v, const struct log_ops *ops)
+{
+	const struct fmt_base *b = v->base;
+	const struct log_options o = { .volume = b->list[b->ancestors - 1].volume,
+				       .volume_bytes = v->bytes, .name = v->name };
+	int err;
+
+	if (v->listing)
+		return 0;
+	err = lsvd_log_read(&v->port, &o, ops, v, b->root, b->at_epoch, b->at_seq);
+	lsvd_snapshots_fini(&v->snapshots); /* the base's */
+	v->root_number = 0;                 /* as is that root */
+	v->root_at = (struct place){ 0, 0 };
+	return err ? lsvd_fail_context(err, "volume %s: its base", v->name) : 0;
+}
+
+/* -------------------------------------------------------------------------------------- cloning */
+
+struct cloning {
+	struct lsvd_store *store;  /* NULL: in a simulation */
+	struct world *world;
+	struct port *port;
+	const char *base_name;
+	struct fmt_volume base, clone;
+	struct snapshot s;
+};
+
+/* The snapshot as the base lists it now. */
+static int find_snapshot(struct cloning *c, const char *name, struct snapshot *ret)
+{
+	const struct snapshot *s;
+	struct lsvd_volume *v;
+	int err = lsvd_vol_open_listing(&v, c->store, c->world, c->base_name);
+
+	if (err)
+		return err;
+	s = lsvd_snapshots_by_name(&v->snapshots, name);
+	if (s)
+		*ret = *s;
+	else
+		err = lsvd_fail(-ENOENT, "volume %s has no snapshot \"%s\"", c->base_name, name);
+	(void)lsvd_volume_close(v, 0); /* a reader has nothing to lose */
+	return err;
+}
+
+/* The note says from where on object numbers are free. */
+static int read_note(struct cloning *c, uint64_t *ret_next_object)
+{
+	struct object_head head;
+	struct chain_part chain;
+	char key[KEY_CAP];
+	uint8_t *buf;
+	size_t len;
+	int err;
+
+	lsvd_key_chain(key, &c->base.uuid, c->s.at.epoch, c->s.at.seq);
+	err = lsvd_lineage_get(c->port, key, &buf, &len, 1u << 20);
+	if (err)
+		return err;
+	err = lsvd_object_head_decode(&head, buf, len, key);
+	if (!err)
+		err = lsvd_object_head_expect(&head, &c->base.uuid, OBJECT_NOTE, c->s.at.epoch,
+					      c->s.at.seq, key);
+	if (!err)
+		err = lsvd_chain_part_decode(&chain, buf, &head, key);
+	lsvd_free(buf);
+	*ret_next_object = err ? 0 : chain.next_object;
+	return err == -ENODATA ? lsvd_fail(LSVD_E_CORRUPT, "object %s: cut short", key) : err;
+}
+
+static int describe_clone(struct cloning *c)
+{
+	struct fmt_base *b = &c->clone.base;
+	int err;
+
+	*b = c->base.base;
+	if (b->ancestors == FMT_ANCESTORS_MAX)
+		return lsvd_fail(-E2BIG, "volume %s is a clone of a clone …, %u times: no more than "
+				 "that", c->base_name, FMT_ANCESTORS_MAX);
+	b->list[b->ancestors].first = b->ancestors ? c->base.base.own_first : 0;
+	b->list[b->ancestors++].volume = c->base.uuid;
+	b->snapshot = c->s.id;
+	b->root = c->s.root;
+	b->at_epoch = c->s.at.epoch;
+	b->at_seq = c->s.at.seq;
+	c->clone.bytes = c->s.bytes;
+	err = read_note(c, &b->own_first);
+	return err;
+}
+
+/* Are snapshot and base still there, now that they know of us? */
+static int look_again(struct cloning *c)
+{
+	struct fmt_volume base;
+	struct snapshot s;
+	int err = lsvd_lineage_find(c->port, OBJECT_VOLUME, c->base_name, &base);
+
+	if (!err)
+		err = find_snapshot(c, c->s.name, &s);
+	if (!err && (!lsvd_uuid_equal(&base.uuid, &c->base.uuid) ||
+		     !lsvd_uuid_equal(&s.id, &c->s.id)))
+		err = lsvd_fail(-ENOENT, "volume %s: its snapshot \"%s\" is another one by now",
+				c->base_name, c->s.name);
+	return err;
+}
+
+static int protect_and_create(struct cloning *c)
+{
+	struct slots s = { .volume = &c->base.uuid, .snapshot = &c->s.id };
+	struct fmt_slot slot = { .what = SLOT_ADD, .clone = c->clone.uuid };
+	char text[512];
+	int err;
+
+	memcpy(slot.name, c->clone.name, sizeof slot.name);
+	err = change_user(c->port, &s, &slot);
+	lsvd_free(s.users);
+	if (err)
+		return err;
+	err = look_again(c);
+	if (!err)
+		err = lsvd_lineage_create(c->port, &c->clone);
+	if (err) {
+		(void)snprintf(text, sizeof text, "%s", lsvd_last_error()); /* survives what follows */
+		(void)!lsvd_vol_leave_base(c->port, &c->clone); /* else the base is kept, at worst */
+		lsvd_error_restore(text);
+	}
+	return err;
+}
+
+static int clone_on(struct cloning *c, const char *snapshot)
+{
+	int err = lsvd_lineage_find(c->port, OBJECT_VOLUME, c->base_name, &c->base);
+
+	if (!err)
+		err = find_snapshot(c, snapshot, &c->s);
+	if (!err)
+		err = describe_clone(c);
+	return err ? err : protect_and_create(c);
+}
+
+int lsvd_volume_clone_world(struct world *world, const char *base, const char *snapshot,
+			    const char *name)
+{
+	struct cloning c = { .world = world, .base_name = base };
+	struct port port;
+	int err = lsvd_port_init(&port, world);
+
+	if (err)
+		return err;
+	c.port = &port;
+	err = lsvd_lineage_describe(world, OBJECT_VOLUME, name, NULL, &c.clone);
+	if (!err)
+		err = clone_on(&c, snapshot);
+	lsvd_port_fini(&port);
+	return err;
+}
+
+/* Of the base as it is now. */
+static int snapshot_now(struct cloning *c, const struct lsvd_volume_options *options,
+			const char *snapshot)
+{
+	struct lsvd_volume *v;
+	int err, end;
+
+	if (!options)
+		return lsvd_fail(-EINVAL, "volume %s: to be cloned as it is now it has to be opened, and "
+				 "there are no options for that", c->base_name);
+	err = lsvd_volume_open(&v, c->store, c->base_name, options);
+	if (err)
+		return err;
+	err = lsvd_snapshot_create(v, snapshot, UINT32_MAX, NULL);
+	end = lsvd_volume_close(v, UINT32_MAX);
+	return err ? err : end < 0 ? end : 0;
+}
+
+static int clone_in_store(struct cloning *c, const char *snapshot, const char *name,
+			  const struct lsvd_volume_options *options)
+{
+	char made[LSVD_NAME_MAX + 1] = "for-";
+	struct fmt_volume there;
+	int err = lsvd_lineage_describe(c->world, OBJECT_VOLUME, name, NULL, &c->clone);
+
+	if (!err && lsvd_lineage_find(c->port, OBJECT_VOLUME, name, &there) == 0)
+		err = lsvd_fail(-EEXIST, "volume %s exists: nothing was changed", name);
+	if (!err && !snapshot) {
+		lsvd_uuid_format(&c->clone.uuid, made + strlen(made));
+		err = snapshot_now(c, options, made);
+		snapshot = made;
+	}
+	return err ? err : clone_on(c, snapshot);
+}
 
 int lsvd_volume_clone(struct lsvd_store *store, const char *base, const char *snapshot,
 		      const char *name, const struct lsvd_volume_options *options,
 		      struct lsvd_volume_info *ret)
 {
-	(void)store, (void)base, (void)snapshot, (void)options, (void)ret;
-	return lsvd_fail(LSVD_E_UNSUPPORTED, "%s: volumes cannot be cloned yet", name);
+	struct cloning c = { .store = store, .base_name = base };
+	struct visit visit;
+	int err;
+
+	if (!base || !lsvd_name_valid(base) || (snapshot && !lsvd_name_valid(snapshot)))
+		return lsvd_fail(-EINVAL, "\"%s\", \"%s\": not the names of a volume and of a snapshot",
+				 base ? base : "(null)", snapshot ? snapshot : "");
+	err = lsvd_visit_begin(&visit, store);
+	if (err)
+		return err;
+	c.world = visit.world;
+	c.port = &visit.port;
+	err = clone_in_store(&c, snapshot, name, options);
+	lsvd_visit_end(&visit);
+	return err || !ret ? err : lsvd_volume_lookup(store, name, ret);
 }
 
 int lsvd_volume_flatten(struct lsvd_volume *v, uint32_t timeout_ms)
 {
 	(void)timeout_ms;
-	return lsvd_fail(LSVD_E_UNSUPPORTED, "volume %s: cannot be flattened yet", v->name);
+	if (!v->ancestry)
+		return 0;
+	return lsvd_fail(LSVD_E_UNSUPPORTED, "volume %s: clones cannot be flattened yet", v->name);
 }

@@ -81,7 +81,7 @@ static bool is_dead(const struct lsvd_volume *v, const struct object_entry *e)
 	bool meta = e->home == HOME_PAGES || e->home == HOME_ROOT;
 	const struct place root = { v->root_at.epoch, v->root_number };
 
-	return e->died.epoch && place_at_or_before(e->died, meta ? root : v->root_at) &&
+	return e->died.epoch && !e->ancestor && place_at_or_before(e->died, meta ? root : v->root_at) &&
 	       !e->readers && !lsvd_snapshots_needing(&v->snapshots, e);
 }
 

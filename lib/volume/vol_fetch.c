@@ -38,7 +38,7 @@
 struct fetch {
 	struct read_req *req;         /* NULL once it has been answered */
 	struct lsvd_volume *v;
-	uint64_t object;
+	uint64_t object, owner;       /* owner: whose it is */
 	uint64_t first, end;          /* bytes of the object */
 	const uint8_t *bytes;         /* from `first` on: of `buf` or of the miss */
 	uint8_t *buf, *scratch;       /* buf: what is read from the cache */
@@ -62,10 +62,12 @@ static void start_get(struct fetch *f);
 
 void lsvd_vol_object_key(char key[KEY_CAP], const struct lsvd_volume *v, const struct object_entry *e)
 {
+	const struct uuid *u = e->ancestor ? &v->ancestry->list[e->ancestor - 1].volume : &v->uuid;
+
 	if (e->home == HOME_CHAIN)
-		lsvd_key_chain(key, &v->uuid, e->epoch, e->seq);
+		lsvd_key_chain(key, u, e->epoch, e->seq);
 	else
-		lsvd_key_free(key, &v->uuid, e->epoch, e->seq);
+		lsvd_key_free(key, u, e->epoch, e->seq);
 }
 
 static void free_fetch(struct fetch *f)
@@ -143,7 +145,7 @@ static int copy_unit(struct fetch *f, const struct map_extent *e, uint64_t unit_
 		f->need_end = unit_off + UNIT_FRAME_BYTES;
 		return -ENODATA;
 	}
-	err = lsvd_unit_open(f->bytes + at, f->have - at, f->v->owner, f->object, unit_lba,
+	err = lsvd_unit_open(f->bytes + at, f->have - at, f->owner, f->object, unit_lba,
 			     f->scratch, &data, &bytes, &need, f->v->name);
 	if (err == -ENODATA)
 		f->need_end = unit_off + need;
@@ -251,7 +253,7 @@ static bool start_cached(struct fetch *f)
 	for (unsigned i = 0; i < f->lines_left; i++) {
 		struct file_io *io = &f->line_ios[i];
 
-		if (!lsvd_rcache_find(v->rcache, v->owner, f->object, lsvd_line_first(&r) + i,
+		if (!lsvd_rcache_find(v->rcache, f->owner, f->object, lsvd_line_first(&r) + i,
 				      &slot))
 			return false;
 		lsvd_line_io(&r, i, slot, io);
@@ -501,6 +503,7 @@ static int start_fetch(struct read_req *req, const struct map_extent *extents, u
 	f->req = req;
 	f->v = v;
 	f->object = extents[0].object;
+	f->owner = lsvd_vol_owner_of(v, f->object);
 	f->first = extents[0].off;
 	f->end = f->first;
 	f->n = n;

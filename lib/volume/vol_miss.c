@@ -396,7 +396,8 @@ static bool fill(struct miss *m)
 	for (unsigned i = 0; i < n; i++) {
 		struct file_io *io = &m->fills[i];
 
-		lsvd_line_io(&r, i, lsvd_rcache_place(v->rcache, v->owner, m->object,
+		lsvd_line_io(&r, i, lsvd_rcache_place(v->rcache, lsvd_vol_owner_of(v, m->object),
+						      m->object,
 						      lsvd_line_first(&r) + i), io);
 		io->io.kind = IO_FILE_WRITE;
 		io->io.owner = m;

@@ -285,6 +285,8 @@ static void unavailable(void *ctx, bool yes, int err)
 	lsvd_port_changed(&v->port);
 }
 
+static const struct log_ops log_ops;
+
 /* What the store has, while the open is yet to be confirmed. */
 static int recover(void *ctx, struct log *log, const struct log_opened *opened)
 {
@@ -300,7 +302,9 @@ static int recover(void *ctx, struct log *log, const struct log_opened *opened)
 	}
 	if (opened->volume_bytes)
 		lsvd_vol_set_bytes(v, opened->volume_bytes);
-	err = lsvd_log_recover(log);
+	err = v->base && !opened->root.epoch ? lsvd_vol_load_base(v, &log_ops) : 0;
+	if (!err)
+		err = lsvd_log_recover(log);
 	v->stored_op = v->last_op = opened->last_op;
 	v->stored_seq = 1;
 	return err;
@@ -323,6 +327,7 @@ static int open_log(struct lsvd_volume *v, const struct wal_found *found)
 	struct log_options o = {
 		.volume = v->uuid,
 		.volume_bytes = v->bytes,
+		.first_object = v->ancestry ? v->ancestry->own_first : 0,
 		.readonly = v->readonly,
 		.accept_rollback = v->opt.flags & LSVD_OPEN_ACCEPT_ROLLBACK,
 		.takeover = v->opt.flags & LSVD_OPEN_TAKEOVER,
@@ -444,6 +449,8 @@ void lsvd_vol_destroy(struct lsvd_volume *v)
 	lsvd_vol_free_gc(v);
 	lsvd_vol_free_snapshot_op(v);
 	lsvd_snapshots_fini(&v->snapshots);
+	lsvd_free(v->ancestry);
+	lsvd_free(v->base);
 	lsvd_port_fini(&v->port);
 	if (v->own_world)
 		lsvd_world_real_close(v->world);
@@ -463,7 +470,7 @@ static int find_volume(struct lsvd_volume *v)
 	v->created_ms = record.created_ms;
 	v->owner = lsvd_uuid_seed(&v->uuid);
 	lsvd_vol_set_bytes(v, record.bytes);
-	return 0;
+	return record.base.ancestors ? lsvd_vol_take_base(v, &record.base) : 0;
 }
 
 static void start_mirror(struct lsvd_volume *v)
@@ -603,7 +610,7 @@ static int open_parts(struct lsvd_volume *v)
 	if (!err && v->opt.cache_dir && v->opt.rcache_bytes != UINT64_MAX && v->own_world &&
 	    (!v->readonly || v->opt.flags & LSVD_OPEN_RCACHE))
 		err = lsvd_shared_rcache_get(&v->rcache, v->opt.cache_dir, v->opt.rcache_bytes);
-	if (!err && !v->readonly)
+	if (!err && !v->readonly && !v->ancestry) /* it would not say whose the objects are */
 		lsvd_mirror_open(v);
 	if (!err)
 		err = lsvd_vol_replay_wal(v);
@@ -716,19 +723,19 @@ static int open_real(struct lsvd_volume **ret, struct lsvd_store *store, const c
 	return err ? err : open_on(ret, world, true, name, opt, false);
 }
 
-int lsvd_vol_open_listing(struct lsvd_volume **ret, struct lsvd_store *store, const char *name)
+int lsvd_vol_open_listing(struct lsvd_volume **ret, struct lsvd_store *store, struct world *world,
+			  const char *name)
 {
 	static const struct lsvd_volume_options usual = LSVD_VOLUME_OPTIONS_INIT;
 	struct lsvd_volume_options given = usual, o;
-	struct world *world;
 	int err = check_name(name);
 
 	given.flags = LSVD_OPEN_READONLY;
 	if (!err)
 		err = set_options(&o, &given, &public_limits);
-	if (!err)
+	if (!err && store)
 		err = lsvd_world_real_open(&world, store, NULL, false);
-	return err ? err : open_on(ret, world, true, name, &o, true);
+	return err ? err : open_on(ret, world, store != NULL, name, &o, true);
 }
 
 int lsvd_volume_open(struct lsvd_volume **ret, struct lsvd_store *store, const char *name,

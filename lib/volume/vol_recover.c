@@ -316,7 +316,7 @@ int lsvd_vol_load_root(void *ctx, const struct object_head *head, const uint8_t 
 	err = check_lengths(&l);
 	if (err)
 		return err;
-	sum = lsvd_hash_seeded(body, head->body_bytes, l.v->owner);
+	sum = lsvd_hash_seeded(body, head->body_bytes, lsvd_uuid_seed(&head->volume));
 	if (sum != l.part.body_checksum)
 		return body_damaged(head, sum, l.part.body_checksum);
 	l.nodes = body;

@@ -371,11 +371,27 @@ static int no_such(const struct lsvd_volume *v, const char *name)
 	return lsvd_fail(-ENOENT, "volume %s has no snapshot \"%s\"", v->name, name);
 }
 
+/* The lock is free while the store is asked whether anybody needs it. */
 static int delete(struct lsvd_volume *v, const char *name, uint32_t timeout_ms)
 {
-	const struct snapshot *s = lsvd_snapshots_by_name(&v->snapshots, name);
+	const struct snapshot *found = lsvd_snapshots_by_name(&v->snapshots, name);
+	struct snapshot s;
+	int err;
 
-	return s ? put_note(v, s, true, timeout_ms) : no_such(v, name);
+	if (!found)
+		return no_such(v, name);
+	s = *found;
+	lsvd_port_leave(&v->port, false);
+	err = lsvd_vol_close_slots(&v->port, &v->uuid, &s);
+	lsvd_port_enter(&v->port);
+	if (!err)
+		err = put_note(v, &s, true, timeout_ms);
+	if (err)
+		return err;
+	lsvd_port_leave(&v->port, false);
+	lsvd_vol_remove_slots(&v->port, &v->uuid, &s);
+	lsvd_port_enter(&v->port);
+	return 0;
 }
 
 int lsvd_snapshot_delete(struct lsvd_volume *v, const char *name, uint32_t timeout_ms)
@@ -439,7 +455,7 @@ int lsvd_snapshot_list_store(struct lsvd_store *store, const char *volume, lsvd_
 			     void *ctx)
 {
 	struct lsvd_volume *v;
-	int err = lsvd_vol_open_listing(&v, store, volume);
+	int err = lsvd_vol_open_listing(&v, store, NULL, volume);
 
 	if (err)
 		return err;

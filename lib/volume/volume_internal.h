@@ -145,6 +145,8 @@ struct lsvd_volume {
 	uint64_t owner;                /* lsvd_uuid_seed(uuid) */
 	uint64_t bytes, sectors;       /* the bound of operations; see lsvd_vol_set_bytes() */
 	uint64_t chain_bytes;          /* as the chain says; more than bytes while it shrinks */
+	struct ancestry *ancestry;     /* of a clone, else NULL */
+	struct fmt_base *base;         /* what it began as */
 	bool readonly;
 	bool offline;                  /* opened on the cache alone: no log, nothing is stored */
 	struct lsvd_volume_options opt;
@@ -370,6 +372,26 @@ void lsvd_vol_free_deletion(struct lsvd_volume *v); /* nothing is in the world *
 /* ---- vol_status.c; lock held */
 /* Everything acknowledged is in the store and in the store map. */
 int lsvd_vol_store_all(struct lsvd_volume *v, uint32_t timeout_ms);
+/* ---- vol_clone.c */
+/* Whose the object is: the name below which it lies, and what its checksums are bound to. */
+static inline const struct uuid *lsvd_vol_uuid_of(const struct lsvd_volume *v, uint64_t object)
+{
+	unsigned i = ancestor_of(v->ancestry, object);
+
+	return i ? &v->ancestry->list[i - 1].volume : &v->uuid;
+}
+static inline uint64_t lsvd_vol_owner_of(const struct lsvd_volume *v, uint64_t object)
+{
+	unsigned i = ancestor_of(v->ancestry, object);
+
+	return i ? v->ancestry->list[i - 1].owner : v->owner;
+}
+/* Procedures. The record says that it is a clone; what it began as, if it has no root yet. */
+int lsvd_vol_take_base(struct lsvd_volume *v, const struct fmt_base *base);
+int lsvd_vol_load_base(struct lsvd_volume *v, const struct log_ops *ops);
+/* Nobody may clone the snapshot any more: -EBUSY if somebody has. And its slots, when it is gone. */
+int lsvd_vol_close_slots(struct port *port, const struct uuid *volume, const struct snapshot *s);
+void lsvd_vol_remove_slots(struct port *port, const struct uuid *volume, const struct snapshot *s);
 /* ---- vol_snapshot.c */
 /* lock held: a note from which on the volume has another size, and its end. */
 int lsvd_vol_put_size(struct lsvd_volume *v, uint64_t bytes, uint32_t timeout_ms);
@@ -406,8 +428,9 @@ int lsvd_vol_open_offline(struct lsvd_volume *v);
 int lsvd_vol_refuse_offline(const struct lsvd_volume *v, const char *what);
 
 /* ---- vol_open.c */
-/* Read-only, for its list of snapshots alone. */
-int lsvd_vol_open_listing(struct lsvd_volume **ret, struct lsvd_store *store, const char *name);
+/* Read-only, for its list of snapshots alone: of a store, or (NULL) in a simulated world. */
+int lsvd_vol_open_listing(struct lsvd_volume **ret, struct lsvd_store *store, struct world *world,
+			  const char *name);
 #define VOL_TINY_ANCHOR_EVERY 8u /* in worlds of simulations */
 /* A volume that has no parts yet; NULL: no memory, or its name is too long. */
 struct lsvd_volume *lsvd_vol_new(struct world *world, bool own_world, const char *name);

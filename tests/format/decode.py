@@ -158,6 +158,19 @@ def show_volume(head, data):
     print("bytes", u64(data, 80))
     print("created_ms", i64(data, 88))
     print("name", text(data, 96, 64))
+    count = u32(data, 168)
+    must(count <= 64 and head.header_bytes >= 256 + 24 * count, "more ancestors than room")
+    if count:
+        print("snapshot", uuid(data, 184), "root", u64(data, 200), u64(data, 208),
+              "at", u64(data, 216), u64(data, 224), "own_first", u64(data, 176))
+    for at in range(256, 256 + 24 * count, 24):
+        print("ancestor", uuid(data, at + 8), "from", u64(data, at))
+
+
+def show_slot(head, data):
+    must(head.header_bytes == 192 and head.epoch == 0, "no slot's header")
+    must(1 <= u32(data, 80) <= 3, "what the slot says")
+    print("slot", ("", "add", "drop", "close")[u32(data, 80)], uuid(data, 88), text(data, 104, 64))
 
 
 def show_claim(head, data):
@@ -448,7 +461,7 @@ def show_records(head, data):
 
 
 SHOW = {1: show_volume, 2: show_claim, 3: show_base, 4: show_data, 5: show_fence, 6: show_chain,
-        8: show_root, 9: show_note, 10: show_moved}
+        8: show_root, 9: show_note, 10: show_moved, 13: show_slot}
 
 
 def show(data):

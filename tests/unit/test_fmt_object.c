@@ -218,7 +218,7 @@ START_TEST(an_unknown_kind_is_refused)
 	for (int kind = 0; kind < 70000; kind += kind < 20 ? 1 : 9999) {
 		h.kind = (uint16_t)kind;
 		encode(buf, &h, &c);
-		if (h.kind >= OBJECT_VOLUME && h.kind <= OBJECT_VLOG)
+		if (h.kind >= OBJECT_VOLUME && h.kind <= OBJECT_SLOT)
 			ck_assert_ok(lsvd_object_head_decode(&got, buf, sizeof buf, "x"));
 		else
 			ck_assert_err(lsvd_object_head_decode(&got, buf, sizeof buf, "x"),
@@ -453,6 +453,41 @@ START_TEST(a_volume_record_read_back_is_the_same)
 }
 END_TEST
 
+START_TEST(the_record_of_a_clone_read_back_is_the_same)
+{
+	struct fmt_volume v = a_volume(), got;
+	uint8_t buf[FMT_VOLUME_BYTES_MAX];
+
+	v.base = (struct fmt_base){ .ancestors = 2, .own_first = 5000, .snapshot = volume,
+				    .root = { 3, 77 }, .at_epoch = 3, .at_seq = 9 };
+	v.base.list[0] = (struct fmt_ancestor){ 0, volume };
+	v.base.list[1] = (struct fmt_ancestor){ 1000, volume };
+	lsvd_volume_record_encode(buf, &v);
+	ck_assert_ok(lsvd_volume_record_decode(&got, buf, fmt_volume_bytes(&v), "x"));
+	ck_assert_mem_eq(&got.base, &v.base, sizeof v.base);
+	v.base.list[1].first = 5001;
+	lsvd_volume_record_encode(buf, &v);
+	ck_assert_err(lsvd_volume_record_decode(&got, buf, fmt_volume_bytes(&v), "x"), LSVD_E_CORRUPT);
+	ck_assert_error_says("5001");
+}
+END_TEST
+
+START_TEST(a_slot_read_back_is_the_same)
+{
+	struct fmt_slot slot = { .what = SLOT_DROP, .clone = volume, .name = "c" }, got;
+	uint8_t buf[FMT_SLOT_BYTES];
+
+	lsvd_slot_encode(buf, &volume, 7, &slot);
+	ck_assert_ok(lsvd_slot_decode(&got, &volume, 7, buf, sizeof buf, "x"));
+	ck_assert_int_eq(got.what, SLOT_DROP);
+	ck_assert_str_eq(got.name, "c");
+	ck_assert_err(lsvd_slot_decode(&got, &volume, 8, buf, sizeof buf, "x"), LSVD_E_CORRUPT);
+	slot.what = (enum slot_what)4;
+	lsvd_slot_encode(buf, &volume, 7, &slot);
+	ck_assert_err(lsvd_slot_decode(&got, &volume, 7, buf, sizeof buf, "x"), LSVD_E_CORRUPT);
+}
+END_TEST
+
 START_TEST(a_volume_record_of_no_volume_is_refused)
 {
 	struct fmt_volume v = a_volume(), got;
@@ -634,6 +669,8 @@ static void add_chain_tests(TCase *c)
 static void add_small_tests(TCase *c)
 {
 	tcase_add_test(c, a_volume_record_read_back_is_the_same);
+	tcase_add_test(c, the_record_of_a_clone_read_back_is_the_same);
+	tcase_add_test(c, a_slot_read_back_is_the_same);
 	tcase_add_test(c, a_volume_record_of_no_volume_is_refused);
 	tcase_add_test(c, a_claim_read_back_is_the_same);
 	tcase_add_test(c, a_claims_host_cannot_command_a_terminal);

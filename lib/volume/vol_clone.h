@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* vol_clone.h - what a clone and its base know of each other. Procedures. */
+#ifndef VOLUME_VOL_CLONE_H
+#define VOLUME_VOL_CLONE_H
+
+#include "log/lineage.h"
+#include "volume/volume_internal.h"
+
+/* -EBUSY: clones need a snapshot of the volume; the text names them. */
+int lsvd_vol_refuse_base(struct visit *visit, const struct fmt_volume *record);
+/* A clone goes, or needs its base no more. */
+int lsvd_vol_leave_base(struct port *port, const struct fmt_volume *record);
+/* For the simulator, on a world of its own */
+int lsvd_volume_clone_world(struct world *world, const char *base, const char *snapshot,
+			    const char *name);
+
+#endif

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Tests of clones: each begins as a snapshot of its base, sees nothing of what becomes of that, and
+ * keeps it from going.
+ * lsvd-test: timeout=120 labels=tsan
+ */
+#include "t_volume.h"
+#include "volume/volume_internal.h"
+
+#define EVER UINT32_MAX
+#define BLOCKS (TV_BYTES / TV_BLOCK)
+
+static struct tv *fresh(void)
+{
+	struct tv *t = tv_new();
+
+	tv_open(t);
+	return t;
+}
+
+static void scatter(struct tv *t, unsigned n, uint64_t seed)
+{
+	for (unsigned i = 0; i < n; i++) {
+		seed = seed * 6364136223846793005u + 1442695040888963407u;
+		tv_write(t, (seed >> 33) % BLOCKS * TV_BLOCK, TV_BLOCK, seed);
+	}
+}
+
+/* Another volume of the same store, with a model of its own. */
+struct other {
+	struct tv t;             /* all of it but the name as in a tv */
+	char name[32];
+};
+
+static void open_other(struct other *c)
+{
+	ck_assert_ok(lsvd_volume_open(&c->t.v, c->t.store, c->name, &c->t.o));
+}
+
+static struct other *clone_of(struct tv *t, const char *base, const char *snapshot, const char *name)
+{
+	struct other *c = calloc(1, sizeof *c);
+
+	ck_assert_ptr_nonnull(c);
+	c->t = *t;
+	c->t.v = NULL;
+	c->t.model = tv_buffer(TV_BYTES);
+	memcpy(c->t.model, t->model, TV_BYTES);
+	(void)snprintf(c->name, sizeof c->name, "%s", name); /* fits */
+	ck_assert_ok(lsvd_volume_clone(t->store, base, snapshot, name, NULL, NULL));
+	open_other(c);
+	return c;
+}
+
+static void close_other(struct other *c)
+{
+	ck_assert_err(tv_close_in(&c->t, EVER), 0);
+}
+
+static void end_other(struct other *c)
+{
+	if (c->t.v)
+		close_other(c);
+	free(c->t.model);
+	free(c);
+}
+
+static void reopen_other(struct other *c)
+{
+	close_other(c);
+	open_other(c);
+}
+
+static void snapshot(struct tv *t, const char *name)
+{
+	ck_assert_ok(lsvd_snapshot_create(t->v, name, EVER, NULL));
+}
+
+START_TEST(a_clone_begins_as_the_snapshot_and_goes_its_own_way)
+{
+	struct tv *t = fresh();
+	struct other *c;
+
+	scatter(t, 1500, 1);
+	tv_write_text(t, 1u << 20, 1u << 20, 3);
+	if (_i == 1)
+		ck_assert_ok(lsvd_volume_checkpoint(t->v, EVER));
+	scatter(t, 100, 2);
+	snapshot(t, "s");
+	c = clone_of(t, TV_NAME, "s", "c");
+	tv_check_all(&c->t);
+	scatter(t, 500, 3);
+	scatter(&c->t, 500, 4);
+	tv_trim(&c->t, 0, 1u << 20);
+	tv_check_all(t);
+	tv_check_all(&c->t);
+	reopen_other(c);
+	tv_check_all(&c->t);
+	ck_assert_ok(lsvd_volume_checkpoint(c->t.v, EVER));
+	reopen_other(c);
+	tv_check_all(&c->t);
+	lsvd_vol_check_parts(c->t.v);
+	end_other(c);
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(a_clone_sees_nothing_of_what_is_overwritten_trimmed_and_collected_in_its_base)
+{
+	struct tv *t = fresh();
+	struct other *c;
+
+	scatter(t, 2000, 1);
+	snapshot(t, "s");
+	c = clone_of(t, TV_NAME, "s", "c");
+	for (unsigned i = 0; i < 4; i++) {
+		scatter(t, 2000, 10 + i);
+		if (i == 2)
+			tv_trim(t, 0, TV_BYTES);
+		tv_reopen(t);
+		ck_assert_ok(lsvd_volume_gc(t->v, 100, EVER));
+		scatter(&c->t, 300, 20 + i);
+		reopen_other(c);
+		ck_assert_ok(lsvd_volume_gc(c->t.v, 100, EVER));
+		tv_check_all(&c->t);
+		tv_check_all(t);
+	}
+	end_other(c);
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(clones_of_clones_are_what_each_was_cloned_from)
+{
+	struct tv *t = fresh();
+	struct other *c[4];
+	struct tv *base = t;
+	const char *name = TV_NAME;
+
+	scatter(t, 1000, 1);
+	for (unsigned i = 0; i < 4; i++) {
+		char own[8] = { 'c', (char)('0' + i), 0 };
+
+		snapshot(base, "s");
+		c[i] = clone_of(base, name, "s", own);
+		base = &c[i]->t;
+		name = c[i]->name;
+		tv_check_all(base);
+		scatter(base, 300, 50 + i);
+	}
+	for (unsigned i = 0; i < 4; i++) {
+		reopen_other(c[i]);
+		ck_assert_ok(lsvd_volume_gc(c[i]->t.v, 100, EVER));
+		reopen_other(c[i]);
+		tv_check_all(&c[i]->t);
+		end_other(c[i]);
+	}
+	tv_check_all(t);
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(a_clone_copies_nothing)
+{
+	struct tv *t = fresh();
+	struct other *c;
+	uint64_t puts;
+
+	for (uint64_t off = 0; off < TV_BYTES; off += 1u << 20)
+		tv_write(t, off, 1u << 20, off);
+	snapshot(t, "s");
+	puts = store_fault_bytes(t->fault, FAULT_PUT);
+	c = clone_of(t, TV_NAME, "s", "c");
+	close_other(c);
+	ck_assert_uint_lt(store_fault_bytes(t->fault, FAULT_PUT) - puts, 65536);
+	end_other(c);
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(what_a_clone_needs_cannot_be_deleted)
+{
+	struct tv *t = fresh();
+	struct other *c;
+
+	scatter(t, 100, 1);
+	snapshot(t, "s");
+	c = clone_of(t, TV_NAME, "s", "needy");
+	ck_assert_err(lsvd_snapshot_delete(t->v, "s", EVER), -EBUSY);
+	ck_assert_error_says("needy");
+	tv_close(t);
+	ck_assert_err(lsvd_volume_delete(t->store, TV_NAME), -EBUSY);
+	ck_assert_error_says("needy");
+	tv_open(t); /* nothing has changed */
+	tv_check_all(t);
+	close_other(c);
+	ck_assert_ok(lsvd_volume_delete(t->store, "needy"));
+	ck_assert_ok(lsvd_snapshot_delete(t->v, "s", EVER));
+	tv_close(t);
+	ck_assert_ok(lsvd_volume_delete(t->store, TV_NAME));
+	end_other(c);
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(a_base_as_it_is_now_is_cloned_by_a_snapshot_made_for_that)
+{
+	struct tv *t = fresh();
+	struct lsvd_volume_info info = LSVD_VOLUME_INFO_INIT;
+	struct lsvd_volume *v;
+
+	scatter(t, 100, 1);
+	tv_close(t);
+	ck_assert_ok(lsvd_volume_clone(t->store, TV_NAME, NULL, "now", &t->o, &info));
+	ck_assert_uint_eq(info.bytes, TV_BYTES);
+	ck_assert_ok(lsvd_volume_open(&v, t->store, "now", &t->o));
+	t->v = v;
+	tv_check_all(t);
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(wrong_calls_are_refused)
+{
+	struct tv *t = fresh();
+	struct other *c;
+
+	snapshot(t, "s");
+	ck_assert_err(lsvd_volume_clone(t->store, "none", "s", "c", NULL, NULL), -ENOENT);
+	ck_assert_err(lsvd_volume_clone(t->store, TV_NAME, "none", "c", NULL, NULL), -ENOENT);
+	ck_assert_err(lsvd_volume_clone(t->store, TV_NAME, "s", "a/b", NULL, NULL), -EINVAL);
+	ck_assert_err(lsvd_volume_clone(t->store, TV_NAME, NULL, "c", NULL, NULL), -EINVAL);
+	ck_assert_err(lsvd_volume_clone(t->store, TV_NAME, "s", TV_NAME, NULL, NULL), -EEXIST);
+	c = clone_of(t, TV_NAME, "s", "c");
+	ck_assert_err(lsvd_volume_clone(t->store, TV_NAME, "s", "c", NULL, NULL), -EEXIST);
+	close_other(c);
+	ck_assert_ok(lsvd_volume_delete(t->store, "c"));
+	ck_assert_ok(lsvd_snapshot_delete(t->v, "s", EVER)); /* the failed ones hold nothing */
+	end_other(c);
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(clones_of_one_base_share_what_the_read_cache_has_of_it)
+{
+	struct tv *t = fresh();
+	struct lsvd_stats s;
+	struct other *a, *b;
+
+	tv_write(t, 0, 4u << 20, 1);
+	snapshot(t, "s");
+	t->o.rcache_bytes = 64u << 20;
+	a = clone_of(t, TV_NAME, "s", "a");
+	b = clone_of(t, TV_NAME, "s", "b");
+	tv_check(&a->t, 0, 4u << 20);
+	tv_wait_for(tv_stats(&a->t).rcache_write_bytes >= 4u << 20);
+	tv_check(&b->t, 0, 4u << 20);
+	s = tv_stats(&b->t);
+	ck_assert_uint_gt(s.read_rcache_bytes, 2u << 20);
+	end_other(a);
+	end_other(b);
+	tv_free(t);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("volume_clone");
+	TCase *c = tcase_create("clone");
+
+	tcase_set_timeout(c, 60);
+	tcase_add_loop_test(c, a_clone_begins_as_the_snapshot_and_goes_its_own_way, 0, 2);
+	tcase_add_test(c, a_clone_sees_nothing_of_what_is_overwritten_trimmed_and_collected_in_its_base);
+	tcase_add_test(c, clones_of_clones_are_what_each_was_cloned_from);
+	tcase_add_test(c, a_clone_copies_nothing);
+	tcase_add_test(c, what_a_clone_needs_cannot_be_deleted);
+	tcase_add_test(c, a_base_as_it_is_now_is_cloned_by_a_snapshot_made_for_that);
+	tcase_add_test(c, wrong_calls_are_refused);
+	tcase_add_test(c, clones_of_one_base_share_what_the_read_cache_has_of_it);
+	suite_add_tcase(s, c);
+	return s;
+}
+
+T_MAIN(suite)
