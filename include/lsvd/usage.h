@@ -47,6 +47,39 @@ typedef int (*lsvd_usage_fn)(void *ctx, const struct lsvd_usage_row *row);
  */
 LSVD_API LSVD_MUST_USE int lsvd_store_usage(struct lsvd_store *store, lsvd_usage_fn fn, void *ctx);
 
+/* ------------------------------------------------------------------ what one volume's space is for */
+
+enum lsvd_space_kind {
+	LSVD_SPACE_LIVE = 1,     /* what the volume reads */
+	LSVD_SPACE_STALE = 2,    /* overwritten or trimmed, in objects that are alive in part: what
+				  * lsvd_volume_gc() gives back, but for what snapshots need of it */
+	LSVD_SPACE_SNAPSHOT = 3, /* objects that only snapshots need; a row for each snapshot that is
+				  * the oldest to need some */
+	LSVD_SPACE_WAITING = 4,  /* dead, and deleted after the next checkpoint */
+	LSVD_SPACE_MAP = 5       /* the newest checkpoint */
+};
+
+struct lsvd_space_row {
+	uint32_t size;           /* sizeof */
+	uint32_t kind;           /* enum lsvd_space_kind */
+	char snapshot[LSVD_NAME_MAX + 1]; /* its name, or "" */
+	uint8_t reserved0[7];
+	uint64_t objects;        /* that are in this row alone; of STALE 0: they are in LIVE */
+	uint64_t bytes;          /* as stored */
+	uint64_t reserved1[4];
+};
+
+typedef int (*lsvd_space_fn)(void *ctx, const struct lsvd_space_row *row);
+
+/*
+ * Calls `fn` for every row, LIVE first, then the others in their order, without those that are empty.
+ * They tell of every object that the volume's map knows; beside these, the store has what keeps the
+ * chain together (claims, bases, fences, anchors, notes). Bytes of objects alive in part are shared
+ * out by what they were made of. Does not block on the store; looks at every object of the map.
+ * -ENOMEM.
+ */
+LSVD_API LSVD_MUST_USE int lsvd_volume_space(struct lsvd_volume *volume, lsvd_space_fn fn, void *ctx);
+
 LSVD_END_DECLS
 
 #endif

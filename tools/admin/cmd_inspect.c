@@ -1,7 +1,26 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* cmd_inspect.c - "lsvd-admin inspect": one volume, and what the store holds of it. */
+/*
+ * cmd_inspect.c - "lsvd-admin inspect": one volume, what the store holds of it, and what for.
+ *
+ * The objects are counted by listing them; what they are for is in the map of the volume, which is
+ * opened read-only for that. Between the two the volume may go on: what the map knows nothing of is
+ * the chain's, or newer.
+ */
+#include <stdio.h>
+
+#include <lsvd/usage.h>
+
 #include "admin/cmd.h"
+#include "admin/long.h"
 #include "admin/output.h"
+
+struct inspect {
+	struct admin admin;
+	bool quick;
+	json_t *snapshots; /* of the space */
+	uint64_t live, stale, waiting, map, pinned;
+	bool no_memory;
+};
 
 static const struct output_field fields[] = {
 	{"name", "name", OUTPUT_TEXT},
@@ -18,6 +37,23 @@ static const struct output_field fields[] = {
 	{"segment_bytes", "  segments", OUTPUT_BYTES},
 	{"checkpoint_bytes", "  checkpoints", OUTPUT_BYTES},
 	{"closed_cleanly", "closed cleanly", OUTPUT_BOOL},
+	{NULL, NULL, OUTPUT_TEXT},
+};
+
+static const struct output_field space_fields[] = {
+	{"live_bytes", "  read by the volume", OUTPUT_BYTES},
+	{"overwritten_bytes", "  overwritten, in the same objects", OUTPUT_BYTES},
+	{"snapshot_bytes", "  needed by snapshots alone", OUTPUT_BYTES},
+	{"waiting_bytes", "  waiting to be deleted", OUTPUT_BYTES},
+	{"map_bytes", "  the map", OUTPUT_BYTES},
+	{"chain_bytes", "  claims and links of the chain", OUTPUT_BYTES},
+	{NULL, NULL, OUTPUT_TEXT},
+};
+
+static const struct output_field snapshot_fields[] = {
+	{"snapshot", "SNAPSHOT", OUTPUT_TEXT},
+	{"bytes", "NEEDS", OUTPUT_BYTES_SHORT},
+	{"objects", "OBJECTS", OUTPUT_NUMBER},
 	{NULL, NULL, OUTPUT_TEXT},
 };
 
@@ -38,8 +74,12 @@ static json_t *facts(const struct lsvd_volume_info *info, const struct lsvd_volu
 		{"segment_bytes", usage->segment_bytes},
 		{"checkpoint_bytes", usage->checkpoint_bytes},
 	};
-	json_t *all = output_volume(info);
+	struct lsvd_volume_info now = *info;
+	json_t *all;
 	int err = 0;
+
+	now.bytes = usage->volume_bytes ? usage->volume_bytes : info->bytes;
+	all = output_volume(&now);
 
 	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
 		err |= json_object_set_new(all, numbers[i].key,
@@ -55,42 +95,146 @@ static json_t *facts(const struct lsvd_volume_info *info, const struct lsvd_volu
 	return all;
 }
 
-static int inspect(struct admin *a)
+/* ----------------------------------------------------------------------------------- the space */
+
+static int add_space(void *ctx, const struct lsvd_space_row *row)
+{
+	struct inspect *in = ctx;
+
+	if (row->kind == LSVD_SPACE_LIVE)
+		in->live = row->bytes;
+	else if (row->kind == LSVD_SPACE_STALE)
+		in->stale = row->bytes;
+	else if (row->kind == LSVD_SPACE_WAITING)
+		in->waiting = row->bytes;
+	else if (row->kind == LSVD_SPACE_MAP)
+		in->map = row->bytes;
+	if (row->kind != LSVD_SPACE_SNAPSHOT)
+		return 0;
+	in->pinned += row->bytes;
+	in->no_memory |= json_array_append_new(in->snapshots,
+					       json_pack("{s:s, s:I, s:I}", "snapshot",
+							 row->snapshot, "bytes",
+							 (json_int_t)row->bytes, "objects",
+							 (json_int_t)row->objects)) < 0;
+	return in->no_memory;
+}
+
+static int ask_space(struct inspect *in)
+{
+	struct lsvd_volume *volume = admin_open_reader(&in->admin, 0);
+	int err;
+
+	if (!volume)
+		return -1; /* it has been said */
+	err = lsvd_volume_space(volume, add_space, in);
+	if (err < 0)
+		(void)admin_fail();
+	(void)lsvd_volume_close(volume, 0); /* read-only: nothing can be lost */
+	return err;
+}
+
+static uint64_t less(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b : 0;
+}
+
+/*
+ * Takes nothing over. NULL: no memory. What waits to be deleted may have been since the map was saved:
+ * of objects with data and pages no more wait than are there.
+ */
+static json_t *space_json(const struct inspect *in, const struct lsvd_volume_usage *usage)
+{
+	uint64_t known = in->live + in->stale + in->map + in->pinned;
+	uint64_t there = less(usage->segment_bytes + usage->checkpoint_bytes, known);
+	uint64_t waiting = in->waiting < there ? in->waiting : there;
+
+	if (in->no_memory)
+		return NULL;
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:O}", "live_bytes", (json_int_t)in->live,
+			 "overwritten_bytes", (json_int_t)in->stale, "snapshot_bytes",
+			 (json_int_t)in->pinned, "waiting_bytes", (json_int_t)waiting, "map_bytes",
+			 (json_int_t)in->map, "chain_bytes",
+			 (json_int_t)less(usage->bytes, known + waiting), "snapshots",
+			 in->snapshots);
+}
+
+/* Takes `all` over. */
+static int print_all(struct inspect *in, json_t *all, json_t *space)
+{
+	int status;
+
+	if (in->admin.json)
+		return output_record(NULL, all, true);
+	status = output_record(fields, all, false);
+	if (status != ADMIN_OK || !space)
+		return status;
+	(void)printf("of what is stored\n");
+	status = output_record(space_fields, json_incref(space), false);
+	if (status != ADMIN_OK || !json_array_size(in->snapshots))
+		return status;
+	return output_rows(snapshot_fields, "snapshots", json_incref(in->snapshots), false);
+}
+
+static int inspect(struct inspect *in)
 {
 	struct lsvd_volume_info info = LSVD_VOLUME_INFO_INIT;
 	struct lsvd_volume_usage usage = {.size = sizeof usage};
+	json_t *all, *space = NULL;
+	int status;
 
-	if (lsvd_volume_lookup(a->store, a->name, &info) < 0 ||
-	    lsvd_volume_usage(a->store, a->name, &usage) < 0)
+	if (lsvd_volume_lookup(in->admin.store, in->admin.name, &info) < 0 ||
+	    lsvd_volume_usage(in->admin.store, in->admin.name, &usage) < 0)
 		return admin_fail();
-	return output_record(fields, facts(&info, &usage), a->json);
+	all = facts(&info, &usage);
+	if (!in->quick && usage.epoch) {
+		if (ask_space(in) < 0) {
+			json_decref(all);
+			return ADMIN_FAILED;
+		}
+		space = space_json(in, &usage);
+		if (!space || json_object_set(all, "space", space) < 0) {
+			json_decref(all);
+			all = NULL;
+		}
+	}
+	status = print_all(in, all, space);
+	json_decref(space);
+	return status;
 }
 
 static int run(int argc, char **argv)
 {
-	struct admin a = {.json = false};
+	struct inspect in = {.quick = false};
+	/* clang-format off */
 	const struct args_option options[] = {
-		ADMIN_CONFIG(&a),
-		ADMIN_NAME(&a, "the volume"),
-		ADMIN_OPTIONS(&a),
+		ADMIN_CONFIG(&in.admin),
+		ADMIN_NAME(&in.admin, "the volume"),
+		{ARGS_FLAG, 'q', "quick", &in.quick, NULL,
+		 "do not read the map, which knows what the space is for", 0, 0, false},
+		ADMIN_OPTIONS(&in.admin),
 	};
+	/* clang-format on */
 	const struct args args = {
 		.program = "lsvd-admin inspect",
-		.usage = "-c FILE -n NAME [--json]",
-		.about = "Shows a volume and what the store holds of it. Nothing is changed, and\n"
-			 "the volume may be served meanwhile.",
+		.usage = "-c FILE -n NAME [--quick] [--json]",
+		.about = "Shows a volume, what the store holds of it, and what for. Nothing is changed,\n"
+			 "and the volume may be served meanwhile.",
 		.options = options,
 	};
 	int status;
 
-	if (admin_parse(&a, &args, argc, argv, &status) < 0)
+	if (admin_parse(&in.admin, &args, argc, argv, &status) < 0)
 		return status;
-	status = admin_open(&a, LSVD_STORE_READONLY);
+	in.snapshots = json_array();
+	in.no_memory = !in.snapshots;
+	status = admin_open(&in.admin, LSVD_STORE_READONLY);
 	if (status == ADMIN_OK)
-		status = inspect(&a);
-	admin_close(&a);
+		status = inspect(&in);
+	json_decref(in.snapshots);
+	admin_close(&in.admin);
 	return status;
 }
 
-const struct admin_cmd cmd_inspect = {"inspect", "show a volume and what the store holds of it",
-				      run};
+const struct admin_cmd cmd_inspect = {
+	"inspect", "show a volume, what the store holds of it, and what for", run};
