@@ -508,9 +508,13 @@ static uint64_t data_of(const struct lsvd_vlog_segment *s)
 	return s->raw_bytes ? s->raw_bytes : s->record_bytes;
 }
 
+/* Of values without bytes one has to live for the segment not to be entirely stale. */
 static uint64_t live_of(const struct lsvd_vlog_segment *s)
 {
-	return s->raw_bytes ? s->raw_bytes - s->stale_raw_bytes : s->record_bytes - s->stale_bytes;
+	uint64_t live = s->raw_bytes ? s->raw_bytes - s->stale_raw_bytes
+				     : s->record_bytes - s->stale_bytes;
+
+	return live || s->stale_items == s->items ? live : 1;
 }
 
 /* The strategies that volumes have, too. */
