@@ -21,6 +21,7 @@
 
 #include <lsvd/base.h>
 #include <lsvd/store.h>
+#include <lsvd/volume.h>
 
 LSVD_BEGIN_DECLS
 
@@ -131,6 +132,35 @@ struct lsvd_check_report {
 LSVD_API LSVD_MUST_USE int lsvd_volume_check(struct lsvd_store *store, const char *name,
 					     const struct lsvd_check_options *options,
 					     struct lsvd_check_report *report);
+
+struct lsvd_repair_report {
+	uint32_t size;           /* set by LSVD_REPAIR_REPORT_INIT */
+	uint32_t repaired;       /* 0: there was nothing to repair */
+	uint64_t epoch;          /* that was taken for it */
+	uint64_t replayed_objects;
+	uint64_t pages, extents; /* of the new checkpoint */
+	uint64_t reserved[8];
+};
+#ifdef __cplusplus
+#define LSVD_REPAIR_REPORT_INIT { (uint32_t)sizeof(struct lsvd_repair_report) }
+#else
+#define LSVD_REPAIR_REPORT_INIT { .size = (uint32_t)sizeof(struct lsvd_repair_report) }
+#endif
+
+/*
+ * Makes a new checkpoint where the old one is damaged or lost, from the chain: takes the volume over
+ * as lsvd_volume_open() with the same options does, and puts it. Only adds: nothing is overwritten or
+ * deleted. The map that comes of the chain must be certain to be the one that was: it is if nothing
+ * of the history has been deleted yet, or if the old checkpoint's table of objects can be read and
+ * agrees. Blocks. `report` may be NULL.
+ *
+ * 0: repaired, or there was nothing to repair. LSVD_E_UNSUPPORTED: something else than the checkpoint
+ * is damaged, or the map is not certain, and nothing was changed; the text says which. Errors as
+ * lsvd_volume_check() and lsvd_volume_open(); 1 as lsvd_volume_close().
+ */
+LSVD_API LSVD_MUST_USE int lsvd_volume_repair(struct lsvd_store *store, const char *name,
+					      const struct lsvd_volume_options *options,
+					      struct lsvd_repair_report *report);
 
 LSVD_END_DECLS
 

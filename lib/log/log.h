@@ -61,6 +61,7 @@ struct log_options {
 	bool flush_remote;       /* noted in every chain object */
 	uint32_t put_window;     /* chain objects in the world at once, 1 … LOG_WINDOW_MAX */
 	uint32_t anchor_every;   /* 0: CHAIN_ANCHOR_EVERY. Others only in simulations */
+	bool rebuild;            /* recover from the beginning, without what was deleted of it */
 	uint32_t denied_retry_ms; /* between tries while a person has to mend it; 0: 30,000 */
 	struct log_cache cache;
 	const char *name;        /* of the volume, for texts; lives as long as the log */
@@ -322,6 +323,7 @@ struct log_stats {
 	uint64_t unavailable, full, denied; /* failures of requests, by reason */
 	uint64_t read_backs;         /* looks who has a name that is taken */
 	uint64_t torn;               /* objects that the store has in part */
+	uint64_t passed_over;        /* rebuild: chain objects that are not there */
 	uint64_t bad_gets;           /* answers that did not verify and were asked for again */
 };
 void lsvd_log_stats(const struct log *log, struct log_stats *ret);

@@ -326,6 +326,11 @@ static int replay_one(struct recovery *r, const struct log_where *at, const stru
 	struct log *log = r->log;
 	int err;
 
+	if (h->err == -ENOENT && log->options.rebuild && at->seq > 1 && !anchor_at(log, at->seq)) {
+		log->stats.passed_over++;
+		r->checksum = 0;
+		return 0;
+	}
 	if (h->err < 0 || h->head.kind == OBJECT_FENCE)
 		return lsvd_fail(LSVD_E_CORRUPT, "volume %s: object %llu of epoch %llu %s, and is part "
 				 "of the history", log->options.name, (unsigned long long)at->seq,
@@ -388,7 +393,9 @@ int lsvd_log_recover(struct log *log)
 	struct recovery r = { .log = log };
 	int err = 0;
 
-	if (log->base_root.epoch)
+	if (log->options.rebuild)
+		lsvd_root_drop(log);
+	else if (log->base_root.epoch)
 		err = load_root(&r);
 	if (err == 0)
 		err = find_path(&r);

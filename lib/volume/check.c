@@ -164,10 +164,11 @@ static int run_stages(struct check *c)
 }
 
 static int check_on(struct world *world, bool own_world, const char *name,
-		    const struct lsvd_check_options *opt, struct lsvd_check_report *report)
+		    const struct lsvd_check_options *opt, struct rebuild *rebuild,
+		    struct lsvd_check_report *report)
 {
 	struct lsvd_check_report r = LSVD_CHECK_REPORT_INIT;
-	struct check c = { .opt = *opt, .report = r };
+	struct check c = { .opt = *opt, .report = r, .rebuild = rebuild };
 	int err;
 
 	c.v = lsvd_vol_new(world, own_world, name);
@@ -219,11 +220,12 @@ int lsvd_volume_check_world(struct world *world, const char *name,
 	struct lsvd_check_options opt;
 	int err = lsvd_check_options(&opt, options);
 
-	return err ? err : check_on(world, false, name, &opt, report);
+	return err ? err : check_on(world, false, name, &opt, NULL, report);
 }
 
-int lsvd_volume_check(struct lsvd_store *store, const char *name,
-		      const struct lsvd_check_options *options, struct lsvd_check_report *report)
+static int check_in(struct lsvd_store *store, const char *name,
+		    const struct lsvd_check_options *options, struct rebuild *rebuild,
+		    struct lsvd_check_report *report)
 {
 	struct lsvd_check_options opt;
 	struct world *world;
@@ -234,5 +236,17 @@ int lsvd_volume_check(struct lsvd_store *store, const char *name,
 				name ? name : "(null)");
 	if (!err)
 		err = lsvd_world_real_open(&world, store, opt.cache_dir, false);
-	return err ? err : check_on(world, true, name, &opt, report);
+	return err ? err : check_on(world, true, name, &opt, rebuild, report);
+}
+
+int lsvd_check_for_rebuild(struct lsvd_store *store, const char *name, struct rebuild *rebuild,
+			   struct lsvd_check_report *report)
+{
+	return check_in(store, name, NULL, rebuild, report);
+}
+
+int lsvd_volume_check(struct lsvd_store *store, const char *name,
+		      const struct lsvd_check_options *options, struct lsvd_check_report *report)
+{
+	return check_in(store, name, options, NULL, report);
 }

@@ -16,6 +16,7 @@
 #include "format/fmt_key.h"
 #include "volume/vol_blobs.h"
 #include "volume/vol_check.h"
+#include "volume/vol_rebuild.h"
 
 #define ROOT_MAX_BYTES (UINT64_C(1) << 30)
 #define ASTRAY_MAX 16u       /* extents named by themselves */
@@ -37,6 +38,7 @@ static int blob_is_bad(struct lsvd_volume *v, const struct blob_want *want, cons
 	struct lsvd_check_range range;
 
 	c->checkpoint_bad = true;
+	c->table_bad |= want && want->kind != BLOB_PAGE;
 	c->partial |= want || !key || err == -ENOENT || err == -EIO;
 	if (!key)
 		return 0; /* it follows from a node that is bad */
@@ -151,9 +153,11 @@ static int load_root(struct check *c, const struct check_get *g, const uint8_t *
 		root_is_bad(c, g->io.key, err == -EBADMSG ? LSVD_CHECK_DAMAGED : LSVD_CHECK_ASTRAY, 0);
 		return forget(c);
 	}
-	if (!err)
-		c->root_at = part.at;
-	return err;
+	if (err)
+		return err;
+	c->root_at = part.at;
+	return c->rebuild && !c->table_bad ? lsvd_rebuild_note(c->rebuild, &c->v->objects, part.at)
+					   : 0;
 }
 
 /* 1: once more, for an answer may be damaged. */

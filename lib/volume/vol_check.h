@@ -57,6 +57,8 @@ struct check {
 	struct place root_at;    /* where it stands; epoch 0: there is none, or it is not known */
 	bool root_lost;          /* there should be one */
 	bool checkpoint_bad;     /* it, or a part of it, is not whole */
+	bool table_bad;          /* its nodes of objects are not */
+	struct rebuild *rebuild; /* told of the table; NULL: nobody */
 	bool partial;            /* the map is not all of it */
 	bool unrepairable;       /* something else than the checkpoint is wrong */
 };
@@ -85,6 +87,9 @@ int lsvd_check_progress(struct check *c, enum lsvd_check_stage stage, uint64_t d
 int lsvd_volume_check_world(struct world *world, const char *name,
 			    const struct lsvd_check_options *options,
 			    struct lsvd_check_report *report);
+/* What a repair needs to know: rebuild (vol_rebuild.h) is told of the table of objects. */
+int lsvd_check_for_rebuild(struct lsvd_store *store, const char *name, struct rebuild *rebuild,
+			   struct lsvd_check_report *report);
 int lsvd_check_options(struct lsvd_check_options *ret, const struct lsvd_check_options *given);
 
 /* Ranges of the volume, gathered in order. */

@@ -178,6 +178,8 @@ void lsvd_vol_delete_dead(struct lsvd_volume *v)
 		put_note(v);
 		return;
 	}
+	if (v->rebuild)
+		return; /* a repair only adds */
 	if (!lsvd_mirror_is_whole(v) || lsvd_vol_snapshot_is_between(v))
 		return; /* tells when it is */
 	v->root_named_by = 0; /* once for each root */

@@ -27,6 +27,7 @@
 #include "log/gc_choose.h"
 #include "segment/seg_adopt.h"
 #include "volume/vol_mirror.h"
+#include "volume/vol_rebuild.h"
 #include "volume/volume_internal.h"
 
 #define VICTIMS_MAX 64u
@@ -238,6 +239,8 @@ int lsvd_vol_record(void *ctx, const struct object_head *head, const struct chai
 				chain->volume_bytes / SECTOR_BYTES, key);
 	if (err)
 		return err;
+	if (v->rebuild)
+		lsvd_rebuild_adopt(v, &a);
 	err = apply_moved(v, &a, at, lsvd_segment_data_bytes(a.extents, a.extent_count));
 	while (!err && lsvd_adopt_next(&a, &walk, &piece))
 		err = apply_piece(v, &a, &piece);

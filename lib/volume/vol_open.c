@@ -24,6 +24,7 @@
 #include "io/world_real.h"
 #include "volume/shared_rcache.h"
 #include "volume/vol_mirror.h"
+#include "volume/vol_rebuild.h"
 #include "log/lineage.h"
 #include "log/log_probe.h"
 #include "volume/volume_internal.h"
@@ -305,6 +306,12 @@ static int recover(void *ctx, struct log *log, const struct log_opened *opened)
 	err = v->base && !opened->root.epoch ? lsvd_vol_load_base(v, &log_ops) : 0;
 	if (!err)
 		err = lsvd_log_recover(log);
+	if (!err && v->rebuild) {
+		struct log_stats s;
+
+		lsvd_log_stats(log, &s);
+		err = lsvd_rebuild_judge(v, s.passed_over);
+	}
 	v->stored_op = v->last_op = opened->last_op;
 	v->stored_seq = 1;
 	return err;
@@ -335,6 +342,7 @@ static int open_log(struct lsvd_volume *v, const struct wal_found *found)
 		.put_window = v->opt.put_window,
 		.anchor_every = v->own_world ? public_limits.anchor_every : tiny_limits.anchor_every,
 		.denied_retry_ms = v->opt.denied_retry_ms,
+		.rebuild = v->rebuild != NULL,
 		.name = v->name,
 		.cache = { .present = !found->fresh, .id = found->cache_id, .epoch = found->epoch,
 			   .base_epoch = found->base_epoch, .first_op = found->first_op,
@@ -660,7 +668,7 @@ struct lsvd_volume *lsvd_vol_new(struct world *world, bool own_world, const char
 }
 
 static int open_on(struct lsvd_volume **ret, struct world *world, bool own_world, const char *name,
-		   const struct lsvd_volume_options *opt, bool listing)
+		   const struct lsvd_volume_options *opt, bool listing, struct rebuild *rebuild)
 {
 	struct lsvd_volume *v = lsvd_vol_new(world, own_world, name);
 	int err;
@@ -672,6 +680,7 @@ static int open_on(struct lsvd_volume **ret, struct world *world, bool own_world
 	}
 	v->opt = *opt;
 	v->listing = listing;
+	v->rebuild = rebuild;
 	v->readonly = opt->flags & LSVD_OPEN_READONLY;
 	v->seg_opt = (struct seg_options){ .codec = codec_of[opt->compression],
 					   .unit_bytes = opt->unit_bytes };
@@ -709,7 +718,7 @@ int lsvd_volume_open_world(struct lsvd_volume **ret, struct world *world, const 
 
 	if (!err)
 		err = set_options(&o, options, &tiny_limits);
-	return err ? err : open_on(ret, world, false, name, &o, false);
+	return err ? err : open_on(ret, world, false, name, &o, false, NULL);
 }
 
 static int open_real(struct lsvd_volume **ret, struct lsvd_store *store, const char *name,
@@ -720,7 +729,24 @@ static int open_real(struct lsvd_volume **ret, struct lsvd_store *store, const c
 				       !(opt->flags & LSVD_OPEN_READONLY) ||
 				       opt->flags & LSVD_OPEN_RCACHE);
 
-	return err ? err : open_on(ret, world, true, name, opt, false);
+	return err ? err : open_on(ret, world, true, name, opt, false, NULL);
+}
+
+int lsvd_vol_open_rebuilding(struct lsvd_volume **ret, struct lsvd_store *store, const char *name,
+			     const struct lsvd_volume_options *options, struct rebuild *rebuild)
+{
+	struct lsvd_volume_options o;
+	struct world *world;
+	int err = check_name(name);
+
+	if (!err)
+		err = set_options(&o, options, &public_limits);
+	if (!err && o.flags & LSVD_OPEN_OFFLINE)
+		err = lsvd_fail(-EINVAL, "flag LSVD_OPEN_OFFLINE: a repair is of what the store has");
+	if (!err)
+		err = lsvd_world_real_open(&world, store, o.cache_dir,
+					   !(o.flags & LSVD_OPEN_READONLY));
+	return err ? err : open_on(ret, world, true, name, &o, false, rebuild);
 }
 
 int lsvd_vol_open_listing(struct lsvd_volume **ret, struct lsvd_store *store, struct world *world,
@@ -735,7 +761,7 @@ int lsvd_vol_open_listing(struct lsvd_volume **ret, struct lsvd_store *store, st
 		err = set_options(&o, &given, &public_limits);
 	if (!err && store)
 		err = lsvd_world_real_open(&world, store, NULL, false);
-	return err ? err : open_on(ret, world, store != NULL, name, &o, true);
+	return err ? err : open_on(ret, world, store != NULL, name, &o, true, NULL);
 }
 
 int lsvd_volume_open(struct lsvd_volume **ret, struct lsvd_store *store, const char *name,

@@ -16,6 +16,7 @@
 #include "format/fmt_key.h"
 #include "volume/checkpoint.h"
 #include "volume/vol_blobs.h"
+#include "volume/vol_rebuild.h"
 
 /* ------------------------------------------------------------------------------------------- roots */
 
@@ -344,6 +345,8 @@ int lsvd_vol_replay(void *ctx, const struct object_head *head, const struct chai
 	int err;
 
 	(void)chain;
+	if (v->rebuild)
+		lsvd_rebuild_step(v, entry.born);
 	if (head->kind != OBJECT_DATA || v->listing)
 		return 0;
 	if (head->object == 0 || head->object >= OBJECT_NUMBER_LIMIT)

@@ -61,6 +61,7 @@ struct gc;
 struct deletion;
 struct snapshot_op;
 struct blob_want;
+struct rebuild;
 struct check;
 
 /* The library's part of a struct lsvd_io. */
@@ -255,6 +256,7 @@ struct lsvd_volume {
 	 */
 	int (*bad_blob)(struct lsvd_volume *v, const struct blob_want *want, const char *key, int err);
 	struct check *check;
+	struct rebuild *rebuild;       /* opened without its checkpoint: nothing is deleted; else NULL */
 
 	struct lsvd_stats stats;
 	struct log_opened opened;

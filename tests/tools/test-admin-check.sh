@@ -61,6 +61,24 @@ rm -f "$victim"
 checked 5 -n disk
 prints 'error: missing'
 
+# A lost checkpoint is made anew; other damage is not touched.
+checked 5 -n disk --repair
+says 'nothing that a new checkpoint would mend'
+expect 0 import -c lsvd.conf -n whole image.raw
+sum=$(sum_of image.raw)
+uuid=$("$admin" inspect -c lsvd.conf -n whole --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["uuid"])')
+rm -f "store/v/$uuid"/k/*
+checked 5 -n whole
+prints "'lsvd-admin check --repair' makes a new checkpoint"
+checked 0 -n whole --repair
+prints 'repaired: a new checkpoint'
+prints 'volume whole: sound'
+expect 0 sha256 -c lsvd.conf -n whole --json
+is "o['sha256'] == '$sum'"
+rm -f "store/v/$uuid"/k/*
+checked 0 -n whole --repair --json
+is "o['repaired'] and o['sound'] and o['errors'] == 0"
+
 # While it is served here it is not looked at.
 expect 0 init -c lsvd.conf -n other -s 64M
 "$bin_dir/lsvd-nbd" -c lsvd.conf -n other -U "$tmp/sock" >served 2>&1 &

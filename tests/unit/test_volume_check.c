@@ -691,6 +691,282 @@ START_TEST(a_volume_that_is_served_here_is_not_checked)
 }
 END_TEST
 
+/* -------------------------------------------------------------------------------------------- repair */
+
+static int repair(struct tv *t, struct lsvd_repair_report *ret)
+{
+	struct lsvd_repair_report r = LSVD_REPAIR_REPORT_INIT;
+	int err = lsvd_volume_repair(t->store, TV_NAME, &t->o, &r);
+
+	*ret = r;
+	return err;
+}
+
+static char *newest_of(struct tv *t, enum key_kind kind, int object_kind)
+{
+	const struct role role = { "the newest", kind, object_kind, true };
+	char key[KEY_CAP];
+
+	find_role(t, &role, key);
+	return tv_object_path(t, key);
+}
+
+static void expect_repaired_now(struct tv *t)
+{
+	struct lsvd_repair_report r;
+
+	ck_assert_ok(repair(t, &r));
+	ck_assert_uint_eq(r.repaired, 1);
+	ck_assert_uint_gt(r.extents, 0);
+}
+
+/* What was there before is there, as it was. */
+static void expect_only_added(struct tv *t)
+{
+	tv_run("cd '%s.before' && find . -type f | while read -r f; do cmp -s \"$f\" \"%s/$f\" || exit 1; done",
+	       t->store_dir, t->store_dir);
+}
+
+static void expect_as_it_was(struct tv *t)
+{
+	expect_sound(t);
+	tv_open(t);
+	tv_check_all(t);
+	scatter(t, 100, 5);
+	tv_close(t);
+	expect_sound(t);
+	tv_run("rm -rf '%s'", t->cache, NULL);
+	tv_open(t);
+	tv_check_all(t);
+}
+
+/* Two epochs, a checkpoint, data behind it; nothing was deleted. */
+static struct tv *young(void)
+{
+	struct tv *t = tv_new();
+
+	tv_open(t);
+	fill(t, 4);
+	tv_reopen(t);
+	tv_trim(t, 65536, 65536);
+	tv_zero(t, 262144, 65536, LSVD_IO_NO_HOLE);
+	scatter(t, 50, 2);
+	checkpoint(t);
+	scatter(t, 50, 3);
+	tv_close(t);
+	return t;
+}
+
+static void damage_and_repair(struct tv *t, enum key_kind kind, int object_kind, bool remove)
+{
+	char *path = newest_of(t, kind, object_kind);
+
+	if (remove)
+		tv_run("rm -f '%s'", path, NULL);
+	else
+		tv_flip(path, tv_file_size(path) - 9);
+	tv_run("cp -a '%s' '%s.before'", t->store_dir, t->store_dir);
+	store_fault_reset_counts(t->fault);
+	expect_repaired_now(t);
+	ck_assert_uint_eq(store_fault_calls(t->fault, FAULT_REMOVE), 0);
+	expect_only_added(t);
+	expect_as_it_was(t);
+	free(path);
+}
+
+START_TEST(a_lost_root_is_made_anew)
+{
+	struct tv *t = young();
+
+	damage_and_repair(t, KEY_ROOT, OBJECT_ROOT, true);
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(a_damaged_root_is_made_anew)
+{
+	struct tv *t = young();
+
+	damage_and_repair(t, KEY_ROOT, OBJECT_ROOT, false);
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(damaged_pages_are_made_anew)
+{
+	struct tv *t = young();
+
+	damage_and_repair(t, KEY_FREE, OBJECT_PAGES, false);
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(a_volume_of_which_something_was_deleted_is_made_anew_by_its_table)
+{
+	struct tv *t = tv_new();
+	char *path;
+
+	tv_open(t);
+	for (unsigned i = 0; i < 3; i++) {
+		fill(t, i);
+		checkpoint(t);
+	}
+	tv_reopen(t);
+	scatter(t, 20, 8);
+	ck_assert_ok(lsvd_volume_gc(t->v, 10000, UINT32_MAX)); /* deletes, and copies nothing */
+	scatter(t, 20, 9);
+	ck_assert_uint_gt(tv_stats(t).deleted_objects, 0);
+	tv_close(t);
+	/* Of the table itself nothing may be damaged: a byte of the first page. */
+	path = newest_of(t, KEY_FREE, OBJECT_PAGES);
+	tv_flip(path, 80 + 2);
+	tv_run("cp -a '%s' '%s.before'", t->store_dir, t->store_dir);
+	expect_repaired_now(t);
+	expect_only_added(t);
+	expect_as_it_was(t);
+	free(path);
+	tv_free(t);
+}
+END_TEST
+
+/* Trims an address, is overwritten otherwise, and deleted: what it trimmed must not come back. */
+static struct tv *forgetful(void)
+{
+	struct tv *t = tv_new();
+
+	tv_open(t);
+	tv_write(t, 0, 131072, 1);
+	tv_sync(t);
+	tv_trim(t, 65536, 65536);
+	tv_write(t, 1u << 20, 65536, 2);
+	tv_sync(t);
+	tv_write(t, 1u << 20, 65536, 3);
+	tv_close(t);
+	tv_open(t);
+	ck_assert_ok(lsvd_volume_gc(t->v, 10000, UINT32_MAX));
+	ck_assert_uint_gt(tv_stats(t).deleted_objects, 0);
+	tv_close(t);
+	return t;
+}
+
+static void expect_refused(struct tv *t, const char *why)
+{
+	struct lsvd_repair_report r;
+
+	store_fault_reset_counts(t->fault);
+	ck_assert_err(repair(t, &r), LSVD_E_UNSUPPORTED);
+	ck_assert_error_says(why);
+	ck_assert_uint_eq(store_fault_calls(t->fault, FAULT_WRITES), 0);
+}
+
+START_TEST(what_was_trimmed_never_comes_back)
+{
+	struct tv *t = forgetful();
+	char *path = newest_of(t, KEY_FREE, OBJECT_PAGES);
+
+	tv_flip(path, 80 + 2);
+	expect_refused(t, "lived by");
+	tv_flip(path, 80 + 2);
+	expect_sound(t);
+	free(path);
+	path = newest_of(t, KEY_ROOT, OBJECT_ROOT);
+	tv_run("rm -f '%s'", path, NULL);
+	expect_refused(t, "what they trimmed");
+	free(path);
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(what_was_moved_out_of_deleted_objects_is_not_guessed)
+{
+	struct tv *t = lived_in();
+	char *path;
+
+	tv_close(t);
+	path = newest_of(t, KEY_ROOT, OBJECT_ROOT);
+	tv_run("rm -f '%s'", path, NULL);
+	expect_refused(t, "moved out of");
+	free(path);
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(other_damage_is_not_repaired_nor_is_what_is_whole)
+{
+	struct tv *t = young();
+	struct lsvd_repair_report r;
+	struct tv_keys *k;
+	char *path;
+
+	store_fault_reset_counts(t->fault);
+	ck_assert_ok(repair(t, &r));
+	ck_assert_uint_eq(r.repaired, 0);
+	ck_assert_uint_eq(store_fault_calls(t->fault, FAULT_WRITES), 0);
+	path = newest_of(t, KEY_ROOT, OBJECT_ROOT);
+	tv_run("rm -f '%s'", path, NULL);
+	free(path);
+	k = tv_keys(t, KEY_CLAIM);
+	path = tv_object_path(t, k->keys[0]);
+	tv_flip(path, 90);
+	expect_refused(t, "not in the checkpoint");
+	free(path);
+	free(k);
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(a_volume_with_snapshots_is_not_repaired)
+{
+	struct tv *t = young();
+	char *path;
+
+	tv_open(t);
+	ck_assert_ok(lsvd_snapshot_create(t->v, "s", UINT32_MAX, NULL));
+	tv_close(t);
+	expect_sound(t);
+	path = newest_of(t, KEY_ROOT, OBJECT_ROOT);
+	tv_run("rm -f '%s'", path, NULL);
+	expect_refused(t, "snapshots");
+	free(path);
+	tv_free(t);
+}
+END_TEST
+
+/* ---------------------------------------------------------------------------------------- snapshots */
+
+START_TEST(what_a_snapshot_needs_must_be_there)
+{
+	struct tv *t = tv_new();
+	struct found *f;
+	char *path;
+	unsigned at;
+
+	tv_open(t);
+	tv_write(t, 0, 65536, 1);
+	tv_sync(t);
+	ck_assert_ok(lsvd_snapshot_create(t->v, "s", UINT32_MAX, NULL));
+	tv_write(t, 0, 65536, 2);
+	tv_reopen(t);
+	ck_assert_ok(lsvd_volume_gc(t->v, 10000, UINT32_MAX));
+	tv_close(t);
+	expect_sound(t);
+	path = tv_chain_path(t, 1, 2); /* dead, but for the snapshot */
+	tv_flip(path, tv_file_size(path) - 200);
+	f = check(t, LSVD_CHECK_DEEP);
+	at = only_error(f);
+	ck_assert_uint_eq(f->at[at].kind, LSVD_CHECK_DAMAGED);
+	free(f);
+	tv_run("rm -f '%s'", path, NULL);
+	f = check(t, 0);
+	at = only_error(f);
+	ck_assert_uint_eq(f->at[at].kind, LSVD_CHECK_MISSING);
+	ck_assert_ptr_nonnull(strstr(f->at[at].text, "snapshot s needs it"));
+	free(f);
+	free(path);
+	tv_free(t);
+}
+END_TEST
+
 /* ------------------------------------------------------------------------------------- ends and limits */
 
 START_TEST(a_volume_that_is_written_meanwhile_is_told)
@@ -805,6 +1081,19 @@ int main(void)
 	c = new_case("cache");
 	tcase_add_test(c, a_damaged_log_is_found_if_the_store_does_not_have_it);
 	tcase_add_test(c, a_volume_that_is_served_here_is_not_checked);
+	suite_add_tcase(s, c);
+	c = new_case("repair");
+	tcase_add_test(c, a_lost_root_is_made_anew);
+	tcase_add_test(c, a_damaged_root_is_made_anew);
+	tcase_add_test(c, damaged_pages_are_made_anew);
+	tcase_add_test(c, a_volume_of_which_something_was_deleted_is_made_anew_by_its_table);
+	tcase_add_test(c, what_was_trimmed_never_comes_back);
+	tcase_add_test(c, what_was_moved_out_of_deleted_objects_is_not_guessed);
+	tcase_add_test(c, other_damage_is_not_repaired_nor_is_what_is_whole);
+	tcase_add_test(c, a_volume_with_snapshots_is_not_repaired);
+	suite_add_tcase(s, c);
+	c = new_case("snapshots");
+	tcase_add_test(c, what_a_snapshot_needs_must_be_there);
 	suite_add_tcase(s, c);
 	c = new_case("ends");
 	tcase_add_test(c, a_volume_that_is_written_meanwhile_is_told);

@@ -16,10 +16,13 @@
 #include "admin/long.h"
 #include "admin/output.h"
 #include "admin/progress.h"
+#include "admin/reach.h"
 
 struct check {
 	struct admin admin;
-	bool deep, verbose;
+	struct reach_options reach;
+	bool deep, verbose, repair;
+	struct lsvd_repair_report repaired;
 	bool store_only;
 	json_t *findings;
 	bool no_memory;
@@ -117,7 +120,7 @@ static json_t *facts(const struct check *c, const struct lsvd_check_report *r)
 {
 	json_t *all = json_pack(
 		"{s:s, s:b, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
-		"s:I, s:I, s:I, s:I, s:I, s:s}",
+		"s:I, s:I, s:I, s:I, s:I, s:s, s:b}",
 		"name", c->admin.name, "sound", r->errors == 0 && r->complete, "complete",
 		(int)r->complete, "deep", (int)c->deep, "errors", (json_int_t)r->errors, "warnings",
 		(json_int_t)r->warnings, "objects", (json_int_t)r->objects, "stored_bytes",
@@ -129,7 +132,8 @@ static json_t *facts(const struct check *c, const struct lsvd_check_report *r)
 		(json_int_t)r->orphan_bytes, "dead_objects", (json_int_t)r->dead_objects,
 		"dead_bytes", (json_int_t)r->dead_bytes, "affected_bytes",
 		(json_int_t)r->affected_bytes, "requests", (json_int_t)r->gets, "request_bytes",
-		(json_int_t)r->get_bytes, "stage", NAME(stages, r->stage));
+		(json_int_t)r->get_bytes, "stage", NAME(stages, r->stage), "repaired",
+		(int)c->repaired.repaired);
 
 	if (all && (json_object_set(all, "findings", c->findings) < 0 || c->no_memory)) {
 		json_decref(all);
@@ -173,12 +177,12 @@ static int status_of(const struct check *c, int err, const struct lsvd_check_rep
 	return r->errors || !r->complete ? ADMIN_UNSOUND : ADMIN_OK;
 }
 
-static int check(struct check *c)
+static int look(struct check *c, struct lsvd_check_report *report)
 {
-	struct lsvd_check_report report = LSVD_CHECK_REPORT_INIT;
 	struct lsvd_check_options options = LSVD_CHECK_OPTIONS_INIT;
-	const char *cache = lsvd_config_cache_path(c->admin.config);
-	int err, status, printed = ADMIN_OK;
+	const char *cache = c->reach.cache ? c->reach.cache
+					   : lsvd_config_cache_path(c->admin.config);
+	int err;
 
 	options.flags = c->deep ? LSVD_CHECK_DEEP : 0;
 	options.finding = take_finding;
@@ -186,8 +190,48 @@ static int check(struct check *c)
 	options.ctx = c;
 	if (cache && !c->store_only && access(cache, F_OK) == 0)
 		options.cache_dir = cache;
-	err = lsvd_volume_check(c->admin.store, c->admin.name, &options, &report);
+	c->drawing = false;
+	err = lsvd_volume_check(c->admin.store, c->admin.name, &options, report);
 	progress_end();
+	return err;
+}
+
+/* A new checkpoint; and whether that was all, a second check says. 1: it has been said what is wrong. */
+static int repair(struct check *c, struct lsvd_check_report *report)
+{
+	struct lsvd_volume_options options = LSVD_VOLUME_OPTIONS_INIT;
+	struct lsvd_repair_report repaired = LSVD_REPAIR_REPORT_INIT;
+
+	if (!report->repairable) {
+		(void)admin_error("volume %s: nothing that a new checkpoint would mend: nothing was "
+				  "changed", c->admin.name);
+		return 0;
+	}
+	reach_volume_options(&c->admin, &c->reach, &options);
+	if (lsvd_volume_repair(c->admin.store, c->admin.name, &options, &repaired) < 0) {
+		(void)admin_fail(); /* so does the status */
+		return 1;
+	}
+	c->repaired = repaired;
+	if (!c->findings)
+		(void)printf("repaired: a new checkpoint, of %llu extents, made from %llu objects in epoch "
+			     "%llu; nothing was overwritten or deleted\n",
+			     (unsigned long long)repaired.extents,
+			     (unsigned long long)repaired.replayed_objects,
+			     (unsigned long long)repaired.epoch);
+	return look(c, report);
+}
+
+static int check(struct check *c)
+{
+	struct lsvd_check_report report = LSVD_CHECK_REPORT_INIT;
+	int err = look(c, &report), status, printed = ADMIN_OK;
+
+	if (!err && c->repair && report.errors) {
+		err = repair(c, &report);
+		if (err > 0)
+			return ADMIN_FAILED;
+	}
 	status = status_of(c, err, &report);
 	if (c->findings)
 		printed = output_record(NULL, facts(c, &report), true);
@@ -204,6 +248,10 @@ static int run(int argc, char **argv)
 		ADMIN_NAME(&c.admin, "the volume, which nobody writes meanwhile"),
 		{ARGS_FLAG, 0, "deep", &c.deep, NULL,
 		 "verify every byte of all data that lives, too", 0, 0, false},
+		{ARGS_FLAG, 0, "repair", &c.repair, NULL,
+		 "make a lost or damaged checkpoint anew from the rest", 0, 0, false},
+		REACH_OPTIONS(&c.reach),
+		ADMIN_UNSAFE(&c.admin),
 		{ARGS_FLAG, 0, "store-only", &c.store_only, NULL,
 		 "leave this host's cache directory alone", 0, 0, false},
 		{ARGS_FLAG, 'v', "verbose", &c.verbose, NULL,
@@ -212,9 +260,10 @@ static int run(int argc, char **argv)
 	};
 	const struct args args = {
 		.program = "lsvd-admin check",
-		.usage = "-c FILE -n NAME [--deep] [--json]",
+		.usage = "-c FILE -n NAME [--deep] [--repair] [-p DIR] [--json]",
 		.about = "Looks whether all that the store has of a volume is whole, and names what is\n"
-			 "not. Nothing is changed.",
+			 "not. Nothing is changed; with --repair a lost or damaged checkpoint is made\n"
+			 "anew, if that is all, and nothing else is touched.",
 		.epilogue = "Exit status: 0 sound, 1 it could not be checked, 2 wrong usage, 5 damaged or\n"
 			    "not all of it could be looked at, 6 ended by a signal.",
 		.options = options,
@@ -227,7 +276,7 @@ static int run(int argc, char **argv)
 	if (status == ADMIN_OK && c.admin.json && !(c.findings = json_array()))
 		status = (int)ADMIN_FAILED;
 	if (status == ADMIN_OK)
-		status = admin_open(&c.admin, LSVD_STORE_READONLY);
+		status = admin_open(&c.admin, c.repair ? 0 : LSVD_STORE_READONLY);
 	if (status == ADMIN_OK)
 		status = check(&c);
 	json_decref(c.findings);
