@@ -62,13 +62,15 @@ LSVD_API LSVD_MUST_USE int lsvd_snapshot_create(struct lsvd_volume *volume, cons
 
 /*
  * Deletes a snapshot, in any order. It is gone when this returns; its space comes back after the next
- * checkpoint, which lsvd_volume_gc() writes. Whoever has it open read-only gets LSVD_E_CORRUPT, with a
- * text that says so, for what is then deleted. -ENOENT; -EBUSY: it has clones, the text names them.
+ * checkpoint, which lsvd_volume_gc() writes. Whoever has it open read-only gets -ESTALE for what is
+ * then deleted. -ENOENT; -EBUSY: it has clones, the text names them.
  */
 LSVD_API LSVD_MUST_USE int lsvd_snapshot_delete(struct lsvd_volume *volume, const char *name,
 						uint32_t timeout_ms);
 
 /*
+ * Not in this release: LSVD_E_UNSUPPORTED. A clone of the snapshot is the way back until then.
+ *
  * Makes the volume what it was at the snapshot, size included. What was written since is lost, unless
  * another snapshot has it; all snapshots stay. Stores what is not stored yet, and waits for collection
  * and checkpoints on their way. Atomic: whatever happens, the volume is found afterwards either as it
@@ -115,6 +117,8 @@ LSVD_API LSVD_MUST_USE int lsvd_volume_clone(struct lsvd_store *store, const cha
 					     struct lsvd_volume_info *ret);
 
 /*
+ * Not in this release: LSVD_E_UNSUPPORTED, but 0 of a volume that is no clone. Export and import do it.
+ *
  * Copies into an open clone what it still reads from its base, and ends the protection there. Reads
  * and writes go on. Ended half-way it may be called again. A volume without base: 0 at once.
  * -EBUSY: a snapshot of the clone, older than this call, still needs the base; the text names it.

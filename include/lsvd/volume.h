@@ -273,7 +273,8 @@ LSVD_API LSVD_MUST_USE int lsvd_volume_describe(const struct lsvd_volume *volume
 #define LSVD_IO_NO_HOLE 0x2u
 
 /*
- * The blocking calls. 0, or: -EINVAL, -ENOSPC (a write beyond the end), -EROFS, -EIO, -ENOMEM,
+ * The blocking calls. 0, or: -ESTALE (opened read-only: a writer has deleted since what is to be read;
+ * open it again), -EINVAL, -ENOSPC (a write beyond the end), -EROFS, -EIO, -ENOMEM,
  * LSVD_E_CORRUPT (for exactly the damaged range), LSVD_E_FENCED, LSVD_E_FAILED, LSVD_E_UNAVAILABLE,
  * LSVD_E_SHUTDOWN. After a failed read the buffer's content is undefined; after a failed write the
  * range may hold old or new data, each 4 KiB block one of them.

@@ -348,6 +348,23 @@ static void looked(struct log_look *look, int err)
 	free_fetch(f);
 }
 
+/*
+ * What a reader reads is what was there when it was opened; a writer does not wait for it, and deletes
+ * what neither it nor a snapshot needs. To open again helps, if that is why.
+ */
+static void deleted_meanwhile(struct fetch *f)
+{
+	struct lsvd_volume *v = f->v;
+	char key[KEY_CAP];
+
+	v->stats.missing_objects++;
+	lsvd_report(LSVD_LOG_ERROR, "volume %s: object %s is not in the store any more: it was deleted "
+		    "after the volume was opened read-only, or is lost; open it again", v->name,
+		    key_of(f, key));
+	answer(f, -ESTALE);
+	free_fetch(f);
+}
+
 /* A writer's objects are removed by newer writers only: is there one? */
 static void not_there(struct fetch *f)
 {
@@ -358,7 +375,11 @@ static void not_there(struct fetch *f)
 		free_fetch(f);
 		return;
 	}
-	if (v->readonly || !v->log || v->closing) {
+	if (v->readonly && v->log) {
+		deleted_meanwhile(f);
+		return;
+	}
+	if (!v->log || v->closing) {
 		missing(f);
 		return;
 	}

@@ -4,6 +4,9 @@
  * when it goes.
  * lsvd-test: timeout=300 labels=tsan
  */
+#include <sys/resource.h>
+#include <time.h>
+
 #include "t_volume.h"
 #include "volume/volume_internal.h"
 
@@ -292,6 +295,38 @@ START_TEST(a_snapshot_that_is_not_there_cannot_be_opened)
 }
 END_TEST
 
+START_TEST(what_a_writer_deleted_is_stale_to_a_reader_never_wrong)
+{
+	struct lsvd_volume_options o = LSVD_VOLUME_OPTIONS_INIT;
+	uint8_t *buf = tv_buffer(65536), *was = tv_buffer(TV_BYTES);
+	struct tv *t = fresh();
+	unsigned stale = 0;
+	struct lsvd_volume *v;
+	int err;
+
+	for (uint64_t off = 0; off < PART; off += 65536)
+		tv_write(t, off, 65536, off);
+	tv_sync(t);
+	memcpy(was, t->model, TV_BYTES);
+	o.flags = LSVD_OPEN_READONLY;
+	ck_assert_ok(lsvd_volume_open(&v, t->store, TV_NAME, &o));
+	tv_trim(t, 0, PART / 2);
+	gc_all(t);
+	for (uint64_t off = 0; off < PART; off += 65536) {
+		err = lsvd_volume_read(v, buf, off, 65536);
+		stale += err == -ESTALE;
+		ck_assert(err == 0 || err == -ESTALE);
+		if (err == 0)
+			ck_assert_mem_eq(buf, was + off, 65536);
+	}
+	ck_assert_uint_ge(stale, 16);
+	ck_assert_err(lsvd_volume_close(v, 0), 0);
+	free(buf);
+	free(was);
+	tv_free(t);
+}
+END_TEST
+
 /* ---------------------------------------------------------------------------------------- the list */
 
 START_TEST(the_list_has_name_size_time_and_place)
@@ -367,8 +402,39 @@ END_TEST
 
 /* -------------------------------------------------------------------------------------- very many */
 
+/* LSVD_SNAPSHOTS for more: tests/campaign snapshots. */
+static unsigned how_many(void)
+{
+	const char *text = getenv("LSVD_SNAPSHOTS");
+
+	return text && *text ? (unsigned)strtoul(text, NULL, 0) : 1000;
+}
+
+static double seconds(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail */
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* Told, not judged. */
+static void tell(const char *what, unsigned n, double since)
+{
+	struct rusage usage;
+
+	(void)getrusage(RUSAGE_SELF, &usage); /* cannot fail */
+	printf("%u snapshots %s: %.1f s; so far %.1f s of CPU, at most %ld KiB\n", n, what,
+	       seconds() - since,
+	       (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+		       (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6,
+	       usage.ru_maxrss);
+}
+
 START_TEST(a_thousand_snapshots_come_and_go)
 {
+	unsigned many = how_many();
+	double since = seconds();
 	struct tv *t = fresh();
 	struct past kept;
 	uint64_t seed = 1;
@@ -377,34 +443,39 @@ START_TEST(a_thousand_snapshots_come_and_go)
 
 	t->o.checkpoint_segments = 64;
 	tv_reopen(t);
-	for (i = 0; i < 1000; i++) {
+	for (i = 0; i < many; i++) {
 		tv_write(t, i % BLOCKS * TV_BLOCK, TV_BLOCK, i);
 		(void)snprintf(name, sizeof name, "s%u", i); /* fits */
-		if (i == 500)
+		if (i == many / 2)
 			kept = take(t, name);
 		else
 			ck_assert_ok(lsvd_snapshot_create(t->v, name, EVER, NULL));
 	}
+	tell("made", many, since);
+	since = seconds();
 	tv_reopen(t);
 	check_past(t, &kept);
-	for (unsigned left = 999; left; ) { /* in an order by chance, but for the one */
+	tell("reopened, one read", many, since);
+	since = seconds();
+	for (unsigned left = many - 1; left; ) { /* in an order by chance, but for the one */
 		seed = seed * 6364136223846793005u + 1442695040888963407u;
-		i = (unsigned)((seed >> 33) % 1000);
+		i = (unsigned)((seed >> 33) % many);
 		(void)snprintf(name, sizeof name, "s%u", i); /* fits */
-		if (i == 500 || lsvd_snapshot_delete(t->v, name, EVER) == -ENOENT)
+		if (i == many / 2 || lsvd_snapshot_delete(t->v, name, EVER) == -ENOENT)
 			continue;
 		left--;
-		if (left % 250 == 0) {
+		if (left % (many / 4) == 0) {
 			gc_all(t);
 			check_past(t, &kept);
 		}
 	}
 	ck_assert_uint_eq(list(t).n, 1);
-	ck_assert_ok(lsvd_snapshot_delete(t->v, "s500", EVER));
+	ck_assert_ok(lsvd_snapshot_delete(t->v, kept.name, EVER));
 	gc_all(t);
 	gc_all(t);
+	tell("deleted by chance", many, since);
 	ck_assert_uint_le(tv_count(t, KEY_ROOT), 2);
-	ck_assert_uint_lt(tv_stats(t).stored_bytes, 1000 * (TV_BLOCK + 100) * 11 / 10);
+	ck_assert_uint_lt(tv_stats(t).stored_bytes, (many < BLOCKS ? many : BLOCKS) * (TV_BLOCK + 100) * 11 / 10);
 	tv_check_all(t);
 	forget(&kept);
 	tv_free(t);
@@ -428,6 +499,7 @@ static Suite *suite(void)
 	tcase_add_test(c, reading_a_snapshot_puts_and_deletes_nothing);
 	tcase_add_test(c, a_snapshot_cannot_be_written);
 	tcase_add_test(c, a_snapshot_that_is_not_there_cannot_be_opened);
+	tcase_add_test(c, what_a_writer_deleted_is_stale_to_a_reader_never_wrong);
 	suite_add_tcase(s, c);
 
 	c = tcase_create("list");
@@ -438,7 +510,7 @@ static Suite *suite(void)
 	suite_add_tcase(s, c);
 
 	c = tcase_create("many");
-	tcase_set_timeout(c, 250);
+	tcase_set_timeout(c, how_many() > 1000 ? 7200 : 250);
 	tcase_add_test(c, a_thousand_snapshots_come_and_go);
 	suite_add_tcase(s, c);
 	return s;
