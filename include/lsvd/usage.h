@@ -56,7 +56,9 @@ enum lsvd_space_kind {
 	LSVD_SPACE_SNAPSHOT = 3, /* objects that only snapshots need; a row for each snapshot that is
 				  * the oldest to need some */
 	LSVD_SPACE_WAITING = 4,  /* dead, and deleted after the next checkpoint */
-	LSVD_SPACE_MAP = 5       /* the newest checkpoint */
+	LSVD_SPACE_MAP = 5,      /* the newest checkpoint */
+	LSVD_SPACE_BASE = 6      /* of a clone: objects of its bases that it, or its snapshots, read: they
+				  * are stored there */
 };
 
 struct lsvd_space_row {

@@ -4,7 +4,8 @@
  *
  * Every object of the table is in one row: alive (and then shared out between what is read and what
  * is not), needed by a snapshot alone, or waiting to be deleted. An object that several snapshots
- * need is counted at the oldest, so that the rows add up.
+ * need is counted at the oldest, so that the rows add up. What belongs to the bases of a clone is not
+ * its own space, and in a row of its own.
  */
 #include <lsvd/usage.h>
 
@@ -17,7 +18,7 @@
 #include "volume/volume_internal.h"
 
 struct space {
-	struct lsvd_space_row live, stale, waiting, map;
+	struct lsvd_space_row live, stale, waiting, map, base;
 	struct lsvd_space_row *snapshots; /* in the order of the volume's */
 	uint64_t count;
 };
@@ -55,6 +56,10 @@ static void count(struct lsvd_volume *v, struct space *s, const struct object_en
 {
 	const struct snapshot *needing;
 
+	if (e->ancestor) {
+		add(&s->base, e->bytes);
+		return;
+	}
 	if (!e->died.epoch && (e->home == HOME_PAGES || e->home == HOME_ROOT)) {
 		add(&s->map, e->bytes);
 		return;
@@ -96,8 +101,9 @@ static void show_all(struct space *s, lsvd_space_fn fn, void *ctx)
 
 	for (uint64_t i = 0; i < s->count && more; i++)
 		more = show(&s->snapshots[i], LSVD_SPACE_SNAPSHOT, fn, ctx);
-	if (more && show(&s->waiting, LSVD_SPACE_WAITING, fn, ctx))
-		(void)show(&s->map, LSVD_SPACE_MAP, fn, ctx); /* the last */
+	if (more && show(&s->waiting, LSVD_SPACE_WAITING, fn, ctx) &&
+	    show(&s->map, LSVD_SPACE_MAP, fn, ctx))
+		(void)show(&s->base, LSVD_SPACE_BASE, fn, ctx); /* the last */
 }
 
 int lsvd_volume_space(struct lsvd_volume *v, lsvd_space_fn fn, void *ctx)

@@ -104,12 +104,36 @@ static bool is_record(const char *key)
 	return false;
 }
 
+static bool cut_uuid(struct uuid *ret, const char *text)
+{
+	char piece[UUID_TEXT_LEN + 1];
+
+	(void)snprintf(piece, sizeof piece, "%s", text); /* the first so many characters */
+	return lsvd_uuid_parse(ret, piece);
+}
+
+/* v/<uuid>/s/<snapshot>.<number>: an entry about a clone, of the volume whose snapshot it is. */
+static bool is_slot(struct key_parts *ret, const char *key)
+{
+	const size_t volume = strlen("v/"), snapshot = volume + UUID_TEXT_LEN + strlen("/s/");
+	struct uuid id;
+	char again[KEY_CAP];
+
+	*ret = (struct key_parts){ .kind = KEY_VOLUME };
+	if (strlen(key) <= snapshot + UUID_TEXT_LEN || !cut_uuid(&ret->uuid, key + volume) ||
+	    !cut_uuid(&id, key + snapshot))
+		return false;
+	lsvd_key_slot(again, &ret->uuid, &id,
+		      (uint32_t)strtoul(key + snapshot + UUID_TEXT_LEN + 1, NULL, 16));
+	return strcmp(again, key) == 0;
+}
+
 static int count_object(void *ctx, const struct lsvd_object_info *info)
 {
 	struct table *t = ctx;
 	struct key_parts k;
 
-	if (lsvd_key_parse(&k, info->key))
+	if (lsvd_key_parse(&k, info->key) || is_slot(&k, info->key))
 		return count_part(t, &k, info->bytes);
 	if (!is_record(info->key))
 		add(&t->rest[strncmp(info->key, "probe/", 6) == 0 ? REST_PROBE : REST_OTHER],

@@ -18,7 +18,7 @@ struct inspect {
 	struct admin admin;
 	bool quick;
 	json_t *snapshots; /* of the space */
-	uint64_t live, stale, waiting, map, pinned;
+	uint64_t live, stale, waiting, map, pinned, base;
 	bool no_memory;
 };
 
@@ -47,6 +47,7 @@ static const struct output_field space_fields[] = {
 	{"waiting_bytes", "  waiting to be deleted", OUTPUT_BYTES},
 	{"map_bytes", "  the map", OUTPUT_BYTES},
 	{"chain_bytes", "  claims and links of the chain", OUTPUT_BYTES},
+	{"base_bytes", "elsewhere, in objects of its bases", OUTPUT_BYTES},
 	{NULL, NULL, OUTPUT_TEXT},
 };
 
@@ -109,6 +110,8 @@ static int add_space(void *ctx, const struct lsvd_space_row *row)
 		in->waiting = row->bytes;
 	else if (row->kind == LSVD_SPACE_MAP)
 		in->map = row->bytes;
+	else if (row->kind == LSVD_SPACE_BASE)
+		in->base = row->bytes;
 	if (row->kind != LSVD_SPACE_SNAPSHOT)
 		return 0;
 	in->pinned += row->bytes;
@@ -151,12 +154,12 @@ static json_t *space_json(const struct inspect *in, const struct lsvd_volume_usa
 
 	if (in->no_memory)
 		return NULL;
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:O}", "live_bytes", (json_int_t)in->live,
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:O}", "live_bytes", (json_int_t)in->live,
 			 "overwritten_bytes", (json_int_t)in->stale, "snapshot_bytes",
 			 (json_int_t)in->pinned, "waiting_bytes", (json_int_t)waiting, "map_bytes",
 			 (json_int_t)in->map, "chain_bytes",
-			 (json_int_t)less(usage->bytes, known + waiting), "snapshots",
-			 in->snapshots);
+			 (json_int_t)less(usage->bytes, known + waiting), "base_bytes",
+			 (json_int_t)in->base, "snapshots", in->snapshots);
 }
 
 /* Takes `all` over. */

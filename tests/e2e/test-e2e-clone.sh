@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# test-e2e-clone.sh - clones by command: of snapshots and of volumes as they are, served or not; what
+# protects their base, and what ends that.
+. "$(dirname "$0")/functions.sh"
+begin
+need nbdcopy nbdinfo cmp
+
+make_store 'log_size = 64M' 'segment_size = 1M'
+make_volume 16M
+uri_of() { printf 'nbd+unix:///%s?socket=%s' "$1" "$sock"; }
+json() {
+	/usr/bin/python3 -c 'import json, sys
+o = json.load(open(sys.argv[1]))
+sys.exit(0 if eval(sys.argv[2]) else 1)' "$tmp/out" "$1"
+}
+ask() { admin "$@" --json >"$tmp/out"; }
+refused() {
+	local text=$1
+	shift
+	! admin "$@" >"$tmp/out" 2>"$tmp/err" || fail "$* succeeded"
+	grep -qF -- "$text" "$tmp/err" || fail "$*: $(<"$tmp/err")"
+}
+write_image() {
+	head -c 16M /dev/urandom >"$tmp/image.$2"
+	nbdcopy --flush "$tmp/image.$2" "$(uri_of "$1")"
+}
+holds() {
+	rm -f "$tmp/copy"
+	nbdcopy "$(uri_of "$1")" "$tmp/copy"
+	cmp "$tmp/copy" "$tmp/image.$2"
+}
+
+it 'a clone of a snapshot has its bytes, and neither sees what the other writes'
+start_server_as -U "$sock"
+write_image "$volume" 1
+ask snapshot create "$volume@one"
+write_image "$volume" 2
+ask clone "$volume@one" child
+json 'o["name"] == "child" and o["base"] == "disk" and o["snapshot"] == "one" and o["bytes"] == 16 << 20'
+holds child 1
+write_image child 3
+holds "$volume" 2
+holds "$volume@one" 1
+
+it 'a served volume is cloned as it is'
+ask clone "$volume" now
+json 'o["snapshot"] == "clone-now"'
+write_image "$volume" 4
+holds now 2
+
+it 'a clone of a clone, when nothing is served'
+stop_server
+[[ $server_status -eq 0 ]]
+ask clone child grandchild
+json 'o["snapshot"] is None'
+ask list
+json 'sorted(v["name"] for v in o["volumes"]) == ["child", "disk", "grandchild", "now"]'
+json 'o["unknown"]["objects"] == 0'
+start_server_as -U "$sock"
+holds grandchild 3
+stop_server
+
+it 'what clones stand on is not deleted'
+refused 'child' snapshot delete "$volume@one"
+refused 'child' delete -n "$volume" --yes
+refused 'grandchild' delete -n child --yes
+start_server_as -U "$sock"
+holds "$volume" 4
+holds child 3
+
+it 'a deleted clone protects nothing any more'
+stop_server
+admin delete -n now --yes >"$tmp/out"
+ask snapshot delete "$volume@clone-now"
+ask snapshot list "$volume"
+json '[s["snapshot"] for s in o["snapshots"]] == ["one"]'
+
+it 'what cannot be cloned is refused, and leaves no volume behind'
+refused 'none' clone "$volume@none" other
+refused 'none' clone none other
+refused 'child' clone "$volume@one" child
+for bad in "$volume@one x@y" "$volume@ x" "$volume@one" "$volume@one a b"; do
+	status=0
+	# shellcheck disable=SC2086
+	admin clone $bad >"$tmp/out" 2>&1 || status=$?
+	[[ $status -eq 2 ]] || fail "'$bad': status $status"
+done
+ask list
+json 'sorted(v["name"] for v in o["volumes"]) == ["child", "disk", "grandchild"]'

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* cmd_gc.c - "lsvd-admin gc": gives space back now, through the volume's server if it has one. */
+#include <stdio.h>
+
+#include "admin/cmd.h"
+#include "admin/long.h"
+#include "admin/output.h"
+#include "admin/reach.h"
+
+struct gc {
+	struct admin admin;
+	struct reach_options reach;
+	uint64_t percent;
+};
+
+static uint64_t number(const json_t *facts, const char *key)
+{
+	return (uint64_t)json_integer_value(json_object_get(facts, key));
+}
+
+static int print_collected(const struct gc *g, json_t *facts)
+{
+	char sentence[256], deleted[32], copied[32], stored[32];
+
+	output_bytes(deleted, number(facts, "deleted_bytes"));
+	output_bytes(copied, number(facts, "copied_bytes"));
+	output_bytes(stored, number(facts, "stored_bytes"));
+	(void)snprintf(sentence, sizeof sentence,
+		       "volume %s: %s copied, %llu objects (%s) deleted; %s of data stored",
+		       g->admin.name, copied, (unsigned long long)number(facts, "deleted_objects"),
+		       deleted, stored);
+	return output_sentence(sentence, facts, g->admin.json);
+}
+
+static int collect(struct gc *g)
+{
+	json_t *facts, *request;
+	int status;
+
+	request = json_pack("{s:s, s:s, s:I}", "verb", "gc", "action", "start", "percent",
+			    (json_int_t)g->percent);
+	facts = reach_ask(&g->admin, &g->reach, request, &status);
+	return facts ? print_collected(g, facts) : status;
+}
+
+static int run(int argc, char **argv)
+{
+	struct gc g = {.percent = 130};
+	/* clang-format off */
+	const struct args_option options[] = {
+		ADMIN_CONFIG(&g.admin),
+		ADMIN_NAME(&g.admin, "the volume"),
+		{ARGS_NUMBER, 0, "percent", &g.percent, "N",
+		 "until so much is stored for each 100 bytes alive (default: 130)", 100, 10000, false},
+		REACH_OPTIONS(&g.reach),
+		ADMIN_UNSAFE(&g.admin),
+		ADMIN_OPTIONS(&g.admin),
+	};
+	/* clang-format on */
+	const struct args args = {
+		.program = "lsvd-admin gc",
+		.usage = "-c FILE -n NAME [--percent N] [-p DIR] [--json]",
+		.about = "Copies what is alive out of objects that are mostly not, and deletes what is dead.\n"
+			 "The volume may be served meanwhile.",
+		.options = options,
+	};
+	int status;
+
+	if (admin_parse(&g.admin, &args, argc, argv, &status) < 0)
+		return status;
+	status = admin_begin_long();
+	if (status == ADMIN_OK)
+		status = admin_open(&g.admin, 0);
+	if (status == ADMIN_OK)
+		status = collect(&g);
+	admin_close(&g.admin);
+	return status;
+}
+
+const struct admin_cmd cmd_gc = {"gc", "give space back", run};
