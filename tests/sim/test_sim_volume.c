@@ -33,6 +33,7 @@
 #include "base/bytes.h"
 #include "base/hash.h"
 #include "volume/vol_check.h"
+#include "volume/vol_clone.h"
 #include "volume/vol_mirror.h"
 #include "volume/volume_internal.h"
 
@@ -48,6 +49,7 @@
 #define LOSSES_MAX 24u
 #define DEPTH_MAX 3u
 #define SNAPSHOTS 4u
+#define CLONES 3u
 
 enum model_kind { MODEL_WRITE, MODEL_ZERO };
 
@@ -75,6 +77,8 @@ struct model {
 	bool rotten;             /* the log has been damaged */
 	bool mirrored;           /* a mirror was complete: from then on it can be opened offline, … */
 	struct model_snapshot snapshots[SNAPSHOTS];
+	struct model_snapshot clones[CLONES]; /* of the last one of these */
+	bool cloned;             /* that may have clones, or entries of some that never were */
 	uint32_t chunks;         /* its size, or it was to become another */
 	uint32_t chunks_maybe;   /* and is this perhaps; 0: no */
 	bool unlucky;            /* … unless it was given up for want of memory or of a disk */
@@ -114,7 +118,7 @@ struct tester {
 	enum { BY_FLUSH, BY_ACK, BY_STORE } bound;
 	uint32_t recovered;      /* k */
 	bool flags_needed;
-	uint64_t states, points, deep, offline_opens, rots, checks, snapshots_read, sizes;
+	uint64_t states, points, deep, offline_opens, rots, checks, snapshots_read, sizes, clones_read;
 };
 
 /* ------------------------------------------------------------------------------------ the content */
@@ -565,6 +569,19 @@ static void snapshot_name(char name[8], unsigned i)
 	(void)snprintf(name, 8, "s%u", i % 10); /* fits */
 }
 
+static bool has_clone(const struct tester *t, unsigned i)
+{
+	for (unsigned j = 0; j < CLONES && i == SNAPSHOTS - 1; j++)
+		if (t->m.clones[j].state == SNAP_THERE)
+			return true;
+	return false;
+}
+
+static bool clones_need(const struct tester *t, unsigned i)
+{
+	return i == SNAPSHOTS - 1 && t->m.cloned;
+}
+
 /* It may fail as anything else here; what has become of it is then seen later. */
 static void change_snapshot(struct tester *t)
 {
@@ -584,10 +601,14 @@ static void change_snapshot(struct tester *t)
 		err = lsvd_snapshot_delete(t->volume, name, UINT32_MAX);
 	else
 		err = lsvd_snapshot_create(t->volume, name, UINT32_MAX, &info);
-	if (err == -ENOENT || err == -EEXIST)
+	if (err == -ENOENT || err == -EEXIST || (err == -EBUSY && !clones_need(t, i)))
 		complain(t, "snapshot %s: %s", name, lsvd_last_error());
+	if (err == -EBUSY)
+		s->state = SNAP_THERE;
 	if (err)
 		return;
+	if (there && has_clone(t, i))
+		complain(t, "snapshot %s went, and has a clone", name);
 	s->state = there ? SNAP_NONE : SNAP_THERE;
 	if (there)
 		return;
@@ -623,34 +644,78 @@ static int find_snapshot(void *ctx, const struct lsvd_snapshot_info *info)
 	return 0;
 }
 
-/* The snapshot reads as the volume did. */
-static void check_snapshot(struct tester *t, struct sim_host *host, unsigned i)
+/* A snapshot, or a volume (snapshot NULL), reads as the volume did after an operation. */
+static void check_past(struct tester *t, struct sim_host *host, const char *volume,
+		       const char *snapshot, uint32_t op)
 {
 	struct lsvd_volume_options o = LSVD_VOLUME_OPTIONS_INIT;
 	struct lsvd_volume *now = t->volume;
 	int err = LSVD_E_UNAVAILABLE;
-	char name[8];
 
-	snapshot_name(name, i);
 	o.flags = LSVD_OPEN_READONLY;
-	o.snapshot = name;
+	o.snapshot = snapshot;
 	o.read_timeout_ms = 3600000;
 	for (unsigned j = 0; j < 500 && (err == LSVD_E_UNAVAILABLE || err == -ENOMEM); j++) {
 		if (j)
 			sim_sleep(host, 1000);
-		err = lsvd_volume_open_world(&t->volume, sim_host_world(host), "v", &o);
+		err = lsvd_volume_open_world(&t->volume, sim_host_world(host), volume, &o);
 	}
 	if (err) {
-		complain(t, "open snapshot %s: %s: %s", name, lsvd_error_name(err),
-			 lsvd_last_error());
+		complain(t, "open %s@%s: %s: %s", volume, snapshot ? snapshot : "",
+			 lsvd_error_name(err), lsvd_last_error());
 	} else {
-		if (read_image(t) && distance(t, t->m.snapshots[i].op, false))
-			explain(t, t->m.snapshots[i].op);
+		if (read_image(t) && distance(t, op, false))
+			explain(t, op);
 		if (lsvd_volume_close(t->volume, 0) != 0)
-			complain(t, "close snapshot %s", name);
-		t->snapshots_read++;
+			complain(t, "close %s", volume);
+		t->snapshots_read += snapshot != NULL;
+		t->clones_read += snapshot == NULL;
 	}
 	t->volume = now;
+}
+
+static void check_snapshot(struct tester *t, struct sim_host *host, unsigned i)
+{
+	char name[8];
+
+	snapshot_name(name, i);
+	check_past(t, host, "v", name, t->m.snapshots[i].op);
+}
+
+static void clone_name(char name[8], unsigned i)
+{
+	(void)snprintf(name, 8, "c%u", i % 10); /* fits */
+}
+
+static void make_clone(struct tester *t)
+{
+	const struct model_snapshot *s = &t->m.snapshots[SNAPSHOTS - 1];
+	unsigned i = below(t, CLONES);
+	struct model_snapshot *c = &t->m.clones[i];
+	char name[8], snapshot[8];
+	int err;
+
+	if (s->state != SNAP_THERE || c->state != SNAP_NONE)
+		return;
+	clone_name(name, i);
+	snapshot_name(snapshot, SNAPSHOTS - 1);
+	*c = (struct model_snapshot){ SNAP_MAYBE, s->op };
+	t->m.cloned = true;
+	err = lsvd_volume_clone_world(sim_host_world(t->host), "v", snapshot, name);
+	if (err == -ENOENT || err == -EEXIST || err == LSVD_E_CORRUPT)
+		complain(t, "clone %s: %s", name, lsvd_last_error());
+	if (!err)
+		c->state = SNAP_THERE;
+}
+
+static void check_clone(struct tester *t, struct sim_host *host)
+{
+	unsigned i = below(t, CLONES);
+	char name[8];
+
+	clone_name(name, i);
+	if (t->m.clones[i].state == SNAP_THERE)
+		check_past(t, host, name, NULL, t->m.clones[i].op);
 }
 
 /* All that must be there are, no other, and one of them, by chance, is what it was. */
@@ -673,6 +738,8 @@ static void check_snapshots(struct tester *t, struct sim_host *host)
 	}
 	if (!t->failed && f.there[i])
 		check_snapshot(t, host, i);
+	if (!t->failed)
+		check_clone(t, host);
 }
 
 static void check_snapshot_now(struct tester *t)
@@ -721,6 +788,10 @@ static void work(struct tester *t)
 			change_snapshot(t);
 		else if (what == 8)
 			change_size(t);
+		else if (what == 9 && !t->hard)
+			make_clone(t);
+		else if (what == 10 && !t->hard)
+			check_clone(t, t->host);
 		else if (what == 7 && !t->hard)
 			check_snapshot_now(t);
 		else if (what == 3 && t->hard != HARD_RIVAL) {
@@ -1269,10 +1340,11 @@ START_TEST(crashes_of_crashes_of_random_workloads_leave_a_prefix)
 	}
 	printf("%" PRIu64 " runs, %" PRIu64 " crash points, %" PRIu64 " of them after a recovery, "
 	       "%" PRIu64 " states, %" PRIu64 " opened offline, %" PRIu64 " with rot, %" PRIu64
-	       " snapshots read\n", runs, t->points, t->deep, t->states, t->offline_opens, t->rots,
-	       t->snapshots_read);
+	       " snapshots read, %" PRIu64 " clones\n", runs, t->points, t->deep, t->states, t->offline_opens,
+	       t->rots, t->snapshots_read, t->clones_read);
 	ck_assert_uint_gt(t->snapshots_read, 0);
 	ck_assert_uint_gt(t->sizes, 0);
+	ck_assert_uint_gt(t->clones_read, 0);
 	ck_assert_uint_gt(t->offline_opens, 0);
 	ck_assert_uint_gt(t->checks, 0);
 	ck_assert_uint_gt(t->rots, 0);
