@@ -408,6 +408,7 @@ START_TEST(errors_of_the_volume_become_errors_of_the_wire)
 		{-ENOSPC, NBD_ENOSPC},
 		{-EINVAL, NBD_EINVAL},
 		{-EROFS, NBD_EPERM},
+		{-EACCES, NBD_EIO}, /* the store refuses us: nothing that the client may not do */
 		{-ENOMEM, NBD_ENOMEM},
 		{-ENOENT, NBD_EIO},
 		{LSVD_E_CORRUPT, NBD_EIO},

@@ -189,7 +189,6 @@ static uint32_t wire_error(int err)
 	switch (lsvd_error_errno(err)) {
 	case EPERM:
 	case EROFS:
-	case EACCES:
 		return NBD_EPERM;
 	case ENOMEM:
 		return NBD_ENOMEM;
