@@ -22,13 +22,13 @@
 #include "store/s3_op.h"
 
 #include <nettle/sha2.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/alloc.h"
 #include "base/err.h"
+#include "store/store_waiter.h"
 
 #define RELOAD_PAUSE_MS 1000 /* credentials are not read more often because of refusals */
 
@@ -315,39 +315,26 @@ struct s3_op *lsvd_s3_op_new(struct s3_store *s, const char *key)
 	return op;
 }
 
-struct waiter {
-	pthread_mutex_t lock;
-	pthread_cond_t ended;
-	/* protected by lock */
-	bool over;
+struct outcome {
+	struct store_waiter waiter;
 	enum s3_kind kind;
 };
 
 static void wake(struct s3_op *op, enum s3_kind kind)
 {
-	struct waiter *w = op->owner;
+	struct outcome *o = op->owner;
 
-	pthread_mutex_lock(&w->lock);
-	w->kind = kind;
-	w->over = true;
-	/* Under the lock: the waiter is gone as soon as it sees `over`. */
-	pthread_cond_signal(&w->ended);
-	pthread_mutex_unlock(&w->lock);
+	o->kind = kind;
+	lsvd_waiter_end(&o->waiter);
 }
 
 enum s3_kind lsvd_s3_op_run(struct s3_op *op)
 {
-	struct waiter w = { .lock = PTHREAD_MUTEX_INITIALIZER, .ended = PTHREAD_COND_INITIALIZER };
+	struct outcome o = { .waiter = STORE_WAITER_INIT };
 
-	op->owner = &w;
+	op->owner = &o;
 	op->ended = wake;
 	lsvd_s3_op_start(op);
-	pthread_mutex_lock(&w.lock);
-	while (!w.over)
-		pthread_cond_wait(&w.ended, &w.lock);
-	pthread_mutex_unlock(&w.lock);
-	pthread_cond_destroy(&w.ended);
-	pthread_mutex_destroy(&w.lock);
-	return w.kind;
+	lsvd_waiter_wait(&o.waiter);
+	return o.kind;
 }
-
