@@ -51,7 +51,7 @@
 #include "store/s3_sign.h"
 #include "store/s3_xml.h"
 
-#define PAGE_MAX (8u << 20)   /* 1000 keys of 1024 bytes, escaped, with what stands around them */
+#define PAGE_MAX (4u << 20)   /* 1000 keys of 1024 bytes, escaped, with what stands around them */
 #define ERROR_MAX (64u << 10)
 #define HEADERS_MAX 8
 #define PASSING_MAX 3         /* so many get past a PUT that waits */
