@@ -41,7 +41,7 @@ struct lsvd_stats {
 	uint64_t checkpoint_puts, checkpoint_put_bytes;
 	uint64_t recovery_gets, recovery_get_bytes;
 	uint64_t data_gets, data_get_bytes;
-	uint64_t fence_requests;  /* claims, fences, looks for a newer claim */
+	uint64_t fence_requests;  /* claims, fences, looks for a newer claim, chain objects without data */
 	uint64_t retries;         /* requests tried again */
 
 	/* segments */

@@ -64,6 +64,10 @@ static void note_acked(struct log *log, const struct log_put *put)
 		log->acked_op = put->last_op;
 	log->stats.chain_puts++;
 	log->stats.chain_put_bytes += put->put_bytes;
+	if (put->kind != OBJECT_DATA) {
+		log->stats.fence_requests++;
+		log->stats.fence_bytes += put->put_bytes;
+	}
 }
 
 /* Ends puts in order as far as possible. Their owners may put again meanwhile. */

@@ -218,8 +218,10 @@ static int take_or_get_whole(struct log *log, const struct log_call *call,
 	int err;
 
 	h->err = call->err;
-	if (h->err < 0)
+	if (h->err < 0) {
+		log->stats.recovery_gets++; /* an answer as any other */
 		return 0;
+	}
 	err = take_header(log, call, at, h);
 	whole = call->io.ret_len == guess;
 	if (err == -ENODATA && whole)

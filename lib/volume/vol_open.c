@@ -475,6 +475,8 @@ static int find_volume(struct lsvd_volume *v)
 	if (err)
 		return err;
 	v->uuid = record.uuid;
+	v->stats.recovery_gets++;
+	v->stats.recovery_get_bytes += FMT_VOLUME_BYTES;
 	v->created_ms = record.created_ms;
 	v->owner = lsvd_uuid_seed(&v->uuid);
 	lsvd_vol_set_bytes(v, record.bytes);
