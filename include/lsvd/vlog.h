@@ -189,7 +189,8 @@ LSVD_API LSVD_MUST_USE int lsvd_vlog_delete(struct lsvd_store *store, const char
 
 /* ------------------------------------------------------------------------------ opening, closing */
 
-/* Nothing is taken, put or deleted. The writer may drop what is being read: LSVD_E_STALE then. */
+/* Nothing is taken, put or deleted. It sees what was committed when it was opened; the writer may drop
+ * what is being read: LSVD_E_STALE then. */
 #define LSVD_VLOG_READONLY 0x1u
 /* The log is made if there is none. Not together with READONLY. */
 #define LSVD_VLOG_CREATE 0x2u

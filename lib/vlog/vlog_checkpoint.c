@@ -243,12 +243,12 @@ static int remove_listed(struct lsvd_vlog *log, uint64_t *freed)
 	return err;
 }
 
-static bool is_named(struct lsvd_vlog *log)
+bool lsvd_vlog_root_is_named(struct lsvd_vlog *log)
 {
 	bool named;
 
 	lsvd_port_enter(&log->port);
-	named = log->root_named_by && lsvd_log_acked_seq(log->log) >= log->root_named_by;
+	named = !log->root_named_by || lsvd_log_acked_seq(log->log) >= log->root_named_by;
 	lsvd_port_leave(&log->port, true);
 	return named;
 }
@@ -260,7 +260,7 @@ int lsvd_vlog_remove_dead(struct lsvd_vlog *log, uint64_t *freed)
 	if (err)
 		return err;
 	err = write_root(log);
-	if (!err && !is_named(log))
+	if (!err && !lsvd_vlog_root_is_named(log))
 		err = lsvd_vlog_note_root(log);
 	if (!err)
 		err = remove_listed(log, freed);

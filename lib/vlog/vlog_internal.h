@@ -91,6 +91,8 @@ void lsvd_vlog_settle_segment(struct vlog_segment *s);
 
 /* ---- vlog_checkpoint.c; procedures */
 int lsvd_vlog_write_root(struct lsvd_vlog *log);
+/* Does an acknowledged chain object say where the newest root is? Of what was there at open, one does. */
+bool lsvd_vlog_root_is_named(struct lsvd_vlog *log);
 /* A root, and then the removal of everything that is dead; *freed (may be NULL): bytes of segments. */
 int lsvd_vlog_remove_dead(struct lsvd_vlog *log, uint64_t *freed);
 /* Removes free objects that no root and no record ever knew. */

@@ -313,7 +313,7 @@ int lsvd_vlog_close(struct lsvd_vlog *log)
 		return 0;
 	if (log->dirty && !log->readonly && !log->failed)
 		err = lsvd_vlog_write_root(log);
-	if (!err && !log->readonly && !log->failed && log->root_named_by)
+	if (!err && !log->readonly && !log->failed && !lsvd_vlog_root_is_named(log))
 		err = lsvd_vlog_note_root(log); /* else the next open does not find it */
 	lsvd_port_enter(&log->port);
 	log->closing = true;
