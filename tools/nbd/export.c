@@ -264,6 +264,14 @@ static void retire(struct exports *x, struct entry *e)
 
 /* --------------------------------------------------------------------------------- opening */
 
+/* Its size may just be changing. */
+static void copy_export(struct exports *x, const struct entry *e, struct nbd_export *ret)
+{
+	pthread_mutex_lock(&x->lock);
+	*ret = e->served.export;
+	pthread_mutex_unlock(&x->lock);
+}
+
 static int open_new(struct exports *x, const char *name, struct nbd_export *ret)
 {
 	struct entry *e = NULL;
@@ -282,7 +290,7 @@ static int open_new(struct exports *x, const char *name, struct nbd_export *ret)
 		return stopping ? -ESHUTDOWN : -ENOMEM;
 	err = bring_up(x, e);
 	if (!err)
-		*ret = e->served.export;
+		copy_export(x, e, ret);
 	return err;
 }
 
@@ -296,7 +304,7 @@ static int open_named(struct exports *x, const char *name, struct nbd_export *re
 		e = use_open(x, name);
 		err = e ? check_entry(x, e) : 0;
 		if (e && !err) {
-			*ret = e->served.export;
+			copy_export(x, e, ret);
 			return 0;
 		}
 		if (e)
