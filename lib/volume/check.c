@@ -123,14 +123,11 @@ static int check_record(struct check *c)
 	}
 	if (err)
 		return err;
-	if (record.base.ancestors)
-		return lsvd_fail(LSVD_E_UNSUPPORTED, "volume %s is a clone: what lies in its base "
-				 "cannot be checked from here", v->name);
 	v->uuid = record.uuid;
 	v->owner = lsvd_uuid_seed(&v->uuid);
 	v->bytes = record.bytes;
 	v->sectors = v->bytes / SECTOR_BYTES;
-	return 0;
+	return record.base.ancestors ? lsvd_vol_take_base(v, &record.base) : 0;
 }
 
 static int run_stages(struct check *c)

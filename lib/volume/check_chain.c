@@ -82,7 +82,7 @@ static uint64_t newest_chain(const struct check *c)
 {
 	size_t i = lsvd_check_first(c, KEY_CHAIN + 1, 0);
 
-	return i && c->objects[i - 1].kind == KEY_CHAIN ? c->objects[i - 1].epoch : 0;
+	return i && c->objects[i - 1].kind == KEY_CHAIN && !c->objects[i - 1].ancestor ? c->objects[i - 1].epoch : 0;
 }
 
 /* Where there are chain objects there was a claim. */
@@ -92,7 +92,7 @@ static int find_newest_claim(struct check *c)
 	bool there = true;
 	int err = 0;
 
-	if (i && c->objects[i - 1].kind == KEY_CLAIM)
+	if (i && c->objects[i - 1].kind == KEY_CLAIM && !c->objects[i - 1].ancestor)
 		c->newest_claim = c->objects[i - 1].epoch;
 	c->newest_claim = max_u64(c->newest_claim, newest_chain(c));
 	while (!err && there) {
@@ -131,7 +131,7 @@ static int acked_later(struct check *c, uint64_t epoch, uint64_t seq, bool *ret)
 	*ret = false;
 	while (!err && n && !*ret) {
 		for (n = 0; n < CHECK_AT_ONCE && i < c->count && c->objects[i].kind == KEY_CHAIN &&
-			    c->objects[i].epoch == epoch; i++)
+			    c->objects[i].epoch == epoch && !c->objects[i].ancestor; i++)
 			if (c->objects[i].number > seq)
 				headers[n++] = (struct check_header){ .epoch = epoch,
 								.seq = c->objects[i].number };
@@ -226,7 +226,8 @@ static int find_start(struct check *c, uint64_t epoch, uint64_t *ret)
 	int err = 0;
 
 	for (size_t i = lsvd_check_first(c, KEY_CHAIN, epoch);
-	     i < c->count && c->objects[i].kind == KEY_CHAIN && c->objects[i].epoch == epoch; i++)
+	     i < c->count && c->objects[i].kind == KEY_CHAIN && c->objects[i].epoch == epoch &&
+	     !c->objects[i].ancestor; i++)
 		if (c->objects[i].number % c->anchor_every == 0)
 			anchor = c->objects[i].number;
 	while (!err && there) {

@@ -75,7 +75,7 @@ static int verify_header(struct object *o)
 				 o->get->io.ret_len, o->head.header_bytes);
 	if (err)
 		return err;
-	err = lsvd_object_head_expect(&o->head, &o->c->v->uuid, kind, o->entry.epoch, o->entry.seq,
+	err = lsvd_object_head_expect(&o->head, lsvd_vol_uuid_of(o->c->v, o->number), kind, o->entry.epoch, o->entry.seq,
 				      what);
 	if (!err && o->head.object != o->number)
 		err = lsvd_fail(LSVD_E_CORRUPT, "object %s: has number %llu, expected %llu", what,
@@ -114,7 +114,7 @@ static void verify_unit(struct object *o, uint64_t lba, uint64_t sectors, uint64
 		return;
 	}
 	err = lsvd_unit_open((const uint8_t *)o->get->io.buf + off, min_u64(len, have - off),
-			     o->c->v->owner, o->number, lba, scratch, &data, &bytes, &need,
+			     lsvd_vol_owner_of(o->c->v, o->number), o->number, lba, scratch, &data, &bytes, &need,
 			     o->get->io.key);
 	if (!err && bytes != sectors * SECTOR_BYTES)
 		err = lsvd_fail(LSVD_E_CORRUPT, "object %s: unit of %u bytes, its header says %llu",

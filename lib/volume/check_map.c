@@ -186,18 +186,39 @@ static int read_root(struct check *c, uint64_t len, bool last)
 /* What is in the table is not for the walk along the chain to read, nor an orphan. */
 static void mark_used(struct check *c)
 {
-	static const int kinds[] = { [HOME_CHAIN] = KEY_CHAIN, [HOME_MOVED] = KEY_FREE,
-				     [HOME_PAGES] = KEY_FREE, [HOME_ROOT] = KEY_ROOT };
 	const struct object_table *t = &c->v->objects;
 
 	for (uint64_t n = lsvd_object_table_next(t, 0); n != UINT64_MAX;
 	     n = lsvd_object_table_next(t, n + 1)) {
 		const struct object_entry *e = lsvd_object_table_get(t, n);
-		struct check_object *o = lsvd_check_find(c, kinds[e->home], e->epoch, e->seq);
+		struct check_object *o = e->ancestor ? NULL :
+			lsvd_check_find(c, lsvd_check_key_kind(e), e->epoch, e->seq);
 
 		if (o)
 			o->used = true;
 	}
+}
+
+/* A clone without a root of its own begins as the snapshot that it is of. */
+static int load_base(struct check *c)
+{
+	static const struct log_ops ops = {
+		.load_root = lsvd_vol_load_root,
+		.replay = lsvd_vol_replay,
+		.record = lsvd_vol_record,
+	};
+	struct check_fault f = { .severity = LSVD_CHECK_ERROR, .kind = LSVD_CHECK_DAMAGED,
+				 .advice = "check the base" };
+	char key[KEY_CAP];
+	int err = lsvd_vol_load_base(c->v, &ops);
+
+	if (err != LSVD_E_CORRUPT && err != -ENOENT)
+		return err;
+	lsvd_key_record(key, OBJECT_VOLUME, c->v->name);
+	f.object = key;
+	lsvd_check_found_last(c, &f);
+	c->partial = true;
+	return forget(c);
 }
 
 int lsvd_check_root(struct check *c)
@@ -206,7 +227,7 @@ int lsvd_check_root(struct check *c)
 	int err;
 
 	if (!c->root.epoch)
-		return 0;
+		return c->v->base ? load_base(c) : 0;
 	err = lsvd_check_progress(c, LSVD_CHECK_MAP, 0, 0);
 	if (!err)
 		err = lsvd_check_there(c, KEY_ROOT, c->root.epoch, c->root.number, &there);
@@ -300,11 +321,6 @@ static int add_bad(struct maps *m, uint64_t number, enum lsvd_check_kind kind, u
 	return 0;
 }
 
-static int key_kind_of(const struct object_entry *e)
-{
-	return e->home == HOME_CHAIN ? KEY_CHAIN : e->home == HOME_ROOT ? KEY_ROOT : KEY_FREE;
-}
-
 static bool is_data(const struct object_entry *e)
 {
 	return e->home == HOME_CHAIN || e->home == HOME_MOVED;
@@ -318,13 +334,12 @@ bool lsvd_check_needs(const struct check *c, const struct object_entry *e)
 static int check_object(struct maps *m, uint64_t number, const struct object_entry *e)
 {
 	struct check *c = m->c;
-	struct check_object *o;
-	bool there = false;
-	int err = 0;
+	struct check_object *o = NULL;
+	int err;
 
-	if (lsvd_check_needs(c, e))
-		err = lsvd_check_there(c, key_kind_of(e), e->epoch, e->seq, &there);
-	o = lsvd_check_find(c, key_kind_of(e), e->epoch, e->seq);
+	if (e->ancestor && (!is_data(e) || e->died.epoch))
+		return 0; /* the ancestor's own */
+	err = lsvd_check_entry(c, e, &o);
 	if (o)
 		o->used = true;
 	if (err || !lsvd_check_needs(c, e)) {
@@ -366,7 +381,7 @@ static void extent_astray(struct maps *m, const struct map_extent *e, const char
 	if (++m->astray > ASTRAY_MAX)
 		f.range_count = 0;
 	if (o)
-		lsvd_check_key(m->c, key, key_kind_of(o), o->epoch, o->seq);
+		lsvd_check_entry_key(m->c, key, o);
 	f.object = key;
 	f.off = o ? e->off : 0;
 	m->c->checkpoint_bad = true;
@@ -428,7 +443,7 @@ static void say_bad(struct maps *m, const struct bad *b)
 				 .affected = b->ranges.bytes, .advice = advice_data };
 	char key[KEY_CAP];
 
-	lsvd_check_key(m->c, key, key_kind_of(e), e->epoch, e->seq);
+	lsvd_check_entry_key(m->c, key, e);
 	f.object = key;
 	if (e->died.epoch)
 		f.advice = "restore the object from a copy of the store, or delete the snapshots that "
@@ -466,7 +481,7 @@ static void compare_live(struct maps *m, uint64_t number, const struct object_en
 		f.advice = "nothing: garbage collection copies it when its turn comes";
 	else
 		m->c->checkpoint_bad = true;
-	lsvd_check_key(m->c, key, key_kind_of(e), e->epoch, e->seq);
+	lsvd_check_entry_key(m->c, key, e);
 	f.object = key;
 	lsvd_check_found(m->c, &f, "object %s: %u bytes are said to live, the map has %llu in it", key,
 			 e->live, (unsigned long long)live);

@@ -130,6 +130,9 @@ int lsvd_rebuild_judge(struct lsvd_volume *v, uint64_t missing)
 	if (v->snapshots.count)
 		return lsvd_fail(LSVD_E_UNSUPPORTED, "volume %s: it has snapshots, whose checkpoints "
 				 "cannot be made anew", v->name);
+	if (v->base)
+		return lsvd_fail(LSVD_E_UNSUPPORTED, "volume %s: it is a clone, whose checkpoints cannot "
+				 "be made anew", v->name);
 	if (missing == 0)
 		return 0;
 	if (r->known && !r->compared)

@@ -25,6 +25,9 @@ static int by_name(const void *a, const void *b)
 {
 	const struct check_object *x = a, *y = b;
 
+	if (x->ancestor != y->ancestor)
+		return x->ancestor < y->ancestor ? -1 : 1;
+
 	if (x->kind != y->kind)
 		return x->kind < y->kind ? -1 : 1;
 	if (x->epoch != y->epoch)
@@ -50,8 +53,10 @@ static int add_object(struct check *c, const struct check_object *o)
 /* Names that are none of ours are nobody's business: whoever put them knows why. */
 static int note_object(void *ctx, const struct lsvd_object_info *info)
 {
-	struct check_object o = { .bytes = info->bytes };
 	struct check *c = ctx;
+	/* Of another's objects it does not matter what leads to them. */
+	struct check_object o = { .bytes = info->bytes, .ancestor = (uint8_t)c->listing,
+				  .used = c->listing > 0 };
 	struct key_parts k;
 
 	if (!lsvd_key_parse(&k, info->key))
@@ -71,43 +76,83 @@ static void pause_for(struct check *c, uint64_t ms)
 	(void)lsvd_port_run1(&c->v->port, &t.io); /* a timer ends; early would do as well */
 }
 
-int lsvd_check_list(struct check *c)
+/* Adds the objects of one volume. */
+static int list_volume(struct check *c, const struct uuid *u)
 {
+	const size_t before = c->count;
 	struct obj_io io;
 	int err = LSVD_E_UNAVAILABLE;
 
 	for (unsigned i = 0; i < TRIES && err == LSVD_E_UNAVAILABLE; i++) {
 		if (i)
 			pause_for(c, (uint64_t)PAUSE_MS << i);
-		c->count = 0;
+		c->count = before;
 		c->list_err = 0;
 		io = (struct obj_io){ .io = { .kind = IO_LIST }, .list_fn = note_object,
 				      .list_ctx = c };
-		lsvd_key_prefix(io.key, &c->v->uuid, 0);
+		lsvd_key_prefix(io.key, u, 0);
 		err = lsvd_port_run1(&c->v->port, &io.io);
 	}
-	if (!err)
-		err = c->list_err;
-	if (err)
-		return err;
-	qsort(c->objects, c->count, sizeof *c->objects, by_name);
+	return err ? err : c->list_err;
+}
+
+int lsvd_check_list(struct check *c)
+{
+	const struct lsvd_volume *v = c->v;
+	int err = list_volume(c, &v->uuid);
+
 	c->report.objects = c->count;
 	for (size_t i = 0; i < c->count; i++)
 		c->report.bytes += c->objects[i].bytes;
-	return 0;
+	for (unsigned i = 0; v->ancestry && i < v->ancestry->count && !err; i++) {
+		c->listing = i + 1;
+		err = list_volume(c, &v->ancestry->list[i].volume);
+	}
+	if (!err && c->count)
+		qsort(c->objects, c->count, sizeof *c->objects, by_name);
+	return err;
+}
+
+int lsvd_check_key_kind(const struct object_entry *e)
+{
+	return e->home == HOME_CHAIN ? KEY_CHAIN : e->home == HOME_ROOT ? KEY_ROOT : KEY_FREE;
+}
+
+void lsvd_check_entry_key(const struct check *c, char key[KEY_CAP], const struct object_entry *e)
+{
+	if (e->home == HOME_ROOT)
+		lsvd_check_key(c, key, KEY_ROOT, e->epoch, e->seq);
+	else
+		lsvd_vol_object_key(key, c->v, e);
+}
+
+/* An object of an ancestor is as it was listed: nobody may delete what a clone needs. */
+int lsvd_check_entry(struct check *c, const struct object_entry *e, struct check_object **ret)
+{
+	const struct check_object key = { .epoch = e->epoch, .number = e->seq,
+					  .ancestor = e->ancestor,
+					  .kind = (uint8_t)lsvd_check_key_kind(e) };
+	bool there;
+	int err = 0;
+
+	if (!e->ancestor && lsvd_check_needs(c, e))
+		err = lsvd_check_there(c, key.kind, e->epoch, e->seq, &there);
+	*ret = c->count ? bsearch(&key, c->objects, c->count, sizeof key, by_name) : NULL;
+	return err;
 }
 
 struct check_object *lsvd_check_find(const struct check *c, int kind, uint64_t epoch,
 				     uint64_t number)
 {
-	const struct check_object key = { epoch, number, 0, (uint8_t)kind, false };
+	const struct check_object key = { .epoch = epoch, .number = number,
+					  .kind = (uint8_t)kind };
 
 	return c->count ? bsearch(&key, c->objects, c->count, sizeof key, by_name) : NULL;
 }
 
 size_t lsvd_check_first(const struct check *c, int kind, uint64_t epoch)
 {
-	const struct check_object key = { epoch, 0, 0, (uint8_t)kind, false };
+	const struct check_object key = { .epoch = epoch, .kind = (uint8_t)kind };
 	size_t lo = 0, hi = c->count;
 
 	while (lo < hi) {
@@ -138,7 +183,7 @@ void lsvd_check_key(const struct check *c, char key[KEY_CAP], int kind, uint64_t
 
 int lsvd_check_there(struct check *c, int kind, uint64_t epoch, uint64_t number, bool *ret)
 {
-	struct check_object o = { epoch, number, 0, (uint8_t)kind, false };
+	struct check_object o = { .epoch = epoch, .number = number, .kind = (uint8_t)kind };
 	struct check_get get = { .err = 0 };
 	int err;
 

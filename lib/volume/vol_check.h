@@ -32,6 +32,7 @@
 /* An object that was listed. */
 struct check_object {
 	uint64_t epoch, number, bytes;
+	uint8_t ancestor;        /* of a clone: whose it is; 0: its own */
 	uint8_t kind;            /* enum key_kind */
 	bool used;               /* something leads to it */
 };
@@ -46,8 +47,9 @@ struct check {
 	struct lsvd_check_options opt;
 	struct lsvd_check_report report;
 	uint64_t anchor_every;
-	struct check_object *objects; /* by kind, epoch, number */
+	struct check_object *objects; /* by ancestor, kind, epoch, number */
 	size_t count, room;
+	unsigned listing;        /* the ancestor that is being listed */
 	int list_err;
 	uint64_t newest_claim;
 	struct check_leg *legs;  /* from the end backwards */
@@ -105,6 +107,10 @@ int lsvd_check_list(struct check *c);
 /* NULL: it was not listed. */
 struct check_object *lsvd_check_find(const struct check *c, int kind, uint64_t epoch,
 				     uint64_t number);
+/* The object of an entry of the table; NULL: it is not there. What was not listed is asked for. */
+int lsvd_check_entry(struct check *c, const struct object_entry *e, struct check_object **ret);
+void lsvd_check_entry_key(const struct check *c, char key[KEY_CAP], const struct object_entry *e);
+int lsvd_check_key_kind(const struct object_entry *e);
 /* The first of a kind and epoch, of those listed; they end where kind or epoch do. */
 size_t lsvd_check_first(const struct check *c, int kind, uint64_t epoch);
 /*

@@ -967,6 +967,48 @@ START_TEST(what_a_snapshot_needs_must_be_there)
 }
 END_TEST
 
+START_TEST(a_clone_is_whole_as_long_as_its_base_is)
+{
+	struct lsvd_volume_options o;
+	struct tv *t = lived_in();
+	struct lsvd_check_report r = LSVD_CHECK_REPORT_INIT;
+	struct lsvd_check_options co = LSVD_CHECK_OPTIONS_INIT;
+	struct lsvd_volume *clone;
+	struct found f = { .n = 0 };
+	uint8_t block[TV_BLOCK];
+	char *path;
+
+	ck_assert_ok(lsvd_snapshot_create(t->v, "s", UINT32_MAX, NULL));
+	tv_close(t);
+	ck_assert_ok(lsvd_volume_clone(t->store, TV_NAME, "s", "clone", NULL, NULL));
+	co.flags = LSVD_CHECK_DEEP;
+	co.finding = note_finding;
+	co.ctx = &f;
+	expect_sound(t);
+	ck_assert_ok(lsvd_volume_check(t->store, "clone", &co, &r)); /* never opened */
+	print_findings(&f);
+	ck_assert_uint_eq(r.errors + r.warnings, 0);
+	ck_assert_uint_gt(r.verified_objects, 0);
+	o = t->o;
+	t_fill(block, sizeof block, 1);
+	ck_assert_ok(lsvd_volume_open(&clone, t->store, "clone", &o));
+	ck_assert_ok(lsvd_volume_write(clone, block, 0, sizeof block, 0));
+	ck_assert_ok(lsvd_volume_checkpoint(clone, UINT32_MAX));
+	ck_assert_int_eq(lsvd_volume_close(clone, UINT32_MAX), 0);
+	f.n = 0;
+	ck_assert_ok(lsvd_volume_check(t->store, "clone", &co, &r));
+	print_findings(&f);
+	ck_assert_uint_eq(r.errors + r.warnings, 0);
+	expect_sound(t);
+	path = newest_of(t, KEY_FREE, OBJECT_MOVED);
+	tv_flip(path, tv_file_size(path) - 20);
+	ck_assert_ok(lsvd_volume_check(t->store, "clone", &co, &r));
+	ck_assert_uint_eq(r.errors, 1);
+	free(path);
+	tv_free(t);
+}
+END_TEST
+
 /* ------------------------------------------------------------------------------------- ends and limits */
 
 START_TEST(a_volume_that_is_written_meanwhile_is_told)
@@ -1094,6 +1136,7 @@ int main(void)
 	suite_add_tcase(s, c);
 	c = new_case("snapshots");
 	tcase_add_test(c, what_a_snapshot_needs_must_be_there);
+	tcase_add_test(c, a_clone_is_whole_as_long_as_its_base_is);
 	suite_add_tcase(s, c);
 	c = new_case("ends");
 	tcase_add_test(c, a_volume_that_is_written_meanwhile_is_told);
