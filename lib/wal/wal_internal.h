@@ -23,6 +23,7 @@ struct wal_gap {
 	uint64_t first_op, last_op;  /* last_op = first_op - 1: none is lost; UINT64_MAX: unknown */
 	uint64_t run;                /* of the group before it */
 	bool vouched;                /* it was durable once: no torn tail */
+	bool known;                  /* by its header, which is whole; else by what lies behind it */
 	const char *why;
 };
 

@@ -170,7 +170,8 @@ static int add_gap(struct scan *s, uint64_t end, uint64_t op, uint64_t run)
 		return lsvd_fail_plain(-ENOMEM);
 	assert(end - s->pos <= UINT32_MAX); /* a search, and an end of the ring */
 	w->gaps[w->gap_count++] = (struct wal_gap){ .pos = s->pos, .end = end, .first_op = s->op,
-						    .last_op = op - 1, .run = s->run, .why = s->why };
+						    .last_op = op - 1, .run = s->run, .why = s->why,
+						    .known = s->bad.run };
 	g->head.pos = s->pos;
 	g->head.first_op = s->op;
 	g->head.run = run;
@@ -497,13 +498,11 @@ int lsvd_wal_holds(const struct wal *w, uint64_t stored_op, bool cut, uint64_t *
 	return 0;
 }
 
-static void cut_gap(struct wal *w, const struct wal_gap *at)
+/* The log ends before the gap. */
+static void end_before(struct wal *w, const struct wal_gap *at)
 {
 	const struct wal_gap gap = *at;
 
-	lsvd_report(gap.vouched ? LSVD_LOG_ERROR : LSVD_LOG_DEBUG, "%s: %s at %llu (%s): cut there%s",
-		    w->name, gap.vouched ? "damaged" : "torn", (unsigned long long)gap.pos, gap.why,
-		    gap.vouched ? ", as asked" : "");
 	cut_at(w, gap.pos);
 	w->head = w->published = w->dirty = gap.pos;
 	w->durable = min_u64(w->durable, gap.pos);
@@ -511,6 +510,42 @@ static void cut_gap(struct wal *w, const struct wal_gap *at)
 	w->next_op = gap.first_op;
 	w->published_op = w->durable_op = gap.first_op - 1;
 	w->last_run = gap.run;
+}
+
+static void cut_gap(struct wal *w, const struct wal_gap *gap)
+{
+	lsvd_report(gap->vouched ? LSVD_LOG_ERROR : LSVD_LOG_DEBUG, "%s: %s at %llu (%s): cut there%s",
+		    w->name, gap->vouched ? "damaged" : "torn", (unsigned long long)gap->pos, gap->why,
+		    gap->vouched ? ", as asked" : "");
+	end_before(w, gap);
+}
+
+/* All of it is in the store. */
+static void empty(struct wal *w)
+{
+	cut_at(w, w->super.tail);
+	w->super.tail = w->stored = w->given_up = w->head;
+	w->super.tail_op = w->next_op;
+	w->super.stored_op = w->stored_op = w->next_op - 1;
+}
+
+/*
+ * No gap that only what lay behind it has bounded may be the log's end. The next run begins with a
+ * mark that vouches for all before it: whoever opens the log before another group has been written
+ * would find that something durable is missing, and could not tell that it was nothing.
+ */
+static void leave_no_gap_last(struct wal *w)
+{
+	while (w->gap_count) {
+		const struct wal_gap *gap = &w->gaps[w->gap_count - 1];
+
+		if (gap->end != w->head || gap->known)
+			break;
+		if (gap->last_op < gap->first_op)
+			end_before(w, gap);
+		else
+			empty(w);
+	}
 }
 
 int lsvd_wal_settle(struct wal *w, uint64_t stored_op, bool cut)
@@ -527,5 +562,6 @@ int lsvd_wal_settle(struct wal *w, uint64_t stored_op, bool cut)
 			    (unsigned long long)(w->gaps[i].end - w->gaps[i].pos), w->gaps[i].why,
 			    w->gaps[i].last_op < w->gaps[i].first_op
 				    ? "no operation was there" : "the store has what was there");
+	leave_no_gap_last(w);
 	return 0;
 }

@@ -763,6 +763,30 @@ START_TEST(wal_passes_over_damage_that_the_store_has_and_no_other)
 }
 END_TEST
 
+/* What lay behind the damage and showed how far it reaches was torn, and is cut. */
+START_TEST(wal_that_ends_with_damage_that_does_not_matter_is_opened_again_and_again)
+{
+	struct bed *b = damaged_bed(5, (unsigned)_i);
+
+	tv_flip(b->path, WAL_RING_START + 5 * SPAN + byte_of(2));
+	b->in_store = 5;
+	for (unsigned i = 0; i < 3; i++) {
+		bed_look(b);
+		ck_assert_uint_eq(lsvd_wal_next_op(b->wal), 6);
+		ck_assert_ok(lsvd_wal_begin_run(b->wal, 1, 0, false, 6));
+		bed_crash(b);
+	}
+	bed_look(b);
+	ck_assert_ok(lsvd_wal_begin_run(b->wal, 1, 0, false, 6));
+	put_many(b, 2);
+	bed_crash(b);
+	bed_look(b);
+	ck_assert_uint_eq(lsvd_wal_next_op(b->wal), 8);
+	ck_assert(!group_of(b, 6)->lost && !group_of(b, 7)->lost);
+	bed_free(b);
+}
+END_TEST
+
 START_TEST(wal_passes_over_several_damages)
 {
 	struct bed *b = damaged_bed(2, (unsigned)_i);
@@ -1142,6 +1166,8 @@ static void add_opening_tests(TCase *c)
 	tcase_add_loop_test(c, wal_cuts_a_torn_tail, 0, 5);
 	tcase_add_loop_test(c, wal_refuses_damage_below_a_watermark_and_cuts_there_if_asked, 0, 2);
 	tcase_add_loop_test(c, wal_passes_over_damage_that_the_store_has_and_no_other, 0, 24);
+	tcase_add_loop_test(c, wal_that_ends_with_damage_that_does_not_matter_is_opened_again_and_again,
+			    0, 4);
 	tcase_add_loop_test(c, wal_passes_over_several_damages, 0, 4);
 	tcase_add_test(c, wal_passes_over_damage_where_the_ring_ends);
 	tcase_add_test(c, wal_takes_no_ghosts_from_under_a_damaged_pad);
