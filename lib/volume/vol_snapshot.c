@@ -252,6 +252,12 @@ static int put_and_wait(struct snapshot_op *op, uint32_t timeout_ms)
 	struct lsvd_volume *v = op->v;
 	int err;
 
+	/* The lock may have been free: nothing may come behind the object that ends the chain. */
+	if (v->failed || v->closing) {
+		lsvd_free(op);
+		return lsvd_fail(v->failed ? v->failed : LSVD_E_SHUTDOWN, "volume %s: %s", v->name,
+				 v->failed ? v->status_text : "is being closed");
+	}
 	v->snapshot_op = op;
 	lsvd_log_reserve(v->log, &op->put.place);
 	lsvd_log_put(v->log, &op->put);
