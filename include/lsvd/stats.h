@@ -84,7 +84,9 @@ struct lsvd_stats {
 	uint64_t gc_copied_bytes; /* user bytes that garbage collection stored anew */
 	uint64_t deleted_objects, deleted_bytes; /* that were not needed any more */
 	uint64_t checkpoint_bytes; /* gauge: of pages and roots in the store */
-	uint64_t reserved[8];
+	uint64_t map_loads;       /* pages of the map that were brought when they were needed, */
+	uint64_t map_gets, map_get_bytes; /* and the requests that took, data_gets apart */
+	uint64_t reserved[5];
 };
 #ifdef __cplusplus
 #define LSVD_STATS_INIT { (uint32_t)sizeof(struct lsvd_stats) }

@@ -223,11 +223,16 @@ struct lsvd_volume_options {
 	/* Only with READONLY: open the snapshot of this name (lsvd/snapshot.h) instead of the
 	 * volume as it is. -ENOENT if there is none. */
 	const char *snapshot;
-	uint64_t reserved[6];
+	/* Memory for the map of what is stored: 1 MiB … 1 TiB, default 64 MiB. Beyond it, parts that
+	 * have not been used for longest go, and are read again when they are needed. What has
+	 * changed since the last checkpoint stays; as does all of it without a log of writes:
+	 * opened read-only or offline. */
+	uint64_t map_memory_bytes;
+	uint64_t reserved[5];
 };
 #define LSVD_VOLUME_OPTIONS_INIT { (uint32_t)sizeof(struct lsvd_volume_options), 0, NULL, 0, 0, 0, \
 				   0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, \
-				   0, 0, NULL, { 0, 0, 0, 0, 0, 0 } }
+				   0, 0, NULL, 0, { 0, 0, 0, 0, 0 } }
 
 /*
  * Opens the volume `name` of `store`: takes the next epoch (which fences any other writer), recovers
@@ -299,7 +304,8 @@ enum lsvd_io_kind {
 	LSVD_IO_FLUSH = 3,
 	LSVD_IO_TRIM = 4,
 	LSVD_IO_WRITE_ZEROES = 5,
-	LSVD_IO_PREFETCH = 6     /* bring the range into the read cache; best effort, bounded */
+	LSVD_IO_PREFETCH = 6,    /* bring the range into the read cache; best effort, bounded */
+	LSVD_IO_MAP = 7          /* see lsvd_volume_block_status_known() */
 };
 
 struct lsvd_io;
@@ -351,18 +357,29 @@ struct lsvd_status_extent {
  * Describes [off, off + len) as at most `max` extents, neighbours with equal flags joined, from
  * `off` on; returns their count (at least 1 for a non-empty range), or -EINVAL. The extents may end
  * before the range does, if `max` is reached or after some thousand extents of the map: ask again
- * from there. Does not block on the store.
+ * from there. Blocks on the store where the map of the range is not in memory; its errors: those of a
+ * read.
  */
 LSVD_API LSVD_MUST_USE int lsvd_volume_block_status(struct lsvd_volume *volume, uint64_t off,
 						    uint64_t len, struct lsvd_status_extent *ret,
 						    size_t max);
+
+/*
+ * The same without blocking: the extents end before what is not in memory, and their count is 0 if
+ * that is where they begin. An operation LSVD_IO_MAP (off, len; no data) brings the map's part for
+ * the first sectors of its range that are not in memory, and perhaps more; then ask again.
+ */
+LSVD_API LSVD_MUST_USE int lsvd_volume_block_status_known(struct lsvd_volume *volume, uint64_t off,
+							  uint64_t len,
+							  struct lsvd_status_extent *ret,
+							  size_t max);
 
 #define LSVD_STATUS_CACHED 0x4u  /* only of the next call: in the read cache */
 
 /*
  * The same for what the read cache holds: extents are LSVD_STATUS_CACHED where data is stored and,
  * as far as the cache's index of 64 KiB lines tells, in the cache; 0 elsewhere. -EINVAL also if the
- * volume has no read cache.
+ * volume has no read cache. Blocks as lsvd_volume_block_status() does.
  */
 LSVD_API LSVD_MUST_USE int lsvd_volume_cache_status(struct lsvd_volume *volume, uint64_t off,
 						    uint64_t len, struct lsvd_status_extent *ret,

@@ -67,6 +67,7 @@ const struct config_key lsvd_config_keys[CONFIG_KEYS] = {
 	{"unit_size", BLOCK_TOP, KIND_POWER, 4 * KIB, 64 * KIB, NULL, FIELD(unit_bytes)},
 	{"put_window", BLOCK_TOP, KIND_COUNT, 1, 64, NULL, FIELD(put_window)},
 	{"memory_size", BLOCK_TOP, KIND_SIZE, 4 * MIB, 4 * GIB, NULL, FIELD(memory_bytes)},
+	{"map_memory", BLOCK_TOP, KIND_SIZE, MIB, TIB, NULL, FIELD(map_memory_bytes)},
 	{"rcache_size", BLOCK_TOP, KIND_SIZE, MIB, 64 * TIB, no_cache, FIELD(rcache_bytes)},
 	{"stall_timeout", BLOCK_TOP, KIND_TIME, 1, DAY_MS, never_gives_up, FIELD(stall_timeout_ms)},
 	{"read_timeout", BLOCK_TOP, KIND_TIME, 1, DAY_MS, NULL, FIELD(read_timeout_ms)},

@@ -8,7 +8,12 @@
  * bytes each) or, when nearly every 4 KiB block is an extent of its own, a dense array (at most 5.2
  * bytes a block).
  *
- * An extent lies within one page; longer ones are cut by insert and joined by nobody.
+ * An extent lies within one page; longer ones are cut by insert and joined by nobody. A page that
+ * would be zeroes and nothing else is not mapped: it is a hole.
+ *
+ * A page may be *away*: it has been saved, and is not in memory. Changes to it are noted and made when
+ * it is loaded; only then is what they replace reported. What reads the map must see to it that the
+ * pages it asks about are here: to lsvd_store_map_find() those that are away do not exist.
  *
  * Places. `object` numbers an object of the volume's lineage (1 …); `off` is a byte offset in the
  * object, a multiple of 16, of the frame of a unit (docs/format.md, "Units"). MAP_RAW: the extent's
@@ -73,7 +78,15 @@ int lsvd_store_map_insert(struct store_map *m, const struct map_extent *e, map_g
 int lsvd_store_map_remove(struct store_map *m, uint64_t lba, uint64_t len, map_gone_fn gone,
 			  void *ctx);
 
-/* The first extent that ends after `lba`, uncut; false if there is none. */
+/*
+ * If the page of e, which lies in one, is away: notes that e takes the place of what of its range lies
+ * in object `source`, and returns 1; what of e does not get in will be reported as gone when the page
+ * is loaded, like what it replaces. 2: the call was a repetition. 0: the page is here, nothing was
+ * done. -ENOMEM.
+ */
+int lsvd_store_map_swap_later(struct store_map *m, const struct map_extent *e, uint64_t source);
+
+/* The first extent of the pages that are here that ends after `lba`, uncut; false: there is none. */
 bool lsvd_store_map_find(const struct store_map *m, uint64_t lba, struct map_extent *ret);
 
 /*
@@ -83,13 +96,22 @@ bool lsvd_store_map_find(const struct store_map *m, uint64_t lba, struct map_ext
  */
 void lsvd_store_map_prefetch(const struct store_map *m, uint64_t lba);
 
-uint64_t lsvd_store_map_extents(const struct store_map *m);
+uint64_t lsvd_store_map_extents(const struct store_map *m); /* of pages that are here */
 uint64_t lsvd_store_map_memory(const struct store_map *m);
+uint64_t lsvd_store_map_clean_memory(const struct store_map *m); /* what eviction could free */
 
 /* ---- pages, for checkpoints. A page is dirty if it changed since it was last taken or loaded. */
 
-/* The first page number >= `page` that is present (dirty_only: or absent but dirty); UINT64_MAX. */
-uint64_t lsvd_store_map_next_page(const struct store_map *m, uint64_t page, bool dirty_only);
+enum map_pages {
+	MAP_HERE = 0,          /* has extents and is in memory */
+	MAP_DIRTY = 1,         /* changed since it was saved; it may have no extents any more */
+	MAP_AWAY = 2,
+	MAP_CHANGED_AWAY = 3,  /* away, and changes to it are noted: dirty */
+	MAP_KNOWN = 4,         /* here or away */
+};
+
+/* The first page number >= `page` of that sort; UINT64_MAX: none. */
+uint64_t lsvd_store_map_next_page(const struct store_map *m, uint64_t page, enum map_pages sort);
 bool lsvd_store_map_page_dirty(const struct store_map *m, uint64_t page);
 bool lsvd_store_map_page_present(const struct store_map *m, uint64_t page);
 
@@ -103,7 +125,24 @@ int lsvd_store_map_encode_page(const struct store_map *m, uint64_t page, void *b
  */
 int lsvd_store_map_decode_page(struct store_map *m, uint64_t page, const void *buf, size_t len);
 
-/* Marks it saved. */
+/* A page that is not in the map, and not dirty, is away from now on. */
+int lsvd_store_map_set_away(struct store_map *m, uint64_t page);
+bool lsvd_store_map_is_away(const struct store_map *m, uint64_t page);
+
+/*
+ * Loads a page that is away, as above, and makes the changes that were noted; what they replace is
+ * reported. On failure it stays away. -ENOENT: it is not away.
+ */
+int lsvd_store_map_load_page(struct store_map *m, uint64_t page, const void *buf, size_t len,
+			     map_gone_fn gone, void *ctx);
+
+/*
+ * Sends pages away that are not dirty, those first that were not used for longest (about), until the
+ * map takes at most `bytes`, or no more for now: a call takes a bounded time.
+ */
+void lsvd_store_map_evict(struct store_map *m, uint64_t bytes);
+
+/* Marks it saved. Not for a page that is away. */
 void lsvd_store_map_page_clean(struct store_map *m, uint64_t page);
 
 void lsvd_store_map_check(const struct store_map *m);

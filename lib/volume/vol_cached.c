@@ -69,10 +69,29 @@ static size_t walk(struct lsvd_volume *v, uint64_t lba, uint64_t end,
 	return n;
 }
 
+/* At least the page of `lba` is here then; *end is where the next begins that is not. */
+static int bring_map(struct lsvd_volume *v, uint64_t lba, uint64_t *end)
+{
+	uint64_t page;
+	int err = 0;
+
+	while (!err && (page = lsvd_vol_away(v, lba, *end)) != UINT64_MAX) {
+		if (page > lba / STORE_MAP_PAGE_SECTORS) {
+			*end = page * STORE_MAP_PAGE_SECTORS;
+			return 0;
+		}
+		lsvd_vol_want_soon(v, lba, *end, PAGES_SOON);
+		err = lsvd_vol_wait_page(v, page);
+	}
+	return err;
+}
+
 int lsvd_volume_cache_status(struct lsvd_volume *v, uint64_t off, uint64_t len,
 			     struct lsvd_status_extent *ret, size_t max)
 {
+	uint64_t end = (off + len) / SECTOR_BYTES;
 	size_t n;
+	int err;
 
 	if (off % SECTOR_BYTES || len % SECTOR_BYTES || !range_within(off, len, lsvd_vol_bytes(v)))
 		return lsvd_fail(-EINVAL, "cache status of %llu, %llu bytes: volume %s has %llu",
@@ -84,7 +103,10 @@ int lsvd_volume_cache_status(struct lsvd_volume *v, uint64_t off, uint64_t len,
 	if (len && !max)
 		return lsvd_fail(-EINVAL, "cache status: no room for a single extent");
 	lsvd_port_enter(&v->port);
-	n = walk(v, off / SECTOR_BYTES, (off + len) / SECTOR_BYTES, ret, max);
-	lsvd_port_leave(&v->port, false);
-	return (int)n;
+	lsvd_vol_hold_pages(v);
+	err = bring_map(v, off / SECTOR_BYTES, &end);
+	n = err ? 0 : walk(v, off / SECTOR_BYTES, end, ret, max);
+	lsvd_vol_release_pages(v);
+	lsvd_port_leave(&v->port, true);
+	return err ? err : (int)n;
 }

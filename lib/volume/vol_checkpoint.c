@@ -4,13 +4,19 @@
  * objects that changed, and a root that names all nodes.
  *
  * A checkpoint is the store map after exactly one chain object: it waits while an object is in the
- * map in part. While what changed is encoded (on a processor's thread) nothing is applied to the map
- * and nothing leaves the table of objects: acknowledged segments wait, and reads do not notice, for
- * the overlay has them. Then the map moves on while page objects, and after them the root, are put.
+ * map in part. First the pages come that have changed while they were away, and those that lie in page
+ * objects to be emptied (vol_pages.c): then the map is whole where it matters, and what objects live
+ * of is counted exactly. Until then and while what changed is encoded (on a processor's thread) nothing
+ * is applied to the map and nothing leaves the table of objects: acknowledged segments wait, and
+ * reads do not notice, for the overlay has them; only those that need a page that is away wait for
+ * the encoder. Then the map moves on while page objects, and after them the root, are put.
  * Only when the root is acknowledged do chain objects name it, and only when one of these is
  * acknowledged is what the root has made dead deleted (vol_delete.c).
  *
- *   FROZEN (encoding) -> PAGES (putting) -> ROOT (putting) -> done
+ *   GATHERING -> ENCODING -> PAGES (putting) -> ROOT (putting) -> done
+ *
+ * A page that cannot be had now ends the checkpoint; the next segment brings another try. One that is
+ * damaged ends all of this open.
  *
  * Page objects in which less than half is still referred to are emptied: what lives in them is saved
  * anew, as if it had changed. So what checkpoints leave behind is bounded by what they need.
@@ -34,6 +40,7 @@
 #define EXTENT_BYTES_MAX 17u           /* of a page */
 #define EMPTIED_MAX 16u                /* page objects emptied by one checkpoint, */
 #define EMPTIED_BYTES_MAX (8u << 20)   /* and what lives in them */
+#define GATHERED_AT_ONCE 128u          /* pages on their way */
 
 struct page_object {
 	uint8_t *bytes;            /* header and body */
@@ -58,8 +65,19 @@ struct node_changes {
 	uint64_t count, room;
 };
 
+/* A page that is waited for. */
+struct gathered {
+	struct page_wait wait;
+	struct checkpoint *c;
+	bool busy;
+};
+
 struct checkpoint {
 	struct lsvd_volume *v;
+	struct gathered gathered[GATHERED_AT_ONCE];
+	unsigned gathered_out;
+	uint64_t gather_at;          /* pages before this one are here, or on their way */
+	bool gathers_emptied;
 	struct job_io job;
 	struct place at;             /* the chain object it stands at */
 	uint64_t last_op;            /* and R there */
@@ -190,6 +208,7 @@ static int save_page(struct checkpoint *c, uint64_t page)
 	struct page_ref ref = { .object = 0 };
 	int err = 0, n;
 
+	assert(!lsvd_store_map_is_away(c->v->map, page)); /* gather() has seen to it */
 	if (lsvd_store_map_page_present(c->v->map, page)) {
 		struct page_object *o = object_with_room(c, STORE_MAP_PAGE_MAX_BYTES);
 		struct blob_ref blob;
@@ -483,10 +502,10 @@ static int encode_root(struct checkpoint *c)
 static void run_job(struct job_io *job)
 {
 	struct checkpoint *c = lsvd_container_of(job, struct checkpoint, job);
-	int err;
+	int err = c->err;
 
-	choose_emptied(c);
-	err = encode_pages(c);
+	if (!err)
+		err = encode_pages(c);
 	if (!err)
 		err = encode_objects(c);
 	if (!err)
@@ -558,6 +577,7 @@ static void root_put(struct log_free_put *put, int err)
 	v->checkpoint = NULL;
 	free_checkpoint(c);
 	lsvd_port_changed(&v->port);
+	lsvd_vol_trim_map(v);
 	lsvd_vol_maybe_checkpoint(v);
 	lsvd_vol_root_is_put(v);
 }
@@ -691,29 +711,48 @@ static void take_nodes(struct checkpoint *c)
 	}
 }
 
+/* Nothing has been marked saved: the next segment brings another try. */
+static void not_now(struct checkpoint *c, int err)
+{
+	struct lsvd_volume *v = c->v;
+
+	if (!v->failed && !v->closing)
+		lsvd_report(LSVD_LOG_WARN, "volume %s: no checkpoint now: %s", v->name,
+			    lsvd_error_name(err));
+	v->frozen = false;
+	v->checkpoint_err = err;
+	v->checkpoint = NULL;
+	v->checkpoint_wanted = false;
+	if (err == LSVD_E_CORRUPT)
+		v->checkpoints_off = true;
+	free_checkpoint(c);
+}
+
+static void thaw(struct lsvd_volume *v)
+{
+	lsvd_vol_pages_thawed(v);
+	lsvd_port_changed(&v->port);
+	lsvd_vol_deleted_more(v);
+	lsvd_vol_apply(v);
+}
+
 static void encoded(struct io *io)
 {
 	struct checkpoint *c = lsvd_container_of(io, struct checkpoint, job.io);
 	struct lsvd_volume *v = c->v;
 
-	v->frozen = false;
+	v->encoding = false;
 	if (io->err) {
-		/* Nothing has been marked saved: the next segment brings another try. */
-		lsvd_report(LSVD_LOG_WARN, "volume %s: no checkpoint now: %s", v->name,
-			    lsvd_error_name(io->err));
-		v->checkpoint = NULL;
-		v->checkpoint_wanted = false;
-		free_checkpoint(c);
+		not_now(c, io->err);
 	} else {
+		v->frozen = false;
 		register_objects(c);
 		take_pages(c);
 		take_nodes(c);
 		v->segments_since_root = 0;
 		put_pages(c);
 	}
-	lsvd_port_changed(&v->port);
-	lsvd_vol_deleted_more(v);
-	lsvd_vol_apply(v);
+	thaw(v);
 }
 
 /* ----------------------------------------------------------------------------------- beginning */
@@ -750,6 +789,96 @@ static int reserve_numbers(struct checkpoint *c)
 	return err;
 }
 
+/* Or only the job's end, if there is an error already: callers are not entered again from here. */
+static void start_encoding(struct checkpoint *c)
+{
+	struct lsvd_volume *v = c->v;
+
+	if (!c->err)
+		c->err = reserve_numbers(c);
+	v->encoding = true;
+	c->job.run = run_job;
+	c->job.io.kind = IO_JOB;
+	c->job.io.done = encoded;
+	lsvd_port_start(&v->port, &c->job.io);
+}
+
+/* ----------------------------------------------------------------------------------- gathering */
+
+static uint64_t next_emptied(const struct checkpoint *c, uint64_t page)
+{
+	const struct page_table *t = &c->v->pages;
+
+	for (; c->emptied_count && page < t->count * PAGE_NODE; page++) {
+		const struct page_node *node = t->nodes[page / PAGE_NODE];
+
+		if (!node)
+			page |= PAGE_NODE - 1;
+		else if (node->refs[page % PAGE_NODE].object &&
+			 is_emptied(c, node->refs[page % PAGE_NODE].object) &&
+			 lsvd_store_map_is_away(c->v->map, page))
+			return page;
+	}
+	return UINT64_MAX;
+}
+
+/* The next page that is to come: first those that changed, then those of emptied objects. */
+static uint64_t next_gathered(struct checkpoint *c)
+{
+	uint64_t page = UINT64_MAX;
+
+	if (!c->gathers_emptied)
+		page = lsvd_store_map_next_page(c->v->map, c->gather_at, MAP_CHANGED_AWAY);
+	if (page == UINT64_MAX) {
+		if (!c->gathers_emptied)
+			c->gather_at = 0;
+		c->gathers_emptied = true;
+		page = next_emptied(c, c->gather_at);
+	}
+	c->gather_at = page == UINT64_MAX ? page : page + 1;
+	return page;
+}
+
+static void gather(struct checkpoint *c);
+
+static void page_came(struct page_wait *w, int err)
+{
+	struct gathered *g = lsvd_container_of(w, struct gathered, wait);
+	struct checkpoint *c = g->c;
+
+	g->busy = false;
+	c->gathered_out--;
+	if (err && !c->err)
+		c->err = err;
+	gather(c);
+}
+
+static struct gathered *free_place(struct checkpoint *c)
+{
+	for (unsigned i = 0; i < GATHERED_AT_ONCE; i++)
+		if (!c->gathered[i].busy)
+			return &c->gathered[i];
+	return NULL;
+}
+
+static void gather(struct checkpoint *c)
+{
+	struct lsvd_volume *v = c->v;
+	struct gathered *g;
+	uint64_t page;
+
+	if (!c->err && v->stopping)
+		c->err = LSVD_E_SHUTDOWN;
+	while (!c->err && (g = free_place(c)) && (page = next_gathered(c)) != UINT64_MAX) {
+		*g = (struct gathered){ { .page = page, .done = page_came }, c, true };
+		c->err = lsvd_vol_want_page(v, &g->wait);
+		g->busy = !c->err;
+		c->gathered_out += g->busy;
+	}
+	if (!c->gathered_out)
+		start_encoding(c);
+}
+
 static struct checkpoint *new_checkpoint(struct lsvd_volume *v)
 {
 	struct checkpoint *c = lsvd_calloc(1, sizeof *c);
@@ -760,10 +889,6 @@ static struct checkpoint *new_checkpoint(struct lsvd_volume *v)
 	c->at = (struct place){ lsvd_log_epoch(v->log), v->stored_seq };
 	c->last_op = v->stored_op;
 	c->volume_bytes = v->chain_bytes;
-	if (reserve_numbers(c) < 0) {
-		free_checkpoint(c);
-		return NULL;
-	}
 	return c;
 }
 
@@ -781,10 +906,8 @@ void lsvd_vol_start_checkpoint(struct lsvd_volume *v)
 		return;
 	v->checkpoint = c;
 	v->frozen = true;
-	c->job.run = run_job;
-	c->job.io.kind = IO_JOB;
-	c->job.io.done = encoded;
-	lsvd_port_start(&v->port, &c->job.io);
+	choose_emptied(c);
+	gather(c);
 }
 
 void lsvd_vol_maybe_checkpoint(struct lsvd_volume *v)

@@ -25,6 +25,7 @@
 #define SEGMENT_RECORDS_MAX 65536u
 #define APPLY_EXTENTS 512u
 #define ANNOUNCE_EXTENTS 32u
+#define INSERT_SECTORS (UINT32_C(1) << 30) /* in one call: more does not fit an extent's length */
 #define AGAIN_MS 50u
 #define SEAL_AGE_FACTOR 10u
 #define QUICK_MS 2000u
@@ -550,7 +551,8 @@ static int apply_range(struct lsvd_volume *v, uint64_t object, const struct seg_
 	if (m.kind == MAP_ZERO)
 		m.object = m.off = 0;
 	for (; left; left -= m.len, m.lba += m.len) {
-		m.len = (uint32_t)min_u64(left, UINT32_C(1) << 30);
+		/* Cut between pages of the map, so that what it has of zeroes stays as large. */
+		m.len = (uint32_t)min_u64(left, INSERT_SECTORS - m.lba % STORE_MAP_PAGE_SECTORS);
 		err = lsvd_store_map_insert(v->map, &m, gone, v);
 		if (err)
 			return err;
@@ -593,6 +595,7 @@ void lsvd_vol_applied(struct lsvd_volume *v, uint64_t object)
 	/* Of trims and zeroes alone: never of use to the map. */
 	if (e->live == 0)
 		lsvd_object_table_died(&v->objects, object, v->applying_at);
+	v->applying_object = 0;
 }
 
 struct event_call {
@@ -670,6 +673,7 @@ static int apply_some(struct vseg *s, bool *ret_all)
 	uint32_t end;
 	int err;
 
+	assert(!v->frozen);
 	s->begun = true;
 	err = lsvd_vol_apply_object(v, s->put.place.object, &entry);
 	if (err)

@@ -123,7 +123,9 @@ static uint64_t raw_end(const struct map_extent *e)
 uint64_t lsvd_vol_reach(const struct lsvd_volume *v, const struct map_extent *e)
 {
 	const struct object_entry *o = lsvd_object_table_get(&v->objects, e->object);
-	uint64_t end = e->kind == MAP_RAW ? raw_end(e) : unit_end(v, e);
+	uint64_t end = e->kind == FETCH_BLOB ? (uint64_t)e->off + e->len
+		       : e->kind == MAP_RAW  ? raw_end(e)
+					     : unit_end(v, e);
 
 	/* Beyond the object there may be a line of the cache that can never be filled. */
 	return o && o->bytes > e->off ? min_u64(end, o->bytes) : end;
@@ -167,12 +169,21 @@ static int copy_unit(struct fetch *f, const struct map_extent *e, uint64_t unit_
 	return 0;
 }
 
+static int take_blob(struct fetch *f, const struct map_extent *e)
+{
+	if (e->off - f->first + e->len > f->have)
+		return -ENODATA; /* the object ends there */
+	return f->req->blob(f->req, f->bytes + (e->off - f->first));
+}
+
 static int copy_extent(struct fetch *f, const struct map_extent *e)
 {
 	uint64_t done = 0, off = e->off, unit_lba = e->lba - e->sub;
 	uint32_t skip = e->sub;
 	int err;
 
+	if (e->kind == FETCH_BLOB)
+		return take_blob(f, e);
 	while (done < e->len) {
 		if (done && e->kind == MAP_UNIT)
 			return lsvd_fail(LSVD_E_CORRUPT, "volume %s: object %llu at %u: unit ends "
@@ -469,6 +480,15 @@ static void extend(struct fetch *f)
 		start_get(f);
 }
 
+/* What a user reads: no page of the map. */
+static void count_read(const struct fetch *f)
+{
+	if (f->from_cache)
+		f->v->stats.read_rcache_bytes += f->have;
+	else
+		f->v->stats.read_store_bytes += min_u64(f->have, f->end - f->first);
+}
+
 static void verified(struct io *io)
 {
 	struct fetch *f = lsvd_container_of(io, struct fetch, step);
@@ -494,10 +514,8 @@ static void verified(struct io *io)
 	}
 	if (f->verdict == LSVD_E_CORRUPT)
 		report_damage(f);
-	else if (f->from_cache)
-		v->stats.read_rcache_bytes += f->have;
-	else
-		v->stats.read_store_bytes += min_u64(f->have, f->end - f->first);
+	else if (!f->req->blob)
+		count_read(f);
 	answer(f, f->verdict);
 	free_fetch(f);
 }

@@ -48,6 +48,10 @@ struct gc {
 	struct obj_io get;
 	uint8_t *header;
 	size_t header_room;
+	struct seg_extent *had;      /* what the victim was made with */
+	uint32_t had_count, had_next;
+	uint64_t had_done;           /* sectors of the next one */
+	struct page_wait wait;       /* for a page of the map */
 	struct io step;
 
 	struct gc_piece *pieces;     /* by victim and offset, then by lba */
@@ -81,6 +85,7 @@ void lsvd_vol_free_gc(struct lsvd_volume *v)
 		return;
 	v->gc = NULL;
 	lsvd_free(g->header);
+	lsvd_free(g->had);
 	lsvd_free(g->pieces);
 	lsvd_free(g->extents);
 	lsvd_free(g->buf);
@@ -166,13 +171,28 @@ static int swap_extent(struct lsvd_volume *v, const struct map_extent *place)
 	return err;
 }
 
-/* Its sectors get their new place where the map has them in the piece's source. */
-static int adopt_piece(struct lsvd_volume *v, const struct seg_adopt *a, const struct seg_piece *p)
+/* Counted as if all of it got in; what does not is counted off when the page comes. 0: it is here. */
+static int swap_later(struct lsvd_volume *v, const struct map_extent *place, uint64_t source)
 {
-	uint64_t lba = p->extent->lba + p->skip, end = lba + p->sectors;
-	struct map_extent e;
-	int err = 0;
+	int err = lsvd_store_map_swap_later(v->map, place, source);
 
+	if (err == 1 && place->kind != MAP_ZERO)
+		lsvd_object_table_live(&v->objects, place->object,
+				       (int64_t)(place->len * SECTOR_BYTES), v->applying_at);
+	return err;
+}
+
+/* The sectors of [lba, end), which lie in one page, get their new place if the map has them in the
+ * piece's source. */
+static int adopt_in_page(struct lsvd_volume *v, const struct seg_adopt *a, const struct seg_piece *p,
+			 uint64_t lba, uint64_t end)
+{
+	struct map_extent e = place_in(p->extent, a->object, lba - p->extent->lba,
+				       (uint32_t)(end - lba));
+	int err = swap_later(v, &e, p->source);
+
+	if (err)
+		return err < 0 ? err : 0;
 	while (!err && lba < end && lsvd_store_map_find(v->map, lba, &e) && e.lba < end) {
 		struct map_extent part = part_of(&e, lba, end);
 
@@ -181,6 +201,23 @@ static int adopt_piece(struct lsvd_volume *v, const struct seg_adopt *a, const s
 			continue;
 		part = place_in(p->extent, a->object, part.lba - p->extent->lba, part.len);
 		err = swap_extent(v, &part);
+	}
+	return err;
+}
+
+static uint64_t page_end(uint64_t lba)
+{
+	return (lba / STORE_MAP_PAGE_SECTORS + 1) * STORE_MAP_PAGE_SECTORS;
+}
+
+static int adopt_piece(struct lsvd_volume *v, const struct seg_adopt *a, const struct seg_piece *p)
+{
+	uint64_t lba = p->extent->lba + p->skip, end = lba + p->sectors, stop;
+	int err = 0;
+
+	for (; !err && lba < end; lba = stop) {
+		stop = min_u64(end, page_end(lba));
+		err = adopt_in_page(v, a, p, lba, stop);
 	}
 	return err;
 }
@@ -568,10 +605,9 @@ static int add_piece(struct gc *g, const struct map_extent *e)
 	return 0;
 }
 
-/* What the map still has of an extent of the victim. */
-static int add_live(struct gc *g, uint64_t victim, const struct seg_extent *extent)
+/* What the map still has of the victim in a range whose pages are here. */
+static int add_live(struct gc *g, uint64_t victim, uint64_t lba, uint64_t end)
 {
-	uint64_t lba = extent->lba, end = lba + extent->sectors;
 	struct map_extent e;
 	int err = 0;
 
@@ -605,10 +641,10 @@ static int read_extents(struct gc *g, const struct object_head *head, struct seg
 static int take_header(struct gc *g, const struct object_head *head, uint64_t victim)
 {
 	const struct object_entry *e = lsvd_object_table_get(&g->v->objects, victim);
-	struct seg_extent *extents = NULL;
-	uint32_t count = 0;
 	int err;
 
+	g->had_count = g->had_next = 0;
+	g->had_done = 0;
 	if (!e || e->died.epoch)
 		return 0; /* nothing is left of it by now */
 	err = lsvd_object_head_expect(head, &g->v->uuid, 0, e->epoch, e->seq, g->get.key);
@@ -616,10 +652,7 @@ static int take_header(struct gc *g, const struct object_head *head, uint64_t vi
 		err = lsvd_fail(LSVD_E_CORRUPT, "object %s: number %llu, expected %llu", g->get.key,
 				(unsigned long long)head->object, (unsigned long long)victim);
 	if (!err)
-		err = read_extents(g, head, &extents, &count);
-	for (uint32_t i = 0; i < count && !err; i++)
-		err = add_live(g, victim, &extents[i]);
-	lsvd_free(extents);
+		err = read_extents(g, head, &g->had, &g->had_count);
 	return err;
 }
 
@@ -633,6 +666,75 @@ static void header_step(struct io *io)
 
 	if (!is_futile(g))
 		next_header(g);
+}
+
+static void look_up(struct gc *g);
+
+static void page_came(struct page_wait *w, int err)
+{
+	struct gc *g = lsvd_container_of(w, struct gc, wait);
+
+	if (is_futile(g))
+		return;
+	if (err)
+		over(g, err);
+	else
+		look_up(g);
+}
+
+/* The pages of the extents that follow are away: they come together. */
+static int bring_pages(struct gc *g, uint64_t page)
+{
+	struct lsvd_volume *v = g->v;
+	int err;
+
+	g->wait = (struct page_wait){ .page = page, .done = page_came };
+	err = lsvd_vol_want_page(v, &g->wait);
+	for (uint32_t i = g->had_next, n = 0; !err && i < g->had_count && n < PAGES_SOON; i++, n++)
+		lsvd_vol_want_soon(v, g->had[i].lba, g->had[i].lba + g->had[i].sectors, 1);
+	return err;
+}
+
+/* As much of an extent as there are pages for. 1: the rest is looked up when one has come. */
+static int look_up_extent(struct gc *g, const struct seg_extent *e)
+{
+	uint64_t lba = e->lba + g->had_done, end = e->lba + e->sectors;
+	uint64_t page = lsvd_vol_away(g->v, lba, end);
+	int err;
+
+	if (e->kind == SEG_HOLE || e->kind == SEG_ZERO)
+		return 0; /* nothing to copy, however long */
+	if (page != UINT64_MAX)
+		end = max_u64(lba, page * STORE_MAP_PAGE_SECTORS);
+	err = add_live(g, g->victims[g->victim].id, lba, end);
+	g->had_done = end - e->lba;
+	if (!err && page != UINT64_MAX)
+		err = bring_pages(g, page);
+	return err < 0 ? err : page != UINT64_MAX;
+}
+
+/* What of the victim is still there. */
+static void look_up(struct gc *g)
+{
+	int err = 0;
+
+	while (!err && g->had_next < g->had_count) {
+		err = look_up_extent(g, &g->had[g->had_next]);
+		if (err > 0)
+			return;
+		g->had_next++;
+		g->had_done = 0;
+	}
+	lsvd_free(g->had);
+	g->had = NULL;
+	if (err) {
+		over(g, err);
+		return;
+	}
+	g->victim++;
+	/* The next one after the lock has been free for a moment. */
+	g->step = (struct io){ .kind = IO_STEP, .done = header_step, .owner = g };
+	lsvd_port_start(&g->v->port, &g->step);
 }
 
 static void header_done(struct io *io)
@@ -660,10 +762,7 @@ static void header_done(struct io *io)
 		over(g, err);
 		return;
 	}
-	g->victim++;
-	/* The next one after the lock has been free for a moment. */
-	g->step = (struct io){ .kind = IO_STEP, .done = header_step, .owner = g };
-	lsvd_port_start(&g->v->port, &g->step);
+	look_up(g);
 }
 
 static void get_header(struct gc *g, size_t bytes)

@@ -19,6 +19,8 @@
  * the log is told nothing more until the new file is `current`: its head may say COMPLETE on the disk
  * long before we know, and then it is the one that counts.
  *
+ * Pages of the map that are away are brought for it, a few at a time, and may go again after that.
+ *
  * A snapshot is not of one moment: a page is as it was when its turn came. That does no harm, since
  * what changed meanwhile is in the headers of chain objects, which are replayed over it in order, or,
  * if it is in none of them, in the log.
@@ -41,6 +43,8 @@
 #define STEP_BYTES 65536u                /* of a snapshot, in one record, or a page more */
 #define STEP_ROOM (STEP_BYTES + MIRROR_PAGE_ENTRY_BYTES + STORE_MAP_PAGE_MAX_BYTES)
 #define REBUILD_LEAST (UINT64_C(32) << 10)
+#define SOON_MOST 512u                   /* pages brought together: they lie side by side */
+#define AGAIN_MS 1000u
 #define REBUILD_MOST (UINT64_C(16) << 20)
 
 enum build_phase {
@@ -84,6 +88,9 @@ struct mirror {
 	struct file_io build_io;
 	uint8_t *buf;            /* of the build; mirror_span(STEP_ROOM) */
 	uint64_t page, object;   /* where the snapshot goes on */
+	struct page_wait wait;   /* for page `page`, while `busy` */
+	struct timer_io again;   /* or for the time to ask for it again */
+	bool again_armed;
 };
 
 /* A chain object's header on its way into a file. */
@@ -320,6 +327,55 @@ static void write_step(struct mirror *m, enum mirror_kind kind, uint32_t bytes)
 	f->end += span;
 }
 
+static void page_came(struct page_wait *w, int err);
+
+static void again_due(struct io *io)
+{
+	struct mirror *m = io->owner;
+
+	m->again_armed = m->busy = false;
+	if (!io->err)
+		pump(m);
+}
+
+/* The store is away, or there is no memory. */
+static void ask_again(struct mirror *m)
+{
+	m->again_armed = m->busy = true;
+	m->again = (struct timer_io){ .io = { .kind = IO_TIMER, .done = again_due, .owner = m },
+				      .at_ms = lsvd_vol_now(m->v) + AGAIN_MS };
+	lsvd_port_start(&m->v->port, &m->again.io);
+}
+
+/* The page that is next is away. */
+static void bring_page(struct mirror *m)
+{
+	struct lsvd_volume *v = m->v;
+
+	m->busy = true;
+	m->wait = (struct page_wait){ .page = m->page, .done = page_came };
+	if (lsvd_vol_want_page(v, &m->wait))
+		ask_again(m);
+	else
+		lsvd_vol_want_soon(v, m->page * STORE_MAP_PAGE_SECTORS, UINT64_MAX,
+				   (unsigned)min_u64(SOON_MOST, v->opt.map_memory_bytes >> 16));
+}
+
+static void page_came(struct page_wait *w, int err)
+{
+	struct mirror *m = lsvd_container_of(w, struct mirror, wait);
+
+	m->busy = false;
+	if (m->failure || m->stopped)
+		return;
+	if (err == LSVD_E_CORRUPT || err == LSVD_E_FENCED)
+		give_up(m, err);
+	else if (err)
+		ask_again(m);
+	else
+		pump(m);
+}
+
 /* Some pages into the buffer; the bytes they take, or a negative code. */
 static int take_pages(struct mirror *m)
 {
@@ -330,6 +386,8 @@ static int take_pages(struct mirror *m)
 	while (m->page != UINT64_MAX && bytes < (int)STEP_BYTES) {
 		uint8_t *entry = at + bytes;
 
+		if (lsvd_store_map_is_away(map, m->page))
+			return bytes;
 		n = lsvd_store_map_encode_page(map, m->page, entry + MIRROR_PAGE_ENTRY_BYTES,
 					       STORE_MAP_PAGE_MAX_BYTES);
 		if (n < 0)
@@ -338,7 +396,7 @@ static int take_pages(struct mirror *m)
 		le32_put(entry + 8, (uint32_t)n);
 		le32_put(entry + 12, 0);
 		bytes += (int)MIRROR_PAGE_ENTRY_BYTES + n;
-		m->page = lsvd_store_map_next_page(map, m->page + 1, false);
+		m->page = lsvd_store_map_next_page(map, m->page + 1, MAP_KNOWN);
 	}
 	return bytes;
 }
@@ -417,7 +475,10 @@ static bool build_step(struct mirror *m)
 		m->phase = BUILD_PAGES;
 		return true;
 	case BUILD_PAGES:
-		put_step(m, MIRROR_PAGES, take_pages(m), BUILD_OBJECTS);
+		if (m->page != UINT64_MAX && lsvd_store_map_is_away(m->v->map, m->page))
+			bring_page(m);
+		else
+			put_step(m, MIRROR_PAGES, take_pages(m), BUILD_OBJECTS);
 		return true;
 	case BUILD_OBJECTS:
 		put_step(m, MIRROR_OBJECTS, take_objects(m), BUILD_SETTLE);
@@ -472,14 +533,28 @@ static void begin_build(struct mirror *m)
 	v->world->rnd->fill(v->world, &f->head.nonce, sizeof f->head.nonce);
 	f->end = MIRROR_HEAD_BYTES;
 	m->target = f;
-	m->page = lsvd_store_map_next_page(v->map, 0, false);
+	m->page = lsvd_store_map_next_page(v->map, 0, MAP_KNOWN);
 	m->object = 0;
 	m->phase = BUILD_HEAD;
 }
 
 /* ------------------------------------------------------------------------- beginning and ending */
 
-/* What the file's head says, if there is one: the newer complete file is left as it is for now. */
+static int read_head(struct mirror *m, struct mirror_file *f, const char *name)
+{
+	struct file_io io = { .io = { .kind = IO_FILE_READ }, .file = f->file, .buf = m->buf,
+			      .len = MIRROR_HEAD_BYTES, .past_cache = true };
+	int err = lsvd_port_run1(&m->v->port, &io.io);
+
+	if (!err && lsvd_mirror_head_decode(&f->head, m->buf, name) < 0)
+		f->head = (struct mirror_head){ .flags = 0 };
+	return err;
+}
+
+/*
+ * What the file's head says, if there is one: the newer complete file is left as it is for now. It
+ * must last: whoever made it complete may have been killed before he could sync that.
+ */
 static int look_at(struct mirror *m, unsigned which)
 {
 	struct mirror_file *f = &m->files[which];
@@ -494,12 +569,10 @@ static int look_at(struct mirror *m, unsigned which)
 		err = v->world->file->size(f->file, &bytes);
 	if (err || bytes < MIRROR_HEAD_BYTES)
 		return err;
-	struct file_io io = { .io = { .kind = IO_FILE_READ }, .file = f->file, .buf = m->buf,
-			      .len = MIRROR_HEAD_BYTES };
-	err = lsvd_port_run1(&v->port, &io.io);
-	if (!err && lsvd_mirror_head_decode(&f->head, m->buf, name) < 0)
-		f->head = (struct mirror_head){ .flags = 0 };
-	return err;
+	struct file_io sync = { .io = { .kind = IO_FILE_SYNC }, .file = f->file };
+
+	err = lsvd_port_run1(&v->port, &sync.io);
+	return err ? err : read_head(m, f, name);
 }
 
 /* The file that must last until the other is complete. */
@@ -580,8 +653,11 @@ bool lsvd_mirror_is_settled(const struct lsvd_volume *v)
 
 void lsvd_mirror_stop(struct lsvd_volume *v)
 {
-	if (v->mirror)
-		v->mirror->stopped = true;
+	if (!v->mirror)
+		return;
+	v->mirror->stopped = true;
+	if (v->mirror->again_armed)
+		v->world->clk->cancel(v->world, &v->mirror->again);
 }
 
 void lsvd_mirror_free(struct lsvd_volume *v)

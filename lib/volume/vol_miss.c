@@ -167,6 +167,26 @@ static void count_failure(struct lsvd_volume *v, int err)
 		v->stats.store_away++;
 }
 
+static bool is_map(const struct lsvd_volume *v, uint64_t object)
+{
+	const struct object_entry *o = lsvd_object_table_get(&v->objects, object);
+
+	return o && o->home == HOME_PAGES;
+}
+
+static void count_get(const struct miss *m, uint64_t bytes)
+{
+	struct lsvd_stats *s = &m->v->stats;
+
+	if (is_map(m->v, m->object)) {
+		s->map_gets++;
+		s->map_get_bytes += bytes;
+	} else {
+		s->data_gets++;
+		s->data_get_bytes += bytes;
+	}
+}
+
 static void start_queued(struct lsvd_volume *v);
 
 static void get_done(struct io *io)
@@ -174,7 +194,7 @@ static void get_done(struct io *io)
 	struct miss *m = lsvd_container_of(io, struct miss, get.io);
 	struct lsvd_volume *v = m->v;
 
-	v->stats.data_gets++;
+	count_get(m, io->err ? 0 : m->get.ret_len);
 	if (m->ahead) {
 		v->misses.ahead_gets--;
 		start_queued(v);
@@ -188,7 +208,6 @@ static void get_done(struct io *io)
 	}
 	m->state = MISS_HERE;
 	m->have = m->get.ret_len;
-	v->stats.data_get_bytes += m->have;
 	if (m->ahead)
 		v->stats.ahead_get_bytes += m->have;
 	tell(m, 0);
@@ -320,12 +339,12 @@ int lsvd_miss_want(struct lsvd_volume *v, struct miss_want *w)
 	struct miss *m = lsvd_miss_covering(v, w->object, w->first, w->end);
 
 	if (m) {
-		v->stats.shared_gets++;
+		v->stats.shared_gets += !is_map(v, w->object);
 		return join(m, w);
 	}
 	m = growing(v, w);
 	if (m) {
-		v->stats.shared_gets++;
+		v->stats.shared_gets += !is_map(v, w->object);
 		grow(m, w);
 	} else {
 		m = new_miss(v, w);

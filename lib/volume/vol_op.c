@@ -119,7 +119,7 @@ static int check_vector(const struct lsvd_io *io)
 {
 	uint64_t sum = 0;
 
-	if (io->kind == LSVD_IO_TRIM || io->kind == LSVD_IO_WRITE_ZEROES)
+	if (io->kind == LSVD_IO_TRIM || io->kind == LSVD_IO_WRITE_ZEROES || io->kind == LSVD_IO_MAP)
 		return 0;
 	if (io->len > LSVD_IO_MAX_BYTES)
 		return lsvd_fail(-EINVAL, "length %llu, at most %u", (unsigned long long)io->len,
@@ -163,7 +163,7 @@ static int check(const struct lsvd_volume *v, const struct lsvd_io *io)
 {
 	int err;
 
-	if (io->kind < LSVD_IO_READ || io->kind > LSVD_IO_PREFETCH)
+	if (io->kind < LSVD_IO_READ || io->kind > LSVD_IO_MAP)
 		return lsvd_fail(-EINVAL, "operation %u is unknown", io->kind);
 	if (io->flags & ~(LSVD_IO_FUA | LSVD_IO_NO_HOLE))
 		return lsvd_fail(-EINVAL, "operation flags %#x are unknown", io->flags);
@@ -208,8 +208,11 @@ static void count(struct lsvd_stats *s, const struct lsvd_io *io)
 	case LSVD_IO_WRITE_ZEROES:
 		s->zeroes++;
 		break;
-	default:
+	case LSVD_IO_PREFETCH:
 		s->prefetches++;
+		break;
+	default:
+		break; /* looking at the map is no I/O */
 	}
 	if (io->err < 0)
 		s->errors++;
@@ -246,6 +249,9 @@ static void begin(struct lsvd_volume *v, struct lsvd_io *io, int err)
 		break;
 	case LSVD_IO_FLUSH:
 		lsvd_vol_flush(v, io);
+		break;
+	case LSVD_IO_MAP:
+		lsvd_vol_look_up(v, io);
 		break;
 	default:
 		lsvd_vol_write(v, io);

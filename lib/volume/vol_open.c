@@ -66,12 +66,12 @@ static void default_u64(uint64_t *field, uint64_t value)
 
 /* What a volume may be asked for; the simulator's are tiny, so that everything wraps and fills. */
 struct limits {
-	uint64_t log_least, segment_least, memory_least;
+	uint64_t log_least, segment_least, memory_least, map_least;
 	uint32_t anchor_every;
 };
 
-static const struct limits public_limits = { 1u << 20, 64u << 10, 4u << 20, 0 };
-static const struct limits tiny_limits = { 64u << 10, 4u << 10, 64u << 10,
+static const struct limits public_limits = { 1u << 20, 64u << 10, 4u << 20, 1u << 20, 0 };
+static const struct limits tiny_limits = { 64u << 10, 4u << 10, 64u << 10, 1,
 					    VOL_TINY_ANCHOR_EVERY };
 
 static int set_options(struct lsvd_volume_options *o, const struct lsvd_volume_options *given,
@@ -88,6 +88,7 @@ static int set_options(struct lsvd_volume_options *o, const struct lsvd_volume_o
 	default_u32(&o->unit_bytes, 16384);
 	default_u32(&o->put_window, 8);
 	default_u64(&o->memory_bytes, UINT64_C(64) << 20);
+	default_u64(&o->map_memory_bytes, UINT64_C(64) << 20);
 	default_u64(&o->rcache_bytes, UINT64_C(1) << 30);
 	default_u32(&o->read_timeout_ms, 30000);
 	default_u32(&o->lease_check_ms, 10000);
@@ -105,6 +106,7 @@ static int set_options(struct lsvd_volume_options *o, const struct lsvd_volume_o
 		{ "unit_bytes", o->unit_bytes, 4096, 65536 },
 		{ "put_window", o->put_window, 1, 64 },
 		{ "memory_bytes", o->memory_bytes, limits->memory_least, UINT64_C(4) << 30 },
+		{ "map_memory_bytes", o->map_memory_bytes, limits->map_least, UINT64_C(1) << 40 },
 		{ "denied_retry_ms", o->denied_retry_ms, 100, DAY_MS },
 		{ "read_ahead_bytes", o->read_ahead_bytes == UINT32_MAX ? 64u << 10
 									: o->read_ahead_bytes,
@@ -666,6 +668,7 @@ struct lsvd_volume *lsvd_vol_new(struct world *world, bool own_world, const char
 	list_init(&v->spares);
 	list_init(&v->remote_waiters);
 	lsvd_misses_init(&v->misses);
+	list_init(&v->pager.loads);
 	return v;
 }
 
@@ -885,13 +888,14 @@ static void cancel_timers(struct lsvd_volume *v)
 	cancel_timer(v, &v->again_timer, v->again_armed);
 	cancel_timer(v, &v->stall_timer, v->stall_armed);
 	cancel_timer(v, &v->look_timer, v->look_armed);
+	lsvd_mirror_stop(v);
 }
 
 /* Ends whatever still waits and waits for what is in the world. */
 static void stop_everything(struct lsvd_volume *v, int err)
 {
 	lsvd_port_enter(&v->port);
-	v->closing = true;
+	v->closing = v->stopping = true;
 	lsvd_mirror_stop(v);
 	lsvd_vol_fail_writes(v, err);
 	lsvd_vol_fail_flushes(v, err);

@@ -7,6 +7,9 @@
  * that are read from are pinned, so that neither their memory nor their ring space is reused
  * meanwhile. Memory parts and zeroes are answered in one step on this thread; a part in the log is
  * one pread and is verified against the hashes of its blocks before a byte of it counts.
+ *
+ * Where a page of the store map is away the read stops until it is here, and goes on from there, not
+ * from the beginning: however few pages there is room for, each that comes brings it further.
  */
 #include <assert.h>
 #include <errno.h>
@@ -324,8 +327,8 @@ static uint64_t next_stored(const struct lsvd_volume *v, uint64_t lba, uint64_t 
 	return lba + e.len;
 }
 
-/* A range the overlay knows nothing of. */
-static int add_stored(struct read_req *req, struct memory_step **step, uint64_t lba, uint64_t end)
+/* A range the overlay knows nothing of, and whose pages are here. */
+static int add_known(struct read_req *req, struct memory_step **step, uint64_t lba, uint64_t end)
 {
 	struct stretch s = { .n = 0 };
 	struct map_extent e;
@@ -345,11 +348,29 @@ static int add_stored(struct read_req *req, struct memory_step **step, uint64_t 
 	return err ? err : fetch_stretch(req, &s);
 }
 
+/* 1: only up to a page that is away; req->wait and req->next say so. */
+static int add_stored(struct read_req *req, struct memory_step **step, uint64_t lba, uint64_t end)
+{
+	uint64_t page = lsvd_vol_away(req->v, lba, end);
+	int err;
+
+	if (page == UINT64_MAX)
+		return add_known(req, step, lba, end);
+	req->wait.page = page;
+	req->next = max_u64(lba, page * STORE_MAP_PAGE_SECTORS);
+	err = add_known(req, step, lba, req->next);
+	return err ? err : 1;
+}
+
+static uint64_t end_of(const struct lsvd_io *io)
+{
+	return (io->off + io->len) / SECTOR_BYTES;
+}
+
 static int resolve(struct read_req *req, struct memory_step **step)
 {
 	struct lsvd_volume *v = req->v;
-	uint64_t lba = req->io->off / SECTOR_BYTES;
-	uint64_t end = lba + req->io->len / SECTOR_BYTES;
+	uint64_t lba = req->next, end = end_of(req->io);
 	struct extent e;
 	int err = 0;
 
@@ -372,18 +393,41 @@ static int resolve(struct read_req *req, struct memory_step **step)
 	return err;
 }
 
-void lsvd_vol_read_begin(struct read_req *req)
+static void go_on(struct read_req *req)
 {
 	struct memory_step *step = NULL;
-	int err;
+	int err = resolve(req, &step);
 
-	req->left = 1;
-	err = resolve(req, &step);
 	start_step(req, &step);
+	if (err > 0) {
+		err = lsvd_vol_want_page(req->v, &req->wait);
+		if (!err) {
+			lsvd_vol_want_soon(req->v, req->next, end_of(req->io), PAGES_SOON);
+			return;
+		}
+	}
 	if (!req->prefetch)
 		lsvd_vol_ahead_read(req->v, req->io->off / SECTOR_BYTES,
 				    req->io->len / SECTOR_BYTES, req->missed);
 	lsvd_vol_read_part_done(req, err);
+}
+
+static void page_came(struct page_wait *w, int err)
+{
+	struct read_req *req = lsvd_container_of(w, struct read_req, wait);
+
+	if (err)
+		lsvd_vol_read_part_done(req, err);
+	else
+		go_on(req);
+}
+
+void lsvd_vol_read_begin(struct read_req *req)
+{
+	req->left = 1;
+	req->next = req->io->off / SECTOR_BYTES;
+	req->wait.done = page_came;
+	go_on(req);
 }
 
 void lsvd_vol_read(struct lsvd_volume *v, struct lsvd_io *io)

@@ -225,12 +225,19 @@ static int count_nodes(struct loading *l)
 	return err;
 }
 
-static int want_pages(struct loading *l, struct blob_want *wants, uint64_t *ret_count)
+/* What is not read now stays where it is until it is needed. */
+static bool reads_all_pages(const struct lsvd_volume *v)
+{
+	return v->readonly;
+}
+
+/* Counts all pages; those that are to be read now are in `wants` then. */
+static int want_pages(struct loading *l, struct blob_want *wants, uint64_t *ret_n)
 {
 	const struct page_table *t = &l->v->pages;
-	uint64_t n = 0;
 	int err = 0;
 
+	*ret_n = 0;
 	for (uint64_t page = 0; page < t->count * PAGE_NODE && !err; page++) {
 		const struct page_node *node = t->nodes[page / PAGE_NODE];
 		const struct page_ref *ref;
@@ -246,23 +253,29 @@ static int want_pages(struct loading *l, struct blob_want *wants, uint64_t *ret_
 		err = count_blob(l, ref->object, ref->len, &epoch);
 		if (!epoch)
 			continue;
-		wants[n++] = (struct blob_want){ { epoch, ref->object, ref->off, ref->len,
-						   ref->hash }, BLOB_PAGE, page, false };
+		if (wants)
+			wants[(*ret_n)++] = (struct blob_want){ { epoch, ref->object, ref->off,
+								  ref->len, ref->hash },
+								BLOB_PAGE, page, false };
+		else
+			err = lsvd_store_map_set_away(l->v->map, page);
 	}
-	*ret_count = n;
 	return err;
 }
 
 static int load_pages(struct loading *l)
 {
 	uint64_t n = l->v->pages.used;
-	struct blob_want *wants = lsvd_malloc(n * sizeof *wants);
+	struct blob_want *wants = NULL;
 	int err;
 
-	if (!wants)
-		return lsvd_fail_plain(-ENOMEM);
+	if (reads_all_pages(l->v)) {
+		wants = lsvd_malloc(n * sizeof *wants);
+		if (!wants)
+			return lsvd_fail_plain(-ENOMEM);
+	}
 	err = want_pages(l, wants, &n);
-	if (!err)
+	if (!err && n)
 		err = lsvd_vol_fetch_blobs(l->v, wants, n, take_page);
 	lsvd_free(wants);
 	return err;

@@ -29,15 +29,33 @@ static int check(const struct lsvd_volume *v, uint64_t bytes, uint32_t flags)
 	return lsvd_vol_refuse_offline(v, "it is resized");
 }
 
-/* Everything is stored, and nothing is written there: the store map is the truth. */
-static bool anything_beyond(const struct lsvd_volume *v, uint64_t bytes, uint64_t *ret_at)
+/*
+ * Everything is stored, and nothing is written there: the store map is the truth, as far as its pages
+ * are here. 1: *ret_at says where; 0: nothing is; or an error. The lock is free meanwhile.
+ */
+static int anything_beyond(struct lsvd_volume *v, uint64_t bytes, uint64_t *ret_at)
 {
+	const uint64_t from = bytes / SECTOR_BYTES;
 	struct map_extent e;
+	uint64_t page;
+	int err = 0;
 
-	if (!lsvd_store_map_find(v->map, bytes / SECTOR_BYTES, &e))
-		return false;
-	*ret_at = max_u64(e.lba * SECTOR_BYTES, bytes);
-	return true;
+	lsvd_vol_hold_pages(v);
+	for (;;) {
+		bool found = lsvd_store_map_find(v->map, from, &e);
+
+		page = lsvd_vol_away(v, from, found ? e.lba + 1 : UINT64_MAX);
+		if (found && page == UINT64_MAX)
+			*ret_at = max_u64(e.lba * SECTOR_BYTES, bytes);
+		if (page == UINT64_MAX)
+			err = found;
+		else
+			err = lsvd_vol_wait_page(v, page);
+		if (err || page == UINT64_MAX)
+			break;
+	}
+	lsvd_vol_release_pages(v);
+	return err;
 }
 
 static bool old_round_is_over(struct lsvd_volume *v, const void *arg)
@@ -73,7 +91,9 @@ static int cut_off(struct lsvd_volume *v, uint64_t bytes, uint32_t flags)
 
 	if (!err)
 		err = lsvd_vol_store_all(v, UINT32_MAX);
-	if (err || !anything_beyond(v, bytes, &at))
+	if (!err)
+		err = anything_beyond(v, bytes, &at);
+	if (err <= 0)
 		return err;
 	if (!(flags & LSVD_RESIZE_CUT))
 		return lsvd_fail(-ENOTEMPTY, "volume %s: something is allocated at %llu, beyond %llu",

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "base/alloc.h"
 #include "base/err.h"
 #include "base/options.h"
 #include "volume/volume_internal.h"
@@ -39,15 +40,20 @@ static bool add(struct status *s, uint64_t sectors, uint32_t flags)
 	return true;
 }
 
+/* Up to a page that is away, at most. */
 static bool add_stored(const struct lsvd_volume *v, struct status *s, uint64_t lba, uint64_t end)
 {
+	uint64_t away = lsvd_vol_away(v, lba, end);
 	struct map_extent e;
 
+	if (away != UINT64_MAX)
+		end = max_u64(lba, away * STORE_MAP_PAGE_SECTORS);
 	while (lba < end) {
 		uint64_t stop;
 
 		if (!lsvd_store_map_find(v->map, lba, &e) || e.lba >= end)
-			return add(s, end - lba, LSVD_STATUS_HOLE | LSVD_STATUS_ZERO);
+			return add(s, end - lba, LSVD_STATUS_HOLE | LSVD_STATUS_ZERO) &&
+			       away == UINT64_MAX;
 		if (e.lba > lba) {
 			if (!add(s, e.lba - lba, LSVD_STATUS_HOLE | LSVD_STATUS_ZERO))
 				return false;
@@ -58,7 +64,7 @@ static bool add_stored(const struct lsvd_volume *v, struct status *s, uint64_t l
 			return false;
 		lba = stop;
 	}
-	return true;
+	return away == UINT64_MAX;
 }
 
 static const uint32_t overlay_flags[] = {
@@ -88,21 +94,89 @@ static void walk(const struct lsvd_volume *v, struct status *s, uint64_t lba, ui
 	}
 }
 
-int lsvd_volume_block_status(struct lsvd_volume *v, uint64_t off, uint64_t len,
-			     struct lsvd_status_extent *ret, size_t max)
+static int check_status(const struct lsvd_volume *v, uint64_t off, uint64_t len, size_t max)
 {
-	struct status s = { ret, max, 0, STATUS_STEPS };
-
 	if (off % SECTOR_BYTES || len % SECTOR_BYTES || !range_within(off, len, lsvd_vol_bytes(v)))
 		return lsvd_fail(-EINVAL, "block status of %llu, %llu bytes: volume %s has %llu",
 				 (unsigned long long)off, (unsigned long long)len, v->name,
 				 (unsigned long long)lsvd_vol_bytes(v));
 	if (len && !max)
 		return lsvd_fail(-EINVAL, "block status: no room for a single extent");
+	return 0;
+}
+
+int lsvd_volume_block_status_known(struct lsvd_volume *v, uint64_t off, uint64_t len,
+				   struct lsvd_status_extent *ret, size_t max)
+{
+	struct status s = { ret, max, 0, STATUS_STEPS };
+	int err = check_status(v, off, len, max);
+
+	if (err)
+		return err;
 	lsvd_port_enter(&v->port);
 	walk(v, &s, off / SECTOR_BYTES, (off + len) / SECTOR_BYTES);
 	lsvd_port_leave(&v->port, false);
 	return (int)s.n;
+}
+
+int lsvd_volume_block_status(struct lsvd_volume *v, uint64_t off, uint64_t len,
+			     struct lsvd_status_extent *ret, size_t max)
+{
+	uint64_t lba = off / SECTOR_BYTES, end = (off + len) / SECTOR_BYTES, page;
+	int err = check_status(v, off, len, max);
+	struct status s;
+
+	if (err)
+		return err;
+	lsvd_port_enter(&v->port);
+	lsvd_vol_hold_pages(v);
+	for (;;) {
+		s = (struct status){ ret, max, 0, STATUS_STEPS };
+		walk(v, &s, lba, end);
+		if (s.n || !len)
+			break;
+		page = lsvd_vol_away(v, lba, end); /* of the first sector: else there was something */
+		lsvd_vol_want_soon(v, lba, end, PAGES_SOON);
+		err = lsvd_vol_wait_page(v, page);
+		if (err)
+			break;
+	}
+	lsvd_vol_release_pages(v);
+	lsvd_port_leave(&v->port, true);
+	return err ? err : (int)s.n;
+}
+
+/* LSVD_IO_MAP */
+struct look_up {
+	struct page_wait wait;
+	struct lsvd_volume *v;
+	struct lsvd_io *io;
+};
+
+static void looked_up(struct page_wait *w, int err)
+{
+	struct look_up *l = lsvd_container_of(w, struct look_up, wait);
+
+	lsvd_vol_end(l->v, l->io, err);
+	lsvd_free(l);
+}
+
+void lsvd_vol_look_up(struct lsvd_volume *v, struct lsvd_io *io)
+{
+	uint64_t lba = io->off / SECTOR_BYTES, end = (io->off + io->len) / SECTOR_BYTES;
+	uint64_t page = lsvd_vol_away(v, lba, end);
+	struct look_up *l = page == UINT64_MAX ? NULL : lsvd_malloc(sizeof *l);
+	int err = 0;
+
+	if (l) {
+		*l = (struct look_up){ { .page = page, .done = looked_up }, v, io };
+		err = lsvd_vol_want_page(v, &l->wait);
+		lsvd_vol_want_soon(v, lba, end, PAGES_SOON);
+		if (!err)
+			return;
+		lsvd_free(l);
+	}
+	lsvd_vol_end(v, io, page == UINT64_MAX ? 0 : lsvd_fail_plain(-ENOMEM));
 }
 
 /* --------------------------------------------------------------------------------------- statistics */
@@ -267,7 +341,9 @@ int lsvd_volume_checkpoint(struct lsvd_volume *v, uint32_t timeout_ms)
 		err = lsvd_fail(LSVD_E_UNAVAILABLE, "volume %s: an earlier checkpoint failed: none "
 				"until the next open", v->name);
 	else if (!err && v->checkpoints <= w.checkpoints)
-		err = lsvd_fail(-ENOMEM, "volume %s: no memory for a checkpoint now", v->name);
+		err = lsvd_fail(v->checkpoint_err == -ENOMEM ? -ENOMEM : LSVD_E_UNAVAILABLE,
+				"volume %s: no checkpoint now: %s", v->name,
+				lsvd_strerror(v->checkpoint_err));
 	lsvd_port_leave(&v->port, true);
 	return err;
 }

@@ -12,6 +12,7 @@
  *   vol_ahead.c       sequential streams, and what is read ahead of them
  *   vol_destage.c     published groups to segments to objects to the store map
  *   vol_checkpoint.c  the store map's changed pages, and a root that names all of them
+ *   vol_pages.c       the store map's pages, when they are needed
  *   vol_gc.c          what lives out of objects that mostly do not
  *   vol_delete.c      what is dead out of the store
  *   snapshot_table.c  the list of snapshots, and which objects they need
@@ -53,6 +54,7 @@
 #include "volume/snapshot_table.h"
 #include "volume/vol_ahead.h"
 #include "volume/vol_miss.h"
+#include "volume/vol_pages.h"
 #include "wal/wal.h"
 
 struct rcache;
@@ -168,7 +170,7 @@ struct lsvd_volume {
 	 * somebody has to see the end of all writes that have begun. */
 	unsigned ops_of[3];
 	unsigned era;
-	bool closing;
+	bool closing, stopping;        /* stopping: what is not in the world is not begun */
 	int failed;                    /* sticky: LSVD_E_FENCED, LSVD_E_FAILED */
 	char status_text[256];
 	int store_err;                 /* passing: why requests to the store are being retried */
@@ -187,6 +189,8 @@ struct lsvd_volume {
 	/* vol_miss.c, vol_ahead.c */
 	struct misses misses;
 	struct ahead ahead;
+
+	struct pager pager;            /* vol_pages.c */
 
 	/* vol_flush.c */
 	struct list remote_waiters;    /* until the store has an operation */
@@ -221,7 +225,9 @@ struct lsvd_volume {
 	uint64_t segments_since_root;
 	struct page_table pages;       /* of the newest root, or of the one being put */
 	bool frozen;                   /* nothing may be applied to the store map */
+	bool encoding;                 /* nor may its pages come or go: another thread reads it */
 	bool checkpoint_wanted, checkpoints_off;
+	int checkpoint_err;            /* why the last that was not made was not */
 	uint64_t checkpoints;
 	uint64_t root_number;          /* of the newest root; 0: none */
 	struct place root_at;          /* the chain object it stands at */
@@ -327,14 +333,24 @@ struct read_req {
 	 * was that failed.
 	 */
 	void (*sink)(struct read_req *req, uint64_t lba, const uint8_t *data, size_t bytes);
+	/* Of an extent of kind FETCH_BLOB: verifies and takes its bytes, without the lock. */
+	int (*blob)(struct read_req *req, const uint8_t *bytes);
 	uint64_t bad_object;
+	struct page_wait wait;         /* vol_read.c: for a page of the map, */
+	uint64_t next;                 /* to go on from this sector */
 };
+/* Not of the map: [off, off + len) of the object, bytes that req->blob knows how to verify. */
+#define FETCH_BLOB 3u
+
 /* A range to be resolved into parts; ends with lsvd_vol_read_part_done() to the last of them. */
 void lsvd_vol_read_begin(struct read_req *req);
 void lsvd_vol_read_part_done(struct read_req *req, int err);
 /* The name of a data object. */
 void lsvd_vol_object_key(char key[KEY_CAP], const struct lsvd_volume *v,
 			 const struct object_entry *e);
+
+/* ---- vol_status.c */
+void lsvd_vol_look_up(struct lsvd_volume *v, struct lsvd_io *io);
 
 /* ---- vol_destage.c */
 /* Memory for the segments that `groups` groups may begin when they are published. */

@@ -108,6 +108,8 @@ struct tester {
 	uint32_t chunks;         /* that may be written: it has them, and will keep them */
 	bool remote;
 	unsigned compression;
+	bool unseen;             /* what it was recovered to could not be looked at */
+	bool tight;              /* no page of the map stays that can go */
 	enum hardship hard;
 	bool offline;            /* open on the cache alone */
 	bool broken;             /* the local log has failed, as it was made to; or it was fenced */
@@ -305,6 +307,7 @@ static struct lsvd_volume_options options_of(struct tester *t, unsigned flags)
 	o.log_bytes = LOG_BYTES;
 	o.segment_bytes = 24u << 10;
 	o.memory_bytes = 16u << 20;
+	o.map_memory_bytes = t->tight ? 1 : 0;
 	o.checkpoint_segments = 3;
 	o.rcache_bytes = UINT64_MAX;
 	o.put_window = 3;
@@ -906,9 +909,9 @@ static void close_offline(struct tester *t)
 	t->volume = NULL;
 	if (err != 0 && err != 1)
 		complain(t, "close offline: %d", err);
-	if (!t->remote) /* else what is flushed has to be in the store */
+	if (!t->remote && !t->unseen) /* else what is flushed has to be in the store */
 		t->m.flushed = t->m.acked;
-	t->offline = false;
+	t->offline = t->unseen = false;
 	sim_store_watch(t->sim, NULL, NULL);
 }
 
@@ -917,7 +920,8 @@ static bool offline_life(struct tester *t, uint32_t ops)
 {
 	if (!open_offline(t))
 		return false;
-	if (!check_recovered(t))
+	t->unseen = !check_recovered(t);
+	if (t->unseen)
 		return true;
 	for (uint32_t i = 0; i < ops && t->m.issued < OPS_MAX && !t->failed; i++)
 		submit_one(t);
@@ -937,8 +941,10 @@ static void maybe_offline(struct tester *t)
 	if (t->bound == BY_STORE || t->hard || t->m.rotten || below(t, 3))
 		return; /* a mirror that was cut short by the crash need not have what is rotten */
 	if (offline_life(t, 3) && !t->failed) {
+		bool seen = !t->unseen;
+
 		close_offline(t);
-		t->bound = BY_ACK;
+		t->bound = seen ? BY_ACK : t->bound;
 	}
 }
 
@@ -1105,7 +1111,7 @@ static void recover_and_write(void *arg)
 static void run_phase(struct tester *t, void (*life)(void *), struct sim_host *host)
 {
 	t->volume = NULL;
-	t->finished = t->offline = false;
+	t->finished = t->offline = t->unseen = false;
 	sim_store_watch(t->sim, NULL, NULL);
 	memset(t->slots, 0, sizeof t->slots);
 	sim_spawn(host, life, t);
@@ -1202,6 +1208,7 @@ static void run_case(struct tester *t, uint64_t seed, uint64_t at, unsigned dept
 	t->other = sim_host_new(t->sim, "b");
 	t->remote = seed % 4 == 3;
 	t->compression = 1 + seed % 3;
+	t->tight = seed / 3 % 3;
 	t->ops_wanted = 60;
 	t->failed = false;
 	run_phase(t, first_life, t->host);
@@ -1285,6 +1292,7 @@ START_TEST(the_same_seed_gives_the_same_digest)
 	uint64_t digest[2];
 
 	for (unsigned i = 0; i < 2; i++) {
+		t->states = 0; /* by it, some are checked */
 		run_case(t, 5, 400, 1);
 		expect_well(t, 5, 400);
 		digest[i] = sim_digest(t->sim);
@@ -1596,6 +1604,7 @@ static void run_hard(struct tester *t, uint64_t seed, enum hardship hard)
 	t->other = sim_host_new(t->sim, "b");
 	t->remote = seed % 4 == 3;
 	t->compression = 1 + seed % 3;
+	t->tight = seed / 3 % 3;
 	t->hard = hard;
 	t->broken = t->failed = false;
 	t->ops_wanted = 60;

@@ -396,6 +396,15 @@ static inline void tv_check_all(struct tv *t)
 	}
 }
 
+/* All of the map that there is room for is in memory then. */
+static inline void tv_bring_map(struct tv *t)
+{
+	struct lsvd_status_extent e;
+
+	for (uint64_t off = 0; off < t->bytes; off += e.len)
+		ck_assert_int_eq(lsvd_volume_block_status(t->v, off, t->bytes - off, &e, 1), 1);
+}
+
 static inline void tv_flush(struct tv *t)
 {
 	ck_assert_ok(lsvd_volume_flush(t->v));

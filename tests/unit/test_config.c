@@ -295,6 +295,7 @@ START_TEST(config_sets_every_option_of_volumes)
 						  "unit_size = 32K\n"
 						  "put_window = 3\n"
 						  "memory_size = 128M\n"
+						  "map_memory = 96M\n"
 						  "rcache_size = 5GB\n"
 						  "stall_timeout = 2m\n"
 						  "read_timeout = 10s\n"
@@ -310,6 +311,7 @@ START_TEST(config_sets_every_option_of_volumes)
 	ck_assert_uint_eq(o.unit_bytes, 32768);
 	ck_assert_uint_eq(o.put_window, 3);
 	ck_assert_uint_eq(o.memory_bytes, 128u << 20);
+	ck_assert_uint_eq(o.map_memory_bytes, 96u << 20);
 	ck_assert_uint_eq(o.rcache_bytes, UINT64_C(5000000000));
 	ck_assert_uint_eq(o.stall_timeout_ms, 120000);
 	ck_assert_uint_eq(o.read_timeout_ms, 10000);
@@ -534,6 +536,8 @@ START_TEST(config_numbers_out_of_bounds_are_refused)
 		"put_window = 65",
 		"memory_size = 3M",
 		"memory_size = 5G",
+		"map_memory = 1023K",
+		"map_memory = 2T",
 		"rcache_size = 0",
 		"rcache_size = 65T",
 		"stall_timeout = 0s",

@@ -452,20 +452,28 @@ START_TEST(a_long_extent_fills_whole_pages)
 }
 END_TEST
 
-START_TEST(zeroing_a_tib_takes_little_more_than_a_pointer_a_page)
+START_TEST(zeroing_a_pib_takes_no_more_than_its_ends)
 {
-	uint64_t bytes = lsvd_store_map_memory(map);
+	uint64_t bytes = lsvd_store_map_memory(map), at = 3 * PAGE + 8;
+	const uint32_t most = UINT32_C(1) << 30;
 
-	add(ONE(ZERO(3 * PAGE + 8, TIB_SECTORS)));
-	ck_assert_uint_eq(lsvd_store_map_extents(map), TIB_SECTORS / PAGE + 1);
-	ck_assert_uint_lt(lsvd_store_map_memory(map) - bytes, TIB_SECTORS / PAGE * 10);
-	put(ONE(RAW(TIB_SECTORS / 2 + 5, 8, 1, 16, 0)));
-	assert_gone_is(ZERO(TIB_SECTORS / 2 + 5, 8));
-	cut(TIB_SECTORS / 2, PAGE);
-	assert_gone_is(ZERO(TIB_SECTORS / 2, 5), RAW(TIB_SECTORS / 2 + 5, 8, 1, 16, 0),
-		       ZERO(TIB_SECTORS / 2 + 13, PAGE - 13));
-	ck_assert_ok(lsvd_store_map_remove(map, 0, 2 * TIB_SECTORS, NULL, NULL));
-	assert_map_is_empty();
+	add(ONE(RAW(TIB_SECTORS / 2 + 5, 8, 1, 16, 0)));
+	add(ONE(ZERO(at, PAGE - 8)));
+	for (uint64_t done = PAGE - 8; done < PIB_SECTORS; done += most)
+		add(ONE(ZERO(at + done, most)));
+	assert_map_is(ZERO(at, PAGE - 8));
+	ck_assert_uint_lt(lsvd_store_map_memory(map), bytes + 16384);
+}
+END_TEST
+
+START_TEST(a_page_zeroed_as_a_whole_is_a_hole)
+{
+	add(ONE(RAW(0, 3 * PAGE, 1, 0, 0)));
+	put(ONE(ZERO(PAGE - 8, 2 * PAGE)));
+	assert_map_is(RAW(0, PAGE - 8, 1, 0, 0), ZERO(PAGE - 8, 8), ZERO(2 * PAGE, PAGE - 8),
+		      RAW(3 * PAGE - 8, 8, 1, (3 * PAGE - 8) / 8 * RAW_SPACE, 0));
+	put(ONE(ZERO(0, 100)));
+	assert_gone_is(RAW(0, 100, 1, 0, 0));
 }
 END_TEST
 
@@ -753,6 +761,17 @@ static struct map_extent random_extent(uint64_t *rng, const struct mix *mix, uin
 	return e;
 }
 
+/* Whole pages of zeroes are not mapped. */
+static void paint_as_stored(const struct map_extent *e)
+{
+	uint64_t end = e->lba + e->len;
+
+	paint(model, e);
+	for (uint64_t at = 0; at < SPACE; at += PAGE)
+		if (e->kind == MAP_ZERO && e->lba <= at && at + PAGE <= end)
+			wipe(model + at, PAGE);
+}
+
 /* Does what e says to map and model; with `refuse`, first without some of the memory it takes. */
 static void call_both(const struct map_extent *e, bool removal, bool refuse)
 {
@@ -764,7 +783,7 @@ static void call_both(const struct map_extent *e, bool removal, bool refuse)
 	if (removal)
 		wipe(model + e->lba, e->len);
 	else
-		paint(model, e);
+		paint_as_stored(e);
 	do {
 		if (refuse)
 			t_alloc_refuse_at(k++);
@@ -842,6 +861,262 @@ START_TEST(a_failed_call_reports_only_what_it_changed)
 }
 END_TEST
 
+/* ------------------------------------------------------------------------------ pages that are away */
+
+#define OBJECTS 4096u
+
+static uint8_t saved[SPACE / PAGE][STORE_MAP_PAGE_MAX_BYTES];
+static size_t saved_len[SPACE / PAGE];
+static int64_t counted[OBJECTS];   /* sectors, as whoever is told of what is gone has them */
+
+static void count_off(void *ctx, const struct map_extent *e)
+{
+	(void)ctx;
+	if (e->kind != MAP_ZERO)
+		counted[e->object] -= e->len;
+}
+
+static void save_page(uint64_t page)
+{
+	int len = lsvd_store_map_encode_page(map, page, saved[page], sizeof saved[page]);
+
+	ck_assert_int_gt(len, 0);
+	saved_len[page] = (size_t)len;
+	lsvd_store_map_page_clean(map, page);
+}
+
+static int load_page(uint64_t page)
+{
+	return lsvd_store_map_load_page(map, page, saved[page], saved_len[page], count_off, NULL);
+}
+
+static void send_all_away(void)
+{
+	for (uint64_t page = 0; page < SPACE / PAGE; page++)
+		if (lsvd_store_map_page_present(map, page) && lsvd_store_map_page_dirty(map, page))
+			save_page(page);
+	lsvd_store_map_evict(map, 0);
+	ck_assert_uint_eq(lsvd_store_map_clean_memory(map), 0);
+	lsvd_store_map_check(map);
+}
+
+START_TEST(a_page_sent_away_comes_back_as_it_was)
+{
+	add(ONE(RAW(16, 8, 1, 16, 0)));
+	add(ONE(UNIT(PAGE + 3, 5, 2, 160, 1)));
+	send_all_away();
+	ck_assert(lsvd_store_map_is_away(map, 0));
+	ck_assert_uint_eq(lsvd_store_map_next_page(map, 0, MAP_KNOWN), 0);
+	ck_assert_uint_eq(lsvd_store_map_next_page(map, 0, MAP_HERE), UINT64_MAX);
+	assert_map_is_empty();
+	ck_assert_ok(load_page(1));
+	assert_map_is(UNIT(PAGE + 3, 5, 2, 160, 1));
+	ck_assert_ok(load_page(0));
+	assert_map_is(RAW(16, 8, 1, 16, 0), UNIT(PAGE + 3, 5, 2, 160, 1));
+	ck_assert(!lsvd_store_map_page_dirty(map, 0));
+	ck_assert_err(load_page(0), -ENOENT);
+}
+END_TEST
+
+START_TEST(a_change_to_a_page_that_is_away_is_made_and_counted_when_it_comes)
+{
+	add(ONE(RAW(0, 64, 1, 16, 0)));
+	send_all_away();
+	put(ONE(RAW(8, 8, 2, 32, 0)));
+	cut(8, 4);
+	cut(60, 100);
+	ck_assert_uint_eq(gone_n, 0);
+	ck_assert(lsvd_store_map_page_dirty(map, 0));
+	ck_assert_uint_eq(lsvd_store_map_next_page(map, 0, MAP_CHANGED_AWAY), 0);
+	gone_n = 0;
+	ck_assert_ok(lsvd_store_map_load_page(map, 0, saved[0], saved_len[0], log_gone, &gone_n));
+	assert_gone_is(RAW(8, 8, 1, 16 + RAW_SPACE, 0), RAW(8, 4, 2, 32, 0),
+		       RAW(60, 4, 1, 16 + 7 * RAW_SPACE, 4));
+	assert_map_is(RAW(0, 8, 1, 16, 0), RAW(12, 4, 2, 32, 4), RAW(16, 44, 1, 16 + 2 * RAW_SPACE, 0));
+	ck_assert(lsvd_store_map_page_dirty(map, 0));
+}
+END_TEST
+
+START_TEST(a_swap_in_a_page_that_is_away_takes_only_what_its_source_still_has)
+{
+	add(ONE(RAW(0, 8, 1, 16, 0)));
+	add(ONE(RAW(8, 8, 2, 16, 0)));
+	ck_assert_int_eq(lsvd_store_map_swap_later(map, ONE(RAW(0, 24, 9, 16, 0)), 1), 0);
+	send_all_away();
+	ck_assert_int_eq(lsvd_store_map_swap_later(map, ONE(RAW(0, 24, 9, 16, 0)), 1), 1);
+	ck_assert_int_eq(lsvd_store_map_swap_later(map, ONE(RAW(0, 24, 9, 16, 0)), 1), 2);
+	gone_n = 0;
+	ck_assert_ok(lsvd_store_map_load_page(map, 0, saved[0], saved_len[0], log_gone, &gone_n));
+	assert_gone_is(RAW(0, 8, 1, 16, 0), RAW(8, 8, 9, 16 + RAW_SPACE, 0),
+		       RAW(16, 8, 9, 16 + 2 * RAW_SPACE, 0));
+	assert_map_is(RAW(0, 8, 9, 16, 0), RAW(8, 8, 2, 16, 0));
+}
+END_TEST
+
+START_TEST(a_page_that_cannot_be_loaded_stays_away_with_its_changes)
+{
+	uint8_t bad = 77;
+	unsigned refused;
+
+	add(ONE(RAW(0, 64, 1, 16, 0)));
+	send_all_away();
+	put(ONE(RAW(8, 8, 2, 32, 0)));
+	ck_assert_err(lsvd_store_map_load_page(map, 0, &bad, 1, log_gone, &gone_n), LSVD_E_CORRUPT);
+	for (refused = 0;; refused++) {
+		int err;
+
+		t_alloc_refuse_at(refused);
+		err = lsvd_store_map_load_page(map, 0, saved[0], saved_len[0], log_gone, &gone_n);
+		(void)t_alloc_forgive(); /* err says whether it mattered */
+		lsvd_store_map_check(map);
+		if (!err)
+			break;
+		ck_assert_err(err, -ENOMEM);
+		ck_assert_uint_eq(gone_n, 0);
+		ck_assert(lsvd_store_map_is_away(map, 0));
+	}
+	ck_assert_uint_gt(refused, 0);
+	assert_gone_is(RAW(8, 8, 1, 16 + RAW_SPACE, 0));
+}
+END_TEST
+
+START_TEST(what_was_used_lately_is_sent_away_last)
+{
+	struct map_extent e;
+	uint64_t page;
+
+	for (page = 0; page < 64; page++) {
+		add(ONE(RAW(page * PAGE, 8, 1, 16, 0)));
+		lsvd_store_map_page_clean(map, page);
+	}
+	ck_assert(lsvd_store_map_find(map, 7 * PAGE, &e));
+	lsvd_store_map_evict(map, lsvd_store_map_memory(map) - 1);
+	ck_assert(lsvd_store_map_is_away(map, 0));
+	lsvd_store_map_evict(map, lsvd_store_map_memory(map) -
+				  lsvd_store_map_clean_memory(map) / 2);
+	ck_assert(lsvd_store_map_page_present(map, 7));
+	lsvd_store_map_evict(map, 0);
+	ck_assert_uint_eq(lsvd_store_map_next_page(map, 0, MAP_HERE), UINT64_MAX);
+	ck_assert_uint_eq(lsvd_store_map_extents(map), 0);
+}
+END_TEST
+
+/* What garbage collection does where the page is here. */
+static void swap_here(const struct map_extent *to, uint64_t source)
+{
+	struct map_extent e;
+	uint64_t at = to->lba, end = to->lba + to->len;
+
+	while (at < end && lsvd_store_map_find(map, at, &e) && e.lba < end) {
+		struct map_extent part = *to;
+		uint64_t from = e.lba > at ? e.lba : at;
+		uint64_t stop = e.lba + e.len < end ? e.lba + e.len : end;
+
+		at = stop;
+		if (e.kind == MAP_ZERO || e.object != source)
+			continue;
+		if (from > to->lba)
+			part = lsvd_map_extent_advance(to, (uint32_t)(from - to->lba));
+		part.len = (uint32_t)(stop - from);
+		ck_assert_ok(lsvd_store_map_insert(map, &part, count_off, NULL));
+		counted[to->object] += part.len;
+	}
+}
+
+static void swap_both(const struct map_extent *e, uint64_t source)
+{
+	int err = lsvd_store_map_swap_later(map, e, source);
+
+	ck_assert_int_ge(err, 0);
+	if (err == 1)
+		counted[e->object] += e->len;
+	else if (err == 0)
+		swap_here(e, source);
+	for (uint32_t i = 0; i < e->len; i++)
+		if (model[e->lba + i].kind >= 0 && model[e->lba + i].kind != MAP_ZERO &&
+		    model[e->lba + i].object == source) {
+			struct map_extent s = lsvd_map_extent_advance(e, i);
+
+			s.len = 1;
+			paint(model, &s);
+		}
+}
+
+static void change_both(const struct map_extent *e, bool removal)
+{
+	if (removal) {
+		wipe(model + e->lba, e->len);
+		ck_assert_ok(lsvd_store_map_remove(map, e->lba, e->len, count_off, NULL));
+		return;
+	}
+	paint_as_stored(e);
+	ck_assert_ok(lsvd_store_map_insert(map, e, count_off, NULL));
+	if (e->kind != MAP_ZERO)
+		counted[e->object] += e->len;
+}
+
+/* One of the objects that some sector of e's range has, or one that none has. */
+static uint64_t some_source(uint64_t *rng, const struct map_extent *e)
+{
+	const struct cell *c = &model[e->lba + t_random_below(rng, e->len)];
+
+	return c->kind >= 0 && c->kind != MAP_ZERO ? c->object : 1;
+}
+
+static void come_and_go(uint64_t *rng)
+{
+	uint64_t page = t_random_below(rng, SPACE / PAGE);
+
+	if (lsvd_store_map_is_away(map, page))
+		ck_assert_ok(load_page(page));
+	else if (t_random_below(rng, 2))
+		send_all_away();
+}
+
+static void assert_counts(bool exactly)
+{
+	static int64_t lives[OBJECTS];
+
+	memset(lives, 0, sizeof lives);
+	for (uint64_t i = 0; i < SPACE; i++)
+		if (model[i].kind >= 0 && model[i].kind != MAP_ZERO)
+			lives[model[i].object]++;
+	for (unsigned i = 1; i < OBJECTS; i++)
+		if (exactly ? counted[i] != lives[i] : counted[i] < lives[i])
+			ck_abort_msg("object %u: counted %" PRId64 ", %" PRId64 " live", i,
+				     counted[i], lives[i]);
+}
+
+START_TEST(pages_that_come_and_go_at_random_lose_nothing_and_are_counted)
+{
+	uint64_t rng = t_seed();
+
+	wipe(model, SPACE);
+	memset(counted, 0, sizeof counted);
+	for (unsigned i = 0; i < 3000; i++) {
+		struct map_extent e = random_extent(&rng, &mixes[_i], i);
+
+		if (e.kind != MAP_ZERO)
+			e.object = i + 1;
+		if (e.kind != MAP_ZERO && t_random_below(&rng, 4) == 0 &&
+		    e.lba / PAGE == (e.lba + e.len - 1) / PAGE)
+			swap_both(&e, some_source(&rng, &e));
+		else
+			change_both(&e, t_random_below(&rng, 100) < mixes[_i].removals);
+		if (t_random_below(&rng, 10) == 0)
+			come_and_go(&rng);
+		if (i % 50 == 0)
+			assert_counts(false);
+		lsvd_store_map_check(map);
+	}
+	for (uint64_t page = 0; page < SPACE / PAGE; page++)
+		if (lsvd_store_map_is_away(map, page))
+			ck_assert_ok(load_page(page));
+	assert_equals_model();
+	assert_counts(true);
+}
+END_TEST
+
 START_TEST(a_new_map_without_memory_is_refused)
 {
 	struct store_map *none = NULL;
@@ -871,7 +1146,7 @@ START_TEST(a_far_page_refused_memory_leaves_no_trace)
 		assert_map_is(RAW(0, 8, 1, 16, 0));
 	}
 	/* The tree may have become higher: a node a level, no more. */
-	ck_assert_uint_le(lsvd_store_map_memory(map), bytes + 4 * 544);
+	ck_assert_uint_le(lsvd_store_map_memory(map), bytes + 4 * 560);
 }
 END_TEST
 
@@ -920,7 +1195,8 @@ static void add_pages(TCase *values, TCase *bounds, TCase *far, TCase *pages)
 	tcase_add_test(bounds, an_extent_over_a_page_boundary_is_cut_there);
 	tcase_add_test(bounds, a_compressed_unit_over_a_page_boundary_is_cut_there);
 	tcase_add_test(bounds, a_long_extent_fills_whole_pages);
-	tcase_add_test(bounds, zeroing_a_tib_takes_little_more_than_a_pointer_a_page);
+	tcase_add_test(bounds, zeroing_a_pib_takes_no_more_than_its_ends);
+	tcase_add_test(bounds, a_page_zeroed_as_a_whole_is_a_hole);
 	tcase_add_test(far, addresses_beyond_16_tib_keep_all_their_bits);
 	tcase_add_test(far, a_lone_page_far_away_costs_little);
 	tcase_add_test(far, one_call_removes_a_whole_pib);
@@ -931,6 +1207,16 @@ static void add_pages(TCase *values, TCase *bounds, TCase *far, TCase *pages)
 	tcase_add_test(pages,
 		       a_large_removal_makes_exactly_the_pages_dirty_that_held_something);
 	tcase_add_test(pages, cleaning_a_page_that_never_was_does_nothing);
+}
+
+static void add_away(TCase *c, int n)
+{
+	tcase_add_test(c, a_page_sent_away_comes_back_as_it_was);
+	tcase_add_test(c, a_change_to_a_page_that_is_away_is_made_and_counted_when_it_comes);
+	tcase_add_test(c, a_swap_in_a_page_that_is_away_takes_only_what_its_source_still_has);
+	tcase_add_test(c, a_page_that_cannot_be_loaded_stays_away_with_its_changes);
+	tcase_add_test(c, what_was_used_lately_is_sent_away_last);
+	tcase_add_loop_test(c, pages_that_come_and_go_at_random_lose_nothing_and_are_counted, 0, n);
 }
 
 static Suite *make_suite(void)
@@ -952,6 +1238,7 @@ static Suite *make_suite(void)
 	tcase_add_test(memory, a_new_map_without_memory_is_refused);
 	tcase_add_test(memory, a_far_page_refused_memory_leaves_no_trace);
 	random = new_case(s, "random calls");
+	add_away(new_case(s, "away"), n);
 	tcase_add_loop_test(random, random_calls_agree_with_an_array_of_sectors, 0, n);
 	tcase_add_loop_test(random,
 			    a_call_refused_memory_leaves_the_map_valid_and_may_be_repeated, 0, n);

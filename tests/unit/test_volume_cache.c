@@ -22,6 +22,7 @@ static struct tv *stored_of(uint64_t rcache_bytes, uint32_t compression)
 			tv_write(t, i * 131072, 131072, i);
 	}
 	tv_reopen(t);
+	tv_bring_map(t);
 	store_fault_reset_counts(t->fault);
 	return t;
 }
@@ -44,6 +45,7 @@ static void wait_for_fills(struct tv *t)
 	tv_wait_for((n = tv_stats(t).rcache_writes) > 0);
 	tv_close(t); /* waits for them */
 	tv_open(t);
+	tv_bring_map(t);
 	store_fault_reset_counts(t->fault);
 }
 

@@ -27,6 +27,7 @@ static struct tv *stored_in(uint64_t rcache_bytes, uint32_t ahead, uint32_t comp
 			tv_write_text(t, off, step, off + 1);
 	}
 	tv_reopen(t);
+	tv_bring_map(t);
 	store_fault_reset_counts(t->fault);
 	return t;
 }
@@ -455,6 +456,7 @@ START_TEST(a_reader_uses_and_fills_the_cache_if_asked)
 	puts = store_fault_calls(t->fault, FAULT_WRITES);
 	tv_check(t, 0, 1u << 20);
 	tv_reopen(t);
+	tv_bring_map(t);
 	store_fault_reset_counts(t->fault);
 	tv_check(t, 0, 1u << 20);
 	ck_assert_uint_eq(gets(t), 0);

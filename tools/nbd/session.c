@@ -89,7 +89,8 @@ static bool all_zero(struct session *s, const struct nbd_req *req)
 	struct lsvd_status_extent extent = {0};
 
 	return nbd_req_may_skip(req) &&
-	       lsvd_volume_block_status(exports_volume(&s->conn.export), req->off, req->len, &extent, 1) == 1 &&
+	       lsvd_volume_block_status_known(exports_volume(&s->conn.export), req->off,
+					      req->len, &extent, 1) == 1 &&
 	       extent.flags & LSVD_STATUS_ZERO && extent.len >= req->len;
 }
 
@@ -110,18 +111,55 @@ static void submit(struct session *s, struct nbd_req *req)
 	loop_gather(s->loop, b, &req->io);
 }
 
-static void block_status(struct session *s, struct nbd_req *req)
+/* False if the map has to be brought first. */
+static bool answer_status(struct session *s, struct nbd_req *req)
 {
 	struct loop *l = s->loop;
-	int n = lsvd_volume_block_status(exports_volume(&s->conn.export), req->off, req->len, l->extents,
-					 nbd_req_status_max(req));
+	int n = lsvd_volume_block_status_known(exports_volume(&s->conn.export), req->off,
+					       req->len, l->extents, nbd_req_status_max(req));
 
+	if (n == 0)
+		return false;
 	nbd_conn_complete_status(&s->conn, req, l->extents, n);
+	return true;
+}
+
+static void bring_map(struct session *s, struct nbd_req *req)
+{
+	struct batch *b = batch_of(s);
+
+	if (!b) {
+		nbd_conn_complete_status(&s->conn, req, NULL, -ENOMEM);
+		return;
+	}
+	req->io = (struct lsvd_io){.kind = LSVD_IO_MAP,
+				   .off = req->off,
+				   .len = req->len,
+				   .done = req->io.done,
+				   .user = req};
+	loop_gather(s->loop, b, &req->io);
+}
+
+static void block_status(struct session *s, struct nbd_req *req)
+{
+	if (!answer_status(s, req))
+		bring_map(s, req);
+}
+
+static void complete_map(struct session *s, struct nbd_req *req, int err)
+{
+	if (err)
+		nbd_conn_complete_status(&s->conn, req, NULL, err);
+	else
+		block_status(s, req);
 }
 
 void session_complete(struct session *s, struct lsvd_io *io)
 {
-	nbd_conn_complete(&s->conn, io->user, io->err);
+	if (io->kind == LSVD_IO_MAP)
+		complete_map(s, io->user, io->err);
+	else
+		nbd_conn_complete(&s->conn, io->user, io->err);
 	s->blocked = false;
 	loop_mark(s->loop, s);
 }
