@@ -4,7 +4,8 @@
  *
  * With u the share of a segment that lives, collecting it frees 1 - u and costs u, to be read and
  * written. The score of the strategies stale and space is 1 - u. That of cost-benefit is
- * (1 - u) * age / (1 + u): the classic one of log-structured file systems.
+ * (1 - u) * age / (1 + u): the classic one of log-structured file systems. To be packed are segments of
+ * which an eighth of half a budget is alive, or less, if there are PACK_LEAST of them.
  */
 #include "log/gc_choose.h"
 
@@ -14,6 +15,9 @@
 #include "base/alloc.h"
 #include "base/err.h"
 
+#define PACK_SHARE 16u
+#define PACK_LEAST 4u
+
 struct candidate {
 	double score;
 	unsigned index;
@@ -21,7 +25,11 @@ struct candidate {
 
 static bool is_candidate(const struct gc_segment *s, const struct gc_policy *p)
 {
-	if (s->pinned || s->live == 0 || s->live >= s->data)
+	if (s->pinned || s->live == 0)
+		return false;
+	if (p->strategy == GC_PACK)
+		return s->live <= p->budget / PACK_SHARE;
+	if (s->live >= s->data)
 		return false;
 	return p->strategy != GC_STALE ||
 	       (double)(s->data - s->live) >= p->stale * (double)s->data;
@@ -32,6 +40,8 @@ static double score(const struct gc_segment *s, const struct gc_policy *p)
 	double u = (double)s->live / (double)s->data;
 	double age = (double)(p->now > s->sealed ? p->now - s->sealed : 0) + 1.0;
 
+	if (p->strategy == GC_PACK)
+		return -(double)s->live;
 	return p->strategy == GC_COST_BENEFIT ? (1 - u) * age / (1 + u) : 1 - u;
 }
 
@@ -44,14 +54,17 @@ static int by_score(const void *a, const void *b)
 	return x->index < y->index ? -1 : x->index > y->index;
 }
 
-/* What was collected for the first time goes on together; then the older, the further up. */
 static uint8_t class_of(const struct gc_segment *s, const struct gc_policy *p)
 {
 	uint64_t age = p->now > s->written ? p->now - s->written : 0;
 
-	if (s->class == 0 || !p->lifespan || age < 4 * p->lifespan)
-		return 1;
-	return age < 16 * p->lifespan ? 2 : 3;
+	if (p->strategy == GC_PACK)
+		return GC_YOUNG; /* together, or there would be no fewer of them */
+	if (s->class == GC_HOT)
+		return GC_OF_HOT;
+	if (!p->lifespan || age < 4 * p->lifespan)
+		return GC_YOUNG;
+	return age < 16 * p->lifespan ? GC_OLD : GC_OLDEST;
 }
 
 struct sums {
@@ -87,7 +100,8 @@ static unsigned take(const struct candidate *c, unsigned n, const struct gc_segm
 	for (unsigned i = 0; i < n && taken < room; i++) {
 		const struct gc_segment *g = &segments[c[i].index];
 
-		if (p->strategy != GC_STALE && s.data <= p->target * s.live)
+		if (p->strategy != GC_STALE && p->strategy != GC_PACK &&
+		    s.data <= p->target * s.live)
 			break;
 		if (taken && g->live > p->budget - copied)
 			break;
@@ -97,7 +111,7 @@ static unsigned take(const struct candidate *c, unsigned n, const struct gc_segm
 		if (copied >= p->budget)
 			break;
 	}
-	return taken;
+	return p->strategy == GC_PACK && taken < PACK_LEAST ? 0 : taken;
 }
 
 int lsvd_gc_choose(const struct gc_segment *segments, unsigned n, const struct gc_policy *policy,

@@ -11,9 +11,12 @@
  *   cost-benefit  until the same; but of two that are equally dead the older one, for what has lived
  *                 long will go on to, while in the younger one more will have died in a moment. A
  *                 segment is as old as itself, not as its data
+ *   pack          those with little in them, dead or not, the least first, so that few are left of many
  *
- * Data that was collected before is kept apart by age: what is in one segment then dies together, or
- * not at all. How old is old follows from how long the segments lived that have been collected.
+ * Streams (in the manner of SepBIT). What is in one segment is best when it dies together, or not at all. So
+ * what users write is kept apart by how long that lived which it replaces, hot and cold; and what was
+ * collected by its age, but for what comes out of hot segments, which is most likely to die soon. How old
+ * is old follows from how long hot segments lived until they were dead or collected.
  *
  * Pure but for memory: no I/O, no locks. Time is whatever the caller counts in, say bytes written.
  */
@@ -23,8 +26,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Streams that data is sorted into: 0 is what users write. */
-#define GC_CLASSES 4u
+/* Streams that data is sorted into. */
+enum gc_class {
+	GC_HOT,                /* written by users over what was young, */
+	GC_COLD,               /* over what was old, or for the first time */
+	GC_OF_HOT,             /* collected out of hot ones */
+	GC_YOUNG, GC_OLD, GC_OLDEST, /* out of all others, by age */
+	GC_CLASSES,
+};
 
 struct gc_segment {
 	uint64_t id;
@@ -32,7 +41,7 @@ struct gc_segment {
 	uint64_t live;         /* and of these those that are referred to */
 	uint64_t sealed;       /* when it was made */
 	uint64_t written;      /* when the newest of its data was written by a user */
-	uint8_t class;         /* the stream it is part of */
+	uint8_t class;         /* enum gc_class: the stream it is part of */
 	bool pinned;           /* not to be touched: read, damaged, still being written, a snapshot's */
 };
 
@@ -40,6 +49,7 @@ enum gc_strategy {
 	GC_STALE,
 	GC_SPACE,
 	GC_COST_BENEFIT,
+	GC_PACK,
 };
 
 struct gc_policy {
@@ -48,12 +58,12 @@ struct gc_policy {
 	double target;         /* the others: data stored for each byte that lives, 1 … */
 	uint64_t budget;       /* live bytes to be copied, at most; one segment is always allowed */
 	uint64_t now;
-	uint64_t lifespan;     /* as gc_lifespan() has it; 0: not known */
+	uint64_t lifespan;     /* of hot segments, as gc_lifespan() has it; 0: not known */
 };
 
 struct gc_choice {
 	uint64_t id;
-	uint8_t class;         /* the stream its live data goes to, 1 … GC_CLASSES - 1 */
+	uint8_t class;         /* the stream its live data goes to, GC_OF_HOT … */
 };
 
 /*
@@ -66,7 +76,13 @@ int lsvd_gc_choose(const struct gc_segment *segments, unsigned n, const struct g
 /* How much is stored for each byte that lives; 1 if nothing does. What is entirely dead is left out. */
 double lsvd_gc_amplification(const struct gc_segment *segments, unsigned n);
 
-/* The running mean of how long segments of what users wrote lived, with one more. */
+/* The stream of what a user writes over data that was written at `written`; hot while nobody knows. */
+static inline uint8_t gc_user_class(uint64_t now, uint64_t written, uint64_t lifespan)
+{
+	return !lifespan || now - written < lifespan ? GC_HOT : GC_COLD;
+}
+
+/* The running mean of how long hot segments lived, with one more. */
 static inline uint64_t gc_lifespan(uint64_t mean, uint64_t lived)
 {
 	return mean ? mean - mean / 16 + lived / 16 : lived;

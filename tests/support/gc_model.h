@@ -188,8 +188,11 @@ static inline double gc_model_run(struct gc_model *m, unsigned times)
 	uint64_t writes = (uint64_t)m->blocks * times, before = m->copied;
 
 	for (uint64_t i = 0; i < writes; i++) {
+		uint32_t block = gc_model_pick(m);
+		uint64_t written = m->segments[m->where[block]].written;
+
 		m->now++;
-		gc_model_place(m, gc_model_pick(m), 0, m->now);
+		gc_model_place(m, block, gc_user_class(m->now, written, m->lifespan), m->now);
 		if (i % GC_MODEL_SEGMENT == 0)
 			for (unsigned tries = 0; tries < 16 &&
 			     lsvd_gc_amplification(m->segments, m->count) > m->policy.target; tries++)

@@ -8,10 +8,10 @@ static const struct gc_segment some[] = {
 	{ .id = 1, .data = 100, .live = 90, .sealed = 10, .written = 10 },
 	{ .id = 2, .data = 100, .live = 20, .sealed = 990, .written = 990 },
 	{ .id = 3, .data = 100, .live = 0, .sealed = 10, .written = 10 },
-	{ .id = 4, .data = 100, .live = 25, .sealed = 100, .written = 100, .class = 1 },
+	{ .id = 4, .data = 100, .live = 25, .sealed = 100, .written = 100, .class = GC_YOUNG },
 	{ .id = 5, .data = 100, .live = 5, .sealed = 10, .written = 10, .pinned = true },
 	{ .id = 6, .data = 100, .live = 100, .sealed = 1, .written = 1 },
-	{ .id = 7, .data = 100, .live = 60, .sealed = 500, .written = 500, .class = 2 },
+	{ .id = 7, .data = 100, .live = 60, .sealed = 500, .written = 500, .class = GC_OLD },
 };
 #define N 7u
 
@@ -72,15 +72,27 @@ START_TEST(what_was_collected_before_is_sorted_by_age)
 	struct gc_choice got[N];
 
 	ck_assert_int_eq(lsvd_gc_choose(some, N, &p, got, N), 4);
-	ck_assert_uint_eq(got[0].class, 1); /* 2: a user's */
-	ck_assert_uint_eq(got[1].class, 2); /* 4: 900 old */
-	ck_assert_uint_eq(got[2].class, 2); /* 7: 500 old */
+	ck_assert_uint_eq(got[0].class, GC_OF_HOT); /* 2: a user's */
+	ck_assert_uint_eq(got[1].class, GC_OLD); /* 4: 900 old */
+	ck_assert_uint_eq(got[2].class, GC_OLD); /* 7: 500 old */
 	p.now = 5000;
 	ck_assert_int_eq(lsvd_gc_choose(some, N, &p, got, N), 4);
-	ck_assert_uint_eq(got[1].class, 3);
+	ck_assert_uint_eq(got[1].class, GC_OLDEST);
 	p.lifespan = 0;
 	ck_assert_int_eq(lsvd_gc_choose(some, N, &p, got, N), 4);
-	ck_assert_uint_eq(got[1].class, 1);
+	ck_assert_uint_eq(got[1].class, GC_YOUNG);
+}
+END_TEST
+
+START_TEST(what_holds_little_is_packed_if_it_is_worth_it)
+{
+	struct gc_policy p = { .strategy = GC_PACK, .target = 1, .budget = 16 * 60, .now = 1000 };
+
+	expect(&p, N, NULL, 0); /* 2, 4, 7: three are too few */
+	p.budget = 16 * 90;
+	expect(&p, N, (uint64_t[]){ 2, 4, 7, 1 }, 4);
+	p.budget = 16 * 100;
+	expect(&p, N, (uint64_t[]){ 2, 4, 7, 1, 6 }, 5); /* also what is wholly alive */
 }
 END_TEST
 
@@ -146,6 +158,7 @@ static Suite *gc_choose_suite(void)
 	tcase_add_test(c, the_space_strategy_stops_when_the_target_is_reached);
 	tcase_add_test(c, cost_benefit_prefers_what_has_been_left_alone);
 	tcase_add_test(c, what_was_collected_before_is_sorted_by_age);
+	tcase_add_test(c, what_holds_little_is_packed_if_it_is_worth_it);
 	tcase_add_test(c, nothing_at_all_is_well_collected);
 	suite_add_tcase(s, c);
 
