@@ -31,12 +31,12 @@ agree() {
 	jq -n --slurpfile a "$1" --slurpfile b "$2" --slurpfile p "$tmp/counted" '
 		def sum(names): [names[] as $n | ($b[0][$n] // error("no " + $n)) - ($a[0][$n] // 0)] | add;
 		{
-			requests: [sum(["data_puts", "checkpoint_puts", "recovery_gets", "data_gets",
+			requests: [sum(["data_puts", "checkpoint_puts", "recovery_gets", "data_gets", "map_gets",
 				"fence_requests", "retries", "read_backs", "gc_requests", "probe_requests",
 				"deleted_objects"]), $p[0].requests],
 			put_bytes: [sum(["data_put_bytes", "checkpoint_put_bytes", "fence_put_bytes"]),
 				$p[0].bytes_in],
-			get_bytes: [sum(["data_get_bytes", "recovery_get_bytes"]), $p[0].bytes_out]
+			get_bytes: [sum(["data_get_bytes", "map_get_bytes", "recovery_get_bytes"]), $p[0].bytes_out]
 		}' >"$tmp/sums"
 	say "$(jq -c . "$tmp/sums")"
 }

@@ -522,11 +522,18 @@ static void check_now(struct tester *t)
 
 /* ---- sizes */
 
-/* Was the operation that resizing may need one? If not it never was. */
+/*
+ * Was the operation that resizing may need one? If not it never was. When the volume has failed nobody
+ * knows: it may be there later or not, as any other that was not acknowledged.
+ */
 static void settle_trim(struct tester *t, uint32_t op, int err)
 {
 	struct lsvd_stats stats = LSVD_STATS_INIT;
 
+	if (t->hard && err && err == final_error(t)) {
+		t->broken = true;
+		return;
+	}
 	if (lsvd_volume_stats(t->volume, &stats) < 0 || stats.last_op < op) {
 		withdraw(t, op);
 		return;

@@ -757,7 +757,7 @@ static struct map_extent random_extent(uint64_t *rng, const struct mix *mix, uin
 	if (e.kind == MAP_UNIT && t_random_below(rng, 4) == 0)
 		e.sub = (uint16_t)t_random_below(rng, 129 - e.len);
 	else if (odd)
-		e.sub = (uint16_t)t_random_below(rng, 8);
+		e.sub = (uint16_t)t_random_below(rng, e.kind == MAP_RAW || e.len <= 121 ? 8 : 129 - e.len);
 	return e;
 }
 
