@@ -120,6 +120,7 @@ struct tester {
 	enum { BY_FLUSH, BY_ACK, BY_STORE } bound;
 	uint32_t recovered;      /* k */
 	bool flags_needed;
+	bool in_duel;
 	uint64_t states, points, deep, offline_opens, rots, checks, snapshots_read, sizes, clones_read;
 };
 
@@ -587,9 +588,12 @@ static bool has_clone(const struct tester *t, unsigned i)
 	return false;
 }
 
+/* Of two writers each may find that the other has made a clone, fenced or not. */
+static bool cloned_in_duel;
+
 static bool clones_need(const struct tester *t, unsigned i)
 {
-	return i == SNAPSHOTS - 1 && t->m.cloned;
+	return i == SNAPSHOTS - 1 && (t->m.cloned || cloned_in_duel);
 }
 
 /* It may fail as anything else here; what has become of it is then seen later. */
@@ -711,6 +715,7 @@ static void make_clone(struct tester *t)
 	snapshot_name(snapshot, SNAPSHOTS - 1);
 	*c = (struct model_snapshot){ SNAP_MAYBE, s->op };
 	t->m.cloned = true;
+	cloned_in_duel = cloned_in_duel || t->in_duel;
 	err = lsvd_volume_clone_world(sim_host_world(t->host), "v", snapshot, name);
 	if (err == -ENOENT || err == -EEXIST || err == LSVD_E_CORRUPT)
 		complain(t, "clone %s: %s", name, lsvd_last_error());
@@ -1556,6 +1561,8 @@ static void run_duel(uint64_t seed)
 	t->compression = rival.compression = LSVD_COMPRESS_LZ4;
 	t->broken = t->failed = rival.failed = rival.finished = false;
 	t->hard = rival.hard = HARD_NOTHING;
+	t->in_duel = rival.in_duel = true;
+	cloned_in_duel = false;
 	t->ops_wanted = 20;
 	t->volume = NULL;
 	run_phase(t, first_life, t->host);
@@ -1563,6 +1570,7 @@ static void run_duel(uint64_t seed)
 	if (!t->failed && !t->volume) {
 		halt_all(t);
 		sim_free(t->sim);
+		t->in_duel = cloned_in_duel = false;
 		return; /* closed: there is nobody to be fenced */
 	}
 	t->finished = false;
@@ -1584,6 +1592,7 @@ static void run_duel(uint64_t seed)
 	halt_all(t);
 	sim_free(t->sim);
 	t->hard = HARD_NOTHING;
+	t->in_duel = cloned_in_duel = false;
 }
 
 START_TEST(a_second_writer_loses_nothing_that_the_first_was_promised)
