@@ -148,7 +148,8 @@ static void write_line(FILE *f, const struct item *e)
 static int end_journal(FILE *f)
 {
 	fprintf(f, "commit\n");
-	if (fflush(f) || fdatasync(fileno(f)) < 0)
+	/* A line that could not be written is gone from the buffer: fflush() alone would not know. */
+	if (fflush(f) || ferror(f) || fdatasync(fileno(f)) < 0)
 		return complain_errno("journal");
 	return 0;
 }
