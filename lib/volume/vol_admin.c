@@ -321,9 +321,10 @@ static int delete_on(struct visit *v, const char *name, uint32_t flags)
 		err = remove_record(v, &record);
 	if (err)
 		return err;
-	err = lsvd_lineage_remove(v, &record.uuid);
+	/* Nobody can open it any more. First, for its record, which says what base it has, is gone. */
+	err = lsvd_vol_leave_base(&v->port, &record);
 	if (!err)
-		err = lsvd_vol_leave_base(&v->port, &record);
+		err = lsvd_lineage_remove(v, &record.uuid);
 	if (!err)
 		return 0;
 	lsvd_uuid_format(&record.uuid, text);
@@ -371,8 +372,10 @@ static int find_uuid(struct visit *v, const struct uuid *uuid)
 	return err ? err : found ? 0 : -ENOENT;
 }
 
+/* A deletion that was cut off may have left a base that a clone found there just before. */
 static int purge_on(struct visit *v, const struct uuid *uuid, const char *text)
 {
+	struct fmt_volume record = { .uuid = *uuid };
 	int err = find_uuid(v, uuid);
 
 	if (!err)
@@ -381,7 +384,9 @@ static int purge_on(struct visit *v, const struct uuid *uuid, const char *text)
 		return err;
 	if (!lsvd_lineage_is_gone(&v->port, uuid))
 		return lsvd_fail(-EBUSY, "%s is not known as a volume that was deleted", text);
-	return lsvd_lineage_remove(v, uuid);
+	(void)snprintf(record.name, sizeof record.name, "%s", text); /* a UUID: fits */
+	err = lsvd_vol_refuse_base(v, &record);
+	return err ? err : lsvd_lineage_remove(v, uuid);
 }
 
 int lsvd_volume_purge(struct lsvd_store *store, const char *text)

@@ -176,8 +176,9 @@ void lsvd_vol_remove_slots(struct port *port, const struct uuid *volume, const s
 /* ------------------------------------------------------------------------- the users of a volume */
 
 struct used {
-	struct uuid ids[64];       /* of snapshots with slots */
-	unsigned n;
+	struct uuid *ids;          /* of snapshots with slots */
+	size_t n, room;
+	int err;
 };
 
 static int note_snapshot(void *ctx, const struct lsvd_object_info *info)
@@ -191,8 +192,19 @@ static int note_snapshot(void *ctx, const struct lsvd_object_info *info)
 	if (!lsvd_uuid_parse(&uuid, id) ||
 	    (u->n && lsvd_uuid_equal(&uuid, &u->ids[u->n - 1])))
 		return 0;
+	if (u->n == u->room) {
+		size_t room = u->room ? u->room * 2 : 64;
+		void *p = lsvd_realloc(u->ids, room * sizeof *u->ids);
+
+		if (!p) {
+			u->err = lsvd_fail_plain(-ENOMEM);
+			return 1;
+		}
+		u->ids = p;
+		u->room = room;
+	}
 	u->ids[u->n++] = uuid;
-	return u->n == LSVD_ARRAY_LEN(u->ids);
+	return 0;
 }
 
 int lsvd_vol_refuse_base(struct visit *visit, const struct fmt_volume *record)
@@ -208,7 +220,9 @@ int lsvd_vol_refuse_base(struct visit *visit, const struct fmt_volume *record)
 		u.n = 0;
 		err = lsvd_store_list(visit->store, prefix, note_snapshot, &u);
 	} while (lsvd_try_again(&visit->port, &tries, err));
-	for (unsigned i = 0; i < u.n && !err; i++) {
+	if (!err)
+		err = u.err;
+	for (size_t i = 0; i < u.n && !err; i++) {
 		all.snapshot = &u.ids[i];
 		all.next = 0;
 		err = read_slots(&visit->port, &all);
@@ -217,6 +231,7 @@ int lsvd_vol_refuse_base(struct visit *visit, const struct fmt_volume *record)
 	if (!err && all.count)
 		err = refuse_used(&all, what);
 	lsvd_free(all.users);
+	lsvd_free(u.ids);
 	return err;
 }
 
@@ -368,6 +383,7 @@ static int protect_and_create(struct cloning *c)
 	struct slots s = { .volume = &c->base.uuid, .snapshot = &c->s.id };
 	struct fmt_slot slot = { .what = SLOT_ADD, .clone = c->clone.uuid };
 	char text[512];
+	bool none;
 	int err;
 
 	memcpy(slot.name, c->clone.name, sizeof slot.name);
@@ -376,9 +392,12 @@ static int protect_and_create(struct cloning *c)
 	if (err)
 		return err;
 	err = look_again(c);
-	if (!err)
+	none = err != 0;
+	if (!err) {
 		err = lsvd_lineage_create(c->port, &c->clone);
-	if (err) {
+		none = err == -EEXIST; /* of other errors the record may be there, or come late */
+	}
+	if (err && none) {
 		(void)snprintf(text, sizeof text, "%s", lsvd_last_error()); /* survives what follows */
 		(void)!lsvd_vol_leave_base(c->port, &c->clone); /* else the base is kept, at worst */
 		lsvd_error_restore(text);

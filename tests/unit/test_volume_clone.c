@@ -203,6 +203,72 @@ START_TEST(what_a_clone_needs_cannot_be_deleted)
 }
 END_TEST
 
+#define MANY 70u           /* more than fit whatever a list of them begins with */
+
+/* The snapshots are sn-0, sn-1, …; slots are listed in order of their UUIDs. */
+struct last {
+	char uuid[37];
+	char name[LSVD_NAME_MAX + 1];
+};
+
+static int find_last(void *ctx, const struct lsvd_snapshot_info *info)
+{
+	struct last *l = ctx;
+
+	if (strcmp(info->uuid, l->uuid) > 0) {
+		memcpy(l->uuid, info->uuid, sizeof l->uuid);
+		memcpy(l->name, info->name, sizeof l->name);
+	}
+	return 0;
+}
+
+START_TEST(a_clone_is_found_behind_many_snapshots_that_had_clones)
+{
+	struct last last = { .name = "" };
+	struct tv *t = fresh();
+	char name[32], clone[32];
+
+	scatter(t, 10, 1);
+	for (unsigned i = 0; i < MANY; i++) {
+		(void)snprintf(name, sizeof name, "sn-%u", i); /* fits, as below */
+		snapshot(t, name);
+	}
+	tv_close(t);
+	ck_assert_ok(lsvd_snapshot_list_store(t->store, TV_NAME, find_last, &last));
+	for (unsigned i = 0; i < MANY; i++) {
+		(void)snprintf(name, sizeof name, "sn-%u", i);
+		(void)snprintf(clone, sizeof clone, "clone-%u", i);
+		ck_assert_ok(lsvd_volume_clone(t->store, TV_NAME, name, clone, NULL, NULL));
+		if (strcmp(name, last.name) != 0)
+			ck_assert_ok(lsvd_volume_delete(t->store, clone));
+	}
+	ck_assert_err(lsvd_volume_delete(t->store, TV_NAME), -EBUSY);
+	ck_assert_error_says("clone-");
+	tv_open(t);
+	tv_check_all(t);
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(a_clone_that_may_have_been_created_keeps_its_base)
+{
+	struct tv *t = fresh();
+	struct lsvd_volume *v;
+
+	scatter(t, 100, 1);
+	snapshot(t, "s");
+	tv_fault(t, (struct fault_rule){ .verbs = FAULT_PUT, .key = "/maybe", .times = 1,
+					 .kind = FAULT_LOSE_REPLY, .err = -EIO });
+	ck_assert_err(lsvd_volume_clone(t->store, TV_NAME, "s", "maybe", NULL, NULL), -EIO);
+	ck_assert_err(lsvd_snapshot_delete(t->v, "s", EVER), -EBUSY);
+	tv_close(t);
+	ck_assert_ok(lsvd_volume_open(&v, t->store, "maybe", &t->o));
+	t->v = v;
+	tv_check_all(t);
+	tv_free(t);
+}
+END_TEST
+
 START_TEST(a_base_as_it_is_now_is_cloned_by_a_snapshot_made_for_that)
 {
 	struct tv *t = fresh();
@@ -274,6 +340,8 @@ static Suite *suite(void)
 	tcase_add_test(c, clones_of_clones_are_what_each_was_cloned_from);
 	tcase_add_test(c, a_clone_copies_nothing);
 	tcase_add_test(c, what_a_clone_needs_cannot_be_deleted);
+	tcase_add_test(c, a_clone_is_found_behind_many_snapshots_that_had_clones);
+	tcase_add_test(c, a_clone_that_may_have_been_created_keeps_its_base);
 	tcase_add_test(c, a_base_as_it_is_now_is_cloned_by_a_snapshot_made_for_that);
 	tcase_add_test(c, wrong_calls_are_refused);
 	tcase_add_test(c, clones_of_one_base_share_what_the_read_cache_has_of_it);
