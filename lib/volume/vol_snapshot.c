@@ -268,12 +268,22 @@ static int put_and_wait(struct snapshot_op *op, uint32_t timeout_ms)
 	return err;
 }
 
+static bool nobody_encodes(struct lsvd_volume *v, const void *arg)
+{
+	(void)arg;
+	return v->failed || v->closing || !v->encoding;
+}
+
 /* lock held: puts the note and waits until the list has it. */
 static int put_note(struct lsvd_volume *v, const struct snapshot *s, bool gone, uint32_t timeout_ms)
 {
 	struct snapshot_op *op = new_op(v, gone ? NOTE_GONE : NOTE_MADE);
-	int err = op ? lsvd_snapshots_reserve(&v->snapshots) : lsvd_fail_plain(-ENOMEM);
+	int err = op ? 0 : lsvd_fail_plain(-ENOMEM);
 
+	if (!err) /* a checkpoint reads the list without the lock: its array must not move */
+		err = lsvd_vol_wait(v, nobody_encodes, NULL, timeout_ms);
+	if (!err)
+		err = lsvd_snapshots_reserve(&v->snapshots);
 	if (err) {
 		lsvd_free(op);
 		return err;
