@@ -387,6 +387,22 @@ static int replay_stored(struct lsvd_volume *v, struct wal_group *g, bool whole)
 	return err;
 }
 
+/*
+ * The cache may not have heard of a change of size, when it was opened offline after it. In the chain an
+ * operation beyond the end would be damage: it refuses the open while there is no object of it yet.
+ */
+static int check_size(const struct lsvd_volume *v, const struct wal_group *g)
+{
+	for (uint32_t i = 0; i < g->head.records && !v->offline; i++)
+		if (g->records[i].lba + g->records[i].sectors > v->sectors)
+			return lsvd_fail(LSVD_E_FOREIGN_CACHE, "volume %s: operation %llu of the local log "
+					 "is beyond the volume's end, %llu: it was written offline, and "
+					 "the cache did not know of a change of size", v->name,
+					 (unsigned long long)(g->head.first_op + i),
+					 (unsigned long long)v->bytes);
+	return 0;
+}
+
 /* Lock held. What the store has not is newer than the store map. */
 static int replay_group(struct lsvd_volume *v, struct wal_group *g, bool whole)
 {
@@ -396,7 +412,9 @@ static int replay_group(struct lsvd_volume *v, struct wal_group *g, bool whole)
 		return 0;
 	if (group_last_op(g) <= v->opened.last_op)
 		return replay_stored(v, g, whole);
-	err = lsvd_extent_map_reserve(v->overlay, g->head.records);
+	err = check_size(v, g);
+	if (!err)
+		err = lsvd_extent_map_reserve(v->overlay, g->head.records);
 	if (!err && !v->readonly)
 		err = lsvd_vol_spare_segments(v, 1);
 	if (err)
