@@ -351,6 +351,11 @@ static int scan_and_fence(struct opening *o)
 	struct chain_end *end = &o->view.end;
 	int err;
 
+	/* A part of an object, seen before the claim, may be all of it by now, and acknowledged. */
+	if (end->torn) {
+		*end = (struct chain_end){ .epoch = 0 };
+		o->log->stats.torn = 0; /* counted again, if it still is */
+	}
 	err = end->epoch && !end->fenced ? scan_with_fence(o, o->log->epoch - 1) : scan(o);
 	for (unsigned i = 0; err == 0 && i < CHASE_MAX; i++) {
 		err = lsvd_verdict(o->log, &o->view, &o->verdict);
