@@ -207,7 +207,19 @@ static int note_snapshot(void *ctx, const struct lsvd_object_info *info)
 	return 0;
 }
 
-int lsvd_vol_refuse_base(struct visit *visit, const struct fmt_volume *record)
+/* What was left of a deletion may say of a clone that it came, and no more that it went. */
+static void keep_existing(struct port *port, struct slots *s)
+{
+	for (unsigned i = s->count; i-- > 0;) {
+		struct fmt_volume there;
+		int err = lsvd_lineage_find(port, OBJECT_VOLUME, s->users[i].name, &there);
+
+		if (err == -ENOENT || (!err && !lsvd_uuid_equal(&there.uuid, &s->users[i].clone)))
+			s->users[i] = s->users[--s->count];
+	}
+}
+
+int lsvd_vol_refuse_base(struct visit *visit, const struct fmt_volume *record, bool leftover)
 {
 	struct slots all = { .volume = &record->uuid };
 	struct used u = { .n = 0 };
@@ -228,6 +240,8 @@ int lsvd_vol_refuse_base(struct visit *visit, const struct fmt_volume *record)
 		err = read_slots(&visit->port, &all);
 	}
 	(void)snprintf(what, sizeof what, "volume %s", record->name); /* fits */
+	if (!err && leftover)
+		keep_existing(&visit->port, &all);
 	if (!err && all.count)
 		err = refuse_used(&all, what);
 	lsvd_free(all.users);
