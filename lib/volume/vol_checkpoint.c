@@ -70,6 +70,7 @@ struct gathered {
 	struct page_wait wait;
 	struct checkpoint *c;
 	bool busy;
+	bool emptied;              /* only because its object is to be emptied */
 };
 
 struct checkpoint {
@@ -258,7 +259,7 @@ static int save_changed(struct checkpoint *c, uint64_t index, uint64_t *page)
 		err = save_page(c, *page);
 		if (!err)
 			err = note_saved(c, *page);
-		*page = lsvd_store_map_next_page(c->v->map, *page + 1, true);
+		*page = lsvd_store_map_next_page(c->v->map, *page + 1, MAP_DIRTY);
 	}
 	return err;
 }
@@ -313,7 +314,7 @@ static int encode_page_node(struct checkpoint *c, uint64_t index, uint64_t *page
 static int encode_pages(struct checkpoint *c)
 {
 	const struct lsvd_volume *v = c->v;
-	uint64_t page = lsvd_store_map_next_page(v->map, 0, true), index = 0;
+	uint64_t page = lsvd_store_map_next_page(v->map, 0, MAP_DIRTY), index = 0;
 	int err = 0;
 
 	while (!err && (page != UINT64_MAX || index < v->pages.count)) {
@@ -526,7 +527,7 @@ static void give_up(struct checkpoint *c, int err)
 		lsvd_report(LSVD_LOG_WARN, "volume %s: checkpoint at object %llu failed (%s): none "
 			    "until the next open", v->name, (unsigned long long)c->at.seq,
 			    lsvd_error_name(err));
-	v->checkpoints_off = true;
+	v->checkpoints_off = v->pages_lost = true;
 	v->checkpoint = NULL;
 	free_checkpoint(c);
 	lsvd_port_changed(&v->port);
@@ -848,7 +849,9 @@ static void page_came(struct page_wait *w, int err)
 
 	g->busy = false;
 	c->gathered_out--;
-	if (err && !c->err)
+	if (err && g->emptied)
+		c->emptied_count = 0; /* another time: what changed is saved all the same */
+	else if (err && !c->err)
 		c->err = err;
 	gather(c);
 }
@@ -870,7 +873,8 @@ static void gather(struct checkpoint *c)
 	if (!c->err && v->stopping)
 		c->err = LSVD_E_SHUTDOWN;
 	while (!c->err && (g = free_place(c)) && (page = next_gathered(c)) != UINT64_MAX) {
-		*g = (struct gathered){ { .page = page, .done = page_came }, c, true };
+		*g = (struct gathered){ { .page = page, .done = page_came }, c, true,
+					c->gathers_emptied };
 		c->err = lsvd_vol_want_page(v, &g->wait);
 		g->busy = !c->err;
 		c->gathered_out += g->busy;

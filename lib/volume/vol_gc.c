@@ -563,10 +563,29 @@ static void read_done(struct read_req *req)
 	start_build(g);
 }
 
+/* Objects may have died, and be gone, while headers and pages came. */
+static void drop_dead(struct gc *g)
+{
+	uint64_t n = 0;
+
+	g->bytes = 0;
+	for (uint64_t i = 0; i < g->piece_count; i++) {
+		const struct map_extent *e = &g->pieces[i].e;
+		const struct object_entry *o = lsvd_object_table_get(&g->v->objects, e->object);
+
+		if (!o || o->died.epoch)
+			continue;
+		g->bytes += e->len * SECTOR_BYTES;
+		g->pieces[n++].e = *e;
+	}
+	g->piece_count = n;
+}
+
 static void start_read(struct gc *g)
 {
 	int err;
 
+	drop_dead(g);
 	if (!g->piece_count) {
 		over(g, 0); /* all of it died meanwhile */
 		return;
@@ -670,12 +689,25 @@ static void header_step(struct io *io)
 
 static void look_up(struct gc *g);
 
+/* What lives in it cannot be known until the map is repaired: it is not chosen again. */
+static void pass_over(struct gc *g, uint64_t victim)
+{
+	struct object_entry *e = lsvd_object_table_get(&g->v->objects, victim);
+
+	if (e)
+		e->damaged = true;
+	lsvd_report(LSVD_LOG_ERROR, "volume %s: what lives in object %llu is not copied: a page of "
+		    "the map is damaged", g->v->name, (unsigned long long)victim);
+}
+
 static void page_came(struct page_wait *w, int err)
 {
 	struct gc *g = lsvd_container_of(w, struct gc, wait);
 
 	if (is_futile(g))
 		return;
+	if (err == LSVD_E_CORRUPT)
+		pass_over(g, g->victims[g->victim].id);
 	if (err)
 		over(g, err);
 	else

@@ -345,6 +345,14 @@ static void ask_again(struct mirror *m)
 	m->again = (struct timer_io){ .io = { .kind = IO_TIMER, .done = again_due, .owner = m },
 				      .at_ms = lsvd_vol_now(m->v) + AGAIN_MS };
 	lsvd_port_start(&m->v->port, &m->again.io);
+	lsvd_port_changed(&m->v->port); /* a close waits no longer */
+}
+
+/* The store takes what is put, but does not give the page: writes cannot wait for that. */
+static bool is_in_the_way(const struct mirror *m)
+{
+	return m->noted && !m->current && m->v->waits_for_room && !m->v->store_err &&
+	       !m->v->closing;
 }
 
 /* The page that is next is away. */
@@ -368,7 +376,7 @@ static void page_came(struct page_wait *w, int err)
 	m->busy = false;
 	if (m->failure || m->stopped)
 		return;
-	if (err == LSVD_E_CORRUPT || err == LSVD_E_FENCED)
+	if (err == LSVD_E_CORRUPT || err == LSVD_E_FENCED || (err && is_in_the_way(m)))
 		give_up(m, err);
 	else if (err)
 		ask_again(m);
@@ -647,8 +655,12 @@ bool lsvd_mirror_is_settled(const struct lsvd_volume *v)
 {
 	const struct mirror *m = v->mirror;
 
-	return !m || m->failure || (m->current && m->phase == BUILD_NONE && !m->noted &&
-				    !m->syncing && !m->appends_out);
+	if (!m || m->failure)
+		return true;
+	/* A page cannot be had now: the mirror before this one, and the log, have everything. */
+	if (m->again_armed && !m->current)
+		return true;
+	return m->current && m->phase == BUILD_NONE && !m->noted && !m->syncing && !m->appends_out;
 }
 
 void lsvd_mirror_stop(struct lsvd_volume *v)

@@ -293,12 +293,39 @@ void lsvd_vol_pages_thawed(struct lsvd_volume *v)
 	}
 }
 
+static void trim_stepped(struct io *io)
+{
+	struct lsvd_volume *v = io->owner;
+
+	v->pager.trimming = false;
+	lsvd_vol_trim_map(v);
+}
+
+/* One call goes over a part of the map: what is left follows after the lock has been free. */
+static void trim_more(struct lsvd_volume *v)
+{
+	if (v->pager.trimming || v->stopping)
+		return;
+	v->pager.trimming = true;
+	v->pager.trim_step = (struct io){ .kind = IO_STEP, .done = trim_stepped, .owner = v };
+	lsvd_port_start(&v->port, &v->pager.trim_step);
+}
+
+/*
+ * However much has changed, an eighth remains for what is only read: if a page went as soon as it
+ * came, who asks again for it would ask for ever.
+ */
 void lsvd_vol_trim_map(struct lsvd_volume *v)
 {
-	uint64_t most = v->opt.map_memory_bytes;
+	uint64_t most = v->opt.map_memory_bytes, memory = lsvd_store_map_memory(v->map);
+	uint64_t changed = memory - lsvd_store_map_clean_memory(v->map);
+	uint64_t target = max_u64(most - most / 8, changed + most / 8);
 
-	if (v->pager.holders || v->checkpoint || v->checkpoints_off || v->readonly || !v->log)
+	if (v->pager.holders || v->checkpoint || v->pages_lost || v->readonly || !v->log)
 		return;
-	if (lsvd_store_map_memory(v->map) > most)
-		lsvd_store_map_evict(v->map, most - most / 8);
+	if (memory <= most || memory <= target)
+		return;
+	lsvd_store_map_evict(v->map, target);
+	if (lsvd_store_map_memory(v->map) > target)
+		trim_more(v);
 }

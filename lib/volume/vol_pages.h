@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "io/tables.h"
 
 struct lsvd_volume;
 
@@ -28,6 +29,8 @@ struct page_wait {
 struct pager {
 	struct list loads;       /* on their way, or waiting for the encoder */
 	unsigned holders;        /* of all pages: as long as there are any, none goes */
+	struct io trim_step;
+	bool trimming;
 };
 
 /* The first page that is away of those that have a part of [lba, end); UINT64_MAX: all are here. */

@@ -47,10 +47,14 @@ static int anything_beyond(struct lsvd_volume *v, uint64_t bytes, uint64_t *ret_
 		page = lsvd_vol_away(v, from, found ? e.lba + 1 : UINT64_MAX);
 		if (found && page == UINT64_MAX)
 			*ret_at = max_u64(e.lba * SECTOR_BYTES, bytes);
-		if (page == UINT64_MAX)
+		if (page == UINT64_MAX) {
 			err = found;
-		else
+		} else {
+			/* Those that were trimmed are looked at one and all. */
+			lsvd_vol_want_soon(v, page * STORE_MAP_PAGE_SECTORS, UINT64_MAX,
+					   PAGES_SOON);
 			err = lsvd_vol_wait_page(v, page);
+		}
 		if (err || page == UINT64_MAX)
 			break;
 	}

@@ -227,6 +227,7 @@ struct lsvd_volume {
 	bool frozen;                   /* nothing may be applied to the store map */
 	bool encoding;                 /* nor may its pages come or go: another thread reads it */
 	bool checkpoint_wanted, checkpoints_off;
+	bool pages_lost;               /* some are marked saved, and are not in the store */
 	int checkpoint_err;            /* why the last that was not made was not */
 	uint64_t checkpoints;
 	uint64_t root_number;          /* of the newest root; 0: none */

@@ -266,6 +266,34 @@ START_TEST(what_does_not_verify_is_not_copied_and_stays)
 }
 END_TEST
 
+/* What lives in an object cannot be known where the map cannot be read: that object stays. */
+START_TEST(a_damaged_page_of_the_map_does_not_keep_a_collection_from_ending)
+{
+	struct tv *t = fresh();
+	uint8_t block[TV_BLOCK];
+	struct tv_keys *k;
+	char *path;
+
+	fill(t, 1);
+	scatter(t, 1000, 2);
+	checkpoint(t);
+	tv_close(t);
+	k = tv_keys(t, KEY_FREE);
+	ck_assert_uint_ge(k->count, 1);
+	path = tv_object_path(t, k->keys[k->count - 1]);
+	tv_flip(path, OBJECT_HEAD_BYTES + 16); /* in the first page */
+	tv_open(t);
+	ck_assert_ok(lsvd_volume_gc(t->v, 100, UINT32_MAX));
+	ck_assert_err(lsvd_volume_read(t->v, block, 0, TV_BLOCK), LSVD_E_CORRUPT);
+	ck_assert_ok(lsvd_volume_read(t->v, block, TV_BYTES - TV_BLOCK, TV_BLOCK));
+	ck_assert_mem_eq(block, t->model + TV_BYTES - TV_BLOCK, TV_BLOCK);
+	checkpoint(t); /* would empty the object of the damaged page */
+	free(path);
+	free(k);
+	tv_free(t);
+}
+END_TEST
+
 START_TEST(a_store_that_is_away_ends_a_collection_and_loses_nothing)
 {
 	struct tv *t = fresh();
@@ -319,6 +347,7 @@ static Suite *suite(void)
 	tcase_add_test(c, an_adoption_is_replayed_where_there_is_no_checkpoint_after_it);
 	tcase_add_test(c, writes_during_a_collection_are_kept);
 	tcase_add_test(c, what_does_not_verify_is_not_copied_and_stays);
+	tcase_add_test(c, a_damaged_page_of_the_map_does_not_keep_a_collection_from_ending);
 	tcase_add_test(c, a_store_that_is_away_ends_a_collection_and_loses_nothing);
 	tcase_add_test(c, wrong_calls_are_refused);
 	suite_add_tcase(s, c);
