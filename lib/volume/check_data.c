@@ -320,10 +320,38 @@ static void say_units(struct check *c, const struct object *o)
 			 (unsigned long long)o->bad_more);
 }
 
+/* It is listed, and cannot be read: not now, or never again. */
+static void say_unread(struct check *c, const struct object *o)
+{
+	int err = o->get->err;
+	struct check_fault f = { .severity = LSVD_CHECK_ERROR,
+				 .kind = err == -ENOENT ? LSVD_CHECK_MISSING : LSVD_CHECK_DAMAGED,
+				 .object = o->get->io.key, .advice = advice_data };
+	struct check_ranges ranges = { .count = 0 };
+
+	(void)live_in(o, 0, c->v->sectors, &ranges);
+	f.ranges = ranges.at;
+	f.range_count = ranges.count;
+	f.affected = ranges.bytes;
+	lsvd_check_found(c, &f, "object %s cannot be read: %s", o->get->io.key, lsvd_error_name(err));
+}
+
+/* What is not in the listing has been said to be missing, and what a base lacks is said of the base. */
+static bool is_said(const struct check *c, const struct object *o)
+{
+	const struct object_entry *e = &o->entry;
+
+	return o->get->err == -ENOENT &&
+	       (e->ancestor || !lsvd_check_find(c, lsvd_check_key_kind(e), e->epoch, e->seq));
+}
+
 static void judge(struct check *c, struct object *o)
 {
-	if (o->get->err)
-		return; /* missing: said already */
+	if (o->get->err) {
+		if (!is_said(c, o))
+			say_unread(c, o);
+		return;
+	}
 	c->report.verified_objects++;
 	c->report.verified_bytes += o->get->io.ret_len;
 	if (o->err) {

@@ -585,6 +585,31 @@ START_TEST(a_missing_object_is_named_with_all_its_addresses)
 }
 END_TEST
 
+START_TEST(an_object_that_cannot_be_read_is_found)
+{
+	const int errors[] = { -EIO, -ENOENT };
+	struct tv *t = tv_new();
+	struct found *f;
+	unsigned at;
+
+	tv_open(t);
+	tv_write(t, 1u << 20, 65536, 1);
+	tv_close(t);
+	for (unsigned i = 0; i < 2; i++) {
+		store_fault_clear(t->fault);
+		tv_fault(t, (struct fault_rule){ .verbs = FAULT_GET, .key = "/d/00000001.0000000000000002",
+						 .kind = FAULT_FAIL, .err = errors[i] });
+		f = check(t, LSVD_CHECK_DEEP);
+		at = only_error(f);
+		ck_assert_uint_eq(f->at[at].kind, i ? LSVD_CHECK_MISSING : LSVD_CHECK_DAMAGED);
+		ck_assert_uint_eq(f->at[at].range.off, 1u << 20);
+		ck_assert_uint_eq(f->at[at].affected, 65536);
+		free(f);
+	}
+	tv_free(t);
+}
+END_TEST
+
 START_TEST(what_nothing_leads_to_is_information)
 {
 	struct tv *t = lived_in();
@@ -1116,6 +1141,7 @@ int main(void)
 	c = new_case("named");
 	tcase_add_test(c, a_bad_unit_is_named_with_its_bytes_and_its_address);
 	tcase_add_test(c, a_missing_object_is_named_with_all_its_addresses);
+	tcase_add_test(c, an_object_that_cannot_be_read_is_found);
 	tcase_add_test(c, what_nothing_leads_to_is_information);
 	tcase_add_test(c, a_damaged_checkpoint_alone_is_called_repairable);
 	tcase_add_test(c, a_record_that_is_damaged_ends_the_check);
