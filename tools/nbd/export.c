@@ -47,6 +47,7 @@ struct entry {
 	unsigned idle;	       /* looks since somebody used it */
 	struct served served;  /* its export's `user` is this entry */
 	struct lsvd_volume *volume;
+	bool closing;	       /* protected by exports.lock: the volume is not to be asked any more */
 	struct control_point *point; /* NULL: it is not to be controlled */
 	struct lsvd_stats before; /* of the last report */
 	int status;		  /* last one logged */
@@ -101,7 +102,8 @@ static void on_changed(void *ctx)
 	struct entry *e = ctx;
 
 	pthread_mutex_lock(&e->exports->lock);
-	e->served.export.bytes = lsvd_volume_bytes(e->volume);
+	if (!e->closing)
+		e->served.export.bytes = lsvd_volume_bytes(e->volume);
 	pthread_mutex_unlock(&e->exports->lock);
 }
 
@@ -180,6 +182,9 @@ static int close_volume(struct entry *e, uint32_t drain_ms)
 	int err;
 
 	control_quiet(e->point);
+	pthread_mutex_lock(&e->exports->lock);
+	e->closing = true; /* a request that closing ends says that it may have changed something */
+	pthread_mutex_unlock(&e->exports->lock);
 	err = lsvd_volume_close(e->volume, drain_ms);
 	control_forget(e->point);
 	if (err < 0)
@@ -680,11 +685,12 @@ static void seal(void *ctx, struct lsvd_volume *volume)
 /* Closes one after the other, while all of them store what they have. */
 static int close_all(struct exports *x, uint32_t drain_ms)
 {
-	uint64_t end = now_ms() + drain_ms;
+	uint64_t end;
 	int worst = 0;
 
 	for (struct entry *e = x->entries; e; e = e->next)
 		control_quiet(e->point);
+	end = now_ms() + drain_ms; /* what was waited for requests is not taken from what is stored */
 	exports_each(x, seal, NULL);
 	for (struct entry *e = x->entries; e; e = e->next) {
 		uint64_t now = now_ms();
