@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* bytes.h - little-endian load and store, rounding, and arithmetic that notices overflow. */
+/* bytes.h - little-endian load and store, big-endian load, rounding, and arithmetic that notices overflow. */
 #ifndef BASE_BYTES_H
 #define BASE_BYTES_H
 
@@ -49,6 +49,22 @@ static inline void le64_put(void *p, uint64_t v)
 {
 	le32_put(p, (uint32_t)v);
 	le32_put((uint8_t *)p + 4, (uint32_t)(v >> 32));
+}
+
+/* The other way round, for what others have written. */
+static inline uint16_t be16_get(const void *p)
+{
+	return __builtin_bswap16(le16_get(p));
+}
+
+static inline uint32_t be32_get(const void *p)
+{
+	return __builtin_bswap32(le32_get(p));
+}
+
+static inline uint64_t be64_get(const void *p)
+{
+	return __builtin_bswap64(le64_get(p));
 }
 
 /* `to` is a power of two. */

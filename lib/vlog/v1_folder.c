@@ -171,7 +171,7 @@ static int list_files(struct lsvd_vlog_v1 *f)
 
 static int decode_manifest(struct lsvd_vlog_v1 *f, const uint8_t *p, size_t len)
 {
-	uint64_t count = len >= 8 ? __builtin_bswap64(le64_get(p)) : 0;
+	uint64_t count = len >= 8 ? be64_get(p) : 0;
 	int err = 0;
 
 	if (len > MANIFEST_ROOM)
@@ -182,7 +182,7 @@ static int decode_manifest(struct lsvd_vlog_v1 *f, const uint8_t *p, size_t len)
 				 "files can be read without it", f->path, len,
 				 (unsigned long long)count);
 	for (uint64_t i = 0; err == 0 && i < count; i++)
-		err = add_id(f, __builtin_bswap64(le64_get(p + 8 + 8 * i)));
+		err = add_id(f, be64_get(p + 8 + 8 * i));
 	return err;
 }
 

@@ -31,21 +31,6 @@
 #define TRAILER_BYTES 256u
 #define READ_BYTES (256u << 10)  /* at once, if there is so much */
 
-static uint64_t be64_get(const void *p)
-{
-	return __builtin_bswap64(le64_get(p));
-}
-
-static uint32_t be32_get(const void *p)
-{
-	return __builtin_bswap32(le32_get(p));
-}
-
-static uint16_t be16_get(const void *p)
-{
-	return __builtin_bswap16(le16_get(p));
-}
-
 static int system_fail(const struct v1_segment *s, const char *what, int error)
 {
 	return lsvd_fail(-error, "%.400s: %s: %s", s->path, what, strerror(error));
@@ -63,7 +48,7 @@ static int read_fully(const struct v1_segment *s, uint8_t *p, size_t len, uint64
 		if (n < 0)
 			return system_fail(s, "read", errno);
 		if (n == 0)
-			return lsvd_fail(LSVD_E_CORRUPT, "%.400s: ends at byte %llu while it is read",
+			return lsvd_fail(-EIO, "%.400s: ends at byte %llu while it is read",
 					 s->path, (unsigned long long)off);
 		p += n;
 		off += (uint64_t)n;

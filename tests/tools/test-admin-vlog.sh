@@ -50,7 +50,8 @@ is '[l["name"] for l in o["value_logs"]] == ["new"]'
 # A damaged folder is not brought over, unless what is damaged is left out.
 cp -r old bad
 printf 'X' | dd of=bad/segments/7 bs=1 seek=30 conv=notrunc status=none
-expect 1 vlog import -c lsvd.conf -n bad bad
+expect 1 vlog import -c lsvd.conf -n bad --handles of-bad bad
+[[ ! -e of-bad ]] || fail "a failed import has left its handles"
 says 'segments/7: record at byte 0: checksum 52f16063a55e888e'
 expect 0 vlog list -c lsvd.conf --json
 is '[l["name"] for l in o["value_logs"]] == ["new"]'

@@ -209,9 +209,11 @@ int vlog_import(int argc, char **argv)
 		status = open_both(&i);
 	if (status == ADMIN_OK)
 		status = import_into_new(&i);
+	if (i.handles)
+		(void)unlink(i.handles_path); /* of no use: it speaks of a log that is not there */
 	lsvd_vlog_v1_close(i.folder);
 	if (i.handles)
-		(void)fclose(i.handles); /* of no use by now */
+		(void)fclose(i.handles); /* nor is what it could not write */
 	admin_close(&i.admin);
 	return status;
 }
