@@ -17,6 +17,12 @@
 #include "log/lineage.h"
 #include "volume/vol_check.h"
 
+const char *const lsvd_check_advice_data =
+	"restore the object from a copy of the store; what lies in it reads as errors until it is "
+	"written again";
+const char *const lsvd_check_advice_chain =
+	"restore the object from a copy of the store; without it nothing after it can be read";
+
 #define MEMORY_DEFAULT (UINT64_C(64) << 20)
 
 /* ------------------------------------------------------------------------------------ what is found */

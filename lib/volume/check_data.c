@@ -19,10 +19,6 @@
 #define OBJECTS_AT_ONCE 8u
 #define UNITS_NAMED 64u      /* of one object; the others are counted */
 
-static const char *const advice_data =
-	"restore the object from a copy of the store; what lies in it reads as errors until it is "
-	"written again";
-
 struct bad_unit {
 	uint64_t lba, sectors;
 	uint64_t off, len;
@@ -273,7 +269,7 @@ static void say_header(struct check *c, const struct object *o)
 {
 	struct check_fault f = { .severity = LSVD_CHECK_ERROR, .kind = lsvd_check_kind_of(o->err),
 				 .object = o->get->io.key, .len = o->head.header_bytes,
-				 .advice = advice_data };
+				 .advice = lsvd_check_advice_data };
 	struct check_ranges ranges = { .count = 0 };
 
 	if (o->err == -ESTALE) {
@@ -304,7 +300,7 @@ static void say_units(struct check *c, const struct object *o)
 			     lsvd_snapshots_needing(&c->v->snapshots, &o->entry);
 
 		f.severity = lives ? LSVD_CHECK_ERROR : LSVD_CHECK_WARNING;
-		f.advice = lives ? advice_data : "nothing: it has been overwritten since";
+		f.advice = lives ? lsvd_check_advice_data : "nothing: it has been overwritten since";
 		f.off = b->off;
 		f.len = b->len;
 		f.ranges = ranges.at;
@@ -315,7 +311,7 @@ static void say_units(struct check *c, const struct object *o)
 	if (!o->bad_more)
 		return;
 	f = (struct check_fault){ .severity = LSVD_CHECK_ERROR, .kind = LSVD_CHECK_DAMAGED,
-				  .object = o->get->io.key, .advice = advice_data };
+				  .object = o->get->io.key, .advice = lsvd_check_advice_data };
 	lsvd_check_found(c, &f, "object %s: %llu units more are damaged", o->get->io.key,
 			 (unsigned long long)o->bad_more);
 }
@@ -326,7 +322,7 @@ static void say_unread(struct check *c, const struct object *o)
 	int err = o->get->err;
 	struct check_fault f = { .severity = LSVD_CHECK_ERROR,
 				 .kind = err == -ENOENT ? LSVD_CHECK_MISSING : LSVD_CHECK_DAMAGED,
-				 .object = o->get->io.key, .advice = advice_data };
+				 .object = o->get->io.key, .advice = lsvd_check_advice_data };
 	struct check_ranges ranges = { .count = 0 };
 
 	(void)live_in(o, 0, c->v->sectors, &ranges);
@@ -426,7 +422,7 @@ static int run_batch(struct batch *b)
 
 static bool is_wanted(const struct check *c, const struct object_entry *e)
 {
-	return (e->home == HOME_CHAIN || e->home == HOME_MOVED) && lsvd_check_needs(c, e);
+	return lsvd_object_is_data(e) && lsvd_check_needs(c, e);
 }
 
 /* The next that lives, or that a snapshot needs, from `n` on. */

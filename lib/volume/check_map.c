@@ -24,9 +24,6 @@
 
 static const char *const advice_checkpoint =
 	"'lsvd-admin check --repair' makes a new checkpoint from the objects, if that can be done for sure";
-static const char *const advice_data =
-	"restore the object from a copy of the store; what lies in it reads as errors until it is "
-	"written again";
 
 /* -------------------------------------------------------------------------------------------- the root */
 
@@ -321,11 +318,6 @@ static int add_bad(struct maps *m, uint64_t number, enum lsvd_check_kind kind, u
 	return 0;
 }
 
-static bool is_data(const struct object_entry *e)
-{
-	return e->home == HOME_CHAIN || e->home == HOME_MOVED;
-}
-
 bool lsvd_check_needs(const struct check *c, const struct object_entry *e)
 {
 	return !e->died.epoch || lsvd_snapshots_needing(&c->v->snapshots, e);
@@ -337,7 +329,7 @@ static int check_object(struct maps *m, uint64_t number, const struct object_ent
 	struct check_object *o = NULL;
 	int err;
 
-	if (e->ancestor && (!is_data(e) || e->died.epoch))
+	if (e->ancestor && (!lsvd_object_is_data(e) || e->died.epoch))
 		return 0; /* the ancestor's own */
 	err = lsvd_check_entry(c, e, &o);
 	if (o)
@@ -347,8 +339,8 @@ static int check_object(struct maps *m, uint64_t number, const struct object_ent
 		c->report.dead_bytes += o ? o->bytes : 0;
 		return err;
 	}
-	c->report.data_objects += is_data(e);
-	if (!o && (is_data(e) || e->died.epoch))
+	c->report.data_objects += lsvd_object_is_data(e);
+	if (!o && (lsvd_object_is_data(e) || e->died.epoch))
 		return add_bad(m, number, LSVD_CHECK_MISSING, 0);
 	if (o && o->bytes != e->bytes)
 		return add_bad(m, number, LSVD_CHECK_LENGTH, o->bytes);
@@ -410,8 +402,8 @@ static void take_extent(struct maps *m, const struct map_extent *e)
 	}
 	t = tally_of(m, e->object);
 	t->live += (uint64_t)e->len * SECTOR_BYTES;
-	if (!is_data(o) || o->died.epoch)
-		extent_astray(m, e, is_data(o) ? "which is called dead" : "which has no data");
+	if (!lsvd_object_is_data(o) || o->died.epoch)
+		extent_astray(m, e, lsvd_object_is_data(o) ? "which is called dead" : "which has no data");
 	else if (e->off + UNIT_FRAME_BYTES >= o->bytes || lsvd_vol_reach(v, e) > o->bytes)
 		extent_astray(m, e, "beyond the object's end");
 	else if (t->bad && lsvd_vol_reach(v, e) > m->bads[t->bad - 1].have)
@@ -440,7 +432,7 @@ static void say_bad(struct maps *m, const struct bad *b)
 	const struct object_entry *e = lsvd_object_table_get(&m->c->v->objects, b->number);
 	struct check_fault f = { .severity = LSVD_CHECK_ERROR, .kind = b->kind,
 				 .ranges = b->ranges.at, .range_count = b->ranges.count,
-				 .affected = b->ranges.bytes, .advice = advice_data };
+				 .affected = b->ranges.bytes, .advice = lsvd_check_advice_data };
 	char key[KEY_CAP];
 
 	lsvd_check_entry_key(m->c, key, e);
@@ -497,7 +489,7 @@ static void compare_lives(struct maps *m)
 	     n = lsvd_object_table_next(t, n + 1)) {
 		const struct object_entry *e = lsvd_object_table_get(t, n);
 
-		if (is_data(e))
+		if (lsvd_object_is_data(e))
 			compare_live(m, n, e);
 	}
 }

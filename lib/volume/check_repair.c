@@ -20,11 +20,6 @@
 
 /* ---------------------------------------------------------------------------------- is it certain? */
 
-static bool is_data(const struct object_entry *e)
-{
-	return e->home == HOME_CHAIN || e->home == HOME_MOVED;
-}
-
 static int add_live(struct rebuild *r, uint64_t number, uint32_t live)
 {
 	if (r->count == r->room) {
@@ -48,7 +43,7 @@ int lsvd_rebuild_note(struct rebuild *r, const struct object_table *t, struct pl
 	     n = lsvd_object_table_next(t, n + 1)) {
 		const struct object_entry *e = lsvd_object_table_get(t, n);
 
-		if (is_data(e) && e->live)
+		if (lsvd_object_is_data(e) && e->live)
 			err = add_live(r, n, e->live);
 	}
 	r->at = at;
@@ -83,7 +78,7 @@ static uint64_t count_alive(const struct object_table *t)
 	     n = lsvd_object_table_next(t, n + 1)) {
 		const struct object_entry *e = lsvd_object_table_get(t, n);
 
-		alive += is_data(e) && e->live;
+		alive += lsvd_object_is_data(e) && e->live;
 	}
 	return alive;
 }

@@ -19,7 +19,6 @@
 /* Where the walk is. */
 struct walk {
 	struct check *c;
-	unsigned leg;            /* legs[leg - 1]; 0: the path is over */
 	uint64_t seq;            /* the next one of it */
 	uint64_t done;
 	/* the object before, if it was whole and in its place */
@@ -27,9 +26,6 @@ struct walk {
 	struct chain_part chain;
 	bool known;
 };
-
-static const char *const advice_chain =
-	"restore the object from a copy of the store; without it nothing after it can be read";
 
 static bool is_after_root(const struct check *c, uint64_t epoch, uint64_t seq)
 {
@@ -45,7 +41,7 @@ static struct check_fault fault_of(const struct check *c, char key[KEY_CAP],
 {
 	lsvd_check_key(c, key, KEY_CHAIN, h->epoch, h->seq);
 	return (struct check_fault){ .severity = LSVD_CHECK_ERROR, .kind = kind, .object = key,
-				     .advice = advice_chain };
+				     .advice = lsvd_check_advice_chain };
 }
 
 static void say_missing(struct check *c, const struct check_header *h)

@@ -302,13 +302,10 @@ static int read_begin(struct check *c, struct check_header *headers, const unsig
 	return lsvd_check_run(c, gets, n, IO_GET);
 }
 
-static const char *const advice_chain =
-	"restore the object from a copy of the store; without it nothing after it can be read";
-
 static void say_bad(struct check *c, const struct check_header *h, int err, const char *key)
 {
 	struct check_fault f = { .severity = LSVD_CHECK_ERROR, .kind = lsvd_check_kind_of(err),
-				 .object = key, .advice = advice_chain };
+				 .object = key, .advice = lsvd_check_advice_chain };
 
 	if (err == -ENODATA)
 		f.kind = LSVD_CHECK_LENGTH;

@@ -60,11 +60,6 @@ int lsvd_object_table_reserve(struct object_table *t, uint64_t number)
 	return t->nodes[index] ? 0 : no_memory(number);
 }
 
-static bool is_data(const struct object_entry *e)
-{
-	return e->home == HOME_CHAIN || e->home == HOME_MOVED;
-}
-
 void lsvd_object_table_set(struct object_table *t, uint64_t number, const struct object_entry *e)
 {
 	struct object_node *node = t->nodes[number / OBJECT_NODE];
@@ -78,7 +73,7 @@ void lsvd_object_table_set(struct object_table *t, uint64_t number, const struct
 	t->used++;
 	if (to->ancestor)
 		return;
-	if (is_data(e)) {
+	if (lsvd_object_is_data(e)) {
 		t->live += e->live;
 		t->bytes += e->bytes;
 	} else {
@@ -118,7 +113,7 @@ void lsvd_object_table_live(struct object_table *t, uint64_t number, int64_t byt
 	if (!e || bytes == 0)
 		return;
 	e->live += (uint32_t)bytes;
-	if (!is_data(e))
+	if (!lsvd_object_is_data(e))
 		return; /* counted anew at every open */
 	if (!e->ancestor)
 		t->live += (uint64_t)bytes;
@@ -138,7 +133,7 @@ void lsvd_object_table_clear(struct object_table *t, uint64_t number)
 		return;
 	if (e->ancestor) {
 		; /* not counted */
-	} else if (is_data(e)) {
+	} else if (lsvd_object_is_data(e)) {
 		t->live -= e->live;
 		t->bytes -= e->bytes;
 	} else {

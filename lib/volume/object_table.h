@@ -60,6 +60,12 @@ struct object_entry {
 	bool damaged;          /* found so since the open: garbage collection leaves it alone */
 };
 
+/* Does it hold data of the user's, not of the map's? */
+static inline bool lsvd_object_is_data(const struct object_entry *e)
+{
+	return e->home == HOME_CHAIN || e->home == HOME_MOVED;
+}
+
 struct object_node {
 	struct blob_ref saved; /* in the newest root */
 	bool dirty;            /* changed since */

@@ -114,7 +114,7 @@ static uint8_t *put_entry(uint8_t *p, const struct object_entry *e)
 		p += lsvd_varint_put(p, e->born.epoch);
 		p += lsvd_varint_put(p, e->born.seq);
 	}
-	if (e->home == HOME_CHAIN || e->home == HOME_MOVED) {
+	if (lsvd_object_is_data(e)) {
 		p += lsvd_varint_put(p, e->data);
 		p += lsvd_varint_put(p, e->live);
 	}
@@ -258,7 +258,7 @@ static void get_entry(struct node_reader *r, struct object_entry *e)
 		e->born.epoch = get(r, UINT64_MAX);
 		e->born.seq = get(r, UINT64_MAX);
 	}
-	if (e->home == HOME_CHAIN || e->home == HOME_MOVED) {
+	if (lsvd_object_is_data(e)) {
 		e->data = (uint32_t)get(r, UINT32_MAX);
 		e->live = (uint32_t)get(r, UINT32_MAX);
 	}

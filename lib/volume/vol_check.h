@@ -102,6 +102,9 @@ struct check_ranges {
 };
 void lsvd_check_add_range(struct check_ranges *r, uint64_t lba, uint64_t sectors);
 
+/* What to do about an object of data, and about one of the chain. */
+extern const char *const lsvd_check_advice_data, *const lsvd_check_advice_chain;
+
 /* ---- check_store.c */
 int lsvd_check_list(struct check *c);
 /* NULL: it was not listed. */

@@ -857,7 +857,7 @@ static int describe_objects(struct lsvd_volume *v, struct gc_segment **ret, unsi
 	     i = lsvd_object_table_next(t, i + 1)) {
 		const struct object_entry *e = lsvd_object_table_get(t, i);
 
-		if ((e->home != HOME_CHAIN && e->home != HOME_MOVED) || e->ancestor)
+		if (!lsvd_object_is_data(e) || e->ancestor)
 			continue;
 		s[n++] = (struct gc_segment){ .id = i, .data = e->data, .live = e->live,
 					      .sealed = i, .written = i,

@@ -418,7 +418,7 @@ static int take_objects(struct mirror *m)
 	for (; m->object < t->count && bytes < (int)STEP_BYTES; m->object++) {
 		const struct object_entry *e = lsvd_object_table_get(t, m->object);
 
-		if (!e || (e->home != HOME_CHAIN && e->home != HOME_MOVED))
+		if (!e || !lsvd_object_is_data(e))
 			continue;
 		le64_put(at + bytes, m->object);
 		le64_put(at + bytes + 8, e->epoch);

@@ -221,7 +221,7 @@ static int load_objects(struct mirror_in *in, const uint8_t *p, uint32_t left)
 		int err;
 
 		if (number >= in->head.next_object || !e.epoch ||
-		    (e.home != HOME_CHAIN && e.home != HOME_MOVED))
+		    !lsvd_object_is_data(&e))
 			return lsvd_fail(LSVD_E_CORRUPT, "%s: object %llu, expected one below %llu",
 					 in->name, (unsigned long long)number,
 					 (unsigned long long)in->head.next_object);

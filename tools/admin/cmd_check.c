@@ -26,7 +26,6 @@ struct check {
 	bool store_only;
 	json_t *findings;
 	bool no_memory;
-	uint32_t stage;
 	bool drawing;
 };
 
@@ -104,7 +103,6 @@ static int take_progress(void *ctx, uint32_t stage, uint64_t done, uint64_t tota
 {
 	struct check *c = ctx;
 
-	c->stage = stage;
 	if (stage == LSVD_CHECK_DATA) {
 		if (!c->drawing)
 			progress_begin("check", total);

@@ -61,6 +61,20 @@ int vlog_list(int argc, char **argv)
 	return status;
 }
 
+/* Opens the store and the log, changes nothing, and closes both. */
+static int read_log(struct admin *a, int (*act)(const struct admin *a, struct lsvd_vlog *log))
+{
+	struct lsvd_vlog *log;
+	int status = admin_open(a, LSVD_STORE_READONLY);
+
+	if (status == ADMIN_OK) {
+		log = vlog_open(a, LSVD_VLOG_READONLY);
+		status = log ? vlog_close(log, act(a, log)) : ADMIN_FAILED;
+	}
+	admin_close(a);
+	return status;
+}
+
 /* ------------------------------------------------------------------------------------- inspect */
 
 static const struct output_field segment_fields[] = {
@@ -136,19 +150,11 @@ int vlog_inspect(int argc, char **argv)
 		.about = "Says what a value log has, and how much of it is stale as far as it was told.",
 		.options = options,
 	};
-	struct lsvd_vlog *log;
 	int status;
 
 	if (admin_parse(&a, &args, argc, argv, &status) < 0)
 		return status;
-	status = admin_open(&a, LSVD_STORE_READONLY);
-	log = status == ADMIN_OK ? vlog_open(&a, LSVD_VLOG_READONLY) : NULL;
-	if (log)
-		status = vlog_close(log, segments ? show_segments(&a, log) : show_report(&a, log));
-	else if (status == ADMIN_OK)
-		status = ADMIN_FAILED;
-	admin_close(&a);
-	return status;
+	return read_log(&a, segments ? show_segments : show_report);
 }
 
 /* -------------------------------------------------------------------------------------- verify */
@@ -211,17 +217,9 @@ int vlog_verify(int argc, char **argv)
 		.about = "Reads every record of a value log and names those that are damaged.",
 		.options = options,
 	};
-	struct lsvd_vlog *log;
 	int status;
 
 	if (admin_parse(&a, &args, argc, argv, &status) < 0)
 		return status;
-	status = admin_open(&a, LSVD_STORE_READONLY);
-	log = status == ADMIN_OK ? vlog_open(&a, LSVD_VLOG_READONLY) : NULL;
-	if (log)
-		status = vlog_close(log, verify(&a, log));
-	else if (status == ADMIN_OK)
-		status = ADMIN_FAILED;
-	admin_close(&a);
-	return status;
+	return read_log(&a, verify);
 }
