@@ -106,10 +106,11 @@ LSVD_API LSVD_MUST_USE int lsvd_snapshot_list_store(struct lsvd_store *store, co
  *
  * `snapshot` NULL: of the base as it is now. For that the base is opened with `options`, as by
  * lsvd_volume_open(), and gets a snapshot named "for-" and the clone's UUID, which stays until it is
- * deleted as any other; so it must not be open elsewhere. Otherwise `options` is ignored and may be NULL.
+ * deleted as any other; so it must not be open elsewhere. Otherwise `options` may be NULL, and nothing
+ * but LSVD_OPEN_UNSAFE_STORE counts.
  *
  * -EEXIST: there is a volume `name`; -ENOENT: no such base or snapshot; -EBUSY: the snapshot is being
- * deleted. `ret` may be NULL.
+ * deleted; LSVD_E_UNSUPPORTED: the store cannot create-if-absent. `ret` may be NULL.
  */
 LSVD_API LSVD_MUST_USE int lsvd_volume_clone(struct lsvd_store *store, const char *base,
 					     const char *snapshot, const char *name,

@@ -174,6 +174,9 @@ struct lsvd_vlog_info {
  * is changed; -EINVAL for a bad name; LSVD_E_UNSUPPORTED if the store cannot create-if-absent.
  */
 LSVD_API LSVD_MUST_USE int lsvd_vlog_create(struct lsvd_store *store, const char *name);
+/* The same with flags: 0 or LSVD_VLOG_UNSAFE_STORE. */
+LSVD_API LSVD_MUST_USE int lsvd_vlog_create_flags(struct lsvd_store *store, const char *name,
+						  uint32_t flags);
 /* -ENOENT if there is none. Puts nothing. */
 LSVD_API LSVD_MUST_USE int lsvd_vlog_lookup(struct lsvd_store *store, const char *name,
 					    struct lsvd_vlog_info *ret);
@@ -183,9 +186,12 @@ typedef int (*lsvd_vlog_fn)(void *ctx, const struct lsvd_vlog_info *info);
 LSVD_API LSVD_MUST_USE int lsvd_vlog_list(struct lsvd_store *store, lsvd_vlog_fn fn, void *ctx);
 /*
  * Deletes a log: takes it away from whoever has it open, then its name, then its objects. Interrupted,
- * it leaves objects without a name. -ENOENT.
+ * it leaves objects without a name. -ENOENT; LSVD_E_UNSUPPORTED as above.
  */
 LSVD_API LSVD_MUST_USE int lsvd_vlog_delete(struct lsvd_store *store, const char *name);
+/* The same with flags: 0 or LSVD_VLOG_UNSAFE_STORE. */
+LSVD_API LSVD_MUST_USE int lsvd_vlog_delete_flags(struct lsvd_store *store, const char *name,
+						  uint32_t flags);
 
 /* ------------------------------------------------------------------------------ opening, closing */
 
@@ -194,6 +200,9 @@ LSVD_API LSVD_MUST_USE int lsvd_vlog_delete(struct lsvd_store *store, const char
 #define LSVD_VLOG_READONLY 0x1u
 /* The log is made if there is none. Not together with READONLY. */
 #define LSVD_VLOG_CREATE 0x2u
+/* Write to a store that cannot create an object only if it is absent, or was found to do it wrongly:
+ * nothing keeps a second writer from destroying the log. With a message at each open. */
+#define LSVD_VLOG_UNSAFE_STORE 0x10u
 
 struct lsvd_vlog_options {
 	uint32_t size;           /* sizeof, set by LSVD_VLOG_OPTIONS_INIT */

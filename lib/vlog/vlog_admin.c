@@ -9,39 +9,60 @@
 #include "log/log_probe.h"
 #include "vlog/vlog_internal.h"
 
-static int create_on(struct port *port, const char *name)
+int lsvd_vlog_check_store(struct port *port, uint32_t flags)
+{
+	_Static_assert(LSVD_VLOG_UNSAFE_STORE == LSVD_OPEN_UNSAFE_STORE, "handed on as it is");
+	return lsvd_probe_check(port, flags & (LSVD_VLOG_UNSAFE_STORE | CHECK_NO_PROBE), false);
+}
+
+static int check_flags(uint32_t flags)
+{
+	if (flags & ~LSVD_VLOG_UNSAFE_STORE)
+		return lsvd_fail(-EINVAL, "flags are %#x, may be %#x", flags,
+				 LSVD_VLOG_UNSAFE_STORE);
+	return 0;
+}
+
+static int create_on(struct port *port, const char *name, uint32_t flags)
 {
 	struct fmt_volume record;
 	int err;
 
 	err = lsvd_lineage_describe(port->world, OBJECT_VLOG, name, NULL, &record);
 	if (!err)
-		err = lsvd_probe_check(port, 0, false);
+		err = lsvd_vlog_check_store(port, flags);
 	return err ? err : lsvd_lineage_create(port, &record);
 }
 
-int lsvd_vlog_create_world(struct world *world, const char *name)
+int lsvd_vlog_create_world(struct world *world, const char *name, uint32_t flags)
 {
 	struct port port;
 	int err = lsvd_port_init(&port, world);
 
 	if (err)
 		return err;
-	err = create_on(&port, name);
+	err = create_on(&port, name, flags);
 	lsvd_port_fini(&port);
+	return err;
+}
+
+int lsvd_vlog_create_flags(struct lsvd_store *store, const char *name, uint32_t flags)
+{
+	struct visit v;
+	int err = check_flags(flags);
+
+	if (!err)
+		err = lsvd_visit_begin(&v, store);
+	if (err)
+		return err;
+	err = create_on(&v.port, name, flags);
+	lsvd_visit_end(&v);
 	return err;
 }
 
 int lsvd_vlog_create(struct lsvd_store *store, const char *name)
 {
-	struct visit v;
-	int err = lsvd_visit_begin(&v, store);
-
-	if (err)
-		return err;
-	err = create_on(&v.port, name);
-	lsvd_visit_end(&v);
-	return err;
+	return lsvd_vlog_create_flags(store, name, 0);
 }
 
 int lsvd_vlog_lookup(struct lsvd_store *store, const char *name, struct lsvd_vlog_info *ret)
@@ -78,13 +99,15 @@ int lsvd_vlog_list(struct lsvd_store *store, lsvd_vlog_fn fn, void *ctx)
 	return err;
 }
 
-static int delete_on(struct visit *v, const char *name)
+static int delete_on(struct visit *v, const char *name, uint32_t flags)
 {
 	struct obj_io io = { .io = { .kind = IO_REMOVE } };
 	struct fmt_volume record;
 	int err;
 
 	err = lsvd_lineage_find(&v->port, OBJECT_VLOG, name, &record);
+	if (!err)
+		err = lsvd_vlog_check_store(&v->port, flags | CHECK_NO_PROBE);
 	if (!err)
 		err = lsvd_lineage_take_away(&v->port, &record.uuid);
 	if (err)
@@ -99,18 +122,24 @@ static int delete_on(struct visit *v, const char *name)
 		   : 0;
 }
 
-int lsvd_vlog_delete(struct lsvd_store *store, const char *name)
+int lsvd_vlog_delete_flags(struct lsvd_store *store, const char *name, uint32_t flags)
 {
 	struct visit v;
-	int err;
+	int err = check_flags(flags);
 
-	if (!name || !lsvd_name_valid(name))
-		return lsvd_fail(-EINVAL, "\"%s\" cannot be the name of a value log",
-				 name ? name : "(null)");
-	err = lsvd_visit_begin(&v, store);
+	if (!err && (!name || !lsvd_name_valid(name)))
+		err = lsvd_fail(-EINVAL, "\"%s\" cannot be the name of a value log",
+				name ? name : "(null)");
+	if (!err)
+		err = lsvd_visit_begin(&v, store);
 	if (err)
 		return err;
-	err = delete_on(&v, name);
+	err = delete_on(&v, name, flags);
 	lsvd_visit_end(&v);
 	return err;
+}
+
+int lsvd_vlog_delete(struct lsvd_store *store, const char *name)
+{
+	return lsvd_vlog_delete_flags(store, name, 0);
 }

@@ -39,6 +39,7 @@ struct lsvd_vlog {
 	/* immutable while open */
 	struct world *world;
 	bool own_world, readonly;
+	uint32_t flags;                /* of the open */
 	char name[LSVD_NAME_MAX + 1];
 	struct uuid uuid;
 	uint64_t owner, id;
@@ -69,7 +70,9 @@ struct lsvd_vlog {
 /* ---- vlog_open.c */
 int lsvd_vlog_open_world(struct lsvd_vlog **ret, struct world *world, const char *name,
 			 const struct lsvd_vlog_options *options);
-int lsvd_vlog_create_world(struct world *world, const char *name);
+int lsvd_vlog_create_world(struct world *world, const char *name, uint32_t flags);
+/* A procedure: may the store be written? Only UNSAFE_STORE of `flags`, and CHECK_NO_PROBE, count. */
+int lsvd_vlog_check_store(struct port *port, uint32_t flags);
 /* -EROFS, LSVD_E_FENCED, …: what a call that puts something ends with at once; lock held. */
 int lsvd_vlog_refuse_write(const struct lsvd_vlog *log);
 /* A procedure waits so long. */

@@ -46,8 +46,8 @@ static int check_options(struct lsvd_vlog_options *o)
 		o->join_bytes = 16u << 10;
 	else if (o->join_bytes == UINT32_MAX)
 		o->join_bytes = 0;
-	if (o->flags & ~(LSVD_VLOG_READONLY | LSVD_VLOG_CREATE) ||
-	    o->flags == (LSVD_VLOG_READONLY | LSVD_VLOG_CREATE))
+	if (o->flags & ~(LSVD_VLOG_READONLY | LSVD_VLOG_CREATE | LSVD_VLOG_UNSAFE_STORE) ||
+	    (o->flags & LSVD_VLOG_READONLY && o->flags & LSVD_VLOG_CREATE))
 		return lsvd_fail(-EINVAL, "flags %#x cannot be", o->flags);
 	if (o->segment_bytes < SEGMENT_MIN || o->segment_bytes > SEGMENT_MAX)
 		return bad_option("segment_bytes", o->segment_bytes, SEGMENT_MIN, SEGMENT_MAX);
@@ -69,6 +69,7 @@ static int take_options(struct lsvd_vlog *log, const struct lsvd_vlog_options *g
 	if (err)
 		return err;
 	log->readonly = o.flags & LSVD_VLOG_READONLY;
+	log->flags = o.flags;
 	log->segment_bytes = o.segment_bytes;
 	log->join_bytes = o.join_bytes;
 	log->checkpoint_commits = o.checkpoint_commits;
@@ -210,13 +211,14 @@ static void free_log(struct lsvd_vlog *log)
 	lsvd_free(log);
 }
 
-static int find_record(struct lsvd_vlog *log, bool create)
+static int find_record(struct lsvd_vlog *log)
 {
 	struct fmt_volume record;
 	int err = lsvd_lineage_find(&log->port, OBJECT_VLOG, log->name, &record);
 
-	if (err == -ENOENT && create) {
-		err = lsvd_vlog_create_world(log->world, log->name);
+	if (err == -ENOENT && log->flags & LSVD_VLOG_CREATE) {
+		err = lsvd_vlog_create_world(log->world, log->name,
+					     log->flags & LSVD_VLOG_UNSAFE_STORE);
 		if (!err || err == -EEXIST)
 			err = lsvd_lineage_find(&log->port, OBJECT_VLOG, log->name, &record);
 	}
@@ -233,9 +235,9 @@ static int open_it(struct lsvd_vlog *log, const struct lsvd_vlog_options *option
 
 	err = take_options(log, options);
 	if (!err)
-		err = find_record(log, options && options->flags & LSVD_VLOG_CREATE);
+		err = find_record(log);
 	if (!err && !log->readonly)
-		err = lsvd_probe_check(&log->port, 0, false);
+		err = lsvd_vlog_check_store(&log->port, log->flags);
 	if (!err)
 		err = open_log_patiently(log);
 	if (err)

@@ -22,7 +22,9 @@
 
 #include "base/alloc.h"
 #include "base/err.h"
+#include "base/options.h"
 #include "log/lineage.h"
+#include "log/log_probe.h"
 #include "volume/vol_clone.h"
 #include "volume/volume_internal.h"
 
@@ -447,6 +449,15 @@ int lsvd_volume_clone_world(struct world *world, const char *base, const char *s
 	return err;
 }
 
+/* A store without create-if-absent is found out; what it says of itself it has been probed for. */
+static int check_store(struct cloning *c, const struct lsvd_volume_options *options)
+{
+	struct lsvd_volume_options o;
+	int err = lsvd_options_copy(&o, sizeof o, options, sizeof o, "volume options");
+
+	return err ? err : lsvd_probe_check(c->port, o.flags | CHECK_NO_PROBE, false);
+}
+
 /* Of the base as it is now. */
 static int snapshot_now(struct cloning *c, const struct lsvd_volume_options *options,
 			const char *snapshot)
@@ -470,8 +481,10 @@ static int clone_in_store(struct cloning *c, const char *snapshot, const char *n
 {
 	char made[LSVD_NAME_MAX + 1] = "for-";
 	struct fmt_volume there;
-	int err = lsvd_lineage_describe(c->world, OBJECT_VOLUME, name, NULL, &c->clone);
+	int err = check_store(c, options);
 
+	if (!err)
+		err = lsvd_lineage_describe(c->world, OBJECT_VOLUME, name, NULL, &c->clone);
 	if (!err && lsvd_lineage_find(c->port, OBJECT_VOLUME, name, &there) == 0)
 		err = lsvd_fail(-EEXIST, "volume %s exists: nothing was changed", name);
 	if (!err && !snapshot) {

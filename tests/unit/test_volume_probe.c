@@ -2,6 +2,9 @@
 /* Tests of the probe of a store, and of who may write on which store. */
 #include "t_volume.h"
 
+#include <lsvd/snapshot.h>
+#include <lsvd/vlog.h>
+
 static int note_object(void *ctx, const struct lsvd_object_info *info)
 {
 	(void)info;
@@ -250,6 +253,7 @@ START_TEST(probe_or_driver_says_no_and_only_unsafe_store_overrules_it)
 	tv_write(t, 0, 65536, 1);
 	tv_reopen(t);
 	tv_check_all(t);
+	ck_assert_ok(lsvd_snapshot_create(t->v, "s", UINT32_MAX, NULL));
 	ck_assert_uint_eq(said.warnings, 3); /* at each open, whatever was found the last time */
 	tv_close(t);
 	t->o.flags = LSVD_OPEN_READONLY;
@@ -257,10 +261,42 @@ START_TEST(probe_or_driver_says_no_and_only_unsafe_store_overrules_it)
 	tv_check_all(t);
 	ck_assert_err(tv_close_in(t, 0), 0);
 	if (!_i)
+		ck_assert_err(lsvd_volume_clone(t->store, TV_NAME, "s", "clone", NULL, NULL),
+			      LSVD_E_UNSUPPORTED);
+	t->o.flags = LSVD_OPEN_UNSAFE_STORE;
+	ck_assert_ok(lsvd_volume_clone(t->store, TV_NAME, "s", "clone", &t->o, NULL));
+	ck_assert_ok(lsvd_volume_delete_flags(t->store, "clone", LSVD_OPEN_UNSAFE_STORE));
+	if (!_i)
 		ck_assert_err(lsvd_volume_delete(t->store, TV_NAME), LSVD_E_UNSUPPORTED);
 	ck_assert_ok(lsvd_volume_delete_flags(t->store, TV_NAME, LSVD_OPEN_UNSAFE_STORE));
 	ck_assert_err(lsvd_volume_delete_flags(t->store, TV_NAME, 1), -EINVAL);
 	lsvd_set_log(NULL, NULL, LSVD_LOG_ERROR);
+	tv_free(t);
+}
+END_TEST
+
+/* _i as above. */
+START_TEST(probe_of_a_value_logs_store_says_no_and_only_its_flag_overrules_it)
+{
+	struct tv *t = on_caps(_i ? CLAIMS : 0);
+	const struct fault_rule overwrite = { .verbs = FAULT_PUT, .key = "race",
+					      .kind = FAULT_OVERWRITE };
+	struct lsvd_vlog_options o = LSVD_VLOG_OPTIONS_INIT;
+	struct lsvd_vlog *log;
+
+	if (_i)
+		tv_fault(t, overwrite);
+	ck_assert_err(lsvd_vlog_create(t->store, "log"), LSVD_E_UNSUPPORTED);
+	ck_assert_err(lsvd_vlog_create_flags(t->store, "log", 1), -EINVAL);
+	o.flags = LSVD_VLOG_CREATE;
+	ck_assert_err(lsvd_vlog_open(&log, t->store, "log", &o), LSVD_E_UNSUPPORTED);
+	o.flags = LSVD_VLOG_CREATE | LSVD_VLOG_UNSAFE_STORE;
+	ck_assert_ok(lsvd_vlog_open(&log, t->store, "log", &o));
+	ck_assert_ok(lsvd_vlog_close(log));
+	ck_assert_err(lsvd_vlog_open(&log, t->store, "log", NULL), LSVD_E_UNSUPPORTED);
+	if (!_i)
+		ck_assert_err(lsvd_vlog_delete(t->store, "log"), LSVD_E_UNSUPPORTED);
+	ck_assert_ok(lsvd_vlog_delete_flags(t->store, "log", LSVD_VLOG_UNSAFE_STORE));
 	tv_free(t);
 }
 END_TEST
@@ -282,6 +318,8 @@ static Suite *volume_probe_suite(void)
 	tcase_add_test(w, probe_is_made_at_creation_and_once_for_a_cache_directory);
 	tcase_add_test(w, probe_is_not_made_by_readers_nor_where_the_driver_knows);
 	tcase_add_loop_test(w, probe_or_driver_says_no_and_only_unsafe_store_overrules_it, 0, 2);
+	tcase_add_loop_test(w, probe_of_a_value_logs_store_says_no_and_only_its_flag_overrules_it,
+			    0, 2);
 	suite_add_tcase(s, w);
 	return s;
 }

@@ -57,9 +57,11 @@ static int ask_snapshot(struct clone *c, const char *action)
 
 static int clone_snapshot(struct clone *c)
 {
+	struct lsvd_volume_options options = LSVD_VOLUME_OPTIONS_INIT;
 	struct lsvd_volume_info info = LSVD_VOLUME_INFO_INIT;
 
-	if (lsvd_volume_clone(c->admin.store, c->base, c->snapshot, c->name, NULL, &info) < 0)
+	options.flags = admin_flags(&c->admin);
+	if (lsvd_volume_clone(c->admin.store, c->base, c->snapshot, c->name, &options, &info) < 0)
 		return admin_fail();
 	return print_cloned(c, &info);
 }

@@ -17,7 +17,7 @@ struct lsvd_vlog *vlog_open(const struct admin *a, uint32_t flags)
 	struct lsvd_vlog_options options = LSVD_VLOG_OPTIONS_INIT;
 	struct lsvd_vlog *log;
 
-	options.flags = flags;
+	options.flags = flags | (admin_flags(a) ? LSVD_VLOG_UNSAFE_STORE : 0);
 	if (lsvd_vlog_open(&log, a->store, a->name, &options) == 0)
 		return log;
 	(void)admin_fail(); /* the caller's status says it */

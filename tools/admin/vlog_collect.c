@@ -182,13 +182,15 @@ int vlog_gc(int argc, char **argv)
 		{ARGS_NUMBER, 0, "stale", &c.stale_percent, "PERCENT",
 		 "collect segments of which so much is stale (50)", 0, 100, false},
 		{ARGS_FLAG, 0, "drop", &c.drop, NULL, "drop what is entirely stale instead", 0, 0, false},
+		ADMIN_UNSAFE(&c.admin),
 		ADMIN_OPTIONS(&c.admin),
 	};
 	/* clang-format on */
 	const struct args args = {
 		.program = "lsvd-admin vlog gc",
-		.usage = "-c FILE -n NAME --live FILE --moves FILE [--stale PERCENT] [--json]\n"
-			 "       lsvd-admin vlog gc -c FILE -n NAME --live FILE --drop [--json]",
+		.usage = "-c FILE -n NAME --live FILE --moves FILE [--stale PERCENT]\n"
+			 "                          [--unsafe-store] [--json]\n"
+			 "       lsvd-admin vlog gc -c FILE -n NAME --live FILE --drop [--unsafe-store] [--json]",
 		.about = "Collects the garbage of a value log that no program is using, by a list of what\n"
 			 "lives. Whoever has it open is cut off.",
 		.options = options,

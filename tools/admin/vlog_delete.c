@@ -15,12 +15,13 @@ int vlog_delete(int argc, char **argv)
 		ADMIN_CONFIG(&a),
 		ADMIN_NAME(&a, "value log"),
 		{ARGS_FLAG, 'y', "yes", &yes, NULL, "needed: nothing is asked", 0, 0, true},
+		ADMIN_UNSAFE(&a),
 		ADMIN_OPTIONS(&a),
 	};
 	/* clang-format on */
 	const struct args args = {
 		.program = "lsvd-admin vlog delete",
-		.usage = "-c FILE -n NAME --yes [--json]",
+		.usage = "-c FILE -n NAME --yes [--unsafe-store] [--json]",
 		.about = "Deletes a value log and everything stored of it, for good.",
 		.options = options,
 	};
@@ -29,7 +30,7 @@ int vlog_delete(int argc, char **argv)
 	if (admin_parse(&a, &args, argc, argv, &status) < 0)
 		return status;
 	status = admin_open(&a, 0);
-	if (status == ADMIN_OK && lsvd_vlog_delete(a.store, a.name) < 0)
+	if (status == ADMIN_OK && lsvd_vlog_delete_flags(a.store, a.name, admin_flags(&a)) < 0)
 		status = admin_fail();
 	if (status == ADMIN_OK) {
 		(void)snprintf(sentence, sizeof sentence, "value log %s deleted", a.name);

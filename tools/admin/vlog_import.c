@@ -147,13 +147,13 @@ static int import_into_new(struct import *i)
 {
 	int status;
 
-	if (lsvd_vlog_create(i->admin.store, i->admin.name) < 0)
+	if (lsvd_vlog_create_flags(i->admin.store, i->admin.name, admin_flags(&i->admin)) < 0)
 		return admin_fail();
 	i->log = vlog_open(&i->admin, 0);
 	status = i->log ? fill(i) : ADMIN_FAILED;
 	if (status == ADMIN_OK)
 		return report(i);
-	if (lsvd_vlog_delete(i->admin.store, i->admin.name) < 0)
+	if (lsvd_vlog_delete_flags(i->admin.store, i->admin.name, admin_flags(&i->admin)) < 0)
 		(void)admin_fail(); /* the status is that of the import */
 	return status;
 }
@@ -189,12 +189,14 @@ int vlog_import(int argc, char **argv)
 		 0, 0, false},
 		{ARGS_FLAG, 0, "keep-going", &i.keep_going, NULL, "leave out what is damaged", 0, 0,
 		 false},
+		ADMIN_UNSAFE(&i.admin),
 		ADMIN_OPTIONS(&i.admin),
 	};
 	/* clang-format on */
 	const struct args args = {
 		.program = "lsvd-admin vlog import",
-		.usage = "-c FILE -n NAME [--handles FILE] [--lz4] [--all] [--keep-going] [--json] FOLDER",
+		.usage = "-c FILE -n NAME [--handles FILE] [--lz4] [--all] [--keep-going]\n"
+			 "                              [--unsafe-store] [--json] FOLDER",
 		.about = "Makes a value log of a folder of fjall-rs/value-log, format V1.",
 		.options = options,
 	};

@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+# lsvd-test: timeout=200 s3
+#
+# test-s3-unsafe.sh - a client without create-if-absent: everything that writes is refused and has put
+# and deleted nothing, until --unsafe-store is said; everything that reads needs no leave.
+. "$(dirname "$0")/../e2e/functions.sh"
+begin
+need nbdsh
+
+store_kind=libs3
+unsafe_store=(--unsafe-store)
+s3_lines=('stall_timeout = 5s')
+start_proxy
+make_store 'segment_size = 256K' 'log_size = 16M'
+admin list >"$tmp/out" 2>"$tmp/err" || skip "client libs3: $(<"$tmp/err")"
+
+changes() { proxy counts | jq '[.verbs | .PUT, .POST, .DELETE | numbers] | add // 0'; }
+
+# writes COMMAND...: refused, with the advice and nothing done; then with leave, which is remarked.
+writes() {
+	local before
+	before=$(changes)
+	it "lsvd-admin $1 $2 is refused"
+	! admin "$@" >"$tmp/out" 2>"$tmp/err" || fail "without being told to"
+	grep -q -- '--unsafe-store' "$tmp/err" || fail "$(<"$tmp/err")"
+	[[ $(changes) -eq $before ]] || fail "something was put or deleted"
+	it "lsvd-admin $1 $2 --unsafe-store is not"
+	admin "$@" --unsafe-store >"$tmp/out" 2>"$tmp/err" || fail "$(<"$tmp/err")"
+	grep -q UNSAFE "$tmp/err" || fail "no warning"
+}
+# reads COMMAND...
+reads() {
+	local before
+	before=$(changes)
+	it "lsvd-admin $1 needs no leave"
+	admin "$@" >"$tmp/out" 2>"$tmp/err" || fail "$(<"$tmp/err")"
+	[[ $(changes) -eq $before ]] || fail "something was put or deleted"
+}
+
+writes init -n "$volume" -s 16M
+it 'lsvd-nbd is refused, and is not with --unsafe-store'
+before=$(changes)
+! "$bin_dir/lsvd-nbd" -c "$config" -n "$volume" --run true >"$tmp/out" 2>"$tmp/err" || fail "served"
+grep -q -- '--unsafe-store' "$tmp/err" || fail "$(<"$tmp/err")"
+[[ $(changes) -eq $before ]] || fail "something was put or deleted"
+start_server
+grep -q UNSAFE "$server_log" || fail "no warning"
+for turn in 1 2; do
+	nbdsh -u "$uri" -c 'import os' -c 'h.pwrite(os.urandom(1 << 20), 0)' -c 'h.flush()'
+done
+stop_server
+[[ $server_status -eq 0 ]] || fail "exit code $server_status"
+
+writes snapshot create "$volume@one"
+writes clone "$volume@one" child
+writes clone "$volume" second
+writes gc -n "$volume"
+writes resize -n "$volume" -s 32M
+writes seal -n "$volume"
+writes snapshot create "$volume@two"
+writes snapshot delete "$volume@two"
+truncate -s 1M "$tmp/image"
+printf 'image' | dd of="$tmp/image" conv=notrunc status=none
+writes import -n imported "$tmp/image"
+
+reads list
+reads inspect -n "$volume"
+reads snapshot list "$volume"
+reads check -n imported --store-only
+reads sha256 -n imported
+reads export -n imported "$tmp/exported"
+cmp "$tmp/image" "$tmp/exported"
+
+# A folder of value-log's with nothing in it.
+mkdir -p "$tmp/folder/segments"
+printf 'VLG\x01' >"$tmp/folder/.vlog"
+printf '\0\0\0\0\0\0\0\0' >"$tmp/folder/vlog_manifest"
+: >"$tmp/live"
+writes vlog import -n values "$tmp/folder"
+writes vlog gc -n values --live "$tmp/live" --drop
+reads vlog inspect -n values
+writes vlog delete -n values --yes
+
+writes delete -n second --yes
+writes delete -n child --yes
+writes delete -n imported --yes
