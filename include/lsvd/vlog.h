@@ -292,8 +292,8 @@ LSVD_API LSVD_MUST_USE int lsvd_vlog_writer_metadata(struct lsvd_vlog_writer *wr
  * keeps its segments until the program has made its index durable and releases it; until then the
  * log takes it that the index may not know the values yet. A crash in between leaves values that the
  * index may or may not know: garbage collection and drops ask it. Waits for a store that is away, as
- * long as it takes. An empty writer is a success. On LSVD_E_FENCED and LSVD_E_SHUTDOWN the outcome is
- * not known.
+ * long as it takes. An empty writer is a success. -E2BIG: more than a hundred thousand segments. On
+ * LSVD_E_FENCED and LSVD_E_SHUTDOWN the outcome is not known.
  */
 LSVD_API LSVD_MUST_USE int lsvd_vlog_commit(struct lsvd_vlog_writer *writer,
 					    struct lsvd_vlog_pin **ret_pin);
@@ -590,7 +590,8 @@ struct lsvd_vlog_gc_result {
  * tells the index; and marks the old ones stale. In rounds of about one segment's length: copy, commit,
  * relocate, finish. It deletes nothing: readers may be using the old handles. If a round fails nothing
  * of it has happened; earlier ones stand. Entirely stale segments are picked by every strategy, and
- * not read. Only one collection or drop at a time: others wait. `limits` and `ret` may be NULL; `ret`
+ * not read. Copies keep the metadata of their segment, and lie in no segment with those that had
+ * another. Only one collection or drop at a time: others wait. `limits` and `ret` may be NULL; `ret`
  * is filled also on failure.
  */
 LSVD_API LSVD_MUST_USE int lsvd_vlog_gc(struct lsvd_vlog *log,

@@ -253,6 +253,21 @@ bool lsvd_vlog_root_is_named(struct lsvd_vlog *log)
 	return named;
 }
 
+int lsvd_vlog_write_root_in_turn(struct lsvd_vlog *log)
+{
+	int err = begin(log);
+
+	if (err)
+		return err;
+	/* Else a log that is only written to would keep every note, and each root would list them all. */
+	if (lsvd_vlog_root_is_named(log))
+		err = remove_listed(log, NULL);
+	if (!err)
+		err = write_root(log);
+	end(log);
+	return err;
+}
+
 int lsvd_vlog_remove_dead(struct lsvd_vlog *log, uint64_t *freed)
 {
 	int err = begin(log);

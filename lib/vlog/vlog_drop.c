@@ -107,37 +107,53 @@ static int collect_entries(struct vlog_cursor *c, struct lsvd_vlog_query *q, uin
 	return err;
 }
 
-int lsvd_vlog_queries(const struct vlog_footer *f, uint64_t segment, uint64_t footer_at,
-		      struct lsvd_vlog_query **ret, uint8_t **ret_keys, uint64_t **ret_commits)
+static int make_queries(struct vlog_survey *s, uint64_t segment, uint64_t footer_at)
 {
-	struct lsvd_vlog_query *q = NULL;
-	uint64_t *commits = NULL;
-	uint8_t *keys = NULL;
+	const struct vlog_footer *f = &s->footer;
 	struct vlog_cursor c;
-	int err = 0;
+	int err;
 
 	if (f->items > f->index_bytes)
 		return lsvd_fail(LSVD_E_CORRUPT, "segment %llu: index: %llu entries in %zu bytes",
 				 (unsigned long long)segment, (unsigned long long)f->items,
 				 f->index_bytes);
+	s->queries = lsvd_calloc(f->items + 1, sizeof *s->queries);
+	s->commits = lsvd_calloc(f->items + 1, sizeof *s->commits);
+	if (!s->queries || !s->commits)
+		return lsvd_fail_plain(-ENOMEM);
 	lsvd_vlog_cursor_init(&c, f, segment, footer_at);
-	q = lsvd_calloc(f->items + 1, sizeof *q);
-	commits = lsvd_calloc(f->items + 1, sizeof *commits);
-	err = q && commits ? collect_entries(&c, q, commits, &keys) : lsvd_fail_plain(-ENOMEM);
+	err = collect_entries(&c, s->queries, s->commits, &s->keys);
 	lsvd_vlog_cursor_fini(&c);
+	return err;
+}
+
+int lsvd_vlog_survey(struct lsvd_vlog *log, uint64_t id, struct vlog_survey *ret)
+{
+	struct vlog_survey s = { .queries = NULL };
+	uint64_t footer_at;
+	int err = lsvd_vlog_footer_get(log, id, &s.footer, &footer_at);
+
+	if (err)
+		return err;
+	err = make_queries(&s, id, footer_at);
 	if (err) {
-		lsvd_free(q);
-		lsvd_free(commits);
-		lsvd_free(keys);
+		lsvd_vlog_survey_fini(&s);
 		return err;
 	}
-	*ret = q;
-	*ret_keys = keys;
-	*ret_commits = commits;
+	*ret = s;
 	return 0;
 }
 
-void lsvd_vlog_take_answers(struct vlog_segment *s, const struct lsvd_vlog_query *q, size_t n)
+void lsvd_vlog_survey_fini(struct vlog_survey *s)
+{
+	lsvd_vlog_footer_free(&s->footer);
+	lsvd_free(s->queries);
+	lsvd_free(s->commits);
+	lsvd_free(s->keys);
+}
+
+/* lock held: what the answers say of a segment. */
+static void take_answers(struct vlog_segment *s, const struct lsvd_vlog_query *q, size_t n)
 {
 	s->stale_items = s->stale_raw = s->stale_records = 0;
 	for (size_t i = 0; i < n; i++)
@@ -146,41 +162,67 @@ void lsvd_vlog_take_answers(struct vlog_segment *s, const struct lsvd_vlog_query
 	s->uncertain = false;
 }
 
-/* Asks for all of a segment; its statistics are right then. */
-static int recount(struct lsvd_vlog *log, uint64_t id, const struct lsvd_vlog_index *index)
+/*
+ * Asks for all of a segment; its statistics are right then. *ret_stale: nothing of it lives. So the
+ * answers say, not the statistics, which somebody may be adding to what the answers had in them.
+ */
+static int recount(struct lsvd_vlog *log, uint64_t id, const struct vlog_survey *survey,
+		   const struct lsvd_vlog_index *index, bool *ret_stale)
 {
-	struct lsvd_vlog_query *q = NULL;
+	const size_t n = survey->footer.items;
 	struct vlog_segment *s;
-	struct vlog_footer f;
-	uint64_t footer_at, *commits = NULL;
-	uint8_t *keys = NULL;
-	int err = lsvd_vlog_footer_get(log, id, &f, &footer_at);
+	size_t live = 0;
+	int err = lsvd_vlog_ask(index, survey->queries, n);
 
 	if (err)
 		return err;
-	err = lsvd_vlog_queries(&f, id, footer_at, &q, &keys, &commits);
-	if (!err)
-		err = lsvd_vlog_ask(index, q, f.items);
-	if (!err) {
-		lsvd_port_enter(&log->port);
-		s = lsvd_vlog_table_find(&log->table, id);
-		if (s)
-			lsvd_vlog_take_answers(s, q, f.items);
-		log->dirty = true;
-		lsvd_port_leave(&log->port, false);
+	for (size_t i = 0; i < n; i++)
+		live += survey->queries[i].live != 0;
+	lsvd_port_enter(&log->port);
+	s = lsvd_vlog_table_find(&log->table, id);
+	if (s)
+		take_answers(s, survey->queries, n);
+	log->dirty = true;
+	lsvd_port_leave(&log->port, false);
+	*ret_stale = live == 0;
+	return 0;
+}
+
+/* Of these, those of which nothing lives stay; the others become 0. */
+static int ask_for_each(struct lsvd_vlog *log, uint64_t *ids, size_t n,
+			const struct lsvd_vlog_index *index, struct lsvd_vlog_gc_result *r)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct vlog_survey s;
+		bool stale = false;
+		int err = lsvd_vlog_survey(log, ids[i], &s);
+
+		if (err == LSVD_E_CORRUPT || err == LSVD_E_STALE) {
+			r->damaged += err == LSVD_E_CORRUPT; /* nothing is deleted on its word */
+		} else if (err) {
+			return err;
+		} else {
+			err = recount(log, ids[i], &s, index, &stale);
+			lsvd_vlog_survey_fini(&s);
+			if (err)
+				return err;
+		}
+		if (!stale)
+			ids[i] = 0;
 	}
-	lsvd_vlog_footer_free(&f);
-	lsvd_free(q);
-	lsvd_free(keys);
-	lsvd_free(commits);
-	return err;
+	return 0;
 }
 
 /* -------------------------------------------------------------------------------------- choosing */
 
+static bool nobody_has(const struct vlog_segment *s)
+{
+	return !s->pins && !s->doomed;
+}
+
 static bool may_drop(const struct vlog_segment *s)
 {
-	return !s->pins && !s->doomed && (vlog_entirely_stale(s) || s->uncertain);
+	return nobody_has(s) && (vlog_entirely_stale(s) || s->uncertain);
 }
 
 /* The numbers of segments for which `fits`; allocated. */
@@ -203,9 +245,8 @@ static int list_ids(struct lsvd_vlog *log, bool (*fits)(const struct vlog_segmen
 	return 0;
 }
 
-/* lock not held: of these, those that may go now, which nobody can pin from here on. */
-static size_t doom(struct lsvd_vlog *log, uint64_t *ids, size_t n,
-		   bool (*fits)(const struct vlog_segment *s), uint64_t *bytes)
+/* Of these, those that may go now, which nobody can pin from here on. */
+static size_t doom(struct lsvd_vlog *log, uint64_t *ids, size_t n)
 {
 	size_t kept = 0;
 
@@ -213,32 +254,49 @@ static size_t doom(struct lsvd_vlog *log, uint64_t *ids, size_t n,
 	for (size_t i = 0; i < n; i++) {
 		struct vlog_segment *s = lsvd_vlog_table_find(&log->table, ids[i]);
 
-		if (!s || !fits(s))
+		if (!s || !nobody_has(s))
 			continue;
 		s->doomed = true;
-		*bytes += s->object_bytes;
 		ids[kept++] = ids[i];
 	}
 	lsvd_port_leave(&log->port, false);
 	return kept;
 }
 
-/* Takes over the ids. */
-static int retire(struct lsvd_vlog *log, uint64_t *ids, size_t n)
+/* They stay after all. */
+static void spare(struct lsvd_vlog *log, const uint64_t *ids, size_t n)
 {
-	struct vlog_change c = { .ids = ids, .id_count = n };
-	uint64_t *copy = lsvd_calloc(n + 1, sizeof *copy);
+	lsvd_port_enter(&log->port);
+	for (size_t i = 0; i < n; i++) {
+		struct vlog_segment *s = lsvd_vlog_table_find(&log->table, ids[i]);
+
+		if (s)
+			s->doomed = false;
+	}
+	lsvd_port_leave(&log->port, false);
+}
+
+/* Those of which nobody has one leave the log; *ret_n: how many those are. */
+static int retire(struct lsvd_vlog *log, uint64_t *ids, size_t n, size_t *ret_n)
+{
+	struct vlog_change c = { .ids = NULL };
+	bool sent;
 	int err;
 
-	if (!copy) {
-		lsvd_free(ids);
+	c.ids = lsvd_calloc(n + 1, sizeof *ids);
+	if (!c.ids)
 		return lsvd_fail_plain(-ENOMEM);
+	*ret_n = n = c.id_count = doom(log, ids, n);
+	if (!n) {
+		lsvd_vlog_change_fini(&c);
+		return 0;
 	}
-	memcpy(copy, ids, n * sizeof *ids);
-	err = lsvd_vlog_note(log, RECORD_VLOG_RETIRE, &c);
+	memcpy(c.ids, ids, n * sizeof *ids);
+	err = lsvd_vlog_note(log, RECORD_VLOG_RETIRE, &c, &sent);
+	if (err && !sent)
+		spare(log, ids, n);
 	for (size_t i = 0; !err && i < n; i++)
-		lsvd_vlog_cache_drop(log->cache, log->id, copy[i]);
-	lsvd_free(copy);
+		lsvd_vlog_cache_drop(log->cache, log->id, ids[i]);
 	return err;
 }
 
@@ -322,26 +380,17 @@ static int remove_orphans(struct lsvd_vlog *log, struct lsvd_vlog_gc_result *r)
 static int drop(struct lsvd_vlog *log, const struct lsvd_vlog_index *index,
 		struct lsvd_vlog_gc_result *r)
 {
-	uint64_t *ids = NULL, bytes = 0;
-	size_t n = 0;
+	uint64_t *ids = NULL;
+	size_t n = 0, dropped = 0;
 	int err = list_ids(log, may_drop, &ids, &n);
 
-	for (size_t i = 0; i < n && !err; i++) {
-		err = recount(log, ids[i], index);
-		if (err == LSVD_E_CORRUPT || err == LSVD_E_STALE) {
-			r->damaged += err == LSVD_E_CORRUPT; /* nothing is deleted on its word */
-			ids[i] = 0;
-			err = 0;
-		}
-	}
 	if (!err)
-		n = doom(log, ids, n, may_drop, &bytes);
-	if (!err && n)
-		err = retire(log, ids, n);
-	else
-		lsvd_free(ids);
+		err = ask_for_each(log, ids, n, index, r);
+	if (!err)
+		err = retire(log, ids, n, &dropped);
+	lsvd_free(ids);
 	if (!err) {
-		r->dropped += n;
+		r->dropped += dropped;
 		err = lsvd_vlog_remove_dead(log, &r->freed_bytes);
 	}
 	return err ? err : remove_orphans(log, r);
@@ -367,11 +416,6 @@ int lsvd_vlog_drop_stale(struct lsvd_vlog *log, const struct lsvd_vlog_index *in
 	return err ? (give_result(ret, &r), err) : give_result(ret, &r);
 }
 
-static bool may_clear(const struct vlog_segment *s)
-{
-	return !s->pins && !s->doomed;
-}
-
 /* Those that somebody has pinned: the next drop takes them. */
 static void make_rest_stale(struct lsvd_vlog *log)
 {
@@ -385,19 +429,16 @@ static void make_rest_stale(struct lsvd_vlog *log)
 
 int lsvd_vlog_clear(struct lsvd_vlog *log)
 {
-	uint64_t *ids = NULL, bytes = 0;
+	uint64_t *ids = NULL;
 	size_t n = 0;
 	int err = lsvd_vlog_collection_begin(log);
 
 	if (err)
 		return err;
-	err = list_ids(log, may_clear, &ids, &n);
+	err = list_ids(log, nobody_has, &ids, &n);
 	if (!err)
-		n = doom(log, ids, n, may_clear, &bytes);
-	if (!err && n)
-		err = retire(log, ids, n);
-	else
-		lsvd_free(ids);
+		err = retire(log, ids, n, &n);
+	lsvd_free(ids);
 	if (!err) {
 		make_rest_stale(log);
 		err = lsvd_vlog_remove_dead(log, NULL);

@@ -27,6 +27,7 @@
 
 #define RUN_BYTES_MAX (1u << 20)
 #define MOVES_AT_ONCE 512u
+#define LOOK_MS 100u             /* so often a collection that waits asks whether it is cancelled */
 
 struct moves {
 	struct lsvd_vlog_move *at;
@@ -71,9 +72,11 @@ static int pace(struct gc *g)
 	if (err || !g->limits.bytes_per_s)
 		return err;
 	due = g->begun_ms + bytes * 1000 / g->limits.bytes_per_s;
-	if (due > w->clk->now_ms(w))
-		lsvd_vlog_pause(g->log, due - w->clk->now_ms(w));
-	return check_cancel(g);
+	while (!err && due > w->clk->now_ms(w)) {
+		lsvd_vlog_pause(g->log, min_u64(due - w->clk->now_ms(w), LOOK_MS));
+		err = check_cancel(g);
+	}
+	return err;
 }
 
 /* ----------------------------------------------------------------------------------------- copying */
@@ -176,17 +179,38 @@ static int copy_live(struct gc *g, struct victim *v, struct lsvd_vlog_query *q, 
 	return err;
 }
 
-static int keep_keys(struct moves *m, uint8_t *keys)
+static int add_keys(struct moves *m, size_t bytes, uint8_t **ret)
 {
 	uint8_t **p = lsvd_realloc(m->keys, (m->key_count + 1) * sizeof(*m->keys));
 
-	if (!p) {
-		lsvd_free(keys);
+	if (!p)
 		return lsvd_fail_plain(-ENOMEM);
-	}
 	m->keys = p;
-	m->keys[m->key_count++] = keys;
+	*ret = p[m->key_count] = lsvd_malloc(bytes + 1);
+	if (!*ret)
+		return lsvd_fail_plain(-ENOMEM);
+	m->key_count++;
 	return 0;
+}
+
+/* Of what lives the keys are needed until the round is over; it may be a few out of very many. */
+static int keep_keys(struct moves *m, struct lsvd_vlog_query *q, size_t n)
+{
+	size_t bytes = 0;
+	uint8_t *to;
+	int err;
+
+	for (size_t i = 0; i < n; i++)
+		bytes += q[i].live ? q[i].key.size : 0;
+	err = add_keys(m, bytes, &to);
+	for (size_t i = 0; i < n && !err; i++) {
+		if (!q[i].live)
+			continue;
+		memcpy(to, q[i].key.data, q[i].key.size);
+		q[i].key.data = to;
+		to += q[i].key.size;
+	}
+	return err;
 }
 
 static struct victim *add_victim(struct gc *g, uint64_t id)
@@ -211,36 +235,25 @@ static int begin_round(struct gc *g)
 }
 
 /* All that lives in a victim. */
-static int copy_victim(struct gc *g, uint64_t id, uint64_t own_commit)
+static int copy_victim(struct gc *g, uint64_t id, uint64_t own_commit, struct vlog_survey *s)
 {
-	struct lsvd_vlog_query *q = NULL;
-	uint64_t footer_at, *commits = NULL;
-	struct vlog_footer f;
-	uint8_t *keys = NULL;
-	struct victim *v;
-	int err = lsvd_vlog_footer_get(g->log, id, &f, &footer_at);
+	const struct vlog_footer *f = &s->footer;
+	struct victim *v = NULL;
+	int err;
 
-	if (err)
-		return err;
-	g->r->read_bytes += f.index_bytes + f.metadata_bytes + VLOG_TAIL_BYTES;
-	err = lsvd_vlog_queries(&f, id, footer_at, &q, &keys, &commits);
+	g->r->read_bytes += f->index_bytes + f->metadata_bytes + VLOG_TAIL_BYTES;
+	err = lsvd_vlog_ask(g->index, s->queries, f->items);
 	if (!err)
-		err = keep_keys(&g->moves, keys);
-	if (!err)
-		err = lsvd_vlog_ask(g->index, q, f.items);
-	v = err ? NULL : add_victim(g, id);
-	if (!err && !v)
-		err = lsvd_fail_plain(-ENOMEM);
+		err = keep_keys(&g->moves, s->queries, f->items);
 	if (!err)
 		err = begin_round(g);
-	if (!err && f.metadata_bytes)
-		err = lsvd_vlog_writer_metadata(g->writer, f.metadata, f.metadata_bytes);
 	if (!err)
-		err = copy_live(g, v, q, f.items, commits, own_commit);
-	lsvd_vlog_footer_free(&f);
-	lsvd_free(q);
-	lsvd_free(commits);
-	return err;
+		err = lsvd_vlog_writer_set_apart(g->writer, f->metadata, f->metadata_bytes);
+	if (!err) {
+		v = add_victim(g, id);
+		err = v ? 0 : lsvd_fail_plain(-ENOMEM);
+	}
+	return err ? err : copy_live(g, v, s->queries, f->items, s->commits, own_commit);
 }
 
 /* ----------------------------------------------------------------------------------------- a round */
@@ -440,6 +453,7 @@ static enum verdict look_at(struct gc *g, uint64_t id, uint64_t *ret_commit,
 static int collect_one(struct gc *g, uint64_t id, struct lsvd_vlog_pin ***pins, size_t *pin_count)
 {
 	struct lsvd_vlog_pin *pin = NULL, **p;
+	struct vlog_survey s;
 	uint64_t commit = 0;
 	int err;
 
@@ -452,11 +466,15 @@ static int collect_one(struct gc *g, uint64_t id, struct lsvd_vlog_pin ***pins, 
 	}
 	*pins = p;
 	p[(*pin_count)++] = pin;
-	err = copy_victim(g, id, commit);
+	err = lsvd_vlog_survey(g->log, id, &s);
 	if (err == LSVD_E_CORRUPT) {
-		g->r->damaged++; /* its index: nothing of it has been copied */
+		g->r->damaged++; /* what is in it nobody knows */
 		return 0;
 	}
+	if (err)
+		return err;
+	err = copy_victim(g, id, commit, &s);
+	lsvd_vlog_survey_fini(&s);
 	g->r->picked += !err;
 	return err;
 }

@@ -79,8 +79,9 @@ int lsvd_vlog_refuse_write(const struct lsvd_vlog *log);
 void lsvd_vlog_pause(struct lsvd_vlog *log, uint64_t ms);
 
 /* ---- vlog_note.c; procedures */
-/* Puts the record and applies it when it is acknowledged; `change` is taken over, also on failure. */
-int lsvd_vlog_note(struct lsvd_vlog *log, int type, struct vlog_change *change);
+/* Puts the record and applies it when it is acknowledged; `change` is taken over, also on failure.
+ * *ret_sent: after a failure it may be in the chain all the same. */
+int lsvd_vlog_note(struct lsvd_vlog *log, int type, struct vlog_change *change, bool *ret_sent);
 /* A chain object that says nothing but where the root is. */
 int lsvd_vlog_note_root(struct lsvd_vlog *log);
 /* Recovery. */
@@ -96,6 +97,8 @@ void lsvd_vlog_settle_segment(struct vlog_segment *s);
 int lsvd_vlog_write_root(struct lsvd_vlog *log);
 /* Does an acknowledged chain object say where the newest root is? Of what was there at open, one does. */
 bool lsvd_vlog_root_is_named(struct lsvd_vlog *log);
+/* The root that is due now and then; before it, the removal of what the one before has made dead. */
+int lsvd_vlog_write_root_in_turn(struct lsvd_vlog *log);
 /* A root, and then the removal of everything that is dead; *freed (may be NULL): bytes of segments. */
 int lsvd_vlog_remove_dead(struct lsvd_vlog *log, uint64_t *freed);
 /* Removes free objects that no root and no record ever knew. */
@@ -160,6 +163,8 @@ struct lsvd_vlog_pin {
 	size_t count;
 	struct vlog_segment *segments[];
 };
+/* What is copied from here on has this metadata, and lies in no segment with what had another. */
+int lsvd_vlog_writer_set_apart(struct lsvd_vlog_writer *w, const void *metadata, size_t len);
 /* Copies a verified record. */
 int lsvd_vlog_writer_copy(struct lsvd_vlog_writer *w, const struct vlog_record *r,
 			  const uint8_t *bytes, uint64_t hash, uint64_t commit,
@@ -183,10 +188,15 @@ void lsvd_vlog_collection_end(struct lsvd_vlog *log);
 /* Asks the index for each of n queries, in batches. */
 int lsvd_vlog_ask(const struct lsvd_vlog_index *index, struct lsvd_vlog_query *q, size_t n);
 int lsvd_vlog_index_check(const struct lsvd_vlog_index *index);
-/* All entries of a footer as queries; keys are in *keys. Both allocated. */
-int lsvd_vlog_queries(const struct vlog_footer *f, uint64_t segment, uint64_t footer_at,
-		      struct lsvd_vlog_query **ret, uint8_t **ret_keys, uint64_t **ret_commits);
-/* lock held: what the answers say of a segment. */
-void lsvd_vlog_take_answers(struct vlog_segment *s, const struct lsvd_vlog_query *q, size_t n);
+/* What a segment says that is in it: each record as a question to be asked, and its commit. */
+struct vlog_survey {
+	struct vlog_footer footer;
+	struct lsvd_vlog_query *queries; /* footer.items of them; their keys lie in `keys` */
+	uint64_t *commits;
+	uint8_t *keys;
+};
+/* LSVD_E_CORRUPT, LSVD_E_STALE, …; nothing is to be freed then. */
+int lsvd_vlog_survey(struct lsvd_vlog *log, uint64_t id, struct vlog_survey *ret);
+void lsvd_vlog_survey_fini(struct vlog_survey *s);
 
 #endif

@@ -196,13 +196,14 @@ static int put_and_wait(struct note *n)
 	return err;
 }
 
-int lsvd_vlog_note(struct lsvd_vlog *log, int type, struct vlog_change *change)
+int lsvd_vlog_note(struct lsvd_vlog *log, int type, struct vlog_change *change, bool *ret_sent)
 {
 	struct note n = { .log = log, .type = type, .change = change };
 	int err = make_record(&n);
 
 	if (!err)
 		err = put_and_wait(&n);
+	*ret_sent = n.done;
 	lsvd_free(n.put.note);
 	lsvd_vlog_change_fini(change);
 	return err;

@@ -116,13 +116,14 @@ int lsvd_vlog_note_stale(struct lsvd_vlog *log, const struct lsvd_vlog_handle *h
 	struct vlog_segment *s = NULL;
 	int err;
 
+	raw_bytes = min_u64(raw_bytes, LSVD_VLOG_VALUE_MAX); /* sums do not wrap around */
 	lsvd_port_enter(&log->port);
 	err = lsvd_vlog_find(log, h->segment, &s);
 	if (!err) {
 		lsvd_vlog_add_stale(s, 1, raw_bytes, h->size);
 		s->noted_items++;
 		s->noted_raw += raw_bytes;
-		s->noted_records += h->size;
+		s->noted_records += min_u64(h->size, VLOG_RECORD_LIMIT);
 		log->dirty = true;
 	}
 	lsvd_port_leave(&log->port, false);
@@ -251,8 +252,8 @@ static void see(struct lsvd_vlog *log, const struct lsvd_vlog_handle *h, uint64_
 	r->dangling += !s;
 	if (s && s->scanned) {
 		s->seen_items++;
-		s->seen_raw += raw;
-		s->seen_records += h->size;
+		s->seen_raw += min_u64(raw, LSVD_VLOG_VALUE_MAX);
+		s->seen_records += min_u64(h->size, VLOG_RECORD_LIMIT);
 	}
 	lsvd_port_leave(&log->port, false);
 }

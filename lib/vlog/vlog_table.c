@@ -117,9 +117,9 @@ void lsvd_vlog_all_stale(struct vlog_segment *s)
 
 void lsvd_vlog_add_stale(struct vlog_segment *s, uint64_t items, uint64_t raw, uint64_t records)
 {
-	s->stale_items = min_u64(s->stale_items + items, s->totals.items);
-	s->stale_raw = min_u64(s->stale_raw + raw, s->totals.raw);
-	s->stale_records = min_u64(s->stale_records + records, s->totals.records);
+	s->stale_items += min_u64(items, s->totals.items - s->stale_items);
+	s->stale_raw += min_u64(raw, s->totals.raw - s->stale_raw);
+	s->stale_records += min_u64(records, s->totals.records - s->stale_records);
 }
 
 /* -------------------------------------------------------------------------------------- numbers */

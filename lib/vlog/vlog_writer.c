@@ -316,6 +316,18 @@ int lsvd_vlog_writer_metadata(struct lsvd_vlog_writer *w, const void *bytes, siz
 	return 0;
 }
 
+int lsvd_vlog_writer_set_apart(struct lsvd_vlog_writer *w, const void *metadata, size_t len)
+{
+	int err = 0;
+
+	if (len == w->metadata_len && (!len || memcmp(metadata, w->metadata, len) == 0))
+		return 0;
+	err = seal(w);
+	if (err)
+		w->err = err;
+	return err ? err : lsvd_vlog_writer_metadata(w, metadata, len);
+}
+
 /* -------------------------------------------------------------------------------------- the end */
 
 static void free_writer(struct lsvd_vlog_writer *w)
@@ -397,12 +409,10 @@ static int commit_noted(struct lsvd_vlog_writer *w, const uint64_t *ids, size_t 
 		return lsvd_fail_plain(-ENOMEM);
 	pin->commit = true;
 	err = describe_commit(w, &c, pin, ids, n);
-	if (!err && (c.add_count || n)) {
-		w->noted = true;
-		err = lsvd_vlog_note(w->log, RECORD_VLOG_COMMIT, &c);
-	} else {
+	if (!err && (c.add_count || n))
+		err = lsvd_vlog_note(w->log, RECORD_VLOG_COMMIT, &c, &w->noted);
+	else
 		lsvd_vlog_change_fini(&c);
-	}
 	if (err) {
 		lsvd_free(pin);
 		return err;
@@ -420,7 +430,7 @@ static void maybe_checkpoint(struct lsvd_vlog *log)
 	log->stats.commits++;
 	due = log->commits_since_root >= log->checkpoint_commits && !log->checkpointing;
 	lsvd_port_leave(&log->port, false);
-	if (due && lsvd_vlog_write_root(log) < 0)
+	if (due && lsvd_vlog_write_root_in_turn(log) < 0)
 		lsvd_report(LSVD_LOG_WARN, "value log %s: no checkpoint: %s", log->name,
 			    lsvd_last_error());
 }
