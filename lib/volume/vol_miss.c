@@ -397,6 +397,13 @@ static void fill_done(struct io *io)
 		end_miss(m);
 }
 
+/* A close waits for what somebody has read to be written, not for what was only read ahead. */
+static bool is_worth_filling(const struct miss *m)
+{
+	return m->v->rcache && m->good && !m->bad && !m->filled && m->have > 0 &&
+	       (m->needed || !m->v->closing);
+}
+
 /* Gives the bytes to the read cache; false if there is none, or no memory to do it. */
 static bool fill(struct miss *m)
 {
@@ -404,7 +411,7 @@ static bool fill(struct miss *m)
 	const struct line_range r = { v, m->object, m->first, m->have, m->buf };
 	unsigned n;
 
-	if (!v->rcache || !m->good || m->bad || m->filled || v->closing || m->have == 0)
+	if (!is_worth_filling(m))
 		return false;
 	n = lsvd_line_count(&r);
 	m->fills = lsvd_calloc(n, sizeof *m->fills);
