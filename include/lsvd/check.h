@@ -127,7 +127,8 @@ struct lsvd_check_report {
  *
  * 0: it was looked at everywhere that could be looked at; report->errors says whether it is sound.
  * -ECANCELED: progress ended it. -EBUSY: it was written meanwhile. LSVD_E_LOCKED: this machine serves
- * it. -ENOENT: no such volume. LSVD_E_UNAVAILABLE and other errors of the store; -EINVAL; -ENOMEM.
+ * it (with cache_dir: known before anything is looked at). -ENOENT: no such volume.
+ * LSVD_E_UNAVAILABLE and other errors of the store; -EINVAL; -ENOMEM.
  */
 LSVD_API LSVD_MUST_USE int lsvd_volume_check(struct lsvd_store *store, const char *name,
 					     const struct lsvd_check_options *options,

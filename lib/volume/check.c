@@ -143,6 +143,8 @@ static int run_stages(struct check *c)
 	if (!err)
 		err = check_record(c);
 	if (!err)
+		err = lsvd_check_lock(c);
+	if (!err)
 		err = lsvd_check_list(c);
 	if (!err)
 		err = lsvd_check_claims(c);

@@ -5,6 +5,9 @@
  * Both are read as an open reads them, and nothing is written. What is damaged in the log and stored
  * already does no harm; what is not stored is lost, which an open would refuse. The mirror is a copy of
  * what the store has, for opening without it.
+ *
+ * The log is opened, and locked, before anything else is looked at: whoever serves the volume is met at
+ * once, and nobody begins to meanwhile.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -20,6 +23,11 @@ static void say(struct check *c, enum lsvd_check_severity severity, const char *
 				       .object = file, .advice = advice };
 
 	lsvd_check_found_last(c, &f);
+}
+
+static void log_name(const struct check *c, char name[static LSVD_NAME_MAX + 8])
+{
+	(void)snprintf(name, LSVD_NAME_MAX + 8, "%s.log", c->v->name); /* LSVD_NAME_MAX + 4 */
 }
 
 /* What the store has, by its newest chain object. */
@@ -70,29 +78,39 @@ static void check_groups(struct check *c, const struct wal *w, const struct wal_
 	}
 }
 
-static int check_log(struct check *c)
+int lsvd_check_lock(struct check *c)
 {
 	char name[LSVD_NAME_MAX + 8];
 	const struct wal_options o = { .name = name, .volume = c->v->uuid, .readonly = true,
 				       .existing = true };
-	struct wal_found found = { .fresh = true };
-	uint64_t stored_op = 0;
 	int err;
 
-	(void)snprintf(name, sizeof name, "%s.log", c->v->name); /* LSVD_NAME_MAX + 4 */
-	err = lsvd_wal_open(&c->v->wal, &found, &c->v->port, &o, &lsvd_vol_wal_ops, c->v);
-	if (err == -ENOENT)
+	if (!c->opt.cache_dir)
 		return 0;
+	log_name(c, name);
+	c->log = (struct wal_found){ .fresh = true };
+	err = lsvd_wal_open(&c->v->wal, &c->log, &c->v->port, &o, &lsvd_vol_wal_ops, c->v);
 	if (err == LSVD_E_CORRUPT || err == LSVD_E_VERSION || err == LSVD_E_FOREIGN_CACHE) {
 		say(c, LSVD_CHECK_ERROR, name, "open the volume with an empty cache directory and "
 		    "--accept-rollback");
 		return 0;
 	}
-	if (err)
-		return err;
+	c->log_open = !err;
+	return err == -ENOENT ? 0 : err;
+}
+
+static int check_log(struct check *c)
+{
+	char name[LSVD_NAME_MAX + 8];
+	uint64_t stored_op = 0;
+	int err;
+
+	if (!c->log_open)
+		return 0;
+	log_name(c, name);
 	err = stored(c, &stored_op);
 	if (!err)
-		check_groups(c, c->v->wal, &found, stored_op, name);
+		check_groups(c, c->v->wal, &c->log, stored_op, name);
 	return err;
 }
 

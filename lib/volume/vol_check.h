@@ -11,9 +11,9 @@
  *   check_cache.c   the local log and the mirror
  *
  * A check is a procedure on a volume that is not open: a struct lsvd_volume is made for its map, its
- * tables and the functions that fill them, and never has a log. Unlike an open it does not stop at the
- * first thing that is wrong: it names it, and goes on with what is left. What it cannot know any more
- * then (`partial`: the map is not all of it) it does not judge.
+ * tables and the functions that fill them; it has a local log to look at, and is never logged to.
+ * Unlike an open it does not stop at the first thing that is wrong: it names it, and goes on with what
+ * is left. What it cannot know any more then (`partial`: the map is not all of it) it does not judge.
  *
  * A function here returns 0 whatever it finds; negative is what ends the check: the store, no memory,
  * the caller.
@@ -63,6 +63,8 @@ struct check {
 	struct rebuild *rebuild; /* told of the table; NULL: nobody */
 	bool partial;            /* the map is not all of it */
 	bool unrepairable;       /* something else than the checkpoint is wrong */
+	struct wal_found log;    /* what the cache's log has, if log_open */
+	bool log_open;
 };
 
 /* ---- check.c */
@@ -166,6 +168,8 @@ int lsvd_check_replay(struct check *c);
 
 /* ---- check_data.c, check_cache.c */
 int lsvd_check_data(struct check *c);
+/* Takes hold of the local log, for the rest of the check. LSVD_E_LOCKED: somebody has it. */
+int lsvd_check_lock(struct check *c);
 int lsvd_check_cache(struct check *c);
 
 #endif

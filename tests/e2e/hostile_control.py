@@ -70,6 +70,7 @@ def requests_that_are_none_are_refused_one_by_one():
                  b'{"verb":"resize","bytes":123456789012345678901234567890}\n',
                  b'{"verb":"gc"}\n', b'{"verb":"gc","action":"dance"}\n',
                  b'{"verb":"gc","action":"start","percent":1}\n',
+                 b'{"verb":"gc","action":"start","percent":4294967426}\n',
                  b'{"verb":"snapshot","action":"create"}\n',
                  b'{"verb":"snapshot","action":"create","snapshot":"../../etc/passwd"}\n',
                  b'{"verb":"snapshot","action":"create","snapshot":""}\n',

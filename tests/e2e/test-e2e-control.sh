@@ -5,7 +5,7 @@
 # must not harm; and which way the commands of lsvd-admin go.
 . "$(dirname "$0")/functions.sh"
 begin
-need nbdcopy nbdinfo cmp stat
+need nbdcopy nbdinfo cmp stat prlimit
 
 # Nothing is stored by itself: what is in the store was asked for.
 make_store 'seal_after = 1d' 'log_size = 64M'
@@ -27,6 +27,14 @@ refused() {
 	shift
 	! admin "$@" >"$tmp/out" 2>"$tmp/err" || fail "$* succeeded"
 	grep -qF -- "$text" "$tmp/err" || fail "$*: $(<"$tmp/err")"
+}
+
+# descriptors_left_none: the server may open no more files; prints the limit there was.
+descriptors_left_none() {
+	local fd=0
+	while [[ -e /proc/$server_pid/fd/$fd ]]; do fd=$((fd + 1)); done
+	prlimit --pid "$server_pid" --nofile --noheadings --output SOFT
+	prlimit --pid "$server_pid" --nofile="$fd:"
 }
 
 it 'the socket is there while the volume is served, for its user alone'
@@ -93,6 +101,23 @@ assert answer["ok"], answer
 print(json.dumps(answer["result"]))
 PY
 json "o['deleted_bytes'] > 0 and 0 < o['stored_bytes'] < $stored / 2" || fail "$stored: $(<"$tmp/out")"
+
+it 'without descriptors to accept with, whoever comes waits, and the server does not spin'
+limit=$(descriptors_left_none)
+for task in /proc/"$server_pid"/task/*; do
+	[[ $(<"$task/comm") != nbd-control ]] || break
+done
+[[ $(<"$task/comm") == nbd-control ]]
+# A thread that waits gives its processor up each time; one that spins never does.
+waits() { awk '/^voluntary/ { print $2 }' "$task/status"; }
+admin stats -n "$volume" >"$tmp/out" &
+waiting=$!
+before=$(waits)
+has_waited() { [[ $(waits) -ge $((before + 10)) ]]; }
+wait_until 60 has_waited
+! has_ended "$waiting" || fail "it was answered"
+prlimit --pid "$server_pid" --nofile="$limit:"
+wait "$waiting"
 
 it 'the end of the server is the end of the socket, whoever is connected'
 /usr/bin/python3 - "$ctl" >"$tmp/connected" <<'PY' &

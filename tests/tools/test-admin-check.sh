@@ -78,6 +78,10 @@ is "o['sha256'] == '$sum'"
 rm -f "store/v/$uuid"/k/*
 checked 0 -n whole --repair --json
 is "o['repaired'] and o['sound'] and o['errors'] == 0"
+is "not [f for f in o['findings'] if f['severity'] == 'error']"
+is "[f for f in o['repaired_findings'] if f['severity'] == 'error']"
+checked 0 -n whole --repair --json
+is "not o['repaired'] and 'repaired_findings' not in o"
 
 # While it is served here it is not looked at.
 expect 0 init -c lsvd.conf -n other -s 64M

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# test-admin-delete.sh - the question that delete asks on a terminal, and what counts as a yes.
+# test-admin-delete.sh - the question that delete asks on a terminal, what counts as a yes, and what is
+# not deleted.
 # lsvd-test: labels=quick
 . "$(dirname "$0")/functions-admin.sh"
 begin
@@ -63,3 +64,22 @@ prints 'volume test deleted'
 expect 0 init -c lsvd.conf -n test -s 1M
 answer 0 never-typed delete -c lsvd.conf -n test --yes
 ! grep -qF '[y/N]' err || fail "asked in spite of --yes"
+
+# What stays is counted whatever letters the UUID is written in.
+expect 0 init -c lsvd.conf -n test -s 1M -u 0a1b2c3d-0000-4000-8000-0000000000ff
+expect 0 seal -c lsvd.conf -n test
+expect 0 delete -c lsvd.conf -n test --yes --json
+is "o['claims_left'] > 0 and o['objects_left'] == 0"
+claims=$(python3 -c 'import json; print(json.load(open("out"))["claims_left"])')
+expect 0 delete -c lsvd.conf --uuid 0A1B2C3D-0000-4000-8000-0000000000FF --yes --json
+is "o['claims_left'] == $claims and o['uuid'] == '0a1b2c3d-0000-4000-8000-0000000000ff'"
+
+# Whether it is served must be known: a socket that cannot be asked is no sign that nobody listens.
+expect 0 init -c lsvd.conf -n test -s 1M
+ln -s test.ctl cache/test.ctl
+expect 1 delete -c lsvd.conf -n test --yes
+says 'volume test may be being served'
+expect 1 clone -c lsvd.conf test other
+says 'cache/test.ctl: '
+expect 1 resize -c lsvd.conf -n test -s 2M
+expect 0 delete -c lsvd.conf -n test --yes --force

@@ -63,6 +63,12 @@ wait $pid || status=$?
 [[ $status = 1 ]] || fail "status $status of a doctor that was interrupted"
 [[ -z $(find store/probe -type f) ]] || fail "an interrupted doctor has left objects behind"
 
+# A directory's name that is no UTF-8 is told as far as it goes.
+odd=$(printf 'cache.\351')
+mkdir "$odd"
+expect 0 doctor -c lsvd.conf -p "$odd" --quick --json
+is "o['cache']['path'] == 'cache.?'"
+
 expect 2 doctor
 expect 2 doctor -c lsvd.conf -n test
 expect 0 doctor --help

@@ -142,6 +142,13 @@ echo nonsense >big.out.lsvd-export
 expect 1 export -c lsvd.conf -n big --resume big.out
 says 'does not tell of an interrupted export'
 
+# A name that is no UTF-8 is told as far as it goes.
+odd=$(printf 'big.\351')
+expect 0 export -c lsvd.conf -n big "$odd" --json
+is "o['file'] == 'big.?'"
+same "$odd" big.raw
+rm "$odd"
+
 # With nothing there yet, --resume begins.
 rm -f big.out*
 expect 0 export -c lsvd.conf -n big --resume big.out

@@ -705,13 +705,15 @@ START_TEST(a_damaged_log_is_found_if_the_store_does_not_have_it)
 }
 END_TEST
 
-START_TEST(a_volume_that_is_served_here_is_not_checked)
+START_TEST(a_volume_that_is_served_here_is_refused_before_anything_is_looked_at)
 {
 	struct tv *t = tv_new();
 	struct found f = { .n = 0 };
 
 	tv_open(t);
-	ck_assert_err(check_into(t, &f, 0, t->cache), LSVD_E_LOCKED);
+	ck_assert_err(check_into(t, &f, LSVD_CHECK_DEEP, t->cache), LSVD_E_LOCKED);
+	ck_assert_uint_eq(f.report.objects, 0);
+	ck_assert_uint_eq(f.n, 0);
 	tv_free(t);
 }
 END_TEST
@@ -1148,7 +1150,7 @@ int main(void)
 	suite_add_tcase(s, c);
 	c = new_case("cache");
 	tcase_add_test(c, a_damaged_log_is_found_if_the_store_does_not_have_it);
-	tcase_add_test(c, a_volume_that_is_served_here_is_not_checked);
+	tcase_add_test(c, a_volume_that_is_served_here_is_refused_before_anything_is_looked_at);
 	suite_add_tcase(s, c);
 	c = new_case("repair");
 	tcase_add_test(c, a_lost_root_is_made_anew);

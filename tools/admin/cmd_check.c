@@ -17,6 +17,7 @@
 #include "admin/output.h"
 #include "admin/progress.h"
 #include "admin/reach.h"
+#include "common/facts.h"
 
 struct check {
 	struct admin admin;
@@ -24,8 +25,8 @@ struct check {
 	bool deep, verbose, repair;
 	struct lsvd_repair_report repaired;
 	bool store_only;
-	json_t *findings;
-	bool no_memory;
+	struct facts_rows findings; /* --json */
+	json_t *repaired_findings;  /* what a repair was to mend; NULL: there was none */
 	bool drawing;
 };
 
@@ -70,27 +71,28 @@ static void print_finding(const struct lsvd_check_finding *f)
 
 static void keep_finding(struct check *c, const struct lsvd_check_finding *f)
 {
-	json_t *ranges = json_array(), *one;
-	int err = !ranges;
+	struct facts_rows ranges;
 
+	facts_rows_begin(&ranges);
 	for (uint32_t i = 0; i < f->range_count; i++)
-		err |= json_array_append_new(ranges, json_pack("{s:I, s:I}", "offset",
-							       (json_int_t)f->ranges[i].off, "length",
-							       (json_int_t)f->ranges[i].len));
-	one = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:o, s:s, s:s}", "severity",
-			NAME(severities, f->severity), "kind", NAME(kinds, f->kind), "object",
-			f->object, "offset", (json_int_t)f->off, "length", (json_int_t)f->len,
-			"affected_bytes", (json_int_t)f->affected_bytes, "ranges", ranges, "text",
-			f->text, "advice", f->advice);
-	err |= json_array_append_new(c->findings, one);
-	c->no_memory |= err != 0;
+		(void)facts_rows_add(&ranges, json_pack("{s:I, s:I}", "offset", /* the end says it */
+							(json_int_t)f->ranges[i].off, "length",
+							(json_int_t)f->ranges[i].len));
+	(void)facts_rows_add(&c->findings, /* so does that of these */
+			     json_pack("{s:s, s:s, s:o, s:I, s:I, s:I, s:o, s:o, s:s}", "severity",
+				       NAME(severities, f->severity), "kind", NAME(kinds, f->kind),
+				       "object", facts_text(f->object), "offset", (json_int_t)f->off,
+				       "length", (json_int_t)f->len, "affected_bytes",
+				       (json_int_t)f->affected_bytes, "ranges",
+				       facts_rows_end(&ranges), "text", facts_text(f->text), "advice",
+				       f->advice));
 }
 
 static void take_finding(void *ctx, const struct lsvd_check_finding *f)
 {
 	struct check *c = ctx;
 
-	if (c->findings)
+	if (c->admin.json)
 		keep_finding(c, f);
 	else if (f->severity > LSVD_CHECK_INFO || c->verbose)
 		print_finding(f);
@@ -114,11 +116,11 @@ static int take_progress(void *ctx, uint32_t stage, uint64_t done, uint64_t tota
 
 /* --------------------------------------------------------------------------------------- the end */
 
-static json_t *facts(const struct check *c, const struct lsvd_check_report *r)
+static json_t *facts(struct check *c, const struct lsvd_check_report *r)
 {
-	json_t *all = json_pack(
+	return json_pack(
 		"{s:s, s:b, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
-		"s:I, s:I, s:I, s:I, s:I, s:s, s:b}",
+		"s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:o, s:O*}",
 		"name", c->admin.name, "sound", r->errors == 0 && r->complete, "complete",
 		(int)r->complete, "deep", (int)c->deep, "errors", (json_int_t)r->errors, "warnings",
 		(json_int_t)r->warnings, "objects", (json_int_t)r->objects, "stored_bytes",
@@ -131,13 +133,8 @@ static json_t *facts(const struct check *c, const struct lsvd_check_report *r)
 		"dead_bytes", (json_int_t)r->dead_bytes, "affected_bytes",
 		(json_int_t)r->affected_bytes, "requests", (json_int_t)r->gets, "request_bytes",
 		(json_int_t)r->get_bytes, "stage", NAME(stages, r->stage), "repaired",
-		(int)c->repaired.repaired);
-
-	if (all && (json_object_set(all, "findings", c->findings) < 0 || c->no_memory)) {
-		json_decref(all);
-		return NULL;
-	}
-	return all;
+		(int)c->repaired.repaired, "findings", facts_rows_end(&c->findings),
+		"repaired_findings", c->repaired_findings);
 }
 
 static int print_text(const struct check *c, const struct lsvd_check_report *r)
@@ -211,17 +208,26 @@ static int repair(struct check *c, struct lsvd_check_report *report)
 		return 1;
 	}
 	c->repaired = repaired;
-	if (!c->findings)
+	if (c->admin.json) {
+		c->repaired_findings = facts_rows_end(&c->findings);
+		if (!c->repaired_findings)
+			return admin_error("out of memory"), 1;
+		facts_rows_begin(&c->findings);
+	} else if (!repaired.repaired) {
+		(void)printf("not repaired: by then there was nothing to repair\n");
+	} else {
 		(void)printf("repaired: a new checkpoint, of %llu extents, made from %llu objects in epoch "
 			     "%llu; nothing was overwritten or deleted\n",
 			     (unsigned long long)repaired.extents,
 			     (unsigned long long)repaired.replayed_objects,
 			     (unsigned long long)repaired.epoch);
+	}
 	return look(c, report);
 }
 
-static int check(struct check *c)
+static int check(void *ctx)
 {
+	struct check *c = ctx;
 	struct lsvd_check_report report = LSVD_CHECK_REPORT_INIT;
 	int err = look(c, &report), status, printed = ADMIN_OK;
 
@@ -231,7 +237,7 @@ static int check(struct check *c)
 			return ADMIN_FAILED;
 	}
 	status = status_of(c, err, &report);
-	if (c->findings)
+	if (c->admin.json)
 		printed = output_record(NULL, facts(c, &report), true);
 	else if (!err)
 		printed = print_text(c, &report);
@@ -270,15 +276,10 @@ static int run(int argc, char **argv)
 
 	if (admin_parse(&c.admin, &args, argc, argv, &status) < 0)
 		return status;
-	status = admin_begin_long();
-	if (status == ADMIN_OK && c.admin.json && !(c.findings = json_array()))
-		status = (int)ADMIN_FAILED;
-	if (status == ADMIN_OK)
-		status = admin_open(&c.admin, c.repair ? 0 : LSVD_STORE_READONLY);
-	if (status == ADMIN_OK)
-		status = check(&c);
-	json_decref(c.findings);
-	admin_close(&c.admin);
+	facts_rows_begin(&c.findings);
+	status = admin_do_long(&c.admin, c.repair ? 0 : LSVD_STORE_READONLY, check, &c);
+	json_decref(facts_rows_end(&c.findings)); /* if nobody came to print them */
+	json_decref(c.repaired_findings);
 	return status;
 }
 

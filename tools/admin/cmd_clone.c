@@ -96,12 +96,18 @@ static int clone_unserved(struct clone *c)
 	return print_cloned(c, &info);
 }
 
-static int clone(struct clone *c)
+static int clone(void *ctx)
 {
+	struct clone *c = ctx;
+	int served;
+
 	if (c->snapshot[0])
 		return clone_snapshot(c);
 	c->admin.name = c->base;
-	return reach_served(&c->admin, &c->reach) ? clone_served(c) : clone_unserved(c);
+	served = reach_served(&c->admin, &c->reach);
+	if (served < 0)
+		return ADMIN_FAILED;
+	return served ? clone_served(c) : clone_unserved(c);
 }
 
 /* Two operands: where from, and the new name. */
@@ -143,13 +149,7 @@ static int run(int argc, char **argv)
 		return status;
 	if (parse_places(&c, &args, argc, argv, first) < 0)
 		return ADMIN_USAGE;
-	status = admin_begin_long();
-	if (status == ADMIN_OK)
-		status = admin_open(&c.admin, 0);
-	if (status == ADMIN_OK)
-		status = clone(&c);
-	admin_close(&c.admin);
-	return status;
+	return admin_do_long(&c.admin, 0, clone, &c);
 }
 
 const struct admin_cmd cmd_clone = {"clone", "make a volume that begins as another", run};

@@ -7,6 +7,7 @@
  *
  * Interrupted, the name may be gone and some objects not; they are known by the UUID, as list shows.
  */
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -21,7 +22,8 @@ struct delete
 {
 	struct admin admin;
 	struct reach_options reach;
-	const char *uuid;
+	const char *uuid_given;
+	char uuid[37];
 	bool yes, force;
 	uint64_t claims, claim_bytes, others; /* objects that are left */
 };
@@ -94,12 +96,28 @@ static int print_deleted(struct delete *d, json_t *facts, const char *what)
 	return output_sentence(sentence, facts, d->admin.json);
 }
 
-/* The name is gone: what was its? */
+/* The name is gone: what was its? Keys have the UUID in small letters. */
 static int purge(struct delete *d)
 {
+	for (size_t i = 0; i < sizeof d->uuid && d->uuid_given[i]; i++)
+		d->uuid[i] = (char)tolower((unsigned char)d->uuid_given[i]);
 	if (lsvd_volume_purge(d->admin.store, d->uuid) < 0)
 		return admin_fail();
 	return print_deleted(d, json_pack("{s:s}", "uuid", d->uuid), "the rest of a volume");
+}
+
+/* True: it has been said why not. */
+static bool refuse_served(const struct delete *d)
+{
+	int served = reach_served(&d->admin, &d->reach);
+
+	if (served > 0)
+		(void)admin_error("volume %s is being served: stop its server first, or use --force",
+				  d->admin.name);
+	else if (served < 0)
+		(void)admin_error("volume %s may be being served: see to it that it is not, and use "
+				  "--force", d->admin.name);
+	return served != 0;
 }
 
 static int delete_volume(struct delete *d)
@@ -109,28 +127,25 @@ static int delete_volume(struct delete *d)
 
 	if (lsvd_volume_lookup(d->admin.store, d->admin.name, &info) < 0)
 		return admin_fail();
-	if (!d->force && reach_served(&d->admin, &d->reach)) {
-		(void)admin_error("volume %s is being served: stop its server first, or use --force",
-				  info.name);
+	if (!d->force && refuse_served(d))
 		return ADMIN_FAILED;
-	}
 	if (!d->yes && !confirmed(&info)) {
 		(void)fprintf(stderr, "lsvd-admin: volume %s: not deleted\n", info.name);
 		return ADMIN_FAILED;
 	}
 	if (lsvd_volume_delete_flags(d->admin.store, d->admin.name, admin_flags(&d->admin)) < 0)
 		return admin_fail();
-	d->uuid = info.uuid;
+	memcpy(d->uuid, info.uuid, sizeof d->uuid);
 	(void)snprintf(what, sizeof what, "volume %s", info.name);
 	return print_deleted(d, output_volume(&info), what);
 }
 
 static int check(const struct delete *d, const struct args *args)
 {
-	if (!!d->admin.name + !!d->uuid != 1)
+	if (!!d->admin.name + !!d->uuid_given != 1)
 		return args_fail(args, "either --name or --uuid is needed");
-	if (d->uuid && !admin_good_uuid(d->uuid))
-		return args_fail(args, "option --uuid: '%.60s' is not a UUID", d->uuid);
+	if (d->uuid_given && !admin_good_uuid(d->uuid_given))
+		return args_fail(args, "option --uuid: '%.60s' is not a UUID", d->uuid_given);
 	if (!d->yes && !isatty(STDIN_FILENO))
 		return args_fail(args, "no terminal to ask on: say --yes");
 	return 0;
@@ -143,7 +158,7 @@ static int run(int argc, char **argv)
 	const struct args_option options[] = {
 		ADMIN_CONFIG(&d.admin),
 		{ARGS_STRING, 'n', "name", &d.admin.name, "NAME", "the volume", 0, 0, false},
-		{ARGS_STRING, 'u', "uuid", &d.uuid, "UUID",
+		{ARGS_STRING, 'u', "uuid", &d.uuid_given, "UUID",
 		 "what is left of a volume whose deletion was interrupted", 0, 0, false},
 		{ARGS_FLAG, 'y', "yes", &d.yes, NULL, "do not ask", 0, 0, false},
 		{ARGS_FLAG, 0, "force", &d.force, NULL, "though it is being served", 0, 0, false},
@@ -169,7 +184,7 @@ static int run(int argc, char **argv)
 		return ADMIN_USAGE;
 	status = admin_open(&d.admin, 0);
 	if (status == ADMIN_OK)
-		status = d.uuid ? purge(&d) : delete_volume(&d);
+		status = d.uuid_given ? purge(&d) : delete_volume(&d);
 	admin_close(&d.admin);
 	return status;
 }

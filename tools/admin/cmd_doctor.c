@@ -15,6 +15,7 @@
 #include "admin/cmd.h"
 #include "admin/doctor.h"
 #include "admin/output.h"
+#include "common/facts.h"
 
 #define RACES  32u
 #define RACERS 16u
@@ -79,39 +80,41 @@ static json_t *latency(const struct doctor_latency *l)
 
 static json_t *latencies(const struct doctor *d)
 {
-	json_t *array = json_array();
+	struct facts_rows rows;
 
+	facts_rows_begin(&rows);
 	for (size_t i = 0; i < sizeof d->latency / sizeof d->latency[0]; i++)
 		if (d->latency[i].samples)
-			(void)json_array_append_new(array, latency(&d->latency[i])); /* see below */
-	return array;
+			(void)facts_rows_add(&rows, latency(&d->latency[i])); /* the end says it */
+	return facts_rows_end(&rows);
 }
 
 static json_t *throughputs(const struct doctor *d)
 {
-	json_t *array = json_array();
+	struct facts_rows rows;
 
+	facts_rows_begin(&rows);
 	for (size_t i = 0; i < DOCTOR_LEVELS; i++)
 		if (d->throughput[i].up > 0)
-			(void)json_array_append_new(
-				array, json_pack("{s:i, s:I, s:I}", "parallel",
-						 (int)d->throughput[i].parallel,
-						 "up_bytes_per_second",
-						 (json_int_t)d->throughput[i].up,
-						 "down_bytes_per_second",
-						 (json_int_t)d->throughput[i].down));
-	return array;
+			(void)facts_rows_add(&rows, /* the end says it */
+					     json_pack("{s:i, s:I, s:I}", "parallel",
+						       (int)d->throughput[i].parallel,
+						       "up_bytes_per_second",
+						       (json_int_t)d->throughput[i].up,
+						       "down_bytes_per_second",
+						       (json_int_t)d->throughput[i].down));
+	return facts_rows_end(&rows);
 }
 
 static json_t *cache(const struct doctor *d)
 {
 	if (!d->options.cache_dir)
 		return json_null();
-	return json_pack("{s:s, s:I, s:i, s:f, s:f, s:o}", "path", d->options.cache_dir,
+	return json_pack("{s:o, s:I, s:i, s:f, s:f, s:o}", "path", facts_text(d->options.cache_dir),
 			 "free_bytes", (json_int_t)d->cache_free, "samples", (int)d->sync.samples,
 			 "fdatasync_median_ms", d->sync.median_ms, "fdatasync_p99_ms",
 			 d->sync.p99_ms, "error",
-			 d->cache_error[0] ? json_string(d->cache_error) : json_null());
+			 d->cache_error[0] ? facts_text(d->cache_error) : json_null());
 }
 
 static json_t *requests(const struct doctor *d)
@@ -130,7 +133,7 @@ static json_t *error_text(const struct doctor *d)
 {
 	const char *text = d->err ? d->error : d->measure_err ? d->measure_error : "";
 
-	return text[0] ? json_string(text) : json_null();
+	return text[0] ? facts_text(text) : json_null();
 }
 
 /* NULL: no memory; json_pack() fails if one of its objects is NULL. */
@@ -141,9 +144,9 @@ static json_t *facts(const struct doctor *d)
 	bool counted = c->puts + c->gets + c->heads > 0;
 
 	return json_pack(
-		"{s:s, s:s, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
+		"{s:o, s:s, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
 		"s:o, s:o}",
-		"store", lsvd_store_url(d->store), "verdict", verdict(d), "error", error_text(d),
+		"store", facts_text(lsvd_store_url(d->store)), "verdict", verdict(d), "error", error_text(d),
 		"promises_create", d->promises_create, "create", result(p->create), "refuse",
 		result(p->refuse), "read_back", result(p->read_back), "ranges", result(p->ranges),
 		"length", result(p->length), "list", result(p->list), "removed",

@@ -19,6 +19,7 @@
 #include "admin/progress.h"
 #include "admin/reader.h"
 #include "admin/target.h"
+#include "common/facts.h"
 
 /* Windows that are written between two syncs. */
 #define BATCH 16u
@@ -321,7 +322,7 @@ static int print_exported(const struct export *e)
 		json_decref(facts);
 		return ADMIN_OK; /* standard output is the image */
 	}
-	err = json_object_set_new(facts, "file", json_string(e->to));
+	err = json_object_set_new(facts, "file", facts_text(e->to));
 	err |= json_object_set_new(facts, "format",
 				   json_string(e->format == FORMAT_QCOW2 ? "qcow2" : "raw"));
 	err |= json_object_set_new(facts, "data_bytes", json_integer((json_int_t)e->data_bytes));

@@ -12,8 +12,9 @@ struct flatten {
 	struct reach_options reach;
 };
 
-static int flatten(struct flatten *f)
+static int flatten(void *ctx)
 {
+	struct flatten *f = ctx;
 	char sentence[128];
 	int status;
 	json_t *facts = reach_ask(&f->admin, &f->reach, json_pack("{s:s}", "verb", "flatten"),
@@ -48,13 +49,7 @@ static int run(int argc, char **argv)
 
 	if (admin_parse(&f.admin, &args, argc, argv, &status) < 0)
 		return status;
-	status = admin_begin_long();
-	if (status == ADMIN_OK)
-		status = admin_open(&f.admin, 0);
-	if (status == ADMIN_OK)
-		status = flatten(&f);
-	admin_close(&f.admin);
-	return status;
+	return admin_do_long(&f.admin, 0, flatten, &f);
 }
 
 const struct admin_cmd cmd_flatten = {"flatten", "copy into a clone what it needs of its base", run};

@@ -32,8 +32,9 @@ static int print_collected(const struct gc *g, json_t *facts)
 	return output_sentence(sentence, facts, g->admin.json);
 }
 
-static int collect(struct gc *g)
+static int collect(void *ctx)
 {
+	struct gc *g = ctx;
 	json_t *facts, *request;
 	int status;
 
@@ -68,13 +69,7 @@ static int run(int argc, char **argv)
 
 	if (admin_parse(&g.admin, &args, argc, argv, &status) < 0)
 		return status;
-	status = admin_begin_long();
-	if (status == ADMIN_OK)
-		status = admin_open(&g.admin, 0);
-	if (status == ADMIN_OK)
-		status = collect(&g);
-	admin_close(&g.admin);
-	return status;
+	return admin_do_long(&g.admin, 0, collect, &g);
 }
 
 const struct admin_cmd cmd_gc = {"gc", "give space back", run};

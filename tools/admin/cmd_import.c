@@ -251,10 +251,12 @@ static int copy(struct import *im)
 		return copy_unknown(im);
 	if (copy_known(im) < 0)
 		return -1;
-	if (!im->source->ops->stretch &&
-	    im->source->ops->read(im->source, im->bytes, &more, 1, &got) < 0)
+	if (im->source->ops->stretch)
+		return 0;
+	if (im->source->ops->read(im->source, im->bytes, &more, 1, &got) < 0)
 		return -1;
-	return 0;
+	return got ? admin_error("%s goes on after the %llu bytes that it said it has",
+				 im->source->name, (unsigned long long)im->bytes) : 0;
 }
 
 /* --------------------------------------------------------------------------------------- the end */

@@ -13,13 +13,14 @@
 #include "admin/cmd.h"
 #include "admin/long.h"
 #include "admin/output.h"
+#include "common/facts.h"
 
 struct inspect {
 	struct admin admin;
 	bool quick;
+	struct facts_rows rows;
 	json_t *snapshots; /* of the space */
 	uint64_t live, stale, waiting, map, pinned, base;
-	bool no_memory;
 };
 
 static const struct output_field fields[] = {
@@ -115,12 +116,9 @@ static int add_space(void *ctx, const struct lsvd_space_row *row)
 	if (row->kind != LSVD_SPACE_SNAPSHOT)
 		return 0;
 	in->pinned += row->bytes;
-	in->no_memory |= json_array_append_new(in->snapshots,
-					       json_pack("{s:s, s:I, s:I}", "snapshot",
-							 row->snapshot, "bytes",
-							 (json_int_t)row->bytes, "objects",
-							 (json_int_t)row->objects)) < 0;
-	return in->no_memory;
+	return facts_rows_add(&in->rows, json_pack("{s:s, s:I, s:I}", "snapshot", row->snapshot,
+						   "bytes", (json_int_t)row->bytes, "objects",
+						   (json_int_t)row->objects));
 }
 
 static int ask_space(struct inspect *in)
@@ -130,7 +128,9 @@ static int ask_space(struct inspect *in)
 
 	if (!volume)
 		return -1; /* it has been said */
+	facts_rows_begin(&in->rows);
 	err = lsvd_volume_space(volume, add_space, in);
+	in->snapshots = facts_rows_end(&in->rows); /* without, there is no JSON, which says it */
 	if (err < 0)
 		(void)admin_fail();
 	(void)lsvd_volume_close(volume, 0); /* read-only: nothing can be lost */
@@ -152,8 +152,6 @@ static json_t *space_json(const struct inspect *in, const struct lsvd_volume_usa
 	uint64_t there = less(usage->segment_bytes + usage->checkpoint_bytes, known);
 	uint64_t waiting = in->waiting < there ? in->waiting : there;
 
-	if (in->no_memory)
-		return NULL;
 	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:O}", "live_bytes", (json_int_t)in->live,
 			 "overwritten_bytes", (json_int_t)in->stale, "snapshot_bytes",
 			 (json_int_t)in->pinned, "waiting_bytes", (json_int_t)waiting, "map_bytes",
@@ -229,8 +227,6 @@ static int run(int argc, char **argv)
 
 	if (admin_parse(&in.admin, &args, argc, argv, &status) < 0)
 		return status;
-	in.snapshots = json_array();
-	in.no_memory = !in.snapshots;
 	status = admin_open(&in.admin, LSVD_STORE_READONLY);
 	if (status == ADMIN_OK)
 		status = inspect(&in);

@@ -24,8 +24,9 @@ static int print_resized(const struct resize *s, json_t *facts)
 	return output_sentence(sentence, facts, s->admin.json);
 }
 
-static int resize(struct resize *s)
+static int resize(void *ctx)
 {
+	struct resize *s = ctx;
 	json_t *facts, *request;
 	int status;
 
@@ -69,13 +70,7 @@ static int run(int argc, char **argv)
 				(unsigned long long)s.bytes, LSVD_SECTOR_BYTES);
 		return ADMIN_USAGE;
 	}
-	status = admin_begin_long();
-	if (status == ADMIN_OK)
-		status = admin_open(&s.admin, 0);
-	if (status == ADMIN_OK)
-		status = resize(&s);
-	admin_close(&s.admin);
-	return status;
+	return admin_do_long(&s.admin, 0, resize, &s);
 }
 
 const struct admin_cmd cmd_resize = {"resize", "make a volume larger or smaller", run};

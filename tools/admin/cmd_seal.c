@@ -31,8 +31,9 @@ static int print_sealed(const struct seal *s, json_t *facts)
 	return output_sentence(sentence, facts, s->admin.json);
 }
 
-static int seal(struct seal *s)
+static int seal(void *ctx)
 {
+	struct seal *s = ctx;
 	json_t *facts, *request;
 	int status;
 
@@ -73,13 +74,7 @@ static int run(int argc, char **argv)
 		(void)args_fail(&args, "--no-wait and --checkpoint exclude each other");
 		return ADMIN_USAGE;
 	}
-	status = admin_begin_long();
-	if (status == ADMIN_OK)
-		status = admin_open(&s.admin, 0);
-	if (status == ADMIN_OK)
-		status = seal(&s);
-	admin_close(&s.admin);
-	return status;
+	return admin_do_long(&s.admin, 0, seal, &s);
 }
 
 const struct admin_cmd cmd_seal = {"seal", "store what is only in the local log", run};

@@ -25,8 +25,9 @@ static int print_sum(const struct sha256 *c, const char *hex)
 			       c->admin.json);
 }
 
-static int sha256(struct sha256 *c)
+static int sha256(void *ctx)
 {
+	struct sha256 *c = ctx;
 	struct lsvd_volume *volume = admin_open_reader(&c->admin, 0);
 	char hex[SUM_TEXT];
 	int err;
@@ -64,13 +65,7 @@ static int run(int argc, char **argv)
 		return status;
 	if (c.range_text && admin_parse_range(&args, c.range_text, &c.range) < 0)
 		return ADMIN_USAGE;
-	status = admin_begin_long();
-	if (status == ADMIN_OK)
-		status = admin_open(&c.admin, LSVD_STORE_READONLY);
-	if (status == ADMIN_OK)
-		status = sha256(&c);
-	admin_close(&c.admin);
-	return status;
+	return admin_do_long(&c.admin, LSVD_STORE_READONLY, sha256, &c);
 }
 
 const struct admin_cmd cmd_sha256 = {"sha256", "print the SHA-256 of a volume or a range", run};

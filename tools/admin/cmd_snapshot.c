@@ -13,6 +13,7 @@
 #include "admin/long.h"
 #include "admin/output.h"
 #include "admin/reach.h"
+#include "common/facts.h"
 
 struct snapshot {
 	struct admin admin;
@@ -35,21 +36,25 @@ static int add_row(void *ctx, const struct lsvd_snapshot_info *info)
 	char created[OUTPUT_TIME];
 
 	output_time(created, info->created_ms);
-	return json_array_append_new(ctx, json_pack("{s:s, s:s, s:I, s:s, s:I}", "snapshot",
-						    info->name, "uuid", info->uuid, "bytes",
-						    (json_int_t)info->bytes, "created", created,
-						    "op", (json_int_t)info->op));
+	return facts_rows_add(ctx, json_pack("{s:s, s:s, s:I, s:s, s:I}", "snapshot", info->name,
+					     "uuid", info->uuid, "bytes", (json_int_t)info->bytes,
+					     "created", created, "op", (json_int_t)info->op));
 }
 
-static int list(struct snapshot *s)
+static int list(void *ctx)
 {
-	json_t *rows = json_array();
+	struct snapshot *s = ctx;
+	struct facts_rows rows;
+	json_t *array;
+	int err;
 
-	if (rows && lsvd_snapshot_list_store(s->admin.store, s->admin.name, add_row, rows) < 0) {
-		json_decref(rows);
-		return admin_fail();
-	}
-	return output_rows(fields, "snapshots", rows, s->admin.json);
+	facts_rows_begin(&rows);
+	err = lsvd_snapshot_list_store(s->admin.store, s->admin.name, add_row, &rows);
+	array = facts_rows_end(&rows);
+	if (!err)
+		return output_rows(fields, "snapshots", array, s->admin.json);
+	json_decref(array);
+	return admin_fail();
 }
 
 /* ---------------------------------------------------------------------------------- the others */
@@ -76,8 +81,9 @@ static int show_created(json_t *facts)
 	return err | json_object_del(facts, "created_ms");
 }
 
-static int change(struct snapshot *s)
+static int change(void *ctx)
 {
+	struct snapshot *s = ctx;
 	char sentence[256];
 	json_t *facts, *request;
 	int status;
@@ -122,19 +128,6 @@ static int name_it(struct snapshot *s, const struct args *args, const char *oper
 	return 0;
 }
 
-static int act(struct snapshot *s)
-{
-	bool listing = strcmp(s->action, "list") == 0;
-	int status = listing ? ADMIN_OK : admin_begin_long();
-
-	if (status == ADMIN_OK)
-		status = admin_open(&s->admin, listing ? LSVD_STORE_READONLY : 0);
-	if (status == ADMIN_OK)
-		status = listing ? list(s) : change(s);
-	admin_close(&s->admin);
-	return status;
-}
-
 static int run(int argc, char **argv)
 {
 	struct snapshot s = {.force = false};
@@ -173,7 +166,11 @@ static int run(int argc, char **argv)
 		(void)args_fail(&args, "the first word must be create, delete, rollback or list");
 		return ADMIN_USAGE;
 	}
-	return name_it(&s, &args, operand) < 0 ? ADMIN_USAGE : act(&s);
+	if (name_it(&s, &args, operand) < 0)
+		return ADMIN_USAGE;
+	if (strcmp(s.action, "list") == 0)
+		return admin_do_long(&s.admin, LSVD_STORE_READONLY, list, &s);
+	return admin_do_long(&s.admin, 0, change, &s);
 }
 
 const struct admin_cmd cmd_snapshot = {"snapshot", "make, delete, list or go back to snapshots",

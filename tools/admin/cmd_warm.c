@@ -215,6 +215,13 @@ static int print_warmed(const struct warm *w)
 			       w->admin.json);
 }
 
+static int act(void *ctx)
+{
+	struct warm *w = ctx;
+
+	return warm(w) < 0 ? ADMIN_FAILED : print_warmed(w);
+}
+
 static int check(struct warm *w, const struct args *args)
 {
 	if (!!w->range_text + !!w->profile_path + !!w->record_path > 1)
@@ -250,13 +257,8 @@ static int run(int argc, char **argv)
 		return status;
 	if (check(&w, &args) < 0)
 		return ADMIN_USAGE;
-	status = admin_begin_long();
-	if (status == ADMIN_OK)
-		status = admin_open(&w.admin, LSVD_STORE_READONLY);
-	if (status == ADMIN_OK)
-		status = warm(&w) < 0 ? ADMIN_FAILED : print_warmed(&w);
+	status = admin_do_long(&w.admin, LSVD_STORE_READONLY, act, &w);
 	profile_fini(&w.profile);
-	admin_close(&w.admin);
 	return status;
 }
 

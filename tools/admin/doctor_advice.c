@@ -8,14 +8,14 @@
 
 #include "admin/doctor.h"
 #include "admin/output.h"
+#include "common/facts.h"
 
 #define SKEW_MS	       (5 * 60 * 1000) /* what S3 lets pass is 15 minutes */
 #define SLOW_SYNC_MS   20.0
 #define GAIN	       1.3
 
 struct advice {
-	json_t *array;
-	bool no_memory;
+	struct facts_rows rows;
 };
 
 static void say(struct advice *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -28,7 +28,7 @@ static void say(struct advice *a, const char *format, ...)
 	va_start(ap, format);
 	(void)vsnprintf(text, sizeof text, format, ap); /* long enough for ours */
 	va_end(ap);
-	a->no_memory |= json_array_append_new(a->array, json_string(text)) < 0;
+	(void)facts_rows_add(&a->rows, facts_text(text)); /* the end says it */
 }
 
 /* -------------------------------------------------------------------------------- the store */
@@ -166,18 +166,14 @@ static void on_cache(struct advice *a, const struct doctor *d)
 
 json_t *doctor_advice(const struct doctor *d)
 {
-	struct advice a = {.array = json_array()};
+	struct advice a;
 
-	if (!a.array)
-		return NULL;
+	facts_rows_begin(&a.rows);
 	on_failure(&a, d);
 	on_promises(&a, d);
 	on_connection(&a, d);
 	on_times(&a, d);
 	on_delay(&a, d);
 	on_cache(&a, d);
-	if (!a.no_memory)
-		return a.array;
-	json_decref(a.array);
-	return NULL;
+	return facts_rows_end(&a.rows);
 }

@@ -19,6 +19,18 @@ int admin_begin_long(void)
 	return ADMIN_FAILED;
 }
 
+int admin_do_long(struct admin *a, uint32_t store_flags, int (*act)(void *ctx), void *ctx)
+{
+	int status = admin_begin_long();
+
+	if (status == ADMIN_OK)
+		status = admin_open(a, store_flags);
+	if (status == ADMIN_OK)
+		status = act(ctx);
+	admin_close(a);
+	return status;
+}
+
 bool admin_stopped(void)
 {
 	return stop_requested();

@@ -57,27 +57,27 @@ static int connect_server(const char *cache, const char *volume)
 	return err < 0 ? err : fd;
 }
 
-bool reach_served(const struct admin *a, const struct reach_options *options)
+/* 1: it is served, and *ret_fd connected. 0: it is not. -1: it has been said what is wrong. */
+static int find_server(const struct admin *a, const char *cache, int *ret_fd)
 {
-	const char *cache = cache_of(a, options);
-	int fd = cache ? connect_server(cache, a->name) : -ENOENT;
-
-	if (fd >= 0)
-		(void)close(fd); /* nothing was sent */
-	return fd >= 0;
-}
-
-/* 1: it is served, and connected. 0: it is not. -1: it has been said what is wrong. */
-static int find_server(struct reach *r, const char *cache)
-{
-	int fd = connect_server(cache, r->admin->name);
+	int fd = connect_server(cache, a->name);
 
 	if (fd == -ENOENT || fd == -ECONNREFUSED)
 		return 0;
 	if (fd < 0)
-		return admin_error("%s/%s.ctl: %s", cache, r->admin->name, strerror(-fd));
-	r->fd = fd;
+		return admin_error("%s/%s.ctl: %s", cache, a->name, strerror(-fd));
+	*ret_fd = fd;
 	return 1;
+}
+
+int reach_served(const struct admin *a, const struct reach_options *options)
+{
+	const char *cache = cache_of(a, options);
+	int fd, found = cache ? find_server(a, cache, &fd) : 0;
+
+	if (found > 0)
+		(void)close(fd); /* nothing was sent */
+	return found;
 }
 
 void reach_volume_options(const struct admin *a, const struct reach_options *options,
@@ -111,7 +111,7 @@ static int begin(struct reach *r, struct admin *a, const struct reach_options *o
 		(void)admin_error("%s: no cache_path, and no --cache given", a->config_path);
 		return ADMIN_USAGE;
 	}
-	found = find_server(r, cache);
+	found = find_server(a, cache, &r->fd);
 	if (found)
 		return found > 0 ? ADMIN_OK : ADMIN_FAILED;
 	if (!only_server)

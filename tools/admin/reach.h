@@ -34,8 +34,11 @@ struct reach_options {
 	 "the same if the last writer flushed to the store", 0, 0, false}
 /* clang-format on */
 
-/* True if the volume is served from the cache directory of `options`; asks nothing of the server. */
-bool reach_served(const struct admin *a, const struct reach_options *options);
+/*
+ * Whether the volume is served from the cache directory of `options`; asks nothing of the server. 1: it
+ * is. 0: it is not. -1: that cannot be known, which has been said.
+ */
+int reach_served(const struct admin *a, const struct reach_options *options);
 
 /* How the volume is opened here: what the configuration and the command line say. */
 void reach_volume_options(const struct admin *a, const struct reach_options *options,

@@ -7,6 +7,7 @@
 #include "admin/output.h"
 #include "admin/progress.h"
 #include "admin/vlog_actions.h"
+#include "common/facts.h"
 
 /* ---------------------------------------------------------------------------------------- list */
 
@@ -17,24 +18,35 @@ static const struct output_field log_fields[] = {
 	{NULL, NULL, OUTPUT_TEXT},
 };
 
+/* What a walk has gathered that ended with `err`. */
+static int print_rows(const struct admin *a, const struct output_field *fields, const char *key,
+		      struct facts_rows *rows, int err)
+{
+	json_t *array = facts_rows_end(rows);
+
+	if (!err)
+		return output_rows(fields, key, array, a->json);
+	json_decref(array);
+	return admin_fail();
+}
+
 static int add_log(void *ctx, const struct lsvd_vlog_info *info)
 {
 	char created[OUTPUT_TIME];
 
 	output_time(created, info->created_ms);
-	return json_array_append_new(ctx, json_pack("{s:s, s:s, s:s}", "name", info->name, "created",
-						    created, "uuid", info->uuid));
+	return facts_rows_add(ctx, json_pack("{s:s, s:s, s:s}", "name", info->name, "created",
+					     created, "uuid", info->uuid));
 }
 
 static int show_logs(const struct admin *a)
 {
-	json_t *rows = json_array();
+	struct facts_rows rows;
+	int err;
 
-	if (rows && lsvd_vlog_list(a->store, add_log, rows) < 0) {
-		json_decref(rows);
-		return admin_fail();
-	}
-	return output_rows(log_fields, "value_logs", rows, a->json);
+	facts_rows_begin(&rows);
+	err = lsvd_vlog_list(a->store, add_log, &rows);
+	return print_rows(a, log_fields, "value_logs", &rows, err);
 }
 
 int vlog_list(int argc, char **argv)
@@ -91,7 +103,7 @@ static int add_segment(void *ctx, const struct lsvd_vlog_segment *s)
 	char created[OUTPUT_TIME];
 
 	output_time(created, s->created_ms);
-	return json_array_append_new(
+	return facts_rows_add(
 		ctx, json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:b}", "segment",
 			       (json_int_t)s->id, "commit", (json_int_t)s->commit, "records",
 			       (json_int_t)s->items, "stale_records", (json_int_t)s->stale_items,
@@ -104,13 +116,12 @@ static int add_segment(void *ctx, const struct lsvd_vlog_segment *s)
 
 static int show_segments(const struct admin *a, struct lsvd_vlog *log)
 {
-	json_t *rows = json_array();
+	struct facts_rows rows;
+	int err;
 
-	if (rows && lsvd_vlog_segments(log, add_segment, rows) < 0) {
-		json_decref(rows);
-		return admin_fail();
-	}
-	return output_rows(segment_fields, "segments", rows, a->json);
+	facts_rows_begin(&rows);
+	err = lsvd_vlog_segments(log, add_segment, &rows);
+	return print_rows(a, segment_fields, "segments", &rows, err);
 }
 
 /* The library writes the report in both forms. */
@@ -160,7 +171,7 @@ int vlog_inspect(int argc, char **argv)
 /* -------------------------------------------------------------------------------------- verify */
 
 struct faults {
-	json_t *array;
+	struct facts_rows rows;
 	bool json;
 };
 
@@ -171,26 +182,31 @@ static void add_fault(void *ctx, const struct lsvd_vlog_handle *handle, int err,
 	if (!f->json)
 		(void)admin_error("segment %llu, byte %llu: %s", (unsigned long long)handle->segment,
 				  (unsigned long long)handle->offset, text);
-	else /* one that is lost is still counted */
-		(void)json_array_append_new(
-			f->array, json_pack("{s:I, s:I, s:I, s:s, s:s}", "segment",
-					    (json_int_t)handle->segment, "offset",
-					    (json_int_t)handle->offset, "size",
-					    (json_int_t)handle->size, "error",
-					    lsvd_error_name(err), "text", text));
+	else /* without memory it is said at the end */
+		(void)facts_rows_add(&f->rows,
+				     json_pack("{s:I, s:I, s:I, s:s, s:o}", "segment",
+					       (json_int_t)handle->segment, "offset",
+					       (json_int_t)handle->offset, "size",
+					       (json_int_t)handle->size, "error",
+					       lsvd_error_name(err), "text", facts_text(text)));
 }
 
 static int verify(const struct admin *a, struct lsvd_vlog *log)
 {
-	struct faults faults = {.array = json_array(), .json = a->json};
+	struct faults faults = {.json = a->json};
 	struct lsvd_vlog_report report = LSVD_VLOG_REPORT_INIT;
 	char sentence[200];
 	uint64_t bad = 0;
-	int status;
+	json_t *array;
+	int status, err;
 
-	if (lsvd_vlog_report(log, &report) < 0 ||
-	    lsvd_vlog_verify(log, add_fault, &faults, &bad) < 0) {
-		json_decref(faults.array);
+	facts_rows_begin(&faults.rows);
+	err = lsvd_vlog_report(log, &report);
+	if (!err)
+		err = lsvd_vlog_verify(log, add_fault, &faults, &bad);
+	array = facts_rows_end(&faults.rows);
+	if (err < 0) {
+		json_decref(array);
 		return admin_fail();
 	}
 	(void)snprintf(sentence, sizeof sentence, "value log %s: %llu of %llu records are damaged",
@@ -198,7 +214,7 @@ static int verify(const struct admin *a, struct lsvd_vlog *log)
 	status = output_sentence(sentence,
 				 json_pack("{s:s, s:I, s:I, s:o}", "name", a->name, "records",
 					   (json_int_t)report.items, "damaged", (json_int_t)bad,
-					   "faults", faults.array),
+					   "faults", array),
 				 a->json);
 	return bad && status == ADMIN_OK ? ADMIN_UNSOUND : status;
 }

@@ -20,6 +20,7 @@
 #include <lsvd/snapshot.h>
 #include <lsvd/stats.h>
 
+#include "common/facts.h"
 #include "common/verb_stats.h"
 
 #define STEP_MS	   200u
@@ -150,14 +151,15 @@ static int run_checkpoint(struct call *c)
 static int run_gc(struct call *c)
 {
 	const char *action = "";
-	int percent = GC_PERCENT;
+	json_int_t percent = GC_PERCENT;
 	struct lsvd_stats before = LSVD_STATS_INIT, after = LSVD_STATS_INIT;
-	int err = UNPACK(c, "s:s, s?i", "action", &action, "percent", &percent);
+	int err = UNPACK(c, "s:s, s?I", "action", &action, "percent", &percent);
 
 	if (!err && strcmp(action, "start") != 0)
 		err = refuse(c, LSVD_E_UNSUPPORTED, "gc: the action is not known");
 	if (!err && (percent < 100 || percent > 10000))
-		err = refuse(c, -EINVAL, "gc: percent is %d, must be 100 to 10000", percent);
+		err = refuse(c, -EINVAL, "gc: percent is %lld, must be 100 to 10000",
+			     (long long)percent);
 	if (!err)
 		err = store_all(c);
 	if (!err)
@@ -257,17 +259,21 @@ static int snapshot_rollback(struct call *c, const char *name, bool force)
 
 static int add_snapshot(void *ctx, const struct lsvd_snapshot_info *info)
 {
-	return json_array_append_new(ctx, snapshot_json(info)); /* without memory the walk ends */
+	return facts_rows_add(ctx, snapshot_json(info));
 }
 
 static int snapshot_list(struct call *c)
 {
-	json_t *all = json_array();
-	int err = all ? lsvd_snapshot_list(c->volume, add_snapshot, all) : no_memory(c);
+	struct facts_rows all;
+	json_t *array;
+	int err;
 
+	facts_rows_begin(&all);
+	err = lsvd_snapshot_list(c->volume, add_snapshot, &all);
+	array = facts_rows_end(&all);
 	if (!err)
-		return give(c, json_pack("{s:o}", "snapshots", all));
-	json_decref(all);
+		return give(c, json_pack("{s:o}", "snapshots", array));
+	json_decref(array);
 	return err;
 }
 
@@ -307,10 +313,10 @@ static int run_stats(struct call *c)
 		return err;
 	status = lsvd_volume_status(c->volume, text, sizeof text);
 	stats = verb_stats_json(&s);
-	return give(c, json_pack("{s:s, s:I, s:s, s:s, s:o}", "name", lsvd_volume_name(c->volume),
+	return give(c, json_pack("{s:s, s:I, s:s, s:o, s:o}", "name", lsvd_volume_name(c->volume),
 				 "bytes", (json_int_t)lsvd_volume_bytes(c->volume), "status",
 				 status ? lsvd_error_name(status) : "ok", "status_text",
-				 status ? text : "", "stats", stats));
+				 facts_text(status ? text : ""), "stats", stats));
 }
 
 /* ----------------------------------------------------------------------------------- the table */
@@ -342,12 +348,8 @@ static int run(struct call *c)
 
 json_t *verb_failure(int err, const char *text)
 {
-	/* A text with bytes that are no UTF-8, which a path may have, is better left out. */
-	json_t *reply = json_pack("{s:b, s:s, s:s}", "ok", 0, "error", lsvd_error_name(err), "text",
-				  text);
-
-	return reply ? reply : json_pack("{s:b, s:s, s:s}", "ok", 0, "error", lsvd_error_name(err),
-					 "text", lsvd_strerror(err));
+	return json_pack("{s:b, s:s, s:o}", "ok", 0, "error", lsvd_error_name(err), "text",
+			 facts_text(text));
 }
 
 json_t *verb_run(struct lsvd_volume *volume, const json_t *request, const struct verb_host *host)

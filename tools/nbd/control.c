@@ -43,6 +43,7 @@
 #define REQUEST_MS 10000
 #define REPLY_MS   10000
 #define QUIET_S	   10
+#define RETRY_MS   100
 #define EVENTS_MAX 16
 
 struct talk {
@@ -268,18 +269,20 @@ static bool begin_talk_locked(struct control_point *p, int fd)
 	return true;
 }
 
-static void accept_one(struct control_point *p)
+/* False: there is no descriptor or no memory for whoever waits, so that epoll would say it at once. */
+static bool accept_one(struct control_point *p)
 {
 	static const char busy[] = "{\"ok\":false,\"error\":\"EBUSY\",\"text\":\"too many are "
 				   "connected: try again\"}\n";
 	int fd = accept4(p->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (fd < 0)
-		return; /* it has gone, or there is no descriptor: epoll tells of the next */
+		return errno == EAGAIN || errno == ECONNABORTED; /* it has gone */
 	if (begin_talk_locked(p, fd))
-		return;
+		return true;
 	(void)send(fd, busy, sizeof busy - 1, MSG_DONTWAIT | MSG_NOSIGNAL); /* a courtesy */
 	(void)close(fd);
+	return true;
 }
 
 static bool is_listening_locked(const struct control *c, const struct control_point *point)
@@ -291,12 +294,22 @@ static bool is_listening_locked(const struct control *c, const struct control_po
 }
 
 /* The event's point may have gone since; it was one of the list then. */
-static void on_event(struct control *c, struct control_point *p)
+static bool on_event(struct control *c, struct control_point *p)
 {
+	bool ok;
+
 	pthread_mutex_lock(&c->lock);
-	if (is_listening_locked(c, p))
-		accept_one(p);
+	ok = !is_listening_locked(c, p) || accept_one(p);
 	pthread_mutex_unlock(&c->lock);
+	return ok;
+}
+
+/* Whoever waits goes on waiting; only control_close() is heard. */
+static void pause_accepting(const struct control *c)
+{
+	struct pollfd p = {c->event_fd, POLLIN, 0};
+
+	(void)poll(&p, 1, RETRY_MS); /* cut short it is only tried sooner */
 }
 
 static void *accept_all(void *arg)
@@ -310,7 +323,8 @@ static void *accept_all(void *arg)
 		for (int i = 0; i < n; i++) {
 			if (!events[i].data.ptr)
 				return NULL; /* control_close() */
-			on_event(c, events[i].data.ptr);
+			if (!on_event(c, events[i].data.ptr))
+				pause_accepting(c);
 		}
 	}
 }
