@@ -66,6 +66,14 @@ int lsvd_lineage_run_all(struct port *port, struct obj_io *const *ios, unsigned 
 	return count ? err : 0;
 }
 
+int lsvd_lineage_list(struct port *port, const char *prefix, lsvd_object_fn fn, void *ctx)
+{
+	struct obj_io io = { .io = { .kind = IO_LIST }, .list_fn = fn, .list_ctx = ctx };
+
+	(void)snprintf(io.key, sizeof io.key, "%s", prefix); /* keys fit */
+	return lsvd_port_run1(port, &io.io);
+}
+
 int lsvd_lineage_get(struct port *port, const char *key, uint8_t **ret, size_t *ret_len,
 			size_t max)
 {
@@ -203,10 +211,18 @@ int lsvd_visit_begin(struct visit *v, struct lsvd_store *store)
 	return err;
 }
 
+int lsvd_visit_begin_world(struct visit *v, struct world *world)
+{
+	v->store = NULL;
+	v->world = world;
+	return lsvd_port_init(&v->port, world);
+}
+
 void lsvd_visit_end(struct visit *v)
 {
 	lsvd_port_fini(&v->port);
-	lsvd_world_real_close(v->world);
+	if (v->store)
+		lsvd_world_real_close(v->world);
 }
 
 int lsvd_lineage_lookup(struct lsvd_store *store, int kind, const char *name,
@@ -308,6 +324,20 @@ static int note_key(void *ctx, const struct lsvd_object_info *info)
 	return d->count == DELETE_AT_ONCE;
 }
 
+/* One by one: a simulated store has no other way. */
+static int remove_each(struct visit *v, const struct deletion *d)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < d->count && !err; i++) {
+		struct obj_io io = { .io = { .kind = IO_REMOVE } };
+
+		memcpy(io.key, d->keys[i], KEY_CAP);
+		err = lsvd_lineage_run(&v->port, &io);
+	}
+	return err;
+}
+
 static int remove_keys(struct visit *v, const struct deletion *d)
 {
 	const char **keys = lsvd_calloc(d->count, sizeof *keys);
@@ -332,7 +362,7 @@ static int list_keys(struct visit *v, const char *prefix, struct deletion *d)
 
 	do {
 		d->count = 0;
-		err = lsvd_store_list(v->store, prefix, note_key, d);
+		err = lsvd_lineage_list(&v->port, prefix, note_key, d);
 	} while (lsvd_try_again(&v->port, &tries, err));
 	return err;
 }
@@ -350,7 +380,7 @@ int lsvd_lineage_remove(struct visit *v, const struct uuid *uuid)
 	do {
 		err = list_keys(v, prefix, &d);
 		if (!err && d.count)
-			err = remove_keys(v, &d);
+			err = v->store ? remove_keys(v, &d) : remove_each(v, &d);
 	} while (!err && d.count);
 	lsvd_free(d.keys);
 	return err;

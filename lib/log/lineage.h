@@ -33,6 +33,8 @@ int lsvd_lineage_run(struct port *port, struct obj_io *io);
  */
 #define LINEAGE_RUN_MAX 32u
 int lsvd_lineage_run_all(struct port *port, struct obj_io *const *ios, unsigned n);
+/* A listing, asked for once: what it has called fn for may be a part, if it fails. */
+int lsvd_lineage_list(struct port *port, const char *prefix, lsvd_object_fn fn, void *ctx);
 /* A whole object of at most `max` bytes; allocated. */
 int lsvd_lineage_get(struct port *port, const char *key, uint8_t **ret, size_t *ret_len, size_t max);
 
@@ -46,11 +48,12 @@ int lsvd_lineage_find(struct port *port, int kind, const char *name, struct fmt_
 
 /* A port on a world without a cache directory, for the length of one call. */
 struct visit {
-	struct lsvd_store *store;
+	struct lsvd_store *store;      /* NULL: in a simulation */
 	struct world *world;
 	struct port port;
 };
 int lsvd_visit_begin(struct visit *v, struct lsvd_store *store);
+int lsvd_visit_begin_world(struct visit *v, struct world *world);
 void lsvd_visit_end(struct visit *v);
 
 /* lsvd_lineage_find() on a visit, with a name that may be any text. */

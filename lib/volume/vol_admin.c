@@ -293,7 +293,7 @@ static int remove_record(struct visit *v, const struct fmt_volume *record)
 	lsvd_key_record(io.key, OBJECT_VOLUME, record->name);
 	err = lsvd_lineage_run(&v->port, &io);
 	if (!err)
-		err = lsvd_vol_refuse_base(v, record, false);
+		err = lsvd_vol_refuse_base(&v->port, record, false);
 	if (err != -EBUSY)
 		return err;
 	(void)snprintf(text, sizeof text, "%s", lsvd_last_error()); /* survives what follows */
@@ -314,7 +314,7 @@ static int delete_on(struct visit *v, const char *name, uint32_t flags)
 	if (!err)
 		err = lsvd_probe_check(&v->port, flags | CHECK_NO_PROBE, false);
 	if (!err)
-		err = lsvd_vol_refuse_base(v, &record, false);
+		err = lsvd_vol_refuse_base(&v->port, &record, false);
 	if (!err)
 		err = lsvd_lineage_take_away(&v->port, &record.uuid);
 	if (!err)
@@ -345,6 +345,18 @@ int lsvd_volume_delete_flags(struct lsvd_store *store, const char *name, uint32_
 	if (err)
 		return err;
 	err = delete_on(&v, name, flags);
+	lsvd_visit_end(&v);
+	return err;
+}
+
+int lsvd_volume_delete_world(struct world *world, const char *name)
+{
+	struct visit v;
+	int err = lsvd_visit_begin_world(&v, world);
+
+	if (err)
+		return err;
+	err = delete_on(&v, name, 0);
 	lsvd_visit_end(&v);
 	return err;
 }
@@ -385,7 +397,7 @@ static int purge_on(struct visit *v, const struct uuid *uuid, const char *text)
 	if (!lsvd_lineage_is_gone(&v->port, uuid))
 		return lsvd_fail(-EBUSY, "%s is not known as a volume that was deleted", text);
 	(void)snprintf(record.name, sizeof record.name, "%s", text); /* a UUID: fits */
-	err = lsvd_vol_refuse_base(v, &record, true);
+	err = lsvd_vol_refuse_base(&v->port, &record, true);
 	return err ? err : lsvd_lineage_remove(v, uuid);
 }
 

@@ -221,7 +221,7 @@ static void keep_existing(struct port *port, struct slots *s)
 	}
 }
 
-int lsvd_vol_refuse_base(struct visit *visit, const struct fmt_volume *record, bool leftover)
+int lsvd_vol_refuse_base(struct port *port, const struct fmt_volume *record, bool leftover)
 {
 	struct slots all = { .volume = &record->uuid };
 	struct used u = { .n = 0 };
@@ -232,18 +232,18 @@ int lsvd_vol_refuse_base(struct visit *visit, const struct fmt_volume *record, b
 	lsvd_key_prefix(prefix, &record->uuid, KEY_SLOT);
 	do {
 		u.n = 0;
-		err = lsvd_store_list(visit->store, prefix, note_snapshot, &u);
-	} while (lsvd_try_again(&visit->port, &tries, err));
+		err = lsvd_lineage_list(port, prefix, note_snapshot, &u);
+	} while (lsvd_try_again(port, &tries, err));
 	if (!err)
 		err = u.err;
 	for (size_t i = 0; i < u.n && !err; i++) {
 		all.snapshot = &u.ids[i];
 		all.next = 0;
-		err = read_slots(&visit->port, &all);
+		err = read_slots(port, &all);
 	}
 	(void)snprintf(what, sizeof what, "volume %s", record->name); /* fits */
 	if (!err && leftover)
-		keep_existing(&visit->port, &all);
+		keep_existing(port, &all);
 	if (!err && all.count)
 		err = refuse_used(&all, what);
 	lsvd_free(all.users);

@@ -10,7 +10,7 @@
  * -EBUSY: clones need a snapshot of the volume; the text names them. `leftover`: it is what an
  * interrupted deletion has left, and only clones that are there count.
  */
-int lsvd_vol_refuse_base(struct visit *visit, const struct fmt_volume *record, bool leftover);
+int lsvd_vol_refuse_base(struct port *port, const struct fmt_volume *record, bool leftover);
 /* A clone goes, or needs its base no more. */
 int lsvd_vol_leave_base(struct port *port, const struct fmt_volume *record);
 /* For the simulator, on a world of its own */

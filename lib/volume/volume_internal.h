@@ -465,6 +465,7 @@ int lsvd_volume_open_world(struct lsvd_volume **ret, struct world *world, const 
 /* ---- vol_admin.c */
 int lsvd_volume_create_world(struct world *world, const char *name, uint64_t bytes,
 			     const char *uuid, struct lsvd_volume_info *ret);
+int lsvd_volume_delete_world(struct world *world, const char *name);
 
 void lsvd_vol_check_parts(struct lsvd_volume *v);
 

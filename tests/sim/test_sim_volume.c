@@ -18,6 +18,11 @@
  * Then it must be possible to write, flush and read again, and some states go on: more operations on
  * top of the recovered prefix, and another crash.
  *
+ * Clones are volumes with a model each, which begins as the history of what they were made of. They are
+ * written to by fibers of their own while the base goes on, cloned and deleted; so does an operator, one thing at
+ * a time, what is not writing: snapshots, clones, collection, checkpoints. All of that is crashed,
+ * and afterwards read and compared.
+ *
  * Every sector written carries a tag of its operation and its address, and the rest is made
  * from them: torn, stale, misplaced and foreign data all show.
  */
@@ -66,10 +71,21 @@ struct model_snapshot {
 	uint32_t op;             /* THERE: it is the volume after this one */
 };
 
+/*
+ * A clone of the last snapshot of a volume: of the first, or of another clone. MAKING: nobody knows; it is
+ * there if its record is. LOST: its deletion did not end, so it is not looked at any more.
+ */
+struct model_clone {
+	enum { CLONE_NONE, CLONE_MAKING, CLONE_THERE, CLONE_LOST } state;
+	unsigned of;             /* 0: of the volume; i + 1: of clone i */
+	unsigned generation;     /* no name is used again */
+};
+
 /* What the tester knows; it survives every crash of the host. */
 struct model {
 	struct model_op ops[OPS_MAX + 1]; /* operation k is ops[k] */
 	uint32_t issued;
+	uint32_t inherited;      /* of a clone: so many are its base's, and its own first is 1 to it */
 	uint32_t tags;
 	uint32_t acked;          /* newest acknowledged: all before it are too, in order */
 	uint32_t flushed;        /* F */
@@ -77,8 +93,8 @@ struct model {
 	bool rotten;             /* the log has been damaged */
 	bool mirrored;           /* a mirror was complete: from then on it can be opened offline, … */
 	struct model_snapshot snapshots[SNAPSHOTS];
-	struct model_snapshot clones[CLONES]; /* of the last one of these */
-	bool cloned;             /* that may have clones, or entries of some that never were */
+	struct model_clone clones[CLONES]; /* the volume's only */
+	bool cloned;             /* the last snapshot may have clones, or entries of some that never were */
 	uint32_t chunks;         /* its size, or it was to become another */
 	uint32_t chunks_maybe;   /* and is this perhaps; 0: no */
 	bool unlucky;            /* … unless it was given up for want of memory or of a disk */
@@ -97,9 +113,19 @@ struct slot {
 	uint8_t data[WRITE_MAX_SECTORS * SECTOR_BYTES];
 };
 
+/* What is asked of the operator. */
+enum errand { ERRAND_NONE, ERRAND_COLLECT, ERRAND_SNAPSHOT, ERRAND_CLONE, ERRAND_DELETE_CLONE,
+	      ERRAND_DELETE_BASE, ERRAND_CHECKPOINT };
+
 struct tester {
 	struct sim *sim;
 	struct sim_host *host, *other;
+	char name[8];            /* of the volume */
+	struct tester *base;     /* a clone's is the first volume's, of whatever it is a clone */
+	struct tester *heirs;    /* the first volume's: its clones, CLONES of them */
+	enum errand errand;      /* being done */
+	bool visited;            /* a clone: somebody works on it */
+	bool scripted;           /* what it does is laid down */
 	struct lsvd_volume *volume;
 	struct model m;
 	struct slot slots[IN_FLIGHT];
@@ -122,6 +148,12 @@ struct tester {
 	bool flags_needed;
 	bool in_duel;
 	uint64_t states, points, deep, offline_opens, rots, checks, snapshots_read, sizes, clones_read;
+	uint64_t clones_written, clones_deleted, clones_of_clones, bases_refused;
+};
+
+/* All that is known, of the volume and of its clones. */
+struct memory {
+	struct model m, heirs[CLONES];
 };
 
 /* ------------------------------------------------------------------------------------ the content */
@@ -161,18 +193,38 @@ static uint64_t place_of(uint32_t i)
 static void new_model(struct tester *t)
 {
 	memset(&t->m, 0, sizeof t->m);
+	for (unsigned i = 0; i < CLONES; i++)
+		memset(&t->heirs[i].m, 0, sizeof t->heirs[i].m);
 	t->m.chunks = t->chunks = CHUNKS;
+}
+
+static void remember(struct memory *to, const struct tester *t)
+{
+	to->m = t->m;
+	for (unsigned i = 0; i < CLONES; i++)
+		to->heirs[i] = t->heirs[i].m;
+}
+
+static void recall(struct tester *t, const struct memory *from)
+{
+	t->m = from->m;
+	for (unsigned i = 0; i < CLONES; i++)
+		t->heirs[i].m = from->heirs[i];
 }
 
 LSVD_PRINTF(2, 3) static void complain(struct tester *t, const char *format, ...)
 {
+	struct tester *to = t->base ? t->base : t;
 	va_list ap;
+	int n;
 
-	if (t->failed)
+	if (to->failed)
 		return;
 	t->failed = true;
+	to->failed = true;
+	n = snprintf(to->why, sizeof to->why, "%s: ", t->name); /* fits */
 	va_start(ap, format);
-	(void)vsnprintf(t->why, sizeof t->why, format, ap);
+	(void)vsnprintf(to->why + n, sizeof to->why - (size_t)n, format, ap);
 	va_end(ap);
 }
 
@@ -235,8 +287,8 @@ static void on_segment(void *ctx, const struct lsvd_segment_event *e)
 {
 	struct tester *t = ctx;
 
-	if (e->last_op > t->m.stored)
-		t->m.stored = (uint32_t)e->last_op;
+	if (e->last_op + t->m.inherited > t->m.stored)
+		t->m.stored = (uint32_t)e->last_op + t->m.inherited;
 }
 
 /* An operation for which there was no memory never was: those after it move up. */
@@ -345,6 +397,12 @@ static uint32_t below(struct tester *t, uint32_t n)
 	return (uint32_t)sim_random_below(t->sim, n);
 }
 
+/* A choice; of a workload that is laid down, the last. */
+static unsigned pick(struct tester *t, unsigned n)
+{
+	return t->scripted ? n - 1 : below(t, n);
+}
+
 /* Some sectors of one chunk, often whole blocks. */
 static void some_sectors(struct tester *t, struct model_op *op)
 {
@@ -422,15 +480,15 @@ static uint32_t chunks_of(const struct lsvd_volume *v)
 	return (uint32_t)(lsvd_volume_bytes(v) / CHUNK_SPAN);
 }
 
-static bool read_image(struct tester *t)
+static bool read_from(struct tester *t, struct lsvd_volume *volume)
 {
 	memset(t->image, 0, sizeof t->image);
-	t->readable = chunks_of(t->volume) * CHUNK;
+	t->readable = chunks_of(volume) * CHUNK;
 	for (uint32_t i = 0; i < t->readable; i += CHUNK) {
 		int err = -ENOMEM;
 
 		for (unsigned tries = 0; err == -ENOMEM && tries < 50; tries++)
-			err = lsvd_volume_read(t->volume, t->image + i * SECTOR_BYTES, place_of(i),
+			err = lsvd_volume_read(volume, t->image + i * SECTOR_BYTES, place_of(i),
 					       CHUNK * SECTOR_BYTES);
 		/* The mirror was given up, so it may lead to what has been deleted since. */
 		if (err == LSVD_E_UNAVAILABLE && t->offline && t->m.unlucky)
@@ -447,6 +505,11 @@ static bool read_image(struct tester *t)
 		}
 	}
 	return true;
+}
+
+static bool read_image(struct tester *t)
+{
+	return read_from(t, t->volume);
 }
 
 /* Waits for the mirror, or does not: what follows may be while it is made. */
@@ -482,7 +545,7 @@ static bool open_volume(struct tester *t, struct sim_host *host, unsigned flags)
 	for (unsigned i = 0; i < 500 && (err == LSVD_E_UNAVAILABLE || err == -ENOMEM); i++) {
 		if (i)
 			sim_sleep(host, 1000);
-		err = lsvd_volume_open_world(&t->volume, sim_host_world(host), "v", &o);
+		err = lsvd_volume_open_world(&t->volume, sim_host_world(host), t->name, &o);
 	}
 	if (err == -EIO && t->hard == HARD_DISK && !t->broken)
 		t->broken = true;
@@ -495,10 +558,17 @@ static bool open_volume(struct tester *t, struct sim_host *host, unsigned flags)
 	return err == 0;
 }
 
+static void wait_for_operator(struct tester *t)
+{
+	while (t->errand)
+		sim_sleep(t->host, 1);
+}
+
 static void close_volume(struct tester *t)
 {
 	int err;
 
+	wait_for_operator(t);
 	wait_all(t);
 	err = lsvd_volume_close(t->volume, UINT32_MAX);
 	t->volume = NULL;
@@ -535,7 +605,7 @@ static void settle_trim(struct tester *t, uint32_t op, int err)
 		t->broken = true;
 		return;
 	}
-	if (lsvd_volume_stats(t->volume, &stats) < 0 || stats.last_op < op) {
+	if (lsvd_volume_stats(t->volume, &stats) < 0 || stats.last_op + t->m.inherited < op) {
 		withdraw(t, op);
 		return;
 	}
@@ -580,12 +650,31 @@ static void snapshot_name(char name[8], unsigned i)
 	(void)snprintf(name, 8, "s%u", i % 10); /* fits */
 }
 
-static bool has_clone(const struct tester *t, unsigned i)
+static const struct tester *first_of(const struct tester *t)
 {
-	for (unsigned j = 0; j < CLONES && i == SNAPSHOTS - 1; j++)
-		if (t->m.clones[j].state == SNAP_THERE)
+	return t->base ? t->base : t;
+}
+
+/* As in model_clone's `of`. */
+static unsigned number_of(const struct tester *t)
+{
+	return t->base ? (unsigned)(t - t->base->heirs) + 1 : 0;
+}
+
+/* Is there a clone of it for certain? */
+static bool has_clones(const struct tester *t)
+{
+	const struct model_clone *clones = first_of(t)->m.clones;
+
+	for (unsigned j = 0; j < CLONES; j++)
+		if (clones[j].state == CLONE_THERE && clones[j].of == number_of(t))
 			return true;
 	return false;
+}
+
+static bool has_clone(const struct tester *t, unsigned i)
+{
+	return i == SNAPSHOTS - 1 && has_clones(t);
 }
 
 /* Of two writers each may find that the other has made a clone, fenced or not. */
@@ -599,7 +688,7 @@ static bool clones_need(const struct tester *t, unsigned i)
 /* It may fail as anything else here; what has become of it is then seen later. */
 static void change_snapshot(struct tester *t)
 {
-	unsigned i = below(t, SNAPSHOTS);
+	unsigned i = pick(t, SNAPSHOTS);
 	struct model_snapshot *s = &t->m.snapshots[i];
 	struct lsvd_snapshot_info info = LSVD_SNAPSHOT_INFO_INIT;
 	bool there = s->state == SNAP_THERE;
@@ -626,7 +715,7 @@ static void change_snapshot(struct tester *t)
 	s->state = there ? SNAP_NONE : SNAP_THERE;
 	if (there)
 		return;
-	s->op = (uint32_t)info.op;
+	s->op = (uint32_t)info.op + t->m.inherited;
 	if (s->op < least || s->op > t->m.issued)
 		complain(t, "snapshot %s holds %u operations, expected %u to %u", name, s->op, least,
 			 t->m.issued);
@@ -641,6 +730,7 @@ static int find_snapshot(void *ctx, const struct lsvd_snapshot_info *info)
 {
 	struct found_snapshots *f = ctx;
 	unsigned i = (unsigned)(info->name[1] - '0');
+	uint32_t op = (uint32_t)info->op + f->t->m.inherited;
 	struct model_snapshot *s;
 
 	if (info->name[0] != 's' || i >= SNAPSHOTS || f->there[i]) {
@@ -651,19 +741,17 @@ static int find_snapshot(void *ctx, const struct lsvd_snapshot_info *info)
 	f->there[i] = true;
 	if (s->state == SNAP_NONE)
 		complain(f->t, "snapshot %s was deleted, or never made", info->name);
-	if (s->state == SNAP_THERE && s->op != info->op)
-		complain(f->t, "snapshot %s holds %" PRIu64 " operations, expected %u", info->name,
-			 info->op, s->op);
-	*s = (struct model_snapshot){ SNAP_THERE, (uint32_t)info->op };
+	if (s->state == SNAP_THERE && s->op != op)
+		complain(f->t, "snapshot %s holds %u operations, expected %u", info->name, op, s->op);
+	*s = (struct model_snapshot){ SNAP_THERE, op };
 	return 0;
 }
 
-/* A snapshot, or a volume (snapshot NULL), reads as the volume did after an operation. */
-static void check_past(struct tester *t, struct sim_host *host, const char *volume,
-		       const char *snapshot, uint32_t op)
+/* A snapshot, or the volume (snapshot NULL), reads as the volume did after an operation. */
+static void check_past(struct tester *t, struct sim_host *host, const char *snapshot, uint32_t op)
 {
 	struct lsvd_volume_options o = LSVD_VOLUME_OPTIONS_INIT;
-	struct lsvd_volume *now = t->volume;
+	struct lsvd_volume *past;
 	int err = LSVD_E_UNAVAILABLE;
 
 	o.flags = LSVD_OPEN_READONLY;
@@ -672,20 +760,18 @@ static void check_past(struct tester *t, struct sim_host *host, const char *volu
 	for (unsigned j = 0; j < 500 && (err == LSVD_E_UNAVAILABLE || err == -ENOMEM); j++) {
 		if (j)
 			sim_sleep(host, 1000);
-		err = lsvd_volume_open_world(&t->volume, sim_host_world(host), volume, &o);
+		err = lsvd_volume_open_world(&past, sim_host_world(host), t->name, &o);
 	}
 	if (err) {
-		complain(t, "open %s@%s: %s: %s", volume, snapshot ? snapshot : "",
-			 lsvd_error_name(err), lsvd_last_error());
+		complain(t, "open @%s: %s: %s", snapshot ? snapshot : "", lsvd_error_name(err),
+			 lsvd_last_error());
 	} else {
-		if (read_image(t) && distance(t, op, false))
+		if (read_from(t, past) && distance(t, op, false))
 			explain(t, op);
-		if (lsvd_volume_close(t->volume, 0) != 0)
-			complain(t, "close %s", volume);
+		if (lsvd_volume_close(past, 0) != 0)
+			complain(t, "close @%s", snapshot ? snapshot : "");
 		t->snapshots_read += snapshot != NULL;
-		t->clones_read += snapshot == NULL;
 	}
-	t->volume = now;
 }
 
 static void check_snapshot(struct tester *t, struct sim_host *host, unsigned i)
@@ -693,44 +779,210 @@ static void check_snapshot(struct tester *t, struct sim_host *host, unsigned i)
 	char name[8];
 
 	snapshot_name(name, i);
-	check_past(t, host, "v", name, t->m.snapshots[i].op);
+	check_past(t, host, name, t->m.snapshots[i].op);
 }
 
-static void clone_name(char name[8], unsigned i)
+/* ---- clones, and what is done to them and to the volume beside its writes: by an operator */
+
+/* The clone's tester, with the name that it has now. */
+static struct tester *heir_of(struct tester *t, unsigned i)
 {
-	(void)snprintf(name, 8, "c%u", i % 10); /* fits */
+	struct tester *h = &t->heirs[i];
+
+	(void)snprintf(h->name, sizeof h->name, "c%u-%u", i % 10, t->m.clones[i].generation % 1000);
+	return h;
+}
+
+/* A clone's history begins with that of what it is made of. Its tags are its own. */
+static void inherit(struct tester *h, const struct tester *from, uint32_t op)
+{
+	uint32_t tags = h->m.tags ? h->m.tags : number_of(h) << 24;
+
+	memset(&h->m, 0, sizeof h->m);
+	memcpy(h->m.ops, from->m.ops, (op + 1) * sizeof h->m.ops[0]);
+	for (uint32_t i = 1; i <= op; i++)
+		h->m.ops[i].acked = true;
+	h->m.tags = tags;
+	h->m.inherited = h->m.issued = h->m.acked = h->m.flushed = h->m.stored = op;
 }
 
 static void make_clone(struct tester *t)
 {
-	const struct model_snapshot *s = &t->m.snapshots[SNAPSHOTS - 1];
-	unsigned i = below(t, CLONES);
-	struct model_snapshot *c = &t->m.clones[i];
-	char name[8], snapshot[8];
+	unsigned i = pick(t, CLONES), of = pick(t, 1 + CLONES);
+	struct model_clone *c = &t->m.clones[i];
+	struct tester *from = of && t->m.clones[of - 1].state == CLONE_THERE ? heir_of(t, of - 1) : t;
+	const struct model_snapshot *s = &from->m.snapshots[SNAPSHOTS - 1];
+	char snapshot[8];
 	int err;
 
-	if (s->state != SNAP_THERE || c->state != SNAP_NONE)
+	if (s->state != SNAP_THERE || c->state == CLONE_THERE)
 		return;
-	clone_name(name, i);
 	snapshot_name(snapshot, SNAPSHOTS - 1);
-	*c = (struct model_snapshot){ SNAP_MAYBE, s->op };
-	t->m.cloned = true;
+	*c = (struct model_clone){ CLONE_MAKING, number_of(from), c->generation + 1 };
+	from->m.cloned = true;
 	cloned_in_duel = cloned_in_duel || t->in_duel;
-	err = lsvd_volume_clone_world(sim_host_world(t->host), "v", snapshot, name);
-	if (err == -ENOENT || err == -EEXIST || err == LSVD_E_CORRUPT)
-		complain(t, "clone %s: %s", name, lsvd_last_error());
-	if (!err)
-		c->state = SNAP_THERE;
+	inherit(heir_of(t, i), from, s->op);
+	err = lsvd_volume_clone_world(sim_host_world(t->host), from->name, snapshot, t->heirs[i].name);
+	if (err == -EEXIST || err == LSVD_E_CORRUPT || (err == -ENOENT && s->state == SNAP_THERE))
+		complain(t, "clone %s: %s", t->heirs[i].name, lsvd_last_error());
+	if (!err && s->state == SNAP_NONE)
+		complain(t, "there is a clone %s of what is deleted", t->heirs[i].name);
+	c->state = !err ? CLONE_THERE : err == LSVD_E_UNAVAILABLE ? CLONE_MAKING : CLONE_NONE;
+	t->clones_of_clones += !err && c->of;
 }
 
-static void check_clone(struct tester *t, struct sim_host *host)
+static void delete_clone(struct tester *t)
+{
+	unsigned i = pick(t, CLONES);
+	struct model_clone *c = &t->m.clones[i];
+	struct tester *h = heir_of(t, i);
+	bool needed = has_clones(h);
+	int err;
+
+	if (c->state != CLONE_THERE || h->visited)
+		return;
+	h->visited = true;
+	c->state = CLONE_LOST;
+	err = lsvd_volume_delete_world(sim_host_world(t->host), h->name);
+	h->visited = false;
+	if (!err && needed)
+		complain(t, "%s was deleted, and has clones", h->name);
+	if (err == -ENOENT || (err == -EBUSY && !h->m.cloned))
+		complain(t, "deletion of %s: %s", h->name, lsvd_last_error());
+	c->state = !err ? CLONE_NONE : err == -EBUSY ? CLONE_THERE : CLONE_LOST;
+	t->clones_deleted += !err;
+}
+
+static void try_to_delete_base(struct tester *t)
+{
+	int err;
+
+	if (!has_clones(t))
+		return;
+	err = lsvd_volume_delete_world(sim_host_world(t->host), t->name);
+	if (err != -EBUSY && err != LSVD_E_UNAVAILABLE)
+		complain(t, "deletion of a base: %d", err);
+	t->bases_refused += err == -EBUSY;
+}
+
+/* What may fail as anything else here; nothing is promised by it. */
+static void collect(struct tester *t)
+{
+	(void)!lsvd_volume_gc(t->volume, 100 + below(t, 80), 1 + below(t, 60000));
+}
+
+static void checkpoint(struct tester *t)
+{
+	(void)!lsvd_volume_checkpoint(t->volume, 1 + below(t, 60000));
+}
+
+static void run_errand(void *arg)
+{
+	struct tester *t = arg;
+
+	switch (t->errand) {
+	case ERRAND_COLLECT:
+		collect(t);
+		break;
+	case ERRAND_SNAPSHOT:
+		change_snapshot(t);
+		break;
+	case ERRAND_CLONE:
+		make_clone(t);
+		break;
+	case ERRAND_DELETE_CLONE:
+		delete_clone(t);
+		break;
+	case ERRAND_DELETE_BASE:
+		try_to_delete_base(t);
+		break;
+	default:
+		checkpoint(t);
+	}
+	t->errand = ERRAND_NONE;
+}
+
+static void wait_for_heirs(struct tester *t)
+{
+	for (unsigned i = 0; i < CLONES; i++)
+		while (t->heirs[i].visited)
+			sim_sleep(t->host, 1);
+}
+
+/* By the operator, if he has nothing else to do; what is laid down is done in any case. */
+static void send(struct tester *t, enum errand errand)
+{
+	if (t->scripted) {
+		wait_for_operator(t);
+		wait_for_heirs(t);
+	}
+	if (t->errand || (t->hard && errand >= ERRAND_CLONE && errand <= ERRAND_DELETE_BASE))
+		return;
+	t->errand = errand;
+	sim_spawn(t->host, run_errand, t);
+}
+
+static void work_a_little_on_clone(struct tester *h)
+{
+	uint32_t what = below(h, 24);
+
+	if (what == 0)
+		(void)lsvd_volume_seal(h->volume);
+	else if (what <= 2)
+		change_snapshot(h);
+	else if (what == 3)
+		collect(h);
+	else if (what == 4)
+		checkpoint(h);
+	else if (what == 5)
+		change_size(h);
+	else if (what == 6)
+		check_now(h);
+	else if (h->m.issued < OPS_MAX)
+		submit_one(h);
+}
+
+/* A fiber of its own. */
+static void work_on_clone(void *arg)
+{
+	struct tester *h = arg;
+
+	if (open_volume(h, h->host, 0)) {
+		check_now(h);
+		h->base->clones_written++;
+		for (unsigned n = 4 + below(h, 20); n && !h->failed; n--)
+			work_a_little_on_clone(h);
+		check_now(h);
+		close_volume(h);
+	}
+	h->visited = false;
+}
+
+static void visit_clone(struct tester *t)
+{
+	unsigned i = pick(t, CLONES);
+	struct tester *h = heir_of(t, i);
+
+	if (t->scripted)
+		wait_for_operator(t);
+	if (t->m.clones[i].state != CLONE_THERE || h->visited)
+		return;
+	h->visited = true;
+	sim_spawn(h->host, work_on_clone, h);
+}
+
+/* Without its log it is what the store has. */
+static void read_clone(struct tester *t)
 {
 	unsigned i = below(t, CLONES);
-	char name[8];
+	struct tester *h = heir_of(t, i);
 
-	clone_name(name, i);
-	if (t->m.clones[i].state == SNAP_THERE)
-		check_past(t, host, name, NULL, t->m.clones[i].op);
+	if (t->m.clones[i].state != CLONE_THERE || h->visited || h->m.stored != h->m.issued)
+		return;
+	h->visited = true;
+	check_past(h, h->host, NULL, h->m.issued);
+	h->visited = false;
+	t->clones_read++;
 }
 
 /* All that must be there are, no other, and one of them, by chance, is what it was. */
@@ -753,15 +1005,13 @@ static void check_snapshots(struct tester *t, struct sim_host *host)
 	}
 	if (!t->failed && f.there[i])
 		check_snapshot(t, host, i);
-	if (!t->failed)
-		check_clone(t, host);
 }
 
 static void check_snapshot_now(struct tester *t)
 {
 	unsigned i = below(t, SNAPSHOTS);
 
-	if (t->m.snapshots[i].state == SNAP_THERE)
+	if (t->errand != ERRAND_SNAPSHOT && t->m.snapshots[i].state == SNAP_THERE)
 		check_snapshot(t, t->host, i);
 }
 
@@ -777,46 +1027,112 @@ static void arm_hardship(struct tester *t)
 		sim_host_fail_sync(t->host, 1 + below(t, 6));
 }
 
+/* What a workload does beside its writes. */
+enum deed { DEED_LOOK, DEED_SEAL, DEED_PAUSE, DEED_REOPEN, DEED_COLLECT, DEED_SNAPSHOT,
+	    DEED_READ_SNAPSHOT, DEED_RESIZE, DEED_CLONE, DEED_READ_CLONE, DEED_VISIT,
+	    DEED_DELETE_CLONE, DEED_DELETE_BASE, DEED_CHECKPOINT, DEED_WRITE };
+
+/* By chance: one of these, of so many DEEDS of which the rest are writes. */
+#define DEEDS 64u
+static const uint8_t usual_deeds[] = {
+	DEED_LOOK, DEED_SEAL, DEED_PAUSE, DEED_REOPEN, DEED_COLLECT, DEED_SNAPSHOT, DEED_SNAPSHOT,
+	DEED_SNAPSHOT, DEED_READ_SNAPSHOT, DEED_RESIZE, DEED_CLONE, DEED_CLONE, DEED_CLONE,
+	DEED_READ_CLONE, DEED_VISIT, DEED_VISIT, DEED_DELETE_CLONE, DEED_DELETE_BASE, DEED_CHECKPOINT,
+};
+
+static uint32_t some_deed(struct tester *t)
+{
+	uint32_t i = below(t, DEEDS);
+
+	return i < sizeof usual_deeds ? usual_deeds[i] : DEED_WRITE;
+}
+
+/* All of it once, in an order in which each has to do with the one before. */
+static const uint8_t script[] = {
+	DEED_WRITE, DEED_WRITE, DEED_WRITE, DEED_SNAPSHOT, DEED_WRITE, DEED_WRITE, DEED_CLONE,
+	DEED_WRITE, DEED_WRITE, DEED_VISIT, DEED_WRITE, DEED_WRITE, DEED_DELETE_BASE, DEED_WRITE,
+	DEED_COLLECT, DEED_WRITE, DEED_WRITE, DEED_WRITE, DEED_CHECKPOINT, DEED_WRITE,
+	DEED_SNAPSHOT /* is needed */, DEED_WRITE, DEED_WRITE, DEED_RESIZE, DEED_WRITE,
+	DEED_DELETE_CLONE, DEED_WRITE, DEED_WRITE, DEED_SNAPSHOT /* goes */, DEED_WRITE, DEED_WRITE,
+	DEED_COLLECT, DEED_WRITE, DEED_WRITE, DEED_LOOK, DEED_REOPEN, DEED_WRITE,
+};
+
+/* False: the volume is of no more use. */
+static bool do_deed(struct tester *t, uint32_t what)
+{
+	switch (what) {
+	case DEED_LOOK:
+		check_now(t);
+		return true;
+	case DEED_SEAL:
+		(void)lsvd_volume_seal(t->volume);
+		return true;
+	case DEED_PAUSE:
+		sim_sleep(t->host, 50 + below(t, 1000));
+		return true;
+	case DEED_REOPEN:
+		if (t->hard == HARD_RIVAL)
+			break;
+		close_volume(t);
+		return !t->broken && open_volume(t, t->host, 0) && !t->broken;
+	case DEED_COLLECT:
+		send(t, ERRAND_COLLECT);
+		return true;
+	case DEED_SNAPSHOT:
+		send(t, ERRAND_SNAPSHOT);
+		return true;
+	case DEED_READ_SNAPSHOT:
+		if (!t->hard)
+			check_snapshot_now(t);
+		return true;
+	case DEED_RESIZE:
+		change_size(t);
+		return true;
+	case DEED_CLONE:
+		send(t, ERRAND_CLONE);
+		return true;
+	case DEED_READ_CLONE:
+		if (!t->hard)
+			read_clone(t);
+		return true;
+	case DEED_VISIT:
+		if (!t->hard)
+			visit_clone(t);
+		return true;
+	case DEED_DELETE_CLONE:
+		send(t, ERRAND_DELETE_CLONE);
+		return true;
+	case DEED_DELETE_BASE:
+		send(t, ERRAND_DELETE_BASE);
+		return true;
+	case DEED_CHECKPOINT:
+		send(t, ERRAND_CHECKPOINT);
+		return true;
+	default:
+		break;
+	}
+	submit_one(t);
+	return true;
+}
+
 /* A phase: some operations on an open volume, with a reopening, a look and a pause now and then. */
 static void work(struct tester *t)
 {
-	uint32_t stop = t->m.issued + t->ops_wanted;
+	uint32_t stop = t->m.issued + t->ops_wanted, line = 0;
+	bool goes_on = true;
 
 	if (stop > OPS_MAX)
 		stop = OPS_MAX;
-	while (t->m.issued < stop && !t->failed && !t->broken) {
-		uint32_t what = below(t, 60);
-
+	while (goes_on && t->m.issued < stop && !t->failed && !t->broken &&
+	       !(t->scripted && line == sizeof script)) {
 		if (t->hard && below(t, 10) == 0)
 			arm_hardship(t);
-
-		if (what == 0)
-			check_now(t);
-		else if (what == 1)
-			(void)lsvd_volume_seal(t->volume);
-		else if (what == 2)
-			sim_sleep(t->host, 50 + below(t, 1000));
-		else if (what == 4)
-			/* It may fail as anything else here; nothing is promised by it. */
-			(void)!lsvd_volume_gc(t->volume, 100 + below(t, 80), 1 + below(t, 60000));
-		else if (what == 5 || what == 6)
-			change_snapshot(t);
-		else if (what == 8)
-			change_size(t);
-		else if (what == 9 && !t->hard)
-			make_clone(t);
-		else if (what == 10 && !t->hard)
-			check_clone(t, t->host);
-		else if (what == 7 && !t->hard)
-			check_snapshot_now(t);
-		else if (what == 3 && t->hard != HARD_RIVAL) {
-			close_volume(t);
-			if (t->broken || !open_volume(t, t->host, 0) || t->broken)
-				return;
-		} else
-			submit_one(t);
+		goes_on = do_deed(t, t->scripted ? script[line++] : some_deed(t));
 	}
-	check_now(t);
+	wait_for_operator(t);
+	wait_for_heirs(t);
+	if (goes_on)
+		check_now(t);
 }
 
 static void first_life(void *arg)
@@ -826,10 +1142,45 @@ static void first_life(void *arg)
 	unsigned tries = 0;
 
 	for (; err == LSVD_E_UNAVAILABLE && tries < 50; tries++)
-		err = lsvd_volume_create_world(sim_host_world(t->host), "v", BYTES, NULL, NULL);
+		err = lsvd_volume_create_world(sim_host_world(t->host), t->name, BYTES, NULL, NULL);
 	if (err && !(err == -EEXIST && tries > 1)) /* an earlier try may have got through */
 		complain(t, "create: %s: %s", lsvd_error_name(err), lsvd_last_error());
 	else if (open_volume(t, t->host, 0))
+		work(t);
+	if (!t->failed && t->volume && below(t, 2))
+		close_volume(t);
+	t->finished = true;
+}
+
+/* Before what is to be crashed: clones that chance would take long to come to. */
+static void found_family(void *arg)
+{
+	struct tester *t = arg;
+	static const enum deed deeds[] = { DEED_WRITE, DEED_WRITE, DEED_WRITE, DEED_WRITE,
+					   DEED_SNAPSHOT, DEED_WRITE, DEED_WRITE, DEED_CLONE, DEED_VISIT };
+	uint32_t ops = t->ops_wanted;
+
+	t->ops_wanted = 0;
+	first_life(t);
+	t->finished = false;
+	t->ops_wanted = ops;
+	t->scripted = true;
+	if (!t->failed && !t->volume)
+		(void)open_volume(t, t->host, 0);
+	for (unsigned i = 0; i < sizeof deeds / sizeof deeds[0] && !t->failed; i++)
+		(void)do_deed(t, deeds[i]);
+	t->scripted = false;
+	wait_for_heirs(t);
+	if (!t->failed)
+		close_volume(t);
+	t->finished = true;
+}
+
+static void later_life(void *arg)
+{
+	struct tester *t = arg;
+
+	if (open_volume(t, t->host, 0))
 		work(t);
 	if (!t->failed && t->volume && below(t, 2))
 		close_volume(t);
@@ -853,31 +1204,33 @@ static void cut_history(struct tester *t, uint32_t k)
 /* Is there anything to find? A volume whose creation was not acknowledged need not be there. */
 static bool exists(struct tester *t)
 {
+	char key[32];
 	size_t len;
 
-	return sim_store_find(t->sim, "volumes/v", &len) != NULL;
+	(void)snprintf(key, sizeof key, "volumes/%s", t->name); /* fits */
+	return sim_store_find(t->sim, key, &len) != NULL;
 }
 
 /* What was found must be one prefix, and long enough. */
 static bool check_recovered(struct tester *t)
 {
-	uint32_t least = least_allowed(t);
+	uint32_t least = least_allowed(t), k = UINT32_MAX;
 	struct lsvd_stats stats = LSVD_STATS_INIT;
 
 	if (!read_image(t))
 		return false;
-	if (lsvd_volume_stats(t->volume, &stats) < 0 || stats.last_op < least ||
-	    stats.last_op > t->m.issued) {
-		complain(t, "recovered up to operation %" PRIu64 ", expected %u to %u", stats.last_op,
-			 least, t->m.issued);
+	if (lsvd_volume_stats(t->volume, &stats) == 0)
+		k = (uint32_t)stats.last_op + t->m.inherited;
+	if (k < least || k > t->m.issued) {
+		complain(t, "recovered up to operation %u, expected %u to %u", k, least, t->m.issued);
 		return false;
 	}
-	if (distance(t, (uint32_t)stats.last_op, false)) {
-		explain(t, (uint32_t)stats.last_op);
+	if (distance(t, k, false)) {
+		explain(t, k);
 		return false;
 	}
 	lsvd_vol_check_parts(t->volume);
-	cut_history(t, (uint32_t)stats.last_op);
+	cut_history(t, k);
 	return true;
 }
 
@@ -1037,11 +1390,11 @@ static void check_store(struct tester *t, struct sim_host *host)
 	int err;
 
 	o.flags = LSVD_CHECK_DEEP;
-	err = lsvd_volume_check_world(sim_host_world(host), "v", &o, &r);
+	err = lsvd_volume_check_world(sim_host_world(host), t->name, &o, &r);
 	if (!err && r.errors + r.warnings) {
 		o.finding = first_finding;
 		o.ctx = t;
-		err = lsvd_volume_check_world(sim_host_world(host), "v", &o, &r);
+		err = lsvd_volume_check_world(sim_host_world(host), t->name, &o, &r);
 		t->failed &= !err;
 	}
 	t->checks += !err;
@@ -1051,10 +1404,51 @@ static void check_store(struct tester *t, struct sim_host *host)
 
 #define CHECK_EVERY 8u   /* states */
 
+/* ---- clones, after a crash */
+
+/* A clone that was being made is there, or not. What was lost is lost to clones, too. */
+static void settle_clones(struct tester *t)
+{
+	for (unsigned i = 0; i < CLONES; i++) {
+		t->heirs[i].bound = t->bound;
+		if (t->m.clones[i].state == CLONE_MAKING && exists(heir_of(t, i)))
+			t->m.clones[i].state = CLONE_THERE;
+	}
+}
+
+static void recover_clone(struct tester *h, struct sim_host *host)
+{
+	if (!open_volume(h, host, h->bound == BY_STORE ? LSVD_OPEN_ACCEPT_ROLLBACK : 0))
+		return;
+	if (!check_recovered(h))
+		return;
+	check_snapshots(h, host);
+	for (unsigned i = 0; i < 2 && h->m.issued < OPS_MAX && !h->failed; i++)
+		submit_one(h);
+	check_now(h);
+	if (!h->failed)
+		close_volume(h);
+}
+
+static void recover_clones(struct tester *t, struct sim_host *host, bool check)
+{
+	for (unsigned i = 0; i < CLONES && !t->failed; i++) {
+		struct tester *h = heir_of(t, i);
+
+		if (t->m.clones[i].state != CLONE_THERE)
+			continue;
+		if (check)
+			check_store(h, host);
+		if (!t->failed && below(t, 2))
+			recover_clone(h, host);
+	}
+}
+
 static void recover(void *arg)
 {
 	struct tester *t = arg;
 	struct sim_host *host = t->bound == BY_STORE ? t->other : t->host;
+	bool check = t->states % CHECK_EVERY == 0;
 
 	t->finished = true;
 	if (!exists(t)) {
@@ -1063,7 +1457,8 @@ static void recover(void *arg)
 		return;
 	}
 	t->finished = false;
-	if (t->states % CHECK_EVERY == 0)
+	settle_clones(t);
+	if (check)
 		check_store(t, host);
 	if (t->failed)
 		return;
@@ -1076,6 +1471,8 @@ static void recover(void *arg)
 	if (!check_recovered(t))
 		return;
 	check_snapshots(t, host);
+	if (!t->failed)
+		recover_clones(t, host, check);
 	t->finished = !t->failed;
 }
 
@@ -1120,12 +1517,37 @@ static void recover_and_write(void *arg)
 	t->finished = true;
 }
 
-static void run_phase(struct tester *t, void (*life)(void *), struct sim_host *host)
+static void begin_phase(struct tester *t)
 {
 	t->volume = NULL;
-	t->finished = t->offline = t->unseen = false;
-	sim_store_watch(t->sim, NULL, NULL);
+	t->finished = t->offline = t->unseen = t->visited = false;
+	t->errand = ERRAND_NONE;
 	memset(t->slots, 0, sizeof t->slots);
+}
+
+/* A clone is worked on as its base is, from the same host. */
+static void begin_phases(struct tester *t)
+{
+	begin_phase(t);
+	for (unsigned i = 0; i < CLONES; i++) {
+		struct tester *h = &t->heirs[i];
+
+		begin_phase(h);
+		h->base = t;
+		h->sim = t->sim;
+		h->host = t->host;
+		h->other = t->other;
+		h->remote = t->remote;
+		h->compression = t->compression;
+		h->tight = t->tight;
+		h->failed = false;
+	}
+}
+
+static void run_phase(struct tester *t, void (*life)(void *), struct sim_host *host)
+{
+	begin_phases(t);
+	sim_store_watch(t->sim, NULL, NULL);
 	sim_spawn(host, life, t);
 }
 
@@ -1151,7 +1573,7 @@ static bool phase_over(void *ctx)
  * One state: restored, settled by the loss, recovered. Deep states go on with another life that is
  * crashed in its turn.
  */
-static void try_state(struct tester *t, const struct model *before, const struct sim_image *image,
+static void try_state(struct tester *t, const struct memory *before, const struct sim_image *image,
 		      const struct sim_loss *loss, bool lost_cache)
 {
 	struct sim_host *host = lost_cache ? t->other : t->host;
@@ -1159,7 +1581,7 @@ static void try_state(struct tester *t, const struct model *before, const struct
 	sim_image_restore(t->sim, image);
 	sim_host_settle(t->host, loss);
 	sim_host_settle(t->other, loss);
-	t->m = *before;
+	recall(t, before);
 	t->bound = lost_cache ? BY_STORE : loss->keep == SIM_KILLED ? BY_ACK : BY_FLUSH;
 	run_phase(t, recover_and_write, host);
 	(void)sim_run_until(t->sim, phase_over, t);
@@ -1183,10 +1605,11 @@ static bool try_point(struct tester *t, struct sim_loss *taken)
 {
 	struct sim_loss losses[LOSSES_MAX];
 	struct sim_image *image = sim_image_take(t->sim);
-	struct model before = t->m;
+	struct memory before;
 	unsigned n = sim_losses(t->host, losses, LOSSES_MAX - 2);
 	static const struct sim_loss killed = { .keep = SIM_KILLED };
 
+	remember(&before, t);
 	losses[n++] = killed;
 	t->points++;
 	for (unsigned i = 0; i < n && !t->failed; i++) {
@@ -1201,11 +1624,24 @@ static bool try_point(struct tester *t, struct sim_loss *taken)
 	*taken = losses[below(t, n)];
 	if (!t->failed) {
 		sim_image_restore(t->sim, image);
-		t->m = before;
+		recall(t, &before);
 	}
 	sim_image_free(image);
 	return !t->failed;
 }
+
+/* Power loss may have taken what is not promised for good. */
+static void lower_bounds(struct tester *t)
+{
+	t->m.acked = least_allowed(t);
+	for (unsigned i = 0; i < CLONES; i++) {
+		t->heirs[i].bound = t->bound;
+		t->heirs[i].m.acked = least_allowed(&t->heirs[i]);
+	}
+}
+
+static struct tester heirs[CLONES], rival_heirs[CLONES];
+static struct tester tester = { .name = "v", .heirs = heirs };
 
 /* Runs the first life to boundary `at` (0: to its end), then the losses, then lives on top. */
 static void run_case(struct tester *t, uint64_t seed, uint64_t at, unsigned depth)
@@ -1223,8 +1659,13 @@ static void run_case(struct tester *t, uint64_t seed, uint64_t at, unsigned dept
 	t->tight = seed / 3 % 3;
 	t->ops_wanted = 60;
 	t->failed = false;
-	run_phase(t, first_life, t->host);
-	sim_stop_at(t->sim, at);
+	if (depth && seed % 2) {
+		run_phase(t, found_family, t->host);
+		(void)sim_run_until(t->sim, phase_over, t);
+	}
+	if (!t->failed)
+		run_phase(t, depth && seed % 2 ? later_life : first_life, t->host);
+	sim_stop_at(t->sim, at ? sim_boundaries(t->sim) + at : 0);
 	(void)sim_run_until(t->sim, phase_over, t);
 	sim_stop_at(t->sim, 0);
 	for (unsigned d = 0; !t->failed && at; d++) {
@@ -1232,7 +1673,7 @@ static void run_case(struct tester *t, uint64_t seed, uint64_t at, unsigned dept
 		if (!try_point(t, &taken) || d == depth)
 			break;
 		t->bound = taken.keep == SIM_KILLED ? BY_ACK : BY_FLUSH;
-		t->m.acked = least_allowed(t); /* power loss may have taken the rest for good */
+		lower_bounds(t);
 		settle_both(t, &taken);
 		t->ops_wanted = 25;
 		t->deep++;
@@ -1244,8 +1685,6 @@ static void run_case(struct tester *t, uint64_t seed, uint64_t at, unsigned dept
 	if (!t->failed && !at && !t->finished)
 		complain(t, "the workload hangs");
 }
-
-static struct tester tester;
 
 /* Under a sanitizer everything takes many times as long. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -1326,18 +1765,34 @@ static uint64_t boundaries_of(struct tester *t, uint64_t seed)
 	return n;
 }
 
+static void reset_counts(struct tester *t)
+{
+	t->states = t->points = t->deep = t->offline_opens = t->rots = t->checks = 0;
+	t->snapshots_read = t->sizes = t->clones_read = t->clones_written = t->clones_deleted = 0;
+	t->clones_of_clones = t->bases_refused = 0;
+}
+
+/* All that the operator can do is in it, in an order in which each has to do with the one before. */
 START_TEST(a_crash_at_every_request_of_one_workload_leaves_a_prefix)
 {
 	struct tester *t = &tester;
-	uint64_t seed = env_u64("LSVD_SIM_SEED", 1), n = boundaries_of(t, seed);
+	uint64_t seed = env_u64("LSVD_SIM_SEED", 1), stride = env_u64("LSVD_SIM_STRIDE", SCRIPT_STRIDE), n;
 
-	t->states = t->points = t->deep = t->offline_opens = t->rots = t->checks = 0;
-	for (uint64_t at = 1; at <= n; at += SCRIPT_STRIDE) {
+	maybe_trace();
+	t->scripted = true;
+	reset_counts(t);
+	n = boundaries_of(t, seed);
+	ck_assert_uint_gt(t->clones_written, 0);
+	ck_assert_uint_gt(t->clones_deleted, 0);
+	ck_assert_uint_gt(t->bases_refused, 0);
+	ck_assert_uint_gt(t->sizes, 0);
+	for (uint64_t at = env_u64("LSVD_SIM_AT", 1); at <= n; at += stride) {
 		run_case(t, seed, at, 0);
 		expect_well(t, seed, at);
 		halt_all(t);
 		sim_free(t->sim);
 	}
+	t->scripted = false;
 	printf("%" PRIu64 " crash points, %" PRIu64 " states\n", t->points, t->states);
 }
 END_TEST
@@ -1349,7 +1804,7 @@ START_TEST(crashes_of_crashes_of_random_workloads_leave_a_prefix)
 	uint64_t first = env_u64("LSVD_TEST_SEED", 1000), runs = env_u64("LSVD_SIM_RUNS", USUAL_RUNS);
 
 	maybe_trace();
-	t->states = t->points = t->deep = t->offline_opens = t->rots = t->checks = 0;
+	reset_counts(t);
 	for (uint64_t seed = first; seed < first + runs; seed++) {
 		uint64_t at = 1 + lsvd_hash_bind(seed, 1, 2, 3) % 1500;
 
@@ -1360,11 +1815,14 @@ START_TEST(crashes_of_crashes_of_random_workloads_leave_a_prefix)
 	}
 	printf("%" PRIu64 " runs, %" PRIu64 " crash points, %" PRIu64 " of them after a recovery, "
 	       "%" PRIu64 " states, %" PRIu64 " opened offline, %" PRIu64 " with rot, %" PRIu64
-	       " snapshots read, %" PRIu64 " clones\n", runs, t->points, t->deep, t->states, t->offline_opens,
-	       t->rots, t->snapshots_read, t->clones_read);
+	       " snapshots read; clones: %" PRIu64 " read, %" PRIu64 " written, %" PRIu64 " deleted, %" PRIu64
+	       " of clones, %" PRIu64 " of a base that stayed\n", runs, t->points, t->deep, t->states,
+	       t->offline_opens, t->rots, t->snapshots_read, t->clones_read, t->clones_written,
+	       t->clones_deleted, t->clones_of_clones, t->bases_refused);
 	ck_assert_uint_gt(t->snapshots_read, 0);
 	ck_assert_uint_gt(t->sizes, 0);
 	ck_assert_uint_gt(t->clones_read, 0);
+	ck_assert_uint_gt(t->clones_written, 0);
 	ck_assert_uint_gt(t->offline_opens, 0);
 	ck_assert_uint_gt(t->checks, 0);
 	ck_assert_uint_gt(t->rots, 0);
@@ -1445,7 +1903,7 @@ static void hard_life(void *arg)
 
 /* ---- two writers */
 
-static struct tester rival;
+static struct tester rival = { .name = "v", .heirs = rival_heirs };
 
 /* The first writer is stopped in its tracks now and then, while it lasts. */
 static void freezer(void *arg)
@@ -1483,6 +1941,7 @@ static void second_writer(void *arg)
 {
 	struct tester *t = arg, *first = &tester;
 	struct lsvd_stats stats = LSVD_STATS_INIT;
+	static struct memory known;
 
 	sim_sleep(t->host, below(t, 10000));
 	t->m.chunks = 0; /* not known */
@@ -1490,7 +1949,8 @@ static void second_writer(void *arg)
 		return;
 	if (lsvd_volume_stats(t->volume, &stats) < 0)
 		complain(t, "no statistics");
-	t->m = first->m;
+	remember(&known, first);
+	recall(t, &known);
 	check_size(t);
 	t->m.tags = 1u << 20;
 	cut_history(t, (uint32_t)stats.last_op);
@@ -1574,7 +2034,7 @@ static void run_duel(uint64_t seed)
 		return; /* closed: there is nobody to be fenced */
 	}
 	t->finished = false;
-	memset(rival.slots, 0, sizeof rival.slots);
+	begin_phases(&rival);
 	sim_spawn(t->host, first_writer, t);
 	sim_spawn(t->other, freezer, t);
 	sim_spawn(rival.host, second_writer, &rival);
