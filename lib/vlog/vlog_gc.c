@@ -57,7 +57,7 @@ struct gc {
 
 static int check_cancel(const struct gc *g)
 {
-	if (g->limits.cancel && *g->limits.cancel)
+	if (g->limits.cancel && __atomic_load_n(g->limits.cancel, __ATOMIC_RELAXED))
 		return lsvd_fail(-ECANCELED, "value log %s: collection was cancelled", g->log->name);
 	return 0;
 }

@@ -140,7 +140,7 @@ static void *cancel_it(void *ctx)
 		(void)sched_yield();
 		ck_assert_ok(lsvd_vlog_stats(t.log, &st));
 	} while (st.get_request_bytes < *before + 2000);
-	cancel = 1;
+	__atomic_store_n(&cancel, 1, __ATOMIC_RELAXED);
 	return NULL;
 }
 
