@@ -287,10 +287,13 @@ int lsvd_object_node_decode(struct object_table *t, uint64_t index, const uint8_
 
 static void get_snapshot(struct node_reader *r, struct snapshot *s)
 {
+	size_t name;
+
 	*s = (struct snapshot){ .op = 0 };
 	get_bytes(r, s->id.b, sizeof s->id.b);
 	s->created_ms = (int64_t)get_hash(r);
-	get_bytes(r, s->name, get(r, LSVD_NAME_MAX));
+	name = (size_t)get(r, LSVD_NAME_MAX);
+	get_bytes(r, s->name, name);
 	s->op = get(r, UINT64_MAX);
 	s->bytes = get(r, LSVD_VOLUME_MAX_BYTES);
 	s->at = (struct place){ get(r, UINT64_MAX), 0 };
@@ -299,7 +302,7 @@ static void get_snapshot(struct node_reader *r, struct snapshot *s)
 	s->root.number = get(r, OBJECT_NUMBER_LIMIT - 1);
 	s->root_at = (struct place){ get(r, UINT64_MAX), 0 };
 	s->root_at.seq = get(r, UINT64_MAX);
-	r->bad |= !lsvd_name_valid(s->name) || !s->at.epoch || !s->bytes ||
+	r->bad |= !lsvd_name_valid(s->name) || strlen(s->name) != name || !s->at.epoch || !s->bytes ||
 		  s->bytes % SECTOR_BYTES || !place_at_or_before(s->root_at, s->at);
 }
 

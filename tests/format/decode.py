@@ -8,6 +8,7 @@
 It shares no code with the library and needs nothing but Python's own modules, which have no XXH3:
 checksums are verified if the module xxhash (Debian: python3-xxhash) is there, everything else always.
 """
+import re
 import struct
 import sys
 import zlib
@@ -65,6 +66,13 @@ def text(data, offset, most):
     return field[:field.index(b"\0")].decode("ascii", "replace")
 
 
+def name_of(field):
+    """A volume's or a snapshot's."""
+    said = field.decode("ascii", "replace")
+    must(re.fullmatch("[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", said), "no name")
+    return said
+
+
 def varint(data, at):
     """The number at `at` and where the next one is."""
     value = 0
@@ -112,7 +120,7 @@ def header_sum(header, volume):
 # ---- Objects
 
 KINDS = {1: "volume", 2: "claim", 3: "base", 4: "data", 5: "fence", 6: "close", 7: "pages",
-         8: "root", 9: "note", 10: "moved"}
+         8: "root", 9: "note", 10: "moved", 11: "values", 12: "vlog", 13: "slot"}
 
 
 class Head:
@@ -154,16 +162,22 @@ def check_volume_bytes(value):
 
 def show_volume(head, data):
     must(head.header_bytes >= 256, "too short for a volume record")
-    check_volume_bytes(u64(data, 80))
+    if head.kind == 1:
+        check_volume_bytes(u64(data, 80))
+    else:
+        must(u64(data, 80) == 0, "a value log has a size")
     print("bytes", u64(data, 80))
     print("created_ms", i64(data, 88))
     print("name", text(data, 96, 64))
     count = u32(data, 168)
     must(count <= 64 and head.header_bytes >= 256 + 24 * count, "more ancestors than room")
     if count:
+        must(u64(data, 216) and u64(data, 176) < 1 << 40, "a clone of nothing")
         print("snapshot", uuid(data, 184), "root", u64(data, 200), u64(data, 208),
               "at", u64(data, 216), u64(data, 224), "own_first", u64(data, 176))
     for at in range(256, 256 + 24 * count, 24):
+        must(at == 256 or u64(data, at) >= u64(data, at - 24), "ancestors are not in order")
+        must(u64(data, at) <= u64(data, 176), "an ancestor begins behind the clone")
         print("ancestor", uuid(data, at + 8), "from", u64(data, at))
 
 
@@ -434,7 +448,7 @@ def show_adoption(payload, volume_sectors):
 
 def show_snapshot(payload):
     must(len(payload) >= 26 and len(payload) == 26 + u16(payload, 24), "a snapshot's name does not fit")
-    print("snapshot", uuid(payload, 0), i64(payload, 16), payload[26:].decode("ascii"))
+    print("snapshot", uuid(payload, 0), i64(payload, 16), name_of(payload[26:]))
 
 
 def show_snapshot_gone(payload):
@@ -460,7 +474,87 @@ def show_records(head, data):
     must(at == end, "bytes after the last record")
 
 
-SHOW = {1: show_volume, 2: show_claim, 3: show_base, 4: show_data, 5: show_fence, 6: show_chain,
+# ---- Pages and nodes: what a reference leads to
+
+def whole(data, at):
+    must(at == len(data), "bytes after the last entry")
+
+
+def show_page_node(data, index):
+    count, at = varint(data, 0)
+    must(count <= 1024, f"{count} references")
+    page = 1024 * index
+    for _ in range(count):
+        gap, at = varint(data, at)
+        numbers = []
+        for _ in range(3):
+            number, at = varint(data, at)
+            numbers.append(number)
+        page += gap
+        must(page < 1024 * (index + 1) and numbers[0] and numbers[2], "a reference to nothing")
+        print("page", page, "in", numbers[0], "off", numbers[1], "len", numbers[2],
+              f"{u64(data, at):016x}")
+        at += 8
+        page += 1
+    whole(data, at)
+
+
+def show_object_node(data, index):
+    count, at = varint(data, 0)
+    must(count <= 256, f"{count} objects")
+    number = 256 * index
+
+    def take_number():
+        nonlocal at
+        value, at = varint(data, at)
+        return value
+
+    for _ in range(count):
+        number += take_number()
+        home, epoch, name, length = (take_number() for _ in range(4))
+        must(number < 256 * (index + 1) and 1 <= home <= 4 and epoch and length < 1 << 32,
+             "an object that cannot be")
+        died = take_number()
+        died = (died, take_number()) if died else (0, 0)
+        born = (take_number(), take_number()) if home > 1 else (epoch, name)
+        data_bytes, live = (take_number(), take_number()) if home < 3 else (0, 0)
+        print("object", number, ("data", "moved", "pages", "root")[home - 1], epoch, name, "bytes",
+              length, "born", *born, "died", *died, "data", data_bytes, "live", live)
+        number += 1
+    whole(data, at)
+
+
+def show_snapshot_node(data, _):
+    count, at = varint(data, 0)
+    must(count <= 128, f"{count} snapshots")
+    for _ in range(count):
+        name_at = at + 24
+        length, name_at = varint(data, name_at)
+        must(name_at + length <= len(data), "a snapshot's name does not fit")
+        name = name_of(data[name_at:name_at + length])
+        print("snapshot", uuid(data, at), i64(data, at + 16), name, end="")
+        at = name_at + length
+        numbers = []
+        for _ in range(8):
+            number, at = varint(data, at)
+            numbers.append(number)
+        check_volume_bytes(numbers[1])
+        must(numbers[2] and numbers[6:] <= numbers[2:4], "a snapshot at no place")
+        print(" op", numbers[0], "bytes", numbers[1], "at", *numbers[2:4], "root", *numbers[4:6],
+              "standing at", *numbers[6:])
+    whole(data, at)
+
+
+NODES = {"page": show_page_node, "object": show_object_node, "snapshot": show_snapshot_node}
+
+
+def show_node(what, index, data):
+    """A node: its bytes, without what says where they lie."""
+    print(what, "node", index)
+    NODES[what](data, index)
+
+
+SHOW = {1: show_volume, 12: show_volume, 2: show_claim, 3: show_base, 4: show_data, 5: show_fence, 6: show_chain,
         8: show_root, 9: show_note, 10: show_moved, 13: show_slot}
 
 

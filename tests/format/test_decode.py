@@ -36,24 +36,35 @@ def listing(data):
     return out.getvalue()
 
 
+def node_listing(path, data):
+    """A node does not say what it is, nor which: its listing's first line does."""
+    what, _, index = path.with_suffix(".txt").read_text().split("\n")[0].split()
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        decode.show_node(what, int(index), data)
+    return out.getvalue()
+
+
 def agrees(folder):
     objects = sorted(folder.glob("*.obj"))
-    if not objects:
-        fault(f"{folder}: no objects")
-    for path in objects:
+    nodes = sorted(folder.glob("*.node"))
+    if not objects or not nodes:
+        fault(f"{folder}: no objects, or no nodes")
+    for path in objects + nodes:
         try:
-            said = listing(path.read_bytes())
+            said = listing(path.read_bytes()) if path.suffix == ".obj" else \
+                node_listing(path, path.read_bytes())
         except (decode.Damaged, decode.Newer) as e:
             fault(f"{path}: {e}")
             continue
         if said != path.with_suffix(".txt").read_text():
             fault(f"{path}: decode.py says\n{said}")
-    return len(objects)
+    return len(objects) + len(nodes)
 
 
-def refused(data):
+def refused(data, show=listing):
     try:
-        listing(data)
+        show(data)
     except (decode.Damaged, decode.Newer):
         return True
     return False
@@ -79,6 +90,15 @@ def is_noticed(name, data):
     return len(cuts) + len(bits)
 
 
+def cut_node_is_noticed(path):
+    """A node's checksum stands where it is referred to; cut or longer it is refused all the same."""
+    data = path.read_bytes()
+    for cut in list(range(len(data))) + [None]:
+        if not refused(data[:cut] if cut is not None else data + b"\0",
+                       lambda d: node_listing(path, d)):
+            fault(f"{path.name}: not refused with a length of {cut}")
+
+
 def main():
     seed = random.randrange(1 << 32)
     print("seed", seed)
@@ -89,6 +109,8 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.argv[1], "--write", folder], check=True, stdout=subprocess.DEVNULL)
         print(agrees(pathlib.Path(folder)), "objects of today read")
+    for path in GOLDEN.glob("*.node"):
+        cut_node_is_noticed(path)
     tried = sum(is_noticed(p.name, p.read_bytes()) for p in sorted(GOLDEN.glob("*.obj")))
     print(tried, "damaged objects tried")
     return 1 if faults else 0

@@ -72,6 +72,10 @@ static void list_chain(FILE *f, const struct chain_part *c)
 
 /* ----------------------------------------------------------------------- objects without a body */
 
+static const struct uuid heir = { { 0xc1, 0x09, 0xe0, 0x00, 0x00, 0x01, 0x4a, 0xbc, 0x8d, 0xef,
+				     0x10, 0x20, 0x30, 0x40, 0x50, 0x60 } };
+#define HEIR_TEXT "c109e000-0001-4abc-8def-102030405060"
+
 static void take_bytes(struct sample *s, const void *bytes, size_t len)
 {
 	s->object.bytes = malloc(len);
@@ -92,6 +96,60 @@ static void make_volume(struct sample *s)
 	take_bytes(s, buf, sizeof buf);
 	list_head(s->text, "volume", &h);
 	fprintf(s->text, "bytes 3298534883328\ncreated_ms 1700000000123\nname Disk_1.old-copy\n");
+}
+
+static void make_vlog(struct sample *s)
+{
+	struct fmt_volume v = { .kind = OBJECT_VLOG, .uuid = volume, .name = "values", .created_ms = -5 };
+	struct object_head h = { .header_bytes = FMT_VOLUME_BYTES };
+	uint8_t buf[FMT_VOLUME_BYTES];
+
+	lsvd_volume_record_encode(buf, &v);
+	take_bytes(s, buf, sizeof buf);
+	list_head(s->text, "vlog", &h);
+	fprintf(s->text, "bytes 0\ncreated_ms -5\nname values\n");
+}
+
+/* A clone of a clone. */
+static void make_clone(struct sample *s)
+{
+	struct fmt_volume v = { .kind = OBJECT_VOLUME, .uuid = volume, .name = "c.2", .bytes = 4096,
+				.base = { .ancestors = 2, .own_first = 5000, .snapshot = cache,
+					  .root = { 3, 4711 }, .at_epoch = 4, .at_seq = 65,
+					  .list = { { 0, heir }, { 4000, cache } } } };
+	struct object_head h = { .header_bytes = fmt_volume_bytes(&v) };
+	uint8_t buf[FMT_VOLUME_BYTES_MAX];
+
+	lsvd_volume_record_encode(buf, &v);
+	take_bytes(s, buf, h.header_bytes);
+	list_head(s->text, "volume", &h);
+	fprintf(s->text, "bytes 4096\ncreated_ms 0\nname c.2\n"
+			 "snapshot " CACHE_TEXT " root 3 4711 at 4 65 own_first 5000\n"
+			 "ancestor " HEIR_TEXT " from 0\nancestor " CACHE_TEXT " from 4000\n");
+}
+
+static void make_slot(struct sample *s)
+{
+	const struct fmt_slot slot = { .what = SLOT_ADD, .clone = heir, .name = "copy-of-it" };
+	struct object_head h = { .header_bytes = FMT_SLOT_BYTES, .seq = 17 };
+	uint8_t buf[FMT_SLOT_BYTES];
+
+	lsvd_slot_encode(buf, &volume, 17, &slot);
+	take_bytes(s, buf, sizeof buf);
+	list_head(s->text, "slot", &h);
+	fprintf(s->text, "slot add " HEIR_TEXT " copy-of-it\n");
+}
+
+static void make_slot_close(struct sample *s)
+{
+	const struct fmt_slot slot = { .what = SLOT_CLOSE };
+	struct object_head h = { .header_bytes = FMT_SLOT_BYTES };
+	uint8_t buf[FMT_SLOT_BYTES];
+
+	lsvd_slot_encode(buf, &volume, 0, &slot);
+	take_bytes(s, buf, sizeof buf);
+	list_head(s->text, "slot", &h);
+	fprintf(s->text, "slot close 00000000-0000-0000-0000-000000000000 \n");
 }
 
 static void make_claim(struct sample *s)
@@ -352,7 +410,116 @@ static void make_note(struct sample *s)
 	t_group_free(&group);
 }
 
+/* A snapshot, and the end of another. */
+static void make_note_snapshot(struct sample *s)
+{
+	struct object_head h = { .kind = OBJECT_NOTE, .volume = volume, .epoch = 5, .seq = 9 };
+	struct chain_part c = a_chain();
+	uint8_t buf[512] = { 0 }, *p = buf + 208 + RECORD_HEAD_BYTES;
+
+	c.records = 2;
+	memcpy(p, heir.b, 16);
+	le64_put(p + 16, 1700000000456);
+	le16_put(p + 24, 5);
+	memcpy(p + 26, "daily", 5);
+	c.record_bytes = lsvd_record_frame(buf + 208, RECORD_SNAPSHOT, 0, 31);
+	memcpy(buf + 208 + c.record_bytes + RECORD_HEAD_BYTES, cache.b, 16);
+	c.record_bytes += lsvd_record_frame(buf + 208 + c.record_bytes, RECORD_SNAPSHOT_GONE, 0, 16);
+	h.header_bytes = (uint32_t)round_up(208 + c.record_bytes, 16);
+	lsvd_chain_part_encode(buf + OBJECT_HEAD_BYTES, &c);
+	lsvd_object_head_encode(buf, &h);
+	take_bytes(s, buf, h.header_bytes);
+	list_head(s->text, "note", &h);
+	list_chain(s->text, &c);
+	fprintf(s->text, "records 2\nrecord 2 0 31\nsnapshot " HEIR_TEXT " 1700000000456 daily\n"
+			 "record 3 0 16\nsnapshot gone " CACHE_TEXT "\n");
+}
+
+/* ----------------------------------------------------------------------- nodes, as they lie in pages */
+
+static void make_page_node(struct sample *s)
+{
+	static struct page_ref refs[PAGE_NODE];
+	static uint8_t buf[PAGE_NODE_BYTES_MAX];
+
+	refs[0] = (struct page_ref){ .object = 4801, .off = 80, .len = 25, .hash = 0x1111 };
+	refs[1] = (struct page_ref){ .object = 77, .off = 105, .len = 40000,
+				     .hash = UINT64_C(0x8877665544332211) };
+	refs[PAGE_NODE - 1] = (struct page_ref){ .object = 1, .off = 1u << 22, .len = 1, .hash = 0 };
+	take_bytes(s, buf, lsvd_page_node_encode(buf, refs));
+	fprintf(s->text, "page node 2\npage 2048 in 4801 off 80 len 25 0000000000001111\n"
+			 "page 2049 in 77 off 105 len 40000 8877665544332211\n"
+			 "page 3071 in 1 off 4194304 len 1 0000000000000000\n");
+}
+
+static void make_object_node(struct sample *s)
+{
+	static struct object_node node;
+	static uint8_t buf[OBJECT_NODE_BYTES_MAX];
+	const struct object_entry data = { .home = HOME_CHAIN, .epoch = 3, .seq = 9, .bytes = 300000,
+					   .born = { 3, 9 }, .data = 262144, .live = 4096 };
+	const struct object_entry moved = { .home = HOME_MOVED, .epoch = 3, .seq = 1027, .bytes = 1 << 20,
+					    .born = { 3, 11 }, .died = { 4, 2 }, .data = 700000 };
+	const struct object_entry pages = { .home = HOME_PAGES, .epoch = 4, .seq = 1028, .bytes = 900,
+					    .born = { 4, 1029 } };
+	const struct object_entry root = { .home = HOME_ROOT, .epoch = 4, .seq = 1279, .bytes = 280,
+					   .born = { 4, 64 }, .died = { 5, 1300 } };
+
+	node = (struct object_node){ .used = 4 };
+	node.entries[0] = data;
+	node.entries[3] = moved;
+	node.entries[4] = pages;
+	node.entries[255] = root;
+	take_bytes(s, buf, lsvd_object_node_encode(buf, &node));
+	fprintf(s->text, "object node 4\n"
+			 "object 1024 data 3 9 bytes 300000 born 3 9 died 0 0 data 262144 live 4096\n"
+			 "object 1027 moved 3 1027 bytes 1048576 born 3 11 died 4 2 data 700000 live 0\n"
+			 "object 1028 pages 4 1028 bytes 900 born 4 1029 died 0 0 data 0 live 0\n"
+			 "object 1279 root 4 1279 bytes 280 born 4 64 died 5 1300 data 0 live 0\n");
+}
+
+static void make_snapshot_node(struct sample *s)
+{
+	static struct snapshot_node node;
+	static uint8_t buf[SNAPSHOT_NODE_BYTES_MAX];
+
+	node = (struct snapshot_node){ .number = 7, .count = 2 };
+	node.list[0] = (struct snapshot){ .id = heir, .name = "a", .created_ms = -1, .op = 0, .bytes = 512,
+					  .at = { 1, 2 }, .root = { 1, 1 }, .root_at = { 1, 1 } };
+	node.list[1] = (struct snapshot){ .id = cache, .name = "hourly.2024-01-01_00", .op = 70000,
+					  .created_ms = 1700000000789, .bytes = LSVD_VOLUME_MAX_BYTES,
+					  .at = { 5, 300 }, .root = { 5, 4802 }, .root_at = { 5, 31 } };
+	take_bytes(s, buf, lsvd_snapshot_node_encode(buf, &node));
+	fprintf(s->text, "snapshot node 7\n"
+			 "snapshot " HEIR_TEXT " -1 a op 0 bytes 512 at 1 2 root 1 1 standing at 1 1\n"
+			 "snapshot " CACHE_TEXT " 1700000000789 hourly.2024-01-01_00 op 70000 bytes %"
+			 PRIu64 " at 5 300 root 5 4802 standing at 5 31\n",
+		(uint64_t)LSVD_VOLUME_MAX_BYTES);
+}
+
 /* ---------------------------------------------------------------------------------------- a root */
+
+/* With snapshots, and nothing else. */
+static void make_root_snapshots(struct sample *s)
+{
+	const struct blob_ref ref = { 5, 4801, 80, 123, 0x4444 };
+	struct object_head h = { .kind = OBJECT_ROOT, .header_bytes = ROOT_HEADER_BYTES,
+				 .volume = volume, .epoch = 5, .seq = 4802, .object = 4802,
+				 .body_bytes = ROOT_NODE_BYTES };
+	struct root_part part = { .at = { 5, 31 }, .next_object = 4803, .volume_bytes = 512,
+				  .snapshot_nodes = 1 };
+	uint8_t buf[ROOT_HEADER_BYTES + ROOT_NODE_BYTES];
+
+	lsvd_root_node_encode(buf + ROOT_HEADER_BYTES, 7, &ref);
+	part.body_checksum = lsvd_hash_seeded(buf + ROOT_HEADER_BYTES, h.body_bytes,
+					      lsvd_uuid_seed(&volume));
+	lsvd_root_part_encode(buf, &part);
+	lsvd_object_head_encode(buf, &h);
+	take_bytes(s, buf, sizeof buf);
+	list_head(s->text, "root", &h);
+	fprintf(s->text, "at 5 31 last_op 0\nnext_object 4803\nvolume_bytes 512\n"
+			 "snapshots node 7 in 5 4801 off 80 len 123\n");
+}
 
 /* Two nodes of pages, one of objects, one new object. */
 static void make_root(struct sample *s)
@@ -395,16 +562,31 @@ static void make_root(struct sample *s)
 static const struct golden {
 	const char *name;
 	void (*make)(struct sample *s);
-	bool compressed;       /* other versions of the compressor may give other bytes */
+	enum {
+		EXACT,
+		COMPRESSED,    /* other versions of the compressor may give other bytes */
+		NODE,          /* is no object */
+	} as;
 } goldens[] = {
-	{ "volume", make_volume, false },      { "claim", make_claim, false },
-	{ "base", make_base, false },          { "fence", make_fence, false },
-	{ "close", make_close, false },        { "data-raw", make_data_raw, false },
-	{ "data-lz4", make_data_lz4, true },   { "data-zlib", make_data_zlib, true },
-	{ "moved", make_moved, false },        { "note", make_note, false },
-	{ "root", make_root, false },
+	{ "volume", make_volume, EXACT },      { "claim", make_claim, EXACT },
+	{ "base", make_base, EXACT },          { "fence", make_fence, EXACT },
+	{ "close", make_close, EXACT },        { "data-raw", make_data_raw, EXACT },
+	{ "data-lz4", make_data_lz4, COMPRESSED },   { "data-zlib", make_data_zlib, COMPRESSED },
+	{ "moved", make_moved, EXACT },        { "note", make_note, EXACT },
+	{ "root", make_root, EXACT },          { "root-snapshots", make_root_snapshots, EXACT },
+	{ "note-snapshot", make_note_snapshot, EXACT },
+	{ "clone", make_clone, EXACT },        { "vlog", make_vlog, EXACT },
+	{ "slot", make_slot, EXACT },          { "slot-close", make_slot_close, EXACT },
+	{ "pages-of", make_page_node, NODE },
+	{ "objects-of", make_object_node, NODE },
+	{ "snapshots-of", make_snapshot_node, NODE },
 };
 #define GOLDENS (int)(sizeof goldens / sizeof goldens[0])
+
+static const char *ending_of(const struct golden *g)
+{
+	return g->as == NODE ? "node" : "obj";
+}
 
 static FILE *open_golden(const char *dir, const char *name, const char *ending, const char *mode)
 {
@@ -444,13 +626,13 @@ static struct t_object read_file(const char *name, const char *ending)
 
 START_TEST(objects_made_today_are_the_golden_ones)
 {
-	struct t_object old = read_file(goldens[_i].name, "obj");
+	struct t_object old = read_file(goldens[_i].name, ending_of(&goldens[_i]));
 	struct sample s;
 
 	begin(&s);
 	goldens[_i].make(&s);
 	end(&s);
-	if (goldens[_i].compressed) {
+	if (goldens[_i].as == COMPRESSED) {
 		ck_assert_int_eq(memcmp(s.object.bytes, old.bytes, 12), 0);
 	} else {
 		ck_assert_uint_eq(s.object.len, old.len);
@@ -469,11 +651,11 @@ START_TEST(golden_listings_are_those_of_the_objects)
 	begin(&s);
 	goldens[_i].make(&s);
 	end(&s);
-	if (!goldens[_i].compressed) {
+	if (goldens[_i].as != COMPRESSED) {
 		ck_assert_uint_eq(s.listing_len, old.len);
 		ck_assert_mem_eq(s.listing, old.bytes, old.len);
 	}
-	ck_assert_int_eq(memcmp(s.listing, "kind ", 5), 0);
+	ck_assert_ptr_nonnull(strstr(s.listing, goldens[_i].as == NODE ? " node " : "kind "));
 	t_object_free(&old);
 	sample_free(&s);
 }
@@ -543,7 +725,7 @@ START_TEST(write_golden_files)
 	begin(&s);
 	g->make(&s);
 	end(&s);
-	write_file(write_to, g->name, "obj", s.object.bytes, s.object.len);
+	write_file(write_to, g->name, ending_of(g), s.object.bytes, s.object.len);
 	write_file(write_to, g->name, "txt", s.listing, s.listing_len);
 	sample_free(&s);
 }

@@ -99,6 +99,7 @@ static void as_object(const uint8_t *object, size_t len)
 	struct t_header h;
 	struct fmt_volume volume;
 	struct fmt_claim claim;
+	struct fmt_slot slot;
 	struct uuid uuid = { { 0 } };
 
 	memset(&h, 0, sizeof h);
@@ -108,6 +109,8 @@ static void as_object(const uint8_t *object, size_t len)
 		memcpy(uuid.b, object + 24, sizeof uuid.b);
 	if (lsvd_claim_decode(&claim, &uuid, 0, object, len, "x") == 0)
 		FUZZ_CHECK(strlen(claim.host) <= 64);
+	if (lsvd_slot_decode(&slot, &uuid, 17, object, len, "x") == 0)
+		FUZZ_CHECK(slot.what >= SLOT_ADD && slot.what <= SLOT_CLOSE && strlen(slot.name) <= 64);
 	as_note_or_moved(object, len);
 	if (t_header_read(&h, object, len) == 0) {
 		check_extents(&h);

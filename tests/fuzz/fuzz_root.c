@@ -44,6 +44,20 @@ static void as_object_node(const uint8_t *bytes, size_t len, uint64_t index)
 	lsvd_object_table_fini(&t);
 }
 
+static void as_snapshot_node(const uint8_t *bytes, size_t len, uint64_t number)
+{
+	static uint8_t again[SNAPSHOT_NODE_BYTES_MAX];
+	struct snapshot_table t = { .nodes = NULL };
+
+	if (lsvd_snapshot_node_decode(&t, number, bytes, len) == 0) {
+		size_t n = lsvd_snapshot_node_encode(again, lsvd_snapshots_node(&t, number));
+
+		FUZZ_CHECK(n == len && memcmp(again, bytes, n) == 0);
+		(void)!lsvd_snapshots_verify(&t); /* with one node it may be in order or not */
+	}
+	lsvd_snapshots_fini(&t);
+}
+
 static void as_adoption(const uint8_t *bytes, size_t len)
 {
 	struct seg_walk walk = { .extent = 0 };
@@ -65,10 +79,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
 	if (len < 2)
 		return 0;
-	if (bytes[0] % 3 == 0)
+	if (bytes[0] % 4 == 0)
 		as_page_node(bytes + 2, len - 2, bytes[1]);
-	else if (bytes[0] % 3 == 1)
+	else if (bytes[0] % 4 == 1)
 		as_object_node(bytes + 2, len - 2, bytes[1]);
+	else if (bytes[0] % 4 == 3)
+		as_snapshot_node(bytes + 2, len - 2, bytes[1]);
 	else
 		as_adoption(bytes + 2, len - 2);
 	return 0;
