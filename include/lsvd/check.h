@@ -70,7 +70,7 @@ enum lsvd_check_stage {
 	LSVD_CHECK_LISTING = 0,
 	LSVD_CHECK_CLAIMS = 1,   /* done, total: claims */
 	LSVD_CHECK_CHAIN = 2,    /* chain objects */
-	LSVD_CHECK_MAP = 3,      /* pages of the map */
+	LSVD_CHECK_MAP = 3,      /* sectors of the volume */
 	LSVD_CHECK_DATA = 4      /* deep: bytes */
 };
 

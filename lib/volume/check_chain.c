@@ -14,6 +14,9 @@
 #include "format/fmt_key.h"
 #include "volume/vol_check.h"
 
+/* So many claims may be missing in a row. */
+#define EPOCHS_MISSING_MAX 1024u
+
 /* ------------------------------------------------------------------------------------------- claims */
 
 static const char *const advice_claim =
@@ -77,24 +80,50 @@ static int check_claims(struct check *c, uint64_t first, unsigned n)
 	return err;
 }
 
-/* The newest epoch of which chain objects are listed. */
-static uint64_t newest_chain(const struct check *c)
+static void tell_astray(struct check *c, struct check_object *o)
 {
-	size_t i = lsvd_check_first(c, KEY_CHAIN + 1, 0);
+	struct check_fault f = { .severity = LSVD_CHECK_WARNING, .kind = LSVD_CHECK_ASTRAY,
+				 .advice = "nothing: no open comes that far" };
+	char key[KEY_CAP];
 
-	return i && c->objects[i - 1].kind == KEY_CHAIN && !c->objects[i - 1].ancestor ? c->objects[i - 1].epoch : 0;
+	lsvd_check_key(c, key, o->kind, o->epoch, o->number);
+	f.object = key;
+	o->used = true;
+	lsvd_check_found(c, &f, "object %s: its epoch is far beyond the newest, %llu", key,
+			 (unsigned long long)c->newest_claim);
+}
+
+/*
+ * The newest epoch of which objects are listed. Epochs are numbered without gaps: a few claims may be
+ * missing, but an object far beyond them is of no epoch that was.
+ */
+static uint64_t find_newest_listed(struct check *c, int kind)
+{
+	uint64_t newest = 0;
+
+	for (size_t i = lsvd_check_first(c, kind, 0); i < c->count; i++) {
+		struct check_object *o = &c->objects[i];
+
+		if (o->kind != kind || o->ancestor)
+			break;
+		if (o->epoch > c->newest_claim && o->epoch - c->newest_claim > EPOCHS_MISSING_MAX) {
+			tell_astray(c, o);
+			continue;
+		}
+		newest = o->epoch;
+		c->newest_claim = max_u64(c->newest_claim, newest);
+	}
+	return newest;
 }
 
 /* Where there are chain objects there was a claim. */
 static int find_newest_claim(struct check *c)
 {
-	size_t i = lsvd_check_first(c, KEY_CLAIM + 1, 0);
 	bool there = true;
 	int err = 0;
 
-	if (i && c->objects[i - 1].kind == KEY_CLAIM && !c->objects[i - 1].ancestor)
-		c->newest_claim = c->objects[i - 1].epoch;
-	c->newest_claim = max_u64(c->newest_claim, newest_chain(c));
+	(void)find_newest_listed(c, KEY_CLAIM);
+	c->newest_chain = find_newest_listed(c, KEY_CHAIN);
 	while (!err && there) {
 		err = lsvd_check_there(c, KEY_CLAIM, c->newest_claim + 1, 0, &there);
 		c->newest_claim += !err && there;
@@ -274,7 +303,7 @@ static int add_leg(struct check *c, const struct check_leg *leg)
 /* The newest activated epoch; 0: there is none. What is behind an object 1 was put after it. */
 static int find_activated(struct check *c, uint64_t *ret)
 {
-	uint64_t listed = newest_chain(c);
+	uint64_t listed = c->newest_chain;
 	bool there = false;
 	int err = 0;
 

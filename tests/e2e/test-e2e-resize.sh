@@ -60,6 +60,8 @@ for c in (old, new):
     assert error(lambda: c.pread(4096, 8 * MIB)) == "EINVAL"
     assert error(lambda: c.pwrite(bytes(4096), 8 * MIB)) == "ENOSPC"
     assert error(lambda: c.pread(8192, 4 * MIB - 4096)) == "EINVAL"
+    assert error(lambda: c.zero(4096, 8 * MIB)) in ("ENOSPC", "EINVAL")
+    assert error(lambda: c.trim(4096, 8 * MIB)) in ("ENOSPC", "EINVAL")
     c.pwrite(b"\x33" * 4096, 0)
     c.flush()
 assert least.pread(4096, 0) == b"\x33" * 4096

@@ -10,7 +10,7 @@ static void check_line(const char *want, unsigned width, uint64_t done, uint64_t
 {
 	char text[256];
 
-	progress_line(text, sizeof text, width, "import", done, total, rate);
+	progress_line(text, sizeof text, width, "import", NULL, done, total, rate);
 	ck_assert_str_eq(text, want);
 }
 
@@ -31,6 +31,16 @@ START_TEST(progress_of_unknown_length_says_how_much_and_how_fast)
 }
 END_TEST
 
+START_TEST(progress_of_things_counts_them)
+{
+	char text[256];
+
+	progress_line(text, sizeof text, 120, "check", "objects", 2500, 10000, 500);
+	ck_assert_str_eq(text, "check  25 % [##########                              ]  2500 of 10000 "
+			       "objects  500/s  0:15 left");
+}
+END_TEST
+
 START_TEST(progress_without_a_rate_does_not_guess)
 {
 	check_line("import   0 % [                                        ]  0 B of 1.0 GiB  0 B/s",
@@ -44,7 +54,7 @@ START_TEST(progress_fits_any_width)
 
 	for (unsigned width = 1; width < 200; width++)
 		for (uint64_t done = 0; done <= 1000 * MIB; done += 77 * MIB) {
-			progress_line(text, sizeof text, width, "import", done, 900 * MIB,
+			progress_line(text, sizeof text, width, "import", NULL, done, 900 * MIB,
 				      (double)done);
 			ck_assert_uint_le(strlen(text), width);
 		}
@@ -58,6 +68,7 @@ static Suite *admin_progress_suite(void)
 
 	tcase_add_test(text, progress_says_how_much_how_fast_and_how_long);
 	tcase_add_test(text, progress_of_unknown_length_says_how_much_and_how_fast);
+	tcase_add_test(text, progress_of_things_counts_them);
 	tcase_add_test(text, progress_without_a_rate_does_not_guess);
 	tcase_add_test(text, progress_fits_any_width);
 	suite_add_tcase(s, text);

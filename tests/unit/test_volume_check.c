@@ -705,6 +705,32 @@ START_TEST(a_damaged_log_is_found_if_the_store_does_not_have_it)
 }
 END_TEST
 
+/* Such names must not be counted up to. */
+START_TEST(objects_of_an_epoch_that_never_was_are_told_of_and_passed_over)
+{
+	struct tv *t = abandoned();
+	struct uuid u = tv_uuid(t);
+	struct found *f;
+	char key[KEY_CAP], byte = 0;
+	const struct iovec junk = { &byte, 1 };
+
+	lsvd_key_claim(key, &u, UINT64_MAX);
+	ck_assert_ok(lsvd_store_put_if_absent(t->store, key, &junk, 1));
+	lsvd_key_chain(key, &u, UINT64_MAX - 1, 1);
+	ck_assert_ok(lsvd_store_put_if_absent(t->store, key, &junk, 1));
+	f = check(t, 0);
+	print_findings(f);
+	ck_assert_uint_eq(f->report.errors, 0);
+	ck_assert_uint_eq(f->report.warnings, 2);
+	ck_assert_uint_eq(f->report.complete, 1);
+	for (unsigned i = 0; i < f->n; i++)
+		if (f->at[i].severity == LSVD_CHECK_WARNING)
+			ck_assert_uint_eq(f->at[i].kind, LSVD_CHECK_ASTRAY);
+	free(f);
+	tv_free(t);
+}
+END_TEST
+
 START_TEST(a_volume_that_is_served_here_is_refused_before_anything_is_looked_at)
 {
 	struct tv *t = tv_new();
@@ -1150,6 +1176,7 @@ int main(void)
 	suite_add_tcase(s, c);
 	c = new_case("cache");
 	tcase_add_test(c, a_damaged_log_is_found_if_the_store_does_not_have_it);
+	tcase_add_test(c, objects_of_an_epoch_that_never_was_are_told_of_and_passed_over);
 	tcase_add_test(c, a_volume_that_is_served_here_is_refused_before_anything_is_looked_at);
 	suite_add_tcase(s, c);
 	c = new_case("repair");

@@ -130,6 +130,60 @@ START_TEST(a_clone_sees_nothing_of_what_is_overwritten_trimmed_and_collected_in_
 }
 END_TEST
 
+/* Of an extent only what is left of it counts, whatever is saved or copied of the base's map. */
+START_TEST(what_the_base_had_overwritten_within_an_extent_stays_overwritten)
+{
+	struct tv *t = fresh();
+	struct other *c;
+
+	for (uint64_t i = 0; i < 16; i++)
+		tv_write(t, i * 65536, 65536, i);
+	tv_sync(t);
+	for (uint64_t i = 0; i < 16; i++)
+		tv_write(t, i * 65536 + 8192 + i * 512, 4096, 100 + i);
+	tv_trim(t, 20480, 4096);
+	if (_i == 1)
+		ck_assert_ok(lsvd_volume_checkpoint(t->v, EVER));
+	snapshot(t, "s");
+	c = clone_of(t, TV_NAME, "s", "c");
+	tv_check_all(&c->t);
+	tv_write(&c->t, 65536 + 2048, 1024, 7);
+	ck_assert_ok(lsvd_volume_checkpoint(c->t.v, EVER));
+	reopen_other(c);
+	tv_check_all(&c->t);
+	end_other(c);
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(what_becomes_of_the_base_after_a_clone_saved_its_map_is_not_seen_there)
+{
+	struct tv *t = fresh();
+	struct other *c;
+
+	scatter(t, 1500, 1);
+	snapshot(t, "s");
+	c = clone_of(t, TV_NAME, "s", "c");
+	scatter(&c->t, 50, 2);
+	ck_assert_ok(lsvd_volume_checkpoint(c->t.v, EVER));
+	close_other(c);
+	/* With nobody there who could hold on to anything. */
+	for (unsigned i = 0; i < 3; i++) {
+		scatter(t, 1500, 10 + i);
+		tv_reopen(t);
+		ck_assert_ok(lsvd_volume_gc(t->v, 100, EVER));
+	}
+	tv_trim(t, 0, TV_BYTES);
+	tv_reopen(t);
+	ck_assert_ok(lsvd_volume_gc(t->v, 100, EVER));
+	tv_check_all(t);
+	open_other(c);
+	tv_check_all(&c->t);
+	end_other(c);
+	tv_free(t);
+}
+END_TEST
+
 START_TEST(clones_of_clones_are_what_each_was_cloned_from)
 {
 	struct tv *t = fresh();
@@ -337,6 +391,8 @@ static Suite *suite(void)
 	tcase_set_timeout(c, 60);
 	tcase_add_loop_test(c, a_clone_begins_as_the_snapshot_and_goes_its_own_way, 0, 2);
 	tcase_add_test(c, a_clone_sees_nothing_of_what_is_overwritten_trimmed_and_collected_in_its_base);
+	tcase_add_loop_test(c, what_the_base_had_overwritten_within_an_extent_stays_overwritten, 0, 2);
+	tcase_add_test(c, what_becomes_of_the_base_after_a_clone_saved_its_map_is_not_seen_there);
 	tcase_add_test(c, clones_of_clones_are_what_each_was_cloned_from);
 	tcase_add_test(c, a_clone_copies_nothing);
 	tcase_add_test(c, what_a_clone_needs_cannot_be_deleted);

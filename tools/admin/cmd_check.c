@@ -27,7 +27,7 @@ struct check {
 	bool store_only;
 	struct facts_rows findings; /* --json */
 	json_t *repaired_findings;  /* what a repair was to mend; NULL: there was none */
-	bool drawing;
+	uint32_t shown; /* the stage whose line stands there, and 1; 0: none */
 };
 
 static const char *const severities[] = {"info", "warning", "error"};
@@ -100,17 +100,28 @@ static void take_finding(void *ctx, const struct lsvd_check_finding *f)
 
 /* ------------------------------------------------------------------------------------- progress */
 
-/* Only the last stage counts bytes; the others are over soon, or have nothing to show. */
+static void begin_stage(uint32_t stage, uint64_t total)
+{
+	if (stage == LSVD_CHECK_CLAIMS)
+		progress_begin_count("check", "claims", total);
+	else if (stage == LSVD_CHECK_CHAIN)
+		progress_begin_count("check", "objects", total);
+	else if (stage == LSVD_CHECK_MAP)
+		progress_begin_count("check", "sectors", total);
+	else
+		progress_begin("check", total);
+}
+
 static int take_progress(void *ctx, uint32_t stage, uint64_t done, uint64_t total)
 {
 	struct check *c = ctx;
 
-	if (stage == LSVD_CHECK_DATA) {
-		if (!c->drawing)
-			progress_begin("check", total);
-		c->drawing = true;
-		progress_show(done);
+	if (total && c->shown != stage + 1) {
+		c->shown = stage + 1;
+		begin_stage(stage, total);
 	}
+	if (total)
+		progress_show(done);
 	return admin_stopped();
 }
 
@@ -185,7 +196,7 @@ static int look(struct check *c, struct lsvd_check_report *report)
 	options.ctx = c;
 	if (cache && !c->store_only && access(cache, F_OK) == 0)
 		options.cache_dir = cache;
-	c->drawing = false;
+	c->shown = 0;
 	err = lsvd_volume_check(c->admin.store, c->admin.name, &options, report);
 	progress_end();
 	return err;

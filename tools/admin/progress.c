@@ -20,7 +20,7 @@
 
 static struct {
 	bool on, drawn;
-	const char *what;
+	const char *what, *things; /* things NULL: bytes */
 	uint64_t total;
 	double begun, last;      /* last: when the rate was taken */
 	uint64_t last_done;
@@ -74,8 +74,17 @@ static size_t format_bar(char *text, size_t size, unsigned width, double part)
 	return n;
 }
 
-void progress_line(char *text, size_t size, unsigned width, const char *what, uint64_t done,
-		   uint64_t total, double rate)
+/* How much there is of it, in a few characters. */
+static void format_amount(char text[32], const char *things, double n)
+{
+	if (things)
+		(void)snprintf(text, 32, "%.0f", n);
+	else
+		short_bytes(text, n);
+}
+
+void progress_line(char *text, size_t size, unsigned width, const char *what, const char *things,
+		   uint64_t done, uint64_t total, double rate)
 {
 	char facts[160], left[32] = "", have[32], all[32], speed[32], bar[BAR_MOST + 8] = "";
 	double part = total ? (double)done / (double)total : 0;
@@ -83,13 +92,13 @@ void progress_line(char *text, size_t size, unsigned width, const char *what, ui
 
 	if (part > 1)
 		part = 1;
-	short_bytes(have, (double)done);
-	short_bytes(all, (double)total);
-	short_bytes(speed, rate);
+	format_amount(have, things, (double)done);
+	format_amount(all, things, (double)total);
+	format_amount(speed, things, rate);
 	if (total && rate >= 1 && done < total)
 		format_left(left, (double)(total - done) / rate);
-	n = snprintf(facts, sizeof facts, "%s%s%s  %s/s%s%s%s", have, total ? " of " : "",
-		     total ? all : "", speed, *left ? "  " : "", left, *left ? " left" : "");
+	n = snprintf(facts, sizeof facts, "%s%s%s%s%.20s  %s/s%s%s%s", have, total ? " of " : "",
+		     total ? all : "", things ? " " : "", things ? things : "", speed, *left ? "  " : "", left, *left ? " left" : "");
 	if (total && width > (unsigned)n + strlen(what) + BAR_LEAST + 12) {
 		unsigned room = width - (unsigned)n - (unsigned)strlen(what) - 12;
 
@@ -105,6 +114,12 @@ void progress_line(char *text, size_t size, unsigned width, const char *what, ui
 
 void progress_begin(const char *what, uint64_t total)
 {
+	progress_begin_count(what, NULL, total);
+}
+
+void progress_begin_count(const char *what, const char *things, uint64_t total)
+{
+	line.things = things;
 	line.on = isatty(STDERR_FILENO);
 	line.drawn = false;
 	line.what = what;
@@ -148,7 +163,7 @@ void progress_show(uint64_t done)
 	if (t - line.begun < FIRST_AFTER || t - line.last < EVERY)
 		return;
 	take_rate(t, done);
-	progress_line(text, sizeof text, columns(), line.what, done, line.total, line.rate);
+	progress_line(text, sizeof text, columns(), line.what, line.things, done, line.total, line.rate);
 	(void)fprintf(stderr, "\r%s\033[K", text);
 	(void)fflush(stderr); /* only shown sooner */
 	line.drawn = true;

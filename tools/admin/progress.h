@@ -16,6 +16,8 @@
 
 /* Begins a line. `total` 0: nobody knows. `what` is static. */
 void progress_begin(const char *what, uint64_t total);
+/* The same of things, not bytes, such as "objects". */
+void progress_begin_count(const char *what, const char *things, uint64_t total);
 /* What has been done so far; draws if the last time is long ago. */
 void progress_show(uint64_t done);
 /* Takes the line away, so that something else can be printed. */
@@ -23,8 +25,11 @@ void progress_clear(void);
 /* Takes it away for good. */
 void progress_end(void);
 
-/* The text of a line of at most `width` columns, without control characters; for tests, too. */
-void progress_line(char *text, size_t size, unsigned width, const char *what, uint64_t done,
-		   uint64_t total, double rate);
+/*
+ * The text of a line of at most `width` columns, without control characters; for tests, too. `things`
+ * NULL: bytes.
+ */
+void progress_line(char *text, size_t size, unsigned width, const char *what, const char *things,
+		   uint64_t done, uint64_t total, double rate);
 
 #endif
