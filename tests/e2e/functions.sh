@@ -183,10 +183,28 @@ make_store() {
 	} >"$config"
 }
 
-admin() { "$bin_dir/lsvd-admin" "$@" -c "$config"; }
+# With leave to write to a store without create-if-absent, if it is one.
+admin() {
+	local leave=()
+	case $1 in
+	init | delete | resize | seal | gc | snapshot | clone | flatten | import | check)
+		leave=("${unsafe_store[@]}")
+		;;
+	esac
+	"$bin_dir/lsvd-admin" "$@" "${leave[@]}" -c "$config"
+}
 
 make_volume() {
-	admin init -n "${2:-$volume}" -S "$1" "${unsafe_store[@]}" >"$tmp/init.out"
+	admin init -n "${2:-$volume}" -S "$1" >"$tmp/init.out"
+}
+
+# objects: lengths and names of all there is in the store.
+objects() {
+	if [[ $store_kind == dir ]]; then
+		(cd "$tmp/store" && find . -type f -printf '%s %p\n' | sort)
+	else
+		s3 ls "$s3_directory/" | sort
+	fi
 }
 
 # What a client starts by itself, on a socket it hands over or on standard input and output.

@@ -25,12 +25,14 @@ ip -n "$ns" tuntap add dev tap0 mode tap
 ip -n "$ns" addr add 192.168.77.1/24 dev tap0
 ip -n "$ns" link set tap0 up
 
+carry_store "/run/netns/$ns"
+
 start_in_namespace() {
 	server_log=$tmp/server-$((++server_count)).log
 	: >"$server_log"
 	# ip replaces itself by what it starts: the process number stays.
 	ip netns exec "$ns" "$bin_dir/lsvd-nbd" -c "$config" -n "$volume" \
-		-a "192.168.77.1:$port" </dev/null 2>"$server_log" &
+		"${unsafe_store[@]}" -a "192.168.77.1:$port" </dev/null 2>"$server_log" &
 	server_pid=$!
 	defer end_process "$server_pid" KILL
 	wait_until 60 server_says_ready || fail "the server is not ready after 60 s"

@@ -13,15 +13,6 @@ need jq
 size=$((64 << 20))
 state=$ram/state
 
-# objects: all there is in the store.
-objects() {
-	if [[ $store_kind == dir ]]; then
-		(cd "$tmp/store" && find . -type f -printf '%s %p\n' | sort)
-	else
-		s3 ls "$s3_directory/" | sort
-	fi
-}
-
 # settings LINE...: a new volume of its own name, with these settings.
 settings() {
 	volume=disk$((++volumes))

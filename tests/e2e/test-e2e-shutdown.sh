@@ -23,8 +23,6 @@ hold_client() {
 	wait_until 30 grep -q connected "$tmp/client.out"
 }
 
-objects() { find "$tmp/store" -type f | wc -l; }
-
 it 'the ready line comes when connections are accepted, and is the only one'
 start_server
 [[ $(grep -c "^lsvd-nbd: serving " "$server_log") -eq 1 ]]
@@ -76,25 +74,24 @@ writer load "$state" "$uri" --acks 200 --flush
 writer check "$state" "$uri"
 
 it 'SIGHUP stores what is pending'
-before=$(objects)
+before=$(objects | wc -l)
 python_nbd <<<'h.pwrite(b"\x42" * 4096, 8192)'
 kill -s HUP "$server_pid"
-more_objects() { [[ $(objects) -gt $before ]]; }
+more_objects() { [[ $(objects | wc -l) -gt $before ]]; }
 wait_until 30 more_objects || fail "no new object in the store after SIGHUP"
 ! has_ended "$server_pid"
 stop_server
 [[ $server_status -eq 0 ]] || fail "exit code $server_status"
 
 it 'a volume that was not changed is served read-only without a byte put into the store'
-before=$(cd "$tmp/store" && find . -type f -printf '%p %s\n' | sort)
+before=$(objects)
 start_server --read-only
 nbdinfo --is read-only "$uri"
 ! nbdsh -u "$uri" -c 'h.set_strict_mode(0); h.pwrite(b"x" * 512, 0)' 2>"$tmp/out" ||
 	fail "a read-only export was written"
 stop_server
 [[ $server_status -eq 0 ]] || fail "exit code $server_status"
-[[ $(cd "$tmp/store" && find . -type f -printf '%p %s\n' | sort) == "$before" ]] ||
-	fail "the store has changed"
+[[ $(objects) == "$before" ]] || fail "the store has changed"
 
 it 'an address, a socket or a name that cannot be one is wrong usage: exit code 2'
 for arguments in "-n $volume -a nowhere" "-n $volume -a localhost:65536" "-n $volume -a unix:" "-n ../x"; do
@@ -127,9 +124,13 @@ stop_server
 
 it 'without an address it is localhost:8989'
 # In a network of its own, where nobody else has the port.
-unshare -n bash -c 'ip link set lo up && exec "$@"' bash "${server[@]}" 2>"$tmp/own-network.log" &
+unshare -n bash -c 'ip link set lo up && : >alone && until [[ -e go ]]; do sleep 0.02; done && exec "$@"' \
+	bash "${server[@]}" 2>"$tmp/own-network.log" &
 server_pid=$!
 defer end_process "$server_pid" KILL
+wait_until 30 test -e alone || fail "no name space: $(<"$tmp/own-network.log")"
+carry_store "/proc/$server_pid/ns/net"
+: >go
 default_answers() {
 	nsenter -t "$server_pid" -n nbdinfo --size "nbd://localhost:8989/$volume" >"$tmp/out" 2>&1
 }
@@ -224,6 +225,7 @@ wait_until 60 has_ended "$child" || {
 	fail "the server outlives its parent"
 }
 
+store_kind=dir unsafe_store=() # what follows needs one that can be full
 it 'a store that takes nothing leaves exit code 3, and the cache has it all'
 store_dir=$tmp/small
 mkdir "$store_dir"

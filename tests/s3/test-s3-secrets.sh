@@ -115,7 +115,7 @@ session() {
 	uri="nbd+unix:///$volume?socket=$sock"
 	unsafe_store=()
 	[[ $client != libs3 ]] || unsafe_store=(--unsafe-store)
-	said init admin init -n "$volume" -S 64M "${unsafe_store[@]}"
+	said init admin init -n "$volume" -S 64M
 	has 'exit status' "$tmp/said/init-$said_count.err" && fail "$(last_said)"
 	ulimit -S -c unlimited
 	start_server --log-level debug --log-format "$2"
@@ -131,7 +131,7 @@ session() {
 }
 end_session() {
 	cp "$server_log" "$tmp/said/server-$1.log"
-	said delete admin delete -n "$1" --yes "${unsafe_store[@]}"
+	said delete admin delete -n "$1" --yes
 }
 
 unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY

@@ -9,7 +9,7 @@ begin
 need nbdsh
 
 store_kind=libs3
-unsafe_store=(--unsafe-store)
+unsafe_store=()
 s3_lines=('stall_timeout = 5s')
 start_proxy
 make_store 'segment_size = 256K' 'log_size = 16M'
@@ -44,7 +44,7 @@ before=$(changes)
 ! "$bin_dir/lsvd-nbd" -c "$config" -n "$volume" --run true >"$tmp/out" 2>"$tmp/err" || fail "served"
 grep -q -- '--unsafe-store' "$tmp/err" || fail "$(<"$tmp/err")"
 [[ $(changes) -eq $before ]] || fail "something was put or deleted"
-start_server
+start_server --unsafe-store
 grep -q UNSAFE "$server_log" || fail "no warning"
 for turn in 1 2; do
 	nbdsh -u "$uri" -c 'import os' -c 'h.pwrite(os.urandom(1 << 20), 0)' -c 'h.flush()'

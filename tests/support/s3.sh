@@ -62,6 +62,42 @@ make_s3_store() {
 }
 s3_lines=()
 
+# carry_store FILE: the server of a bucket is on the loopback of this machine; its port becomes one of
+# the network name space FILE, too.
+carry_store() {
+	[[ $store_kind != dir ]] || return 0
+	/usr/bin/python3 - "$1" "${s3_endpoint##*:}" "$tmp/carried" <<-'PY' &
+		import asyncio, ctypes, os, socket, sys
+		path, port, ready = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+		libc = ctypes.CDLL(None, use_errno=True)
+		def enter(fd):
+		    if libc.setns(fd, 0x40000000):
+		        raise OSError(ctypes.get_errno(), "setns")
+		here = os.open("/proc/self/ns/net", os.O_RDONLY)
+		enter(os.open(path, os.O_RDONLY))
+		listening = socket.create_server(("127.0.0.1", port))
+		enter(here)
+		async def pump(reader, writer):
+		    try:
+		        while data := await reader.read(1 << 16):
+		            writer.write(data)
+		            await writer.drain()
+		    except OSError:
+		        pass
+		    writer.close()
+		async def carry(reader, writer):
+		    there = await asyncio.open_connection("127.0.0.1", port)
+		    await asyncio.gather(pump(reader, there[1]), pump(there[0], writer))
+		async def main():
+		    server = await asyncio.start_server(carry, sock=listening)
+		    open(ready, "w").close()
+		    await server.serve_forever()
+		asyncio.run(main())
+	PY
+	defer end_process $! KILL
+	wait_until 30 test -e "$tmp/carried" || fail "the port of the store is not carried"
+}
+
 # ----------------------------------------------------------------------------- the proxy
 
 # start_proxy [TO...]: before the first gateway, or before those; it is the endpoint from then on.
