@@ -50,7 +50,8 @@ LSVD_API void lsvd_store_close(struct lsvd_store *store);
 
 /*
  * Reads again what may have been changed behind the store's back: credentials. 0 if there is nothing
- * to read; on failure the old ones stay in use. Blocks on files, or on the metadata service.
+ * to read; on failure the old ones stay in use. Blocks on files. A metadata service is asked after it has
+ * returned: what comes of that is a message.
  */
 LSVD_API LSVD_MUST_USE int lsvd_store_reload(struct lsvd_store *store);
 

@@ -3,11 +3,12 @@
  * s3_credentials.c - which source the keys come from, and putting a new set in place of an old one.
  *
  * The source is chosen once, at open. Of the sources only files and the metadata service can have
- * something new. They are read again by lsvd_s3_credentials_reload(), on the caller's thread: the
- * program wants it, or the store has been refused. And for keys that end, which only the metadata
- * service has, on a thread of ours, started when one of them is taken less than AHEAD_MS before its end
- * for the first time. That thread reads at most once a second, and while nothing new comes of it less
- * and less often, once in PAUSE_MAX_MS in the end.
+ * something new. They are read again by lsvd_s3_credentials_reload(), on the caller's thread, when the
+ * store has been refused; and when the program wants it, but then the metadata service on a thread of
+ * ours. The same thread fetches keys in place of those that end, which only the metadata service has:
+ * it is started when it is first needed, for one of them less than AHEAD_MS before its end. For these
+ * it reads at most once a second, and while nothing new comes of it less and less often, once in
+ * PAUSE_MAX_MS in the end.
  *
  * Nothing is read from a timer: a volume that is idle asks nobody for anything. If its keys ended
  * meanwhile, the first request after finds that out, is told LSVD_E_UNAVAILABLE, which is tried
@@ -55,6 +56,7 @@ struct s3_credentials {
 	/* protected by lock */
 	struct s3_set *set;
 	bool wanted;	  /* the thread is to read, or is reading */
+	bool again;	  /* and once more after that: what it reads may be from before */
 	bool has_thread;
 	pthread_t thread; /* joined in close */
 	int64_t not_before_ms;
@@ -137,7 +139,8 @@ static void read_again(struct s3_credentials *c)
 		lsvd_report(LSVD_LOG_WARN, "S3: no new access keys: %s", lsvd_last_error());
 	pthread_mutex_lock(&c->lock);
 	pause_locked(c, result);
-	c->wanted = false;
+	c->wanted = c->again;
+	c->again = false;
 	pthread_mutex_unlock(&c->lock);
 }
 
@@ -171,6 +174,24 @@ static void want_locked(struct s3_credentials *c)
 		return;
 	c->wanted = true;
 	pthread_cond_signal(&c->cond);
+}
+
+int lsvd_s3_credentials_renew(struct s3_credentials *c)
+{
+	bool has_thread;
+	int err;
+
+	if (c->source != SOURCE_METADATA) {
+		err = lsvd_s3_credentials_reload(c);
+		return err < 0 ? err : 0;
+	}
+	pthread_mutex_lock(&c->lock);
+	has_thread = start_locked(c);
+	c->again = c->wanted;
+	c->wanted = has_thread;
+	pthread_cond_signal(&c->cond);
+	pthread_mutex_unlock(&c->lock);
+	return has_thread ? 0 : lsvd_fail(-EAGAIN, "%.200s: no thread to ask it", c->where);
 }
 
 /* --------------------------------------------------------------------------------- taking a set */

@@ -40,6 +40,12 @@ void lsvd_s3_credentials_put(struct s3_credentials *c, struct s3_secrets *s);
  */
 int lsvd_s3_credentials_reload(struct s3_credentials *c);
 
+/*
+ * The same because the program wants it, without waiting for the metadata service: that is asked on a
+ * thread, and what comes of it is reported. 0, or why a file could not be read.
+ */
+int lsvd_s3_credentials_renew(struct s3_credentials *c);
+
 /* Another number than before: other keys have come meanwhile, whoever has read them. */
 unsigned lsvd_s3_credentials_generation(struct s3_credentials *c);
 

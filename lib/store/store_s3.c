@@ -387,7 +387,7 @@ static int s3_remove_many(void *ctx, const char *const *keys, unsigned count)
 static int s3_reload(void *ctx)
 {
 	struct s3_store *s = ctx;
-	int err = lsvd_s3_credentials_reload(s->credentials);
+	int err = lsvd_s3_credentials_renew(s->credentials);
 
 	/* The text is there, and says more than any other. */
 	return err < 0 ? lsvd_store_fail(err, "%s", lsvd_last_error()) : 0;

@@ -951,13 +951,52 @@ START_TEST(s3_keys_that_have_ended_are_not_used)
 	}
 	ck_assert_int_eq(err, LSVD_E_UNAVAILABLE);
 	ck_assert_error_says("the access keys from http://127.0.0.1:");
-	ck_assert_error_says("ended 0 s ago");
+	ck_assert_error_says("s ago, and no others came");
 
 	/* It comes back, with others. */
 	s.name = "2";
 	s.lasts_s = 3600;
 	s.token = "tok/en==";
 	wait_for_service_keys(c, "2");
+	lsvd_s3_credentials_close(c);
+	service_stop(&s);
+}
+END_TEST
+
+/* Else a server that is told to read its keys again takes no clients meanwhile. */
+START_TEST(s3_renewal_does_not_wait_for_a_metadata_service)
+{
+	struct service s;
+	struct lsvd_s3_options o;
+	struct s3_credentials *c;
+
+	service_start(&s);
+	o = from_service(&s);
+	c = open_good(&o);
+	s.hang_at_keys = true;
+	ck_assert_ok(lsvd_s3_credentials_renew(c)); /* who waited would be told that it hangs */
+	t_http_wait(&s.http, 6);
+	has(c, "1", TOKEN);
+	lsvd_s3_credentials_close(c);
+	service_stop(&s);
+}
+END_TEST
+
+START_TEST(s3_renewal_brings_new_keys_of_a_metadata_service)
+{
+	struct service s;
+	struct lsvd_s3_options o;
+	struct s3_credentials *c;
+
+	service_start(&s);
+	o = from_service(&s);
+	c = open_good(&o);
+	s.name = "2";
+	ck_assert_ok(lsvd_s3_credentials_renew(c));
+	wait_for_service_keys(c, "2");
+	s.name = "3"; /* perhaps while the second answer is being taken in */
+	ck_assert_ok(lsvd_s3_credentials_renew(c));
+	wait_for_service_keys(c, "3");
 	lsvd_s3_credentials_close(c);
 	service_stop(&s);
 }
@@ -1216,6 +1255,8 @@ static Suite *make_suite(void)
 	tcase_add_test(c, s3_metadata_service_is_asked_without_a_proxy);
 	tcase_add_test(c, s3_keys_that_end_soon_are_fetched_anew_when_they_are_used);
 	tcase_add_test(c, s3_keys_that_have_ended_are_not_used);
+	tcase_add_test(c, s3_renewal_does_not_wait_for_a_metadata_service);
+	tcase_add_test(c, s3_renewal_brings_new_keys_of_a_metadata_service);
 	tcase_add_test(c, s3_close_does_not_wait_for_a_service_that_hangs);
 	suite_add_tcase(s, c);
 
