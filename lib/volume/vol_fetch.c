@@ -346,11 +346,33 @@ static void missing(struct fetch *f)
 	free_fetch(f);
 }
 
-/* Unavailable: nobody can tell now whether the volume is still ours, but that it is not there. */
+/* True: after a pause, if there is time for one. */
+static bool try_later(struct fetch *f)
+{
+	struct lsvd_volume *v = f->v;
+	uint64_t now = lsvd_vol_now(v);
+
+	if (now + f->backoff_ms >= f->deadline_ms || v->closing || f->want.ahead)
+		return false;
+	v->stats.retries++;
+	f->timer.io.kind = IO_TIMER;
+	f->timer.io.done = again_due;
+	f->timer.at_ms = now + lsvd_vol_some_of(v, f->backoff_ms);
+	f->backoff_ms = (uint32_t)min_u64(2 * f->backoff_ms, BACKOFF_MAX_MS);
+	lsvd_port_start(&v->port, &f->timer.io);
+	return true;
+}
+
+/*
+ * Unavailable: nobody can tell now whether the volume is still ours, so both are asked again; in the end
+ * it is still not there.
+ */
 static void looked(struct log_look *look, int err)
 {
 	struct fetch *f = look->owner;
 
+	if (err == LSVD_E_UNAVAILABLE && try_later(f))
+		return;
 	if (err == 0 || err == LSVD_E_UNAVAILABLE) {
 		missing(f);
 		return;
@@ -401,22 +423,12 @@ static void not_there(struct fetch *f)
 
 static void get_failed(struct fetch *f, int err)
 {
-	struct lsvd_volume *v = f->v;
-	uint64_t now = lsvd_vol_now(v);
-
 	if (err == -ENOENT) {
 		not_there(f);
 		return;
 	}
-	if (may_pass(err) && now + f->backoff_ms < f->deadline_ms && !v->closing && !f->want.ahead) {
-		v->stats.retries++;
-		f->timer.io.kind = IO_TIMER;
-		f->timer.io.done = again_due;
-		f->timer.at_ms = now + lsvd_vol_some_of(v, f->backoff_ms);
-		f->backoff_ms = (uint32_t)min_u64(2 * f->backoff_ms, BACKOFF_MAX_MS);
-		lsvd_port_start(&v->port, &f->timer.io);
+	if (may_pass(err) && try_later(f))
 		return;
-	}
 	report_failed(f, err);
 	/* Whose bucket has gone did nothing wrong by reading: no EINVAL for a front end to show. */
 	answer(f, err == LSVD_E_CONFIG ? LSVD_E_UNAVAILABLE : err);

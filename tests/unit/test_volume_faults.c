@@ -182,6 +182,25 @@ START_TEST(a_missing_object_under_a_newer_claim_is_a_fence)
 }
 END_TEST
 
+/* Whether there is a claim is not known at once: so it is not damage at once, either. */
+START_TEST(a_missing_object_is_no_damage_before_the_claims_have_been_looked_at)
+{
+	struct tv *t = two_objects_within(60000);
+	struct uuid u = tv_uuid(t);
+	struct iovec iov = { (void *)(uintptr_t)"claim", 5 };
+	char *path = tv_chain_path(t, 1, 2), key[KEY_CAP];
+
+	ck_assert_int_eq(unlink(path), 0);
+	lsvd_key_claim(key, &u, tv_stats(t).epoch + 1);
+	ck_assert_ok(lsvd_store_put_if_absent(t->store, key, &iov, 1));
+	tv_fault(t, (struct fault_rule){ .verbs = FAULT_HEAD, .times = 2, .kind = FAULT_FAIL });
+	ck_assert_err(read_at(t, 4096, 4096), LSVD_E_FENCED);
+	ck_assert_uint_eq(tv_stats(t).missing_objects, 0);
+	free(path);
+	leave(t);
+}
+END_TEST
+
 static const enum fault_kind damages[] = { FAULT_FLIP, FAULT_TRUNCATE, FAULT_ZERO };
 
 START_TEST(a_damaged_answer_is_asked_for_once_more)
@@ -429,6 +448,7 @@ static Suite *volume_faults_suite(void)
 	tcase_set_timeout(r, 60);
 	tcase_add_test(r, a_missing_object_is_damage_for_its_ranges_only);
 	tcase_add_test(r, a_missing_object_under_a_newer_claim_is_a_fence);
+	tcase_add_test(r, a_missing_object_is_no_damage_before_the_claims_have_been_looked_at);
 	tcase_add_loop_test(r, a_damaged_answer_is_asked_for_once_more, 0, 3);
 	tcase_add_loop_test(r, damage_that_stays_is_an_alarm_and_an_error_for_its_ranges_only, 0, 3);
 	tcase_add_loop_test(r, a_read_waits_for_access_as_for_a_store_that_is_away, 0, 2);
