@@ -142,8 +142,8 @@ struct lsvd_store_ops {
 	int (*reload)(void *ctx);
 	/* Adds to the counters of `ret`, which is of this header's size. */
 	void (*counters)(void *ctx, struct lsvd_store_counters *ret);
-	/* Parts of few objects are going to be read, many times: so many may stay open, or whatever it
-	 * is that makes the second get of an object cheaper. */
+	/* Parts of few objects are going to be read, many times, and of new ones soon: so many may stay
+	 * open, or whatever it is that makes the second get of an object cheaper. */
 	void (*keep_open)(void *ctx, unsigned count);
 };
 

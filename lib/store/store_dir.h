@@ -87,6 +87,7 @@ int lsvd_dir_list(void *ctx, const char *prefix, lsvd_object_fn fn, void *fn_ctx
 struct dir_held;
 /* From now on so many objects may stay open; without memory for that, none. */
 void lsvd_dir_hold(struct dir *d, unsigned room);
+bool lsvd_dir_is_holding(const struct dir *d);
 /* The object if it is open: its descriptor, until it is put back, and its length. */
 struct dir_held *lsvd_dir_held_get(struct dir *d, const char *key, int *ret_fd, uint64_t *ret_bytes);
 void lsvd_dir_held_put(struct dir *d, struct dir_held *held);

@@ -6,6 +6,8 @@
  * if another process has removed it, or has put other bytes in its place, which no driver does. What
  * this store removes is let go.
  *
+ * What is put then is written so that reading it is cheap (store_dir_write.c).
+ *
  * At most `room` files are held, those used last. One that is being read has users, and is closed by
  * the last of them if it has left the table meanwhile.
  */
@@ -69,9 +71,14 @@ void lsvd_dir_hold(struct dir *d, unsigned room)
 	pthread_mutex_unlock(&d->lock);
 }
 
-static struct dir_holding *holding_of(struct dir *d)
+static struct dir_holding *holding_of(const struct dir *d)
 {
 	return __atomic_load_n(&d->holding, __ATOMIC_ACQUIRE);
+}
+
+bool lsvd_dir_is_holding(const struct dir *d)
+{
+	return holding_of(d) != NULL;
 }
 
 static struct dir_held **find(struct dir_holding *h, const char *key, uint64_t hash)

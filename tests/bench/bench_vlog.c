@@ -2,7 +2,7 @@
 /*
  * bench_vlog.c - the value log: putting and committing, getting, scanning, collecting (N14).
  *
- *   bench_vlog [--json] [--quick] [--dir DIRECTORY] [--rounds N]
+ *   bench_vlog [--json] [--quick] [--dir DIRECTORY] [--rounds N] [--size BYTES]
  *
  * Numbers, not pass or fail. For values of 128 bytes to 1 MiB that cannot be compressed, in a
  * directory store with the page cache warm, and beside it in the same run what the file system alone
@@ -379,8 +379,10 @@ int main(int argc, char **argv)
 		{ "quick", no_argument, NULL, 'q' },
 		{ "dir", required_argument, NULL, 'd' },
 		{ "rounds", required_argument, NULL, 'r' },
+		{ "size", required_argument, NULL, 's' },
 		{ 0 },
 	};
+	size_t only = 0;
 	int c;
 
 	(void)snprintf(base, sizeof base, "%s", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
@@ -393,6 +395,8 @@ int main(int argc, char **argv)
 			(void)snprintf(base, sizeof base, "%s", optarg);
 		else if (c == 'r')
 			rounds = (unsigned)atoi(optarg);
+		else if (c == 's')
+			only = (size_t)atoi(optarg);
 		else
 			return 2;
 	}
@@ -401,7 +405,8 @@ int main(int argc, char **argv)
 	for (unsigned i = 0; i < 5; i++) {
 		size_t len = ((const size_t[]){ 128, 1024, 4096, 65536, 1u << 20 })[i];
 
-		bench_size(len, quick ? 4 * MIB : len == 128 ? 64 * MIB : 256 * MIB);
+		if (!only || only == len)
+			bench_size(len, quick ? 4 * MIB : len == 128 ? 64 * MIB : 256 * MIB);
 	}
 	results_end();
 	return 0;

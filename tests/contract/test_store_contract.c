@@ -43,6 +43,12 @@ static void open_dir_old_ways(const char *path)
 					 STORE_DIR_NO_DIRECT));
 }
 
+static void open_dir_for_reading(const char *path)
+{
+	open_dir(path);
+	lsvd_store_keep_open(store, 8);
+}
+
 static void open_mem(const char *path)
 {
 	(void)path;
@@ -78,6 +84,7 @@ static const struct {
 } kinds[] = {
 	{ "dir", open_dir },
 	{ "dir without openat2 and O_TMPFILE", open_dir_old_ways },
+	{ "dir whose objects stay open", open_dir_for_reading },
 	{ "mem", open_mem },
 	{ "fault around mem", open_fault },
 	{ "s3", open_s3 },
