@@ -1393,13 +1393,15 @@ static void maybe_rot(struct tester *t)
 	}
 }
 
+#define FINDING_BYTES 300u
+
 /* ---- what the store has is whole, also before anybody has opened it */
 static void first_finding(void *ctx, const struct lsvd_check_finding *f)
 {
-	struct tester *t = ctx;
+	char *text = ctx;
 
-	if (f->severity >= LSVD_CHECK_WARNING && !t->failed)
-		complain(t, "check: %s: %s", f->object, f->text);
+	if (f->severity >= LSVD_CHECK_WARNING && !*text)
+		(void)snprintf(text, FINDING_BYTES, "%s: %s", f->object, f->text);
 }
 
 /* Sometimes a late request of the host that died changes the store meanwhile: then it may be anything. */
@@ -1407,16 +1409,18 @@ static void check_store(struct tester *t, struct sim_host *host)
 {
 	struct lsvd_check_options o = LSVD_CHECK_OPTIONS_INIT;
 	struct lsvd_check_report r = LSVD_CHECK_REPORT_INIT;
+	char text[FINDING_BYTES] = "";
 	int err;
 
 	o.flags = LSVD_CHECK_DEEP;
 	err = lsvd_volume_check_world(sim_host_world(host), t->name, &o, &r);
 	if (!err && r.errors + r.warnings) {
 		o.finding = first_finding;
-		o.ctx = t;
+		o.ctx = text;
 		err = lsvd_volume_check_world(sim_host_world(host), t->name, &o, &r);
-		t->failed &= !err;
 	}
+	if (!err && *text)
+		complain(t, "check: %s", text);
 	t->checks += !err;
 	if (err && err != -EBUSY && err != LSVD_E_UNAVAILABLE && err != -ENOMEM)
 		complain(t, "check: %s: %s", lsvd_error_name(err), lsvd_last_error());
@@ -1992,13 +1996,20 @@ static void second_writer(void *arg)
 	t->finished = true;
 }
 
-/* The first one's cache comes back: it is refused, or shows what the second one made. */
+/*
+ * The first one's cache comes back: it is refused, or shows what the second one made. What either has
+ * deleted is needed by nothing, be it the volume, a snapshot or a clone.
+ */
 static void come_back(void *arg)
 {
 	struct tester *t = arg;
 	struct lsvd_volume_options o;
 	int err = LSVD_E_UNAVAILABLE;
 
+	check_store(t, t->other);
+	for (unsigned i = 0; i < CLONES && !t->failed; i++)
+		if (t->m.clones[i].state == CLONE_THERE)
+			check_store(heir_of(t, i), t->other);
 	t->remote = tester.remote;
 	o = options_of(t, 0);
 	for (unsigned i = 0; err == LSVD_E_UNAVAILABLE && i < 50; i++)
@@ -2090,6 +2101,130 @@ START_TEST(a_second_writer_loses_nothing_that_the_first_was_promised)
 		run_duel(seed);
 	printf("%" PRIu64 " duels, %" PRIu64 " of them fenced a writer\n", runs, tester.points);
 	ck_assert_uint_gt(tester.points, 0);
+}
+END_TEST
+
+/* ---- one deletes what another makes a clone of */
+
+/* What is known of it; -1: not yet, or never. */
+static struct {
+	int cloned, deleted;
+	bool of_snapshot;        /* that is what is deleted, else the volume */
+} quarrel;
+
+static void prepare_quarrel(void *arg)
+{
+	struct tester *t = arg;
+
+	t->ops_wanted = 6;
+	first_life(t);
+	t->finished = false;
+	if (!t->failed && !t->volume)
+		(void)open_volume(t, t->host, 0);
+	t->scripted = true; /* the snapshot that clones are made of */
+	for (unsigned i = 0; i < 20 && !t->failed && t->m.snapshots[SNAPSHOTS - 1].state != SNAP_THERE; i++)
+		change_snapshot(t);
+	t->scripted = false;
+	if (!t->failed && !quarrel.of_snapshot)
+		close_volume(t);
+	t->finished = true;
+}
+
+static void quarrel_delete(void *arg)
+{
+	struct tester *t = arg;
+	char name[8];
+
+	sim_sleep(t->host, below(t, 120));
+	snapshot_name(name, SNAPSHOTS - 1);
+	quarrel.deleted = quarrel.of_snapshot
+				  ? lsvd_snapshot_delete(t->volume, name, UINT32_MAX)
+				  : lsvd_volume_delete_world(sim_host_world(t->host), t->name);
+}
+
+static void quarrel_clone(void *arg)
+{
+	struct tester *t = arg;
+	char name[8];
+
+	sim_sleep(t->other, below(t, 30));
+	snapshot_name(name, SNAPSHOTS - 1);
+	quarrel.cloned = lsvd_volume_clone_world(sim_host_world(t->other), t->name, name,
+						 t->heirs[0].name);
+}
+
+static bool quarrel_over(void *ctx)
+{
+	struct tester *t = ctx;
+
+	return t->failed || (quarrel.cloned <= 0 && quarrel.deleted <= 0);
+}
+
+/* Whoever finds the clone's record finds the clone. */
+static void check_quarrel(void *arg)
+{
+	struct tester *t = arg, *h = &t->heirs[0];
+
+	if (exists(h))
+		check_past(h, t->other, NULL, h->m.issued);
+	t->finished = true;
+}
+
+static void run_quarrel(struct tester *t, uint64_t seed, uint64_t *cloned, uint64_t *deleted)
+{
+	static const struct sim_loss killed = { .keep = SIM_KILLED };
+	struct sim_options o = usual_rates;
+
+	o.seed = seed;
+	o.fail_late = 30;
+	new_model(t);
+	t->sim = sim_new(&o);
+	t->host = sim_host_new(t->sim, "a");
+	t->other = sim_host_new(t->sim, "b");
+	t->remote = false;
+	t->compression = LSVD_COMPRESS_LZ4;
+	t->failed = false;
+	quarrel.of_snapshot = seed % 2;
+	quarrel.cloned = quarrel.deleted = 1;
+	run_phase(t, prepare_quarrel, t->host);
+	(void)sim_run_until(t->sim, phase_over, t);
+	(void)heir_of(t, 0);
+	inherit(&t->heirs[0], t, t->m.snapshots[SNAPSHOTS - 1].op);
+	sim_spawn(t->host, quarrel_delete, t);
+	sim_spawn(t->other, quarrel_clone, t);
+	sim_stop_at(t->sim, seed % 3 ? sim_boundaries(t->sim) + 1 + below(t, 200) : 0);
+	(void)sim_run_until(t->sim, quarrel_over, t);
+	sim_stop_at(t->sim, 0);
+	halt_all(t);
+	settle_both(t, &killed);
+	if (below(t, 2))
+		sim_ghosts_land(t->sim);
+	if (!t->failed && quarrel.cloned == 0 && quarrel.deleted == 0)
+		complain(t, "it is deleted, and there is a clone of it");
+	if (!t->failed && quarrel.cloned == 0 && !exists(&t->heirs[0]))
+		complain(t, "the clone is gone");
+	*cloned += quarrel.cloned == 0;
+	*deleted += quarrel.deleted == 0;
+	run_phase(t, check_quarrel, t->other);
+	if (!t->failed && sim_run_until(t->sim, phase_over, t) != SIM_MORE)
+		complain(t, "the clone cannot be opened");
+	expect_well(t, seed, 0);
+	halt_all(t);
+	sim_free(t->sim);
+}
+
+START_TEST(what_is_deleted_while_it_is_cloned_goes_or_has_a_clone)
+{
+	uint64_t first = env_u64("LSVD_TEST_SEED", 1000), cloned = 0, deleted = 0;
+	uint64_t runs = 25 * env_u64("LSVD_SIM_RUNS", USUAL_RUNS); /* each is short */
+
+	maybe_trace();
+	for (uint64_t seed = first; seed < first + runs; seed++)
+		run_quarrel(&tester, seed, &cloned, &deleted);
+	printf("%" PRIu64 " quarrels: %" PRIu64 " clones made, %" PRIu64 " deletions\n", runs, cloned,
+	       deleted);
+	ck_assert_uint_gt(cloned, 0);
+	ck_assert_uint_gt(deleted, 0);
 }
 END_TEST
 
@@ -2309,6 +2444,7 @@ static Suite *suite(void)
 	add(s, "disk", a_local_disk_that_fails_ends_writing_and_keeps_what_was_flushed);
 	add(s, "outage", outages_are_waited_out_also_when_the_log_is_full);
 	add(s, "rival", a_second_writer_loses_nothing_that_the_first_was_promised);
+	add(s, "quarrel", what_is_deleted_while_it_is_cloned_goes_or_has_a_clone);
 	add(s, "look", a_flush_that_cannot_look_for_a_claim_asks_ever_more_rarely);
 	add(s, "stall", each_stall_has_its_own_time);
 	add(s, "lease", a_writer_that_cannot_look_for_a_claim_asks_no_more_often);
