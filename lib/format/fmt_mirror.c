@@ -128,3 +128,19 @@ bool lsvd_mirror_record_verify(uint8_t *buf, const struct mirror_head *h, uint32
 	le64_put(buf + 32, kept);
 	return sum == kept;
 }
+
+void lsvd_mirror_mark_encode(uint8_t *payload, const struct mirror_mark *m)
+{
+	le64_put(payload, m->epoch);
+	le64_put(payload + 8, m->seq);
+	le64_put(payload + 16, m->last_op);
+	le64_put(payload + 24, m->nonce);
+}
+
+void lsvd_mirror_mark_decode(struct mirror_mark *ret, const uint8_t *payload)
+{
+	ret->epoch = le64_get(payload);
+	ret->seq = le64_get(payload + 8);
+	ret->last_op = le64_get(payload + 16);
+	ret->nonce = le64_get(payload + 24);
+}

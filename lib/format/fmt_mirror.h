@@ -52,7 +52,20 @@ enum mirror_kind {
 	MIRROR_PAGES = 1,      /* pages of the map, as they are in checkpoints */
 	MIRROR_OBJECTS = 2,    /* data objects */
 	MIRROR_CHAIN = 3,      /* the whole header of a chain object */
+	MIRROR_MARK = 4,       /* how far the records before it have got */
 };
+
+/*
+ * All chain objects up to this one that change the map are among what is before it. Records after it
+ * carry its nonce: where a file is gone on with, what was torn off it earlier never follows again.
+ */
+struct mirror_mark {
+	uint64_t epoch, seq, last_op, nonce;
+};
+#define MIRROR_MARK_BYTES 32u
+
+void lsvd_mirror_mark_encode(uint8_t *payload, const struct mirror_mark *m);
+void lsvd_mirror_mark_decode(struct mirror_mark *ret, const uint8_t *payload);
 
 /* What a record takes in the file. */
 static inline uint64_t mirror_span(uint32_t payload_bytes)

@@ -112,6 +112,9 @@ struct log_ops {
 	 */
 	int (*load_root)(void *ctx, const struct object_head *head, const uint8_t *object,
 			 size_t len);
+	/* Recovery (may be NULL): the whole header of the next chain object, before its replay. */
+	int (*header)(void *ctx, const struct object_head *head, const struct chain_part *chain,
+		      const uint8_t *bytes);
 	/* Recovery: the next chain object, in order. `extents` only of DATA; the log frees them. */
 	int (*replay)(void *ctx, const struct object_head *head, const struct chain_part *chain,
 		      const struct seg_extent *extents, uint32_t extent_count);

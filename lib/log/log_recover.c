@@ -355,6 +355,10 @@ static int replay_one(struct recovery *r, const struct log_where *at, const stru
 	if (++r->done % REPORT_EVERY == 0)
 		lsvd_report(LSVD_LOG_INFO, "volume %s: %llu of %llu objects read", log->options.name,
 			    (unsigned long long)r->done, (unsigned long long)r->path.objects);
+	if (log->ops->header)
+		err = log->ops->header(log->ctx, &h->head, &h->chain, h->bytes);
+	if (err < 0)
+		return err;
 	if (h->head.kind == OBJECT_DATA)
 		err = replay_data(log, h);
 	else

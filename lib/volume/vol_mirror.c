@@ -9,8 +9,13 @@
  * object that joined it since. When these have become as long as the snapshot, the next one is
  * begun in the other of two files; nothing reads them but an offline open.
  *
- *   A file:   HEAD -> PAGES -> OBJECTS -> SETTLE -> SEAL -> SEALED -> END   being built (`target`)
+ *   A file:   HEAD -> PAGES -> OBJECTS -> MARK -> SETTLE -> SEAL -> SEALED -> END   being built (`target`)
  *             then `current`, until the other one is complete
+ *
+ * An open goes on with the newer file: a mark behind the snapshot, and the records behind that, say how
+ * far it has got, and what the chain has beyond is written to it while it is read. If it cannot be known
+ * what it lacks, it is built anew at once. If there was none for this log, that waits until the log needs
+ * it, unless few pages would have to be brought.
  *
  * The one rule: ring space of the local log is not given up before the objects that hold what lay
  * there are in a complete mirror, synced. So at every moment log and mirror are the whole volume up
@@ -27,9 +32,10 @@
  *
  * A mirror that cannot be written is given up until the next open, with a warning, and the log goes
  * on without: only an offline open is refused then, for it finds a mirror that ends before the log
- * begins. Nothing here delays an open or fails one.
+ * begins. Nothing here fails an open, or delays one by more than reading what lies behind a snapshot.
  *
- * All of it is protected by the port's lock, but for lsvd_mirror_open(), a procedure.
+ * All of it is protected by the port's lock, but for lsvd_mirror_open() and lsvd_mirror_header(),
+ * procedures.
  */
 #include <assert.h>
 #include <errno.h>
@@ -38,12 +44,16 @@
 #include "base/alloc.h"
 #include "base/err.h"
 #include "volume/checkpoint.h"
+#include "volume/mirror_read.h"
 #include "volume/vol_mirror.h"
 
 #define STEP_BYTES 65536u                /* of a snapshot, in one record, or a page more */
 #define STEP_ROOM (STEP_BYTES + MIRROR_PAGE_ENTRY_BYTES + STORE_MAP_PAGE_MAX_BYTES)
+#define SYNC_PART 16u                    /* of the ring, told of at once */
+#define FIRST_PART 4u                    /* of the ring, filled before the first snapshot is begun */
 #define REBUILD_LEAST (UINT64_C(32) << 10)
 #define SOON_MOST 512u                   /* pages brought together: they lie side by side */
+#define FEW_PAGES 64u
 #define AGAIN_MS 1000u
 #define REBUILD_MOST (UINT64_C(16) << 20)
 
@@ -52,6 +62,7 @@ enum build_phase {
 	BUILD_HEAD,
 	BUILD_PAGES,
 	BUILD_OBJECTS,
+	BUILD_MARK,      /* says how far the chain's objects in it have got */
 	BUILD_SETTLE,    /* syncs what was written */
 	BUILD_SEAL,      /* makes the head say that it is complete */
 	BUILD_SEALED,    /* syncs that */
@@ -69,6 +80,10 @@ struct mirror {
 	struct mirror_file files[2];
 	struct mirror_file *current; /* complete; NULL: none yet */
 	struct mirror_file *target;  /* being built; NULL: none */
+	struct mirror_file *goes_on; /* while opening: what becomes `current` */
+	struct mirror_mark reach;    /* what that has */
+	bool usable;             /* another open could start from what was there before this one */
+	bool started;
 	int failure;             /* given up, and why */
 	bool stopped;
 	uint64_t rebuild_least;
@@ -93,11 +108,12 @@ struct mirror {
 	bool again_armed;
 };
 
-/* A chain object's header on its way into a file. */
+/* A chain object's header, or a mark, on its way into a file. */
 struct append {
 	struct file_io io;
 	struct mirror *m;
 	const struct mirror_head *head;
+	enum mirror_kind kind;
 	uint32_t bytes;
 	uint8_t buf[];
 };
@@ -176,7 +192,7 @@ static void append_prepare(struct io *io)
 {
 	struct append *a = lsvd_container_of(io, struct append, io.io);
 
-	lsvd_mirror_record_encode(a->buf, a->head, a->io.off, MIRROR_CHAIN, a->bytes);
+	lsvd_mirror_record_encode(a->buf, a->head, a->io.off, a->kind, a->bytes);
 }
 
 static void append_done(struct io *io)
@@ -193,17 +209,19 @@ static void append_done(struct io *io)
 		pump(m);
 }
 
-static int append(struct mirror *m, struct mirror_file *f, const uint8_t *header, uint32_t bytes)
+static int append(struct mirror *m, struct mirror_file *f, enum mirror_kind kind,
+		  const uint8_t *payload, uint32_t bytes)
 {
 	uint64_t span = mirror_span(bytes);
 	struct append *a = lsvd_malloc(sizeof *a + span);
 
 	if (!a)
 		return -ENOMEM;
-	memcpy(a->buf + MIRROR_RECORD_BYTES, header, bytes);
+	memcpy(a->buf + MIRROR_RECORD_BYTES, payload, bytes);
 	memset(a->buf + MIRROR_RECORD_BYTES + bytes, 0, span - MIRROR_RECORD_BYTES - bytes);
 	a->m = m;
 	a->head = &f->head;
+	a->kind = kind;
 	a->bytes = bytes;
 	a->io = (struct file_io){ .io = { .kind = IO_FILE_WRITE, .prepare = append_prepare,
 					  .done = append_done },
@@ -214,28 +232,39 @@ static int append(struct mirror *m, struct mirror_file *f, const uint8_t *header
 	return 0;
 }
 
+static int append_mark(struct mirror *m, struct mirror_file *f)
+{
+	const struct mirror_mark mark = { lsvd_log_epoch(m->v->log), m->v->stored_seq,
+					  m->v->stored_op, f->head.nonce };
+	uint8_t payload[MIRROR_MARK_BYTES];
+
+	lsvd_mirror_mark_encode(payload, &mark);
+	return append(m, f, MIRROR_MARK, payload, sizeof payload);
+}
+
 /* To every file that is being written; false: given up. */
 static bool append_to_all(struct mirror *m, const uint8_t *header, uint32_t bytes)
 {
 	int err = 0;
 
 	if (m->current)
-		err = append(m, m->current, header, bytes);
+		err = append(m, m->current, MIRROR_CHAIN, header, bytes);
 	if (m->target && !err)
-		err = append(m, m->target, header, bytes);
+		err = append(m, m->target, MIRROR_CHAIN, header, bytes);
 	if (err)
 		give_up(m, err);
 	return !err;
 }
 
-static bool is_due(const struct mirror *m)
+/* The log has more than a part of it to give up, as soon as it is told. */
+static bool has_noted(const struct mirror *m, unsigned part)
 {
 	struct wal_stats s;
 
 	lsvd_wal_stats(m->v->wal, &s);
-	return m->v->waits_for_room ||
-	       m->noted->head.pos + m->noted->span - lsvd_wal_stored_pos(m->v->wal) >=
-		       s.capacity / 16;
+	return m->noted && (m->v->waits_for_room ||
+			    m->noted->head.pos + m->noted->span - lsvd_wal_stored_pos(m->v->wal) >=
+				    s.capacity / part);
 }
 
 /* What has been appended is as long as the snapshot: time for the next one. */
@@ -247,6 +276,18 @@ static bool has_grown(const struct mirror *m)
 }
 
 static void begin_build(struct mirror *m);
+
+/* The first snapshot of all has been put off, since pages would have to be brought for it. */
+static bool is_waiting(const struct mirror *m)
+{
+	return m->started && !m->current && !m->target && !m->failure;
+}
+
+static void maybe_build(struct mirror *m)
+{
+	if ((!m->target && has_grown(m)) || (is_waiting(m) && has_noted(m, FIRST_PART)))
+		begin_build(m);
+}
 
 void lsvd_mirror_note(struct lsvd_volume *v, struct wal_group *last, uint64_t last_op,
 		      const uint8_t *header, uint32_t header_bytes)
@@ -261,10 +302,9 @@ void lsvd_mirror_note(struct lsvd_volume *v, struct wal_group *last, uint64_t la
 	m->noted_op = last_op;
 	if (header && !append_to_all(m, header, header_bytes))
 		return;
-	if (is_due(m))
+	if (has_noted(m, SYNC_PART))
 		m->sync_wanted = true;
-	if (!m->target && has_grown(m))
-		begin_build(m);
+	maybe_build(m);
 	pump(m);
 }
 
@@ -279,11 +319,32 @@ void lsvd_mirror_object(struct lsvd_volume *v, const uint8_t *header, uint32_t h
 	pump(m);
 }
 
+void lsvd_mirror_mark(struct lsvd_volume *v)
+{
+	struct mirror *m = v->mirror;
+	int err = 0;
+
+	if (!m || m->failure)
+		return;
+	if (m->current)
+		err = append_mark(m, m->current);
+	if (m->target && !err)
+		err = append_mark(m, m->target);
+	if (err)
+		give_up(m, err);
+}
+
 bool lsvd_mirror_is_whole(const struct lsvd_volume *v)
 {
 	const struct mirror *m = v->mirror;
 
-	return !m || m->failure || m->stopped || (m->current && !m->lacks);
+	return !m || m->failure || m->stopped || (m->current && !m->lacks) ||
+	       (is_waiting(m) && !m->usable);
+}
+
+bool lsvd_mirror_is_there(const struct lsvd_volume *v)
+{
+	return v->mirror && v->mirror->current;
 }
 
 /* ------------------------------------------------------------------------------------ the snapshot */
@@ -443,9 +504,21 @@ static void put_step(struct mirror *m, enum mirror_kind kind, int bytes, enum bu
 		m->phase = next;
 }
 
+/* All that the map was told of has been written, so far. */
+static void mark(struct mirror *m)
+{
+	struct mirror_file *f = m->target;
+	const struct mirror_mark mark = { lsvd_log_epoch(m->v->log), m->v->stored_seq,
+					  m->v->stored_op, f->head.nonce };
+
+	f->head.snapshot_end = f->end;
+	lsvd_mirror_mark_encode(m->buf + MIRROR_RECORD_BYTES, &mark);
+	write_step(m, MIRROR_MARK, MIRROR_MARK_BYTES);
+	m->phase = BUILD_SETTLE;
+}
+
 static void settle(struct mirror *m)
 {
-	m->target->head.snapshot_end = m->target->end;
 	build_start(m, IO_FILE_SYNC, 0, 0);
 	m->phase = BUILD_SEAL;
 }
@@ -489,7 +562,10 @@ static bool build_step(struct mirror *m)
 			put_step(m, MIRROR_PAGES, take_pages(m), BUILD_OBJECTS);
 		return true;
 	case BUILD_OBJECTS:
-		put_step(m, MIRROR_OBJECTS, take_objects(m), BUILD_SETTLE);
+		put_step(m, MIRROR_OBJECTS, take_objects(m), BUILD_MARK);
+		return true;
+	case BUILD_MARK:
+		mark(m);
 		return true;
 	case BUILD_SETTLE:
 		if (m->appends_out == 0 && !m->syncing)
@@ -594,6 +670,84 @@ static struct mirror_file *newest(struct mirror *m)
 	return a_is ? a : b_is ? b : NULL;
 }
 
+static bool is_after_reach(const struct mirror *m, const struct place *at)
+{
+	return at->epoch > m->reach.epoch || (at->epoch == m->reach.epoch && at->seq > m->reach.seq);
+}
+
+/* Behind what there is, at once. */
+static int write_record(struct mirror *m, struct mirror_file *f, enum mirror_kind kind,
+			const uint8_t *payload, uint32_t bytes)
+{
+	uint64_t span = mirror_span(bytes);
+	uint8_t *buf = lsvd_aligned_alloc(BLOCK_BYTES, span);
+	struct file_io io = { .io = { .kind = IO_FILE_WRITE }, .file = f->file, .off = f->end,
+			      .buf = buf, .len = span };
+	int err;
+
+	if (!buf)
+		return lsvd_fail_plain(-ENOMEM);
+	memcpy(buf + MIRROR_RECORD_BYTES, payload, bytes);
+	memset(buf + MIRROR_RECORD_BYTES + bytes, 0, span - MIRROR_RECORD_BYTES - bytes);
+	lsvd_mirror_record_encode(buf, &f->head, f->end, kind, bytes);
+	err = lsvd_port_run1(&m->v->port, &io.io);
+	lsvd_free(buf);
+	f->end += span;
+	return err;
+}
+
+/* Is it this log's, of the history it has now? */
+static bool goes_with_log(const struct mirror *m, const struct mirror_file *f)
+{
+	const struct wal *wal = m->v->wal;
+
+	return lsvd_uuid_equal(&f->head.volume, &m->v->uuid) &&
+	       lsvd_uuid_equal(&f->head.cache_id, lsvd_wal_cache_id(wal)) &&
+	       f->head.run >= lsvd_wal_whole_run(wal) && f->head.run < lsvd_wal_run(wal);
+}
+
+/* From here on under a nonce of its own: what was torn off behind it is not to follow. */
+static int turn_over(struct mirror *m, struct mirror_file *f)
+{
+	struct lsvd_volume *v = m->v;
+	uint8_t payload[MIRROR_MARK_BYTES];
+	int err;
+
+	v->world->rnd->fill(v->world, &m->reach.nonce, sizeof m->reach.nonce);
+	lsvd_mirror_mark_encode(payload, &m->reach);
+	err = write_record(m, f, MIRROR_MARK, payload, sizeof payload);
+	f->head.nonce = m->reach.nonce;
+	return err;
+}
+
+/* Whatever is wrong with it, it is built anew. */
+static void look_whether_it_goes_on(struct mirror *m)
+{
+	struct mirror_file *f = newest(m);
+	struct mirror_in in = { .v = m->v, .past_cache = true };
+	int err;
+
+	if (!f || !goes_with_log(m, f))
+		return;
+	m->usable = true;
+	if (m->v->rebuild)
+		return; /* the map may become one that it never was */
+	lsvd_mirror_name(in.name, sizeof in.name, m->v->name, f != &m->files[0]);
+	in.file = f->file;
+	in.head = f->head;
+	err = m->v->world->file->size(f->file, &in.bytes);
+	if (!err)
+		err = lsvd_mirror_reach(&in);
+	lsvd_mirror_in_fini(&in);
+	if (err || !in.marked)
+		return;
+	m->reach = (struct mirror_mark){ in.at.epoch, in.at.seq, in.last_op, in.nonce };
+	f->end = in.end;
+	f->head.nonce = in.nonce;
+	if (turn_over(m, f) == 0)
+		m->goes_on = f;
+}
+
 static int open_files(struct mirror *m)
 {
 	struct wal_stats s;
@@ -607,6 +761,8 @@ static int open_files(struct mirror *m)
 		err = look_at(m, 1);
 	lsvd_free(m->buf);
 	m->buf = NULL;
+	if (!err)
+		look_whether_it_goes_on(m);
 	lsvd_wal_stats(m->v->wal, &s);
 	m->rebuild_least = min_u64(REBUILD_MOST, max_u64(REBUILD_LEAST, s.capacity / 16));
 	return err;
@@ -629,15 +785,79 @@ void lsvd_mirror_open(struct lsvd_volume *v)
 	lsvd_mirror_free(v);
 }
 
+/* What changes the map, or may. */
+static int take_header(struct mirror *m, const struct object_head *head,
+		       const struct chain_part *chain, const uint8_t *bytes)
+{
+	if (head->kind != OBJECT_DATA && head->kind != OBJECT_NOTE)
+		return 0;
+	if (is_after_reach(m, &m->v->root_at) || chain->first_op != m->reach.last_op + 1)
+		return -ENODATA;
+	m->reach.last_op = chain->last_op;
+	m->lacks = true;
+	return write_record(m, m->goes_on, MIRROR_CHAIN, bytes, head->header_bytes);
+}
+
+int lsvd_mirror_header(void *volume, const struct object_head *head, const struct chain_part *chain,
+		       const uint8_t *bytes)
+{
+	struct lsvd_volume *v = volume;
+	struct mirror *m = v->mirror;
+	const struct place at = { head->epoch, head->seq };
+
+	if (!m || !m->goes_on || !is_after_reach(m, &at))
+		return 0;
+	if (take_header(m, head, chain, bytes) < 0)
+		m->goes_on = NULL;
+	m->reach.epoch = at.epoch;
+	m->reach.seq = at.seq;
+	return 0;
+}
+
+/* To be brought for the first snapshot without being asked: no more than a read brings. */
+static bool few_are_away(const struct lsvd_volume *v)
+{
+	uint64_t most = min_u64(FEW_PAGES, v->opt.map_memory_bytes >> 16), n = 0;
+	uint64_t page = lsvd_store_map_next_page(v->map, 0, MAP_AWAY);
+
+	for (; page != UINT64_MAX && n <= most; n++)
+		page = lsvd_store_map_next_page(v->map, page + 1, MAP_AWAY);
+	return n <= most;
+}
+
+/* What is gone on with is the map that was read: as far as the chain goes, and nothing else. */
+static bool has_everything(const struct mirror *m)
+{
+	const struct log_opened *o = &m->v->opened;
+
+	return m->goes_on && m->reach.last_op == o->last_op && !is_after_reach(m, &m->v->root_at) &&
+	       (m->reach.epoch < o->base_epoch ||
+		(m->reach.epoch == o->base_epoch && m->reach.seq <= o->base_seq));
+}
+
+/* What comes from now on follows. */
+static void go_on(struct mirror *m)
+{
+	m->current = m->goes_on;
+	m->sync_wanted = true;
+	lsvd_mirror_mark(m->v);
+}
+
 void lsvd_mirror_start(struct lsvd_volume *v)
 {
 	struct mirror *m = v->mirror;
 
-	if (!m)
+	if (!m || m->failure)
 		return;
-	m->current = newest(m);  /* so that the other one is built */
-	begin_build(m);
-	m->current = NULL;       /* that one ends before this run, and grows no more */
+	m->started = true;
+	if (has_everything(m)) {
+		go_on(m);
+	} else if (m->usable || few_are_away(v)) {
+		m->current = newest(m);  /* so that the other one is built */
+		begin_build(m);
+		m->current = NULL;       /* that one is not whole, and grows no more */
+	}
+	maybe_build(m);
 	pump(m);
 }
 
@@ -648,6 +868,8 @@ void lsvd_mirror_want_room(struct lsvd_volume *v)
 	if (!m || m->failure)
 		return;
 	m->sync_wanted = true;
+	if (!v->closing)
+		maybe_build(m);
 	pump(m);
 }
 
@@ -657,8 +879,8 @@ bool lsvd_mirror_is_settled(const struct lsvd_volume *v)
 
 	if (!m || m->failure)
 		return true;
-	/* A page cannot be had now: the mirror before this one, and the log, have everything. */
-	if (m->again_armed && !m->current)
+	/* The mirror before this one, if there was one, and the log have everything. */
+	if (is_waiting(m) || (m->again_armed && !m->current))
 		return true;
 	return m->current && m->phase == BUILD_NONE && !m->noted && !m->syncing && !m->appends_out;
 }

@@ -37,151 +37,26 @@
 #include "base/err.h"
 #include "volume/checkpoint.h"
 #include "volume/shared_rcache.h"
+#include "volume/mirror_read.h"
 #include "volume/vol_mirror.h"
-
-#define WINDOW_BYTES (1u << 20)
-
-/* A mirror being read. */
-struct mirror_in {
-	struct lsvd_volume *v;
-	char name[MIRROR_NAME_CAP];
-	struct file *file;       /* NULL: there is none, or no head in it */
-	struct mirror_head head;
-	uint64_t bytes;
-	bool past_cache;
-	uint8_t *window;
-	uint64_t window_off, window_len, window_room;
-	uint64_t last_op;        /* the newest operation that it covers */
-	uint64_t volume_bytes;   /* in the end */
-};
-
-/* What is done with a record. */
-typedef int (*record_fn)(struct mirror_in *in, uint32_t kind, const uint8_t *payload,
-			 uint32_t bytes);
 
 static int cannot(const struct lsvd_volume *v, const char *why)
 {
 	return lsvd_fail(LSVD_E_UNAVAILABLE, "volume %s: cannot be opened offline: %s", v->name, why);
 }
 
-/* --------------------------------------------------------------------------------------- reading */
-
-/* Makes [off, off + len) readable; -ENODATA beyond the file's end. */
-static int look_at(struct mirror_in *in, uint64_t off, uint64_t len, uint8_t **ret)
-{
-	struct file_io io;
-	int err;
-
-	if (!range_within(off, len, in->bytes))
-		return -ENODATA;
-	if (off >= in->window_off && off + len <= in->window_off + in->window_len) {
-		*ret = in->window + (off - in->window_off);
-		return 0;
-	}
-	if (len > in->window_room) {
-		lsvd_free(in->window);
-		in->window_room = max_u64(WINDOW_BYTES, round_up(len, BLOCK_BYTES));
-		in->window = lsvd_aligned_alloc(BLOCK_BYTES, in->window_room);
-		if (!in->window)
-			in->window_room = 0;
-	}
-	in->window_off = off;
-	in->window_len = 0;
-	if (!in->window)
-		return lsvd_fail_plain(-ENOMEM);
-	io = (struct file_io){ .io = { .kind = IO_FILE_READ }, .file = in->file, .off = off,
-			       .buf = in->window, .len = min_u64(in->window_room, in->bytes - off),
-			       .past_cache = in->past_cache };
-	err = lsvd_port_run1(&in->v->port, &io.io);
-	if (err)
-		return err;
-	in->window_len = io.len;
-	*ret = in->window;
-	return 0;
-}
-
-/* The record at `off`: its span, 0 if there is none that verifies, or a negative code. */
-static int64_t read_record(struct mirror_in *in, uint64_t off, uint32_t *ret_kind,
-			   uint32_t *ret_bytes, uint8_t **ret)
-{
-	uint8_t *p;
-	int err = look_at(in, off, MIRROR_RECORD_BYTES, &p);
-
-	if (err)
-		return err == -ENODATA ? 0 : err;
-	if (!lsvd_mirror_record_peek(p, &in->head, off, ret_kind, ret_bytes))
-		return 0;
-	err = look_at(in, off, mirror_span(*ret_bytes), &p);
-	if (err)
-		return err == -ENODATA ? 0 : err;
-	if (!lsvd_mirror_record_verify(p, &in->head, *ret_bytes))
-		return 0;
-	*ret = p + MIRROR_RECORD_BYTES;
-	return (int64_t)mirror_span(*ret_bytes);
-}
-
-/* All records, in order, up to the first that does not verify; the snapshot must be whole. */
-static int each_record(struct mirror_in *in, record_fn fn)
-{
-	uint64_t off = MIRROR_HEAD_BYTES;
-	uint32_t kind, bytes;
-	uint8_t *payload = NULL;
-	int64_t span;
-	int err = 0;
-
-	while (!err && (span = read_record(in, off, &kind, &bytes, &payload)) != 0) {
-		if (span < 0)
-			return (int)span;
-		err = fn(in, kind, payload, bytes);
-		off += (uint64_t)span;
-	}
-	if (!err && off < in->head.snapshot_end)
-		err = lsvd_fail(LSVD_E_CORRUPT, "%s: damaged at %llu, within its snapshot of %llu "
-				"bytes", in->name, (unsigned long long)off,
-				(unsigned long long)in->head.snapshot_end);
-	return err;
-}
-
 /* --------------------------------------------------------------------------------------- records */
-
-struct chain_record {
-	struct object_head head;
-	struct chain_part chain;
-};
-
-static int decode_chain(const struct mirror_in *in, struct chain_record *ret,
-			const uint8_t *payload, uint32_t bytes)
-{
-	int err = lsvd_object_head_decode(&ret->head, payload, bytes, in->name);
-
-	if (!err)
-		err = lsvd_object_head_expect(&ret->head, &in->head.volume, 0, ret->head.epoch,
-					      ret->head.seq, in->name);
-	if (!err)
-		err = lsvd_chain_part_decode(&ret->chain, payload, &ret->head, in->name);
-	return err == -ENODATA ? lsvd_fail(LSVD_E_CORRUPT, "%s: a header is cut short", in->name)
-			       : err;
-}
 
 /* First of all: is it one piece, and how far does it go? */
 static int measure(struct mirror_in *in, uint32_t kind, const uint8_t *payload, uint32_t bytes)
 {
-	struct chain_record r;
+	struct mirror_chain r;
 	int err;
 
 	if (kind != MIRROR_CHAIN)
 		return 0;
-	err = decode_chain(in, &r, payload, bytes);
-	if (err)
-		return err;
-	if (r.chain.first_op != in->last_op + 1 || r.chain.last_op + 1 < r.chain.first_op)
-		return lsvd_fail(LSVD_E_CORRUPT, "%s: operations %llu to %llu follow operation %llu",
-				 in->name, (unsigned long long)r.chain.first_op,
-				 (unsigned long long)r.chain.last_op,
-				 (unsigned long long)in->last_op);
-	in->last_op = r.chain.last_op;
-	in->volume_bytes = r.chain.volume_bytes;
-	return 0;
+	err = lsvd_mirror_chain_decode(in, &r, payload, bytes);
+	return err ? err : lsvd_mirror_chain_follow(in, &r);
 }
 
 static int load_pages(struct mirror_in *in, const uint8_t *p, uint32_t left)
@@ -241,7 +116,7 @@ static int load_snapshot(struct mirror_in *in, uint32_t kind, const uint8_t *pay
 	return 0;
 }
 
-static int load_records(struct mirror_in *in, const struct chain_record *r, const uint8_t *header)
+static int load_records(struct mirror_in *in, const struct mirror_chain *r, const uint8_t *header)
 {
 	struct record_walk walk;
 	struct record record;
@@ -249,6 +124,8 @@ static int load_records(struct mirror_in *in, const struct chain_record *r, cons
 
 	lsvd_record_walk(&walk, header, &r->chain, in->name);
 	while ((err = lsvd_record_next(&walk, &record)) > 0) {
+		if (record.type != RECORD_ADOPT)
+			continue; /* snapshots: not all that there are would be known */
 		err = lsvd_vol_record(in->v, &r->head, &r->chain, &record);
 		if (err < 0)
 			break;
@@ -259,13 +136,13 @@ static int load_records(struct mirror_in *in, const struct chain_record *r, cons
 static int load_chain(struct mirror_in *in, uint32_t kind, const uint8_t *payload, uint32_t bytes)
 {
 	struct seg_extent *extents = NULL;
-	struct chain_record r;
+	struct mirror_chain r;
 	uint32_t count = 0;
 	int err;
 
 	if (kind != MIRROR_CHAIN)
 		return 0;
-	err = decode_chain(in, &r, payload, bytes);
+	err = lsvd_mirror_chain_decode(in, &r, payload, bytes);
 	if (!err && r.head.kind == OBJECT_DATA)
 		err = lsvd_segment_extents(&extents, &count, payload, &r.head, &r.chain, in->name);
 	if (!err)
@@ -301,9 +178,8 @@ static void close_mirror(struct mirror_in *in)
 {
 	if (in->file)
 		in->v->world->file->close(in->file);
-	lsvd_free(in->window);
 	in->file = NULL;
-	in->window = NULL;
+	lsvd_mirror_in_fini(in);
 }
 
 /* Opens a file and reads its head; without a complete mirror in it, in->file is NULL. */
@@ -325,7 +201,7 @@ static int open_mirror(struct mirror_in *in, struct lsvd_volume *v, unsigned whi
 		err = lsvd_port_run1(&v->port, &io.io);
 	}
 	if (!err)
-		err = look_at(in, 0, MIRROR_HEAD_BYTES, &p);
+		err = lsvd_mirror_look(in, 0, MIRROR_HEAD_BYTES, &p);
 	if (!err)
 		err = lsvd_mirror_head_decode(&in->head, p, in->name);
 	if (!err && !(in->head.flags & MIRROR_COMPLETE))
@@ -348,7 +224,7 @@ int lsvd_mirror_verify(struct lsvd_volume *v, unsigned which)
 	int err = open_mirror(&in, v, which);
 
 	if (!err && in.file)
-		err = each_record(&in, take_any);
+		err = lsvd_mirror_each(&in, take_any);
 	close_mirror(&in);
 	return err;
 }
@@ -392,7 +268,7 @@ static int check_mirror(struct mirror_in *in, const struct wal_found *found)
 	    !lsvd_uuid_equal(&in->head.cache_id, &found->cache_id) ||
 	    in->head.run < found->whole_run)
 		return cannot(v, "the copy of its map belongs to another log");
-	err = each_record(in, measure);
+	err = lsvd_mirror_each(in, measure);
 	if (err == LSVD_E_CORRUPT)
 		return lsvd_fail_context(LSVD_E_UNAVAILABLE, "volume %s: cannot be opened offline",
 					 v->name);
@@ -427,9 +303,9 @@ static int load_map(struct mirror_in in[2], const struct wal_found *found, uint6
 	}
 	if (err)
 		return err;
-	err = each_record(good, load_snapshot);
+	err = lsvd_mirror_each(good, load_snapshot);
 	if (!err)
-		err = each_record(good, load_chain);
+		err = lsvd_mirror_each(good, load_chain);
 	if (err == LSVD_E_CORRUPT)
 		err = lsvd_fail_context(LSVD_E_UNAVAILABLE, "volume %s: cannot be opened offline",
 					good->v->name);

@@ -305,6 +305,8 @@ static int recover(void *ctx, struct log *log, const struct log_opened *opened)
 	}
 	if (opened->volume_bytes)
 		lsvd_vol_set_bytes(v, opened->volume_bytes);
+	if (!v->readonly && !v->ancestry) /* a mirror would not say whose the objects are */
+		lsvd_mirror_open(v);
 	err = v->base && !opened->root.epoch ? lsvd_vol_load_base(v, &log_ops) : 0;
 	if (!err)
 		err = lsvd_log_recover(log);
@@ -325,6 +327,7 @@ static const struct log_ops log_ops = {
 	.commit_epoch = commit_epoch,
 	.recover = recover,
 	.load_root = lsvd_vol_load_root,
+	.header = lsvd_mirror_header,
 	.replay = lsvd_vol_replay,
 	.record = lsvd_vol_record,
 	.fenced = fenced,
@@ -640,8 +643,6 @@ static int open_parts(struct lsvd_volume *v)
 	if (!err && v->opt.cache_dir && v->opt.rcache_bytes != UINT64_MAX && v->own_world &&
 	    (!v->readonly || v->opt.flags & LSVD_OPEN_RCACHE))
 		err = lsvd_shared_rcache_get(&v->rcache, v->opt.cache_dir, v->opt.rcache_bytes);
-	if (!err && !v->readonly && !v->ancestry) /* it would not say whose the objects are */
-		lsvd_mirror_open(v);
 	if (!err)
 		err = lsvd_vol_replay_wal(v);
 	v->chain_bytes = v->bytes;

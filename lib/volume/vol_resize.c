@@ -14,6 +14,7 @@
 #include <errno.h>
 
 #include "base/err.h"
+#include "volume/vol_mirror.h"
 #include "volume/volume_internal.h"
 
 static int check(const struct lsvd_volume *v, uint64_t bytes, uint32_t flags)
@@ -105,6 +106,13 @@ static int cut_off(struct lsvd_volume *v, uint64_t bytes, uint32_t flags)
 	return trim_beyond(v, bytes);
 }
 
+static bool cache_knows(struct lsvd_volume *v, const void *arg)
+{
+	(void)arg;
+	return v->failed || v->closing || lsvd_mirror_is_whole(v) || lsvd_mirror_is_settled(v);
+}
+
+/* Who opens offline must not write where the volume has been cut off: the mirror says so first. */
 static int shrink(struct lsvd_volume *v, uint64_t bytes, uint32_t flags)
 {
 	int err;
@@ -117,7 +125,7 @@ static int shrink(struct lsvd_volume *v, uint64_t bytes, uint32_t flags)
 		err = lsvd_vol_put_size(v, bytes, UINT32_MAX);
 	if (err)
 		lsvd_vol_set_bytes(v, v->chain_bytes);
-	return err;
+	return err ? err : lsvd_vol_wait(v, cache_knows, NULL, UINT32_MAX);
 }
 
 int lsvd_volume_resize(struct lsvd_volume *v, uint64_t bytes, uint32_t flags)

@@ -198,13 +198,15 @@ void lsvd_vol_snapshot_apply(struct lsvd_volume *v)
 	struct snapshot_op *op = v->snapshot_op;
 
 	op->s.root_at = where_root_stands(v, op->s.root);
+	v->stored_seq = op->put.place.seq;
 	if (op->what == NOTE_MADE)
 		lsvd_snapshots_add(&v->snapshots, &op->s);
 	else if (op->what == NOTE_GONE)
 		(void)lsvd_snapshots_remove(&v->snapshots, &op->s.id); /* it was there */
 	else
 		take_size(op);
-	v->stored_seq = op->put.place.seq;
+	if (op->what == NOTE_MADE || op->what == NOTE_GONE)
+		lsvd_mirror_mark(v);
 	v->segments_since_root++;
 	over(v, 0);
 	lsvd_vol_delete_dead(v);

@@ -409,6 +409,11 @@ uint64_t lsvd_wal_run(const struct wal *w)
 	return w->super.run;
 }
 
+uint64_t lsvd_wal_whole_run(const struct wal *w)
+{
+	return w->super.whole_run;
+}
+
 uint64_t lsvd_wal_stored_pos(const struct wal *w)
 {
 	return w->stored;

@@ -206,6 +206,8 @@ void lsvd_wal_stats(const struct wal *w, struct wal_stats *ret);
 int lsvd_wal_failure(const struct wal *w);
 const struct uuid *lsvd_wal_cache_id(const struct wal *w);
 uint64_t lsvd_wal_run(const struct wal *w);
+/* The run since which its history is one: what was before it was voided. 0: all. */
+uint64_t lsvd_wal_whole_run(const struct wal *w);
 uint64_t lsvd_wal_stored_pos(const struct wal *w);
 void lsvd_wal_check(const struct wal *w);
 

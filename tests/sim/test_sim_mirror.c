@@ -15,6 +15,7 @@
 
 #define VOLUME_BYTES (UINT64_C(16) << 20)
 #define ROUNDS 40u
+#define OPENS 5u
 #define BLOCKS 96u
 
 /* Under a sanitizer everything takes many times as long. */
@@ -50,15 +51,9 @@ static struct lsvd_volume_options options(uint32_t flags)
 }
 
 /* Block after block written over, so that objects die and are deleted. */
-static void first_life(void *arg)
+static void write_some(struct life *l, uint32_t from, uint32_t end)
 {
-	struct life *l = arg;
-	struct lsvd_volume_options o = options(0);
-
-	ck_assert_ok(lsvd_volume_create_world(sim_host_world(l->host), "v", VOLUME_BYTES, NULL,
-					      NULL));
-	ck_assert_ok(lsvd_volume_open_world(&l->volume, sim_host_world(l->host), "v", &o));
-	for (uint32_t i = 0; i < ROUNDS * 16; i++) {
+	for (uint32_t i = from; i < end; i++) {
 		uint64_t block = sim_random_below(l->sim, BLOCKS);
 
 		memset(l->data, (int)(1 + i % 250), sizeof l->data);
@@ -66,6 +61,22 @@ static void first_life(void *arg)
 					       sizeof l->data, 0));
 		if (i % 64 == 63)
 			ck_assert_ok(lsvd_volume_gc(l->volume, 110, 60000));
+	}
+}
+
+/* Closed at leisure or in haste, and opened again: the copy is gone on with. */
+static void first_life(void *arg)
+{
+	struct life *l = arg;
+	struct lsvd_volume_options o = options(0);
+
+	ck_assert_ok(lsvd_volume_create_world(sim_host_world(l->host), "v", VOLUME_BYTES, NULL,
+					      NULL));
+	for (uint32_t i = 0; i < OPENS; i++) {
+		if (i)
+			ck_assert_int_ge(lsvd_volume_close(l->volume, i % 2 ? 0 : 60000), 0);
+		ck_assert_ok(lsvd_volume_open_world(&l->volume, sim_host_world(l->host), "v", &o));
+		write_some(l, i * ROUNDS * 16 / OPENS, (i + 1) * ROUNDS * 16 / OPENS);
 	}
 	l->finished = true;
 }

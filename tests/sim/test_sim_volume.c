@@ -520,7 +520,7 @@ static void note_mirror(struct tester *t, struct sim_host *host)
 	for (unsigned i = below(t, 2) ? 100 : 0; i && !settled; i--) {
 		sim_sleep(host, 1);
 		lsvd_port_enter(&t->volume->port);
-		settled = lsvd_mirror_is_settled(t->volume);
+		settled = lsvd_mirror_is_settled(t->volume) && lsvd_mirror_is_there(t->volume);
 		lsvd_port_leave(&t->volume->port, false);
 	}
 	t->m.mirrored = t->m.mirrored || settled;

@@ -52,6 +52,21 @@ START_TEST(fmt_mirror_head_comes_back_as_it_was)
 }
 END_TEST
 
+START_TEST(fmt_mirror_mark_comes_back_as_it_was)
+{
+	const struct mirror_mark m = { 3, 4, UINT64_MAX - 5, 6 };
+	struct mirror_mark back = { .epoch = 0 };
+	uint8_t payload[MIRROR_MARK_BYTES];
+
+	lsvd_mirror_mark_encode(payload, &m);
+	lsvd_mirror_mark_decode(&back, payload);
+	ck_assert_uint_eq(back.epoch, m.epoch);
+	ck_assert_uint_eq(back.seq, m.seq);
+	ck_assert_uint_eq(back.last_op, m.last_op);
+	ck_assert_uint_eq(back.nonce, m.nonce);
+}
+END_TEST
+
 START_TEST(fmt_mirror_head_with_any_bit_flipped_is_refused)
 {
 	struct mirror_head h = a_head(), back;
@@ -175,6 +190,7 @@ static Suite *suite(void)
 	TCase *c = tcase_create("head");
 
 	tcase_add_test(c, fmt_mirror_head_comes_back_as_it_was);
+	tcase_add_test(c, fmt_mirror_mark_comes_back_as_it_was);
 	tcase_add_test(c, fmt_mirror_head_with_any_bit_flipped_is_refused);
 	tcase_add_test(c, fmt_mirror_head_of_another_version_is_named);
 	tcase_add_test(c, fmt_mirror_head_that_makes_no_sense_is_refused_though_well_sealed);
