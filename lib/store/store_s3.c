@@ -6,8 +6,8 @@
  *   s3_options.c     what may be said of a bucket; s3_url.c: as a URL
  *   s3_op.c          an operation: its requests, and the two that are tried again at once
  *   s3_answer.c      which error an answer is
- *   s3_client.h      whoever sends requests: s3_curl.c (s3_sign.c, s3_xml.c, s3_endpoint.c), or a
- *                    module (s3_module.c)
+ *   s3_client.h      whoever sends requests: s3_curl.c (and what s3_curl.h lists, s3_sign.c, s3_xml.c,
+ *                    s3_endpoint.c), or a module (s3_module.c)
  *   s3_credentials.c access keys
  *   s3_worker.c      digests, and reading credentials again
  *

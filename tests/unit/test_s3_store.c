@@ -53,6 +53,129 @@ START_TEST(s3_store_text_of_what_was_not_removed_is_one_line)
 }
 END_TEST
 
+/* ------------------------------------------------------------------------------ hostile servers */
+
+#define ENTITIES \
+	"<!DOCTYPE a [<!ENTITY a \"aaaaaaaaaaaaaaaa\"><!ENTITY b \"&a;&a;&a;&a;&a;&a;&a;&a;\">" \
+	"<!ENTITY c \"&b;&b;&b;&b;&b;&b;&b;&b;\"><!ENTITY d \"&c;&c;&c;&c;&c;&c;&c;&c;\">]>" \
+	"<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>&d;</Key><Size>1</Size>" \
+	"</Contents></ListBucketResult>"
+#define OK200 "HTTP/1.1 200 OK\r\nx-amz-request-id: 1\r\nETag: \"x\"\r\n"
+
+/* An answer: begin, then `repeated` until `bytes` are full, then end. */
+static const struct hostile {
+	const char *what, *begin, *repeated, *end;
+	size_t bytes;
+} hostile[] = {
+	{ "headers without end", OK200, "X-More: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n",
+	  "Content-Length: 4\r\n\r\ndata", 4u << 20 },
+	{ "one header without end", OK200 "X-More: ", "aaaaaaaaaaaaaaaa",
+	  "\r\nContent-Length: 4\r\n\r\ndata", 4u << 20 },
+	{ "wait, without end", "", "HTTP/1.1 100 Continue\r\n\r\n",
+	  OK200 "Content-Length: 4\r\n\r\ndata", 4u << 20 },
+	{ "a length that is none", "HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551615\r\n\r\n", "",
+	  "", 0 },
+	{ "a negative length", OK200 "Content-Length: -1\r\n\r\n", "", "", 0 },
+	{ "a piece that is longer than memory", OK200 "Transfer-Encoding: chunked\r\n\r\n"
+	  "ffffffffffffffff\r\n", "", "", 0 },
+	{ "a range from elsewhere", "HTTP/1.1 206 P\r\nContent-Range: bytes 18446744073709551612-"
+	  "18446744073709551615/*\r\n\r\ndata", "", "", 0 },
+	{ "the wrong day", "HTTP/1.1 403 F\r\nDate: Fri, 31 Dec 9999 23:59:59 GMT\r\n\r\n", "", "", 0 },
+	{ "another place", "HTTP/1.1 307 T\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n", "", "",
+	  0 },
+	{ "another protocol", "HTTP/1.1 101 Switching\r\nUpgrade: h2c\r\n\r\n", "", "", 0 },
+	{ "an error without end", "HTTP/1.1 500 E\r\n\r\n<Error><Code>", "aaaaaaaaaaaaaaaa", "", 4u << 20 },
+	{ "nothing at all", "\r\n", "", "", 0 },
+};
+/* What is no page, though its frame is right. */
+static const struct hostile hostile_pages[] = {
+	{ "less than was promised", OK200 "Content-Length: 1000\r\n\r\n<ListBucketResult>", "", "",
+	  0 },
+	{ "entities", OK200 "\r\n" ENTITIES, "", "", 0 },
+	{ "deeper than any page", OK200 "\r\n", "<a>", "", 1u << 20 },
+	{ "longer than any page", OK200 "\r\n<ListBucketResult>", "<Name>aaaaaaaaaaaaaa</Name>",
+	  "<IsTruncated>false</IsTruncated></ListBucketResult>", 8u << 20 },
+	{ "a token without end", OK200 "\r\n<ListBucketResult><IsTruncated>true</IsTruncated>"
+	  "<NextContinuationToken>", "aaaaaaaaaaaaaaaa",
+	  "</NextContinuationToken></ListBucketResult>", 65536 },
+	{ "a key without end", OK200 "\r\n<ListBucketResult><IsTruncated>false</IsTruncated><Contents>"
+	  "<Size>1</Size><Key>", "aaaaaaaaaaaaaaaa", "</Key></Contents></ListBucketResult>", 65536 },
+	{ "a byte that is none", OK200 "\r\n<ListBucketResult><IsTruncated>false</IsTruncated><Contents>"
+	  "<Size>1</Size><Key>%00</Key></Contents><EncodingType>url</EncodingType></ListBucketResult>",
+	  "", "", 0 },
+	{ "a size beyond numbers", OK200 "\r\n<ListBucketResult><IsTruncated>false</IsTruncated><Contents>"
+	  "<Size>99999999999999999999</Size><Key>k</Key></Contents></ListBucketResult>", "", "", 0 },
+};
+
+static char *hostile_text(const struct hostile *h)
+{
+	size_t begin = strlen(h->begin), step = strlen(h->repeated), at = begin;
+	char *text = malloc(begin + h->bytes + strlen(h->end) + 1);
+
+	ck_assert_ptr_nonnull(text);
+	memcpy(text, h->begin, begin);
+	for (; step && at + step <= begin + h->bytes; at += step)
+		memcpy(text + at, h->repeated, step);
+	memcpy(text + at, h->end, strlen(h->end) + 1);
+	return text;
+}
+
+static const char *say_it(struct t_http *http, const char *request, unsigned n)
+{
+	(void)request;
+	(void)n;
+	return http->ctx;
+}
+
+static int no_object(void *ctx, const struct lsvd_object_info *info)
+{
+	ck_abort_msg("%s is listed after %s", info->key, (const char *)ctx);
+}
+
+/* An error, and none that a volume would take for an answer. */
+static void is_no_answer(int err, const char *what, const char *verb)
+{
+	if (err >= 0 || err == -ENOENT || err == -EEXIST)
+		ck_abort_msg("%s: %s is %d: %s", what, verb, err, lsvd_last_error());
+}
+
+static void ask_hostile(const struct hostile *h, bool page)
+{
+	char *text = hostile_text(h);
+	struct t_http http = {.handler = say_it, .ctx = text};
+	struct iovec iov = {(char[]){"abc"}, 3};
+	const char *const keys[] = {"a", "b"};
+	struct lsvd_store *store;
+	uint64_t bytes;
+	char buf[4];
+	size_t len;
+
+	t_http_start(&http);
+	store = open_store(http.endpoint);
+	is_no_answer(lsvd_store_list(store, "p", no_object, (void *)(uintptr_t)h->what), h->what, "list");
+	is_no_answer(lsvd_store_remove_many(store, keys, 2), h->what, "remove_many");
+	if (!page) {
+		is_no_answer(lsvd_store_get(store, "k", 0, buf, sizeof buf, &len), h->what, "get");
+		is_no_answer(lsvd_store_head(store, "k", &bytes), h->what, "head");
+		is_no_answer(lsvd_store_put_if_absent(store, "k", &iov, 1), h->what, "put");
+	}
+	lsvd_store_close(store);
+	t_http_stop(&http);
+	free(text);
+}
+
+START_TEST(s3_store_takes_no_hostile_answer_for_one)
+{
+	ask_hostile(&hostile[_i], false);
+}
+END_TEST
+
+START_TEST(s3_store_takes_no_hostile_page_for_one)
+{
+	ask_hostile(&hostile_pages[_i], true);
+}
+END_TEST
+
 /* Reads that are sent anew as soon as they end, for as long as the upload has not ended. */
 #define READERS 8
 
@@ -166,6 +289,13 @@ static Suite *s3_store_suite(void)
 
 	tcase_set_timeout(t, 30);
 	tcase_add_test(t, s3_store_text_of_what_was_not_removed_is_one_line);
+	suite_add_tcase(suite, t);
+	t = tcase_create("hostile");
+	tcase_set_timeout(t, 30);
+	tcase_add_loop_test(t, s3_store_takes_no_hostile_answer_for_one, 0,
+			    sizeof hostile / sizeof hostile[0]);
+	tcase_add_loop_test(t, s3_store_takes_no_hostile_page_for_one, 0,
+			    sizeof hostile_pages / sizeof hostile_pages[0]);
 	suite_add_tcase(suite, t);
 	t = tcase_create("turns");
 	tcase_set_timeout(t, 30);
