@@ -106,11 +106,12 @@ LSVD_API LSVD_MUST_USE int lsvd_snapshot_list_store(struct lsvd_store *store, co
  *
  * `snapshot` NULL: of the base as it is now. For that the base is opened with `options`, as by
  * lsvd_volume_open(), and gets a snapshot named "for-" and the clone's UUID, which stays until it is
- * deleted as any other; so it must not be open elsewhere. Otherwise `options` may be NULL, and nothing
- * but LSVD_OPEN_UNSAFE_STORE counts.
+ * deleted as any other ("lsvd-admin gc" does that once the clone is gone); so it must not be open
+ * elsewhere. Otherwise `options` may be NULL, and nothing but LSVD_OPEN_UNSAFE_STORE counts.
  *
  * -EEXIST: there is a volume `name`; -ENOENT: no such base or snapshot; -EBUSY: the snapshot is being
- * deleted; LSVD_E_UNSUPPORTED: the store cannot create-if-absent. `ret` may be NULL.
+ * deleted, or was meanwhile: there is no clone; LSVD_E_UNSUPPORTED: the store cannot
+ * create-if-absent. `ret` may be NULL.
  */
 LSVD_API LSVD_MUST_USE int lsvd_volume_clone(struct lsvd_store *store, const char *base,
 					     const char *snapshot, const char *name,

@@ -13,6 +13,12 @@
  * itself when it is deleted; whoever deletes the snapshot closes it, if nobody has it. The cloner
  * looks once more, when it has added itself, whether snapshot and base are still there: slots
  * go when the snapshot is gone.
+ *
+ * A cloner that dies leaves an entry and no clone. Whoever is kept from deleting by an entry without a
+ * record drops it, and looks for the record once more: if it has come, the entry comes back. The cloner
+ * looks at its entry when its record is there: if it has been dropped there is no clone after all.
+ * One of the two looks comes after both writes. (A record that its store puts when its cloner is dead
+ * is no clone that anybody was promised.)
  */
 #include <lsvd/snapshot.h>
 
@@ -127,6 +133,51 @@ static int change_user(struct port *port, struct slots *s, const struct fmt_slot
 	return err;
 }
 
+/* Whether there is a volume as the entry says. */
+static int find_user(struct port *port, const struct fmt_slot *user, bool *ret)
+{
+	struct fmt_volume there;
+	int err = lsvd_lineage_find(port, OBJECT_VOLUME, user->name, &there);
+
+	*ret = !err && lsvd_uuid_equal(&there.uuid, &user->clone);
+	return err == -ENOENT ? 0 : err;
+}
+
+static int drop_unless_there(struct port *port, struct slots *s, const struct fmt_slot *user,
+			     bool *ret_there)
+{
+	struct fmt_slot slot = *user;
+	int err = find_user(port, user, ret_there);
+
+	if (err || *ret_there)
+		return err;
+	slot.what = SLOT_DROP;
+	err = change_user(port, s, &slot);
+	if (!err)
+		err = find_user(port, user, ret_there);
+	slot.what = SLOT_ADD;
+	if (!err && *ret_there)
+		err = change_user(port, s, &slot);
+	return err ? err : read_slots(port, s);
+}
+
+/* Of the users from `first` on, until one is found that is there: it is reason enough. */
+static int drop_dead(struct port *port, struct slots *s, unsigned first)
+{
+	bool there = false;
+	int err = 0;
+
+	/* Backwards: what is dropped is replaced by the last, and what comes comes last. */
+	for (unsigned i = s->count; i-- > first && !err && !there;) {
+		const struct fmt_slot user = s->users[i];
+
+		err = drop_unless_there(port, s, &user, &there);
+		if (i > s->count)
+			i = s->count;
+	}
+	return err;
+}
+
 static int refuse_used(const struct slots *s, const char *what)
 {
 	char names[256];
@@ -150,6 +201,8 @@ int lsvd_vol_close_slots(struct port *port, const struct uuid *volume, const str
 	(void)snprintf(what, sizeof what, "snapshot \"%s\"", snap->name); /* fits */
 	while (err == -EEXIST) {
 		err = read_slots(port, &s);
+		if (!err)
+			err = drop_dead(port, &s, 0);
 		if (!err && s.count)
 			err = refuse_used(&s, what);
 		if (err || s.closed)
@@ -213,10 +266,9 @@ static int note_snapshot(void *ctx, const struct lsvd_object_info *info)
 static void keep_existing(struct port *port, struct slots *s)
 {
 	for (unsigned i = s->count; i-- > 0;) {
-		struct fmt_volume there;
-		int err = lsvd_lineage_find(port, OBJECT_VOLUME, s->users[i].name, &there);
+		bool there;
 
-		if (err == -ENOENT || (!err && !lsvd_uuid_equal(&there.uuid, &s->users[i].clone)))
+		if (find_user(port, &s->users[i], &there) == 0 && !there)
 			s->users[i] = s->users[--s->count];
 	}
 }
@@ -237,9 +289,13 @@ int lsvd_vol_refuse_base(struct port *port, const struct fmt_volume *record, boo
 	if (!err)
 		err = u.err;
 	for (size_t i = 0; i < u.n && !err; i++) {
+		unsigned first = all.count;
+
 		all.snapshot = &u.ids[i];
 		all.next = 0;
 		err = read_slots(port, &all);
+		if (!err && !leftover)
+			err = drop_dead(port, &all, first);
 	}
 	(void)snprintf(what, sizeof what, "volume %s", record->name); /* fits */
 	if (!err && leftover)
@@ -394,6 +450,37 @@ static int look_again(struct cloning *c)
 	return err;
 }
 
+/* Is the entry still there, now that the record is? From the first slot on: all may have gone. */
+static int look_at_entry(struct cloning *c)
+{
+	struct slots s = { .volume = &c->base.uuid, .snapshot = &c->s.id };
+	int err = read_slots(c->port, &s);
+
+	if (!err && !is_user(&s, &c->clone.uuid))
+		err = lsvd_fail(-EBUSY, "volume %s: its snapshot \"%s\" is being deleted",
+				c->base_name, c->s.name);
+	lsvd_free(s.users);
+	/* Slots that are going away tell what was. */
+	return err ? err : look_again(c);
+}
+
+static int remove_own_record(struct cloning *c)
+{
+	struct obj_io io = { .io = { .kind = IO_REMOVE } };
+	struct fmt_volume there;
+	char text[512];
+	int err;
+
+	(void)snprintf(text, sizeof text, "%s", lsvd_last_error()); /* survives what follows */
+	err = lsvd_lineage_find(c->port, OBJECT_VOLUME, c->clone.name, &there);
+	if (!err && lsvd_uuid_equal(&there.uuid, &c->clone.uuid)) {
+		lsvd_key_record(io.key, OBJECT_VOLUME, c->clone.name);
+		err = lsvd_lineage_run(c->port, &io);
+	}
+	lsvd_error_restore(text);
+	return err == -ENOENT ? 0 : err;
+}
+
 static int protect_and_create(struct cloning *c)
 {
 	struct slots s = { .volume = &c->base.uuid, .snapshot = &c->s.id };
@@ -412,6 +499,10 @@ static int protect_and_create(struct cloning *c)
 	if (!err) {
 		err = lsvd_lineage_create(c->port, &c->clone);
 		none = err == -EEXIST; /* of other errors the record may be there, or come late */
+	}
+	if (!err) {
+		err = look_at_entry(c);
+		none = err && remove_own_record(c) == 0;
 	}
 	if (err && none) {
 		(void)snprintf(text, sizeof text, "%s", lsvd_last_error()); /* survives what follows */

@@ -152,6 +152,37 @@ START_TEST(verbs_a_percentage_beyond_all_numbers_is_refused)
 }
 END_TEST
 
+/* Snapshots that clones were made of on the fly: they go when nobody needs them. */
+START_TEST(verbs_gc_deletes_what_was_made_for_clones_that_are_gone)
+{
+	static const struct verb_host nobody;
+	struct tv *t = tv_new();
+	json_t *request = json_pack("{s:s, s:s}", "verb", "gc", "action", "start");
+	json_t *left;
+
+	ck_assert_ok(lsvd_volume_clone(t->store, TV_NAME, NULL, "gone", &t->o, NULL));
+	ck_assert_ok(lsvd_volume_clone(t->store, TV_NAME, NULL, "there", &t->o, NULL));
+	ck_assert_ok(lsvd_volume_delete(t->store, "gone"));
+	tv_open(t);
+	ck_assert_ok(lsvd_snapshot_create(t->v, "for-a-year-and-36-characters-in-all-mine", UINT32_MAX,
+					  NULL));
+	for (int first = 1; first >= 0; first--) {
+		json_t *reply = verb_run(t->v, request, &nobody);
+		const json_t *result = json_object_get(reply, "result");
+
+		ck_assert_int_eq(json_integer_value(json_object_get(result, "deleted_snapshots")),
+				 first);
+		json_decref(reply);
+	}
+	left = list_snapshots(t);
+	ck_assert_uint_eq(json_array_size(json_object_get(json_object_get(left, "result"),
+							  "snapshots")), 2);
+	json_decref(left);
+	json_decref(request);
+	tv_free(t);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("verbs");
@@ -164,6 +195,7 @@ static Suite *suite(void)
 	tcase_add_test(text, verbs_stats_are_told_though_the_status_names_an_odd_path);
 	tcase_add_test(text, verbs_a_failure_with_odd_text_still_says_what_it_can);
 	tcase_add_test(text, verbs_a_percentage_beyond_all_numbers_is_refused);
+	tcase_add_test(text, verbs_gc_deletes_what_was_made_for_clones_that_are_gone);
 	suite_add_tcase(s, text);
 	return s;
 }

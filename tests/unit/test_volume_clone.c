@@ -4,6 +4,8 @@
  * keeps it from going.
  * lsvd-test: timeout=120 labels=tsan
  */
+#include <pthread.h>
+
 #include "t_volume.h"
 #include "volume/volume_internal.h"
 
@@ -323,6 +325,74 @@ START_TEST(a_clone_that_may_have_been_created_keeps_its_base)
 }
 END_TEST
 
+START_TEST(an_entry_of_a_clone_that_was_never_made_keeps_nothing)
+{
+	struct tv *t = fresh();
+	struct other *c;
+
+	scatter(t, 100, 1);
+	snapshot(t, "s");
+	/* The cloner has said that it comes, and then it was gone. */
+	tv_fault(t, (struct fault_rule){ .verbs = FAULT_PUT, .key = "/never", .times = 1,
+					 .err = -EIO });
+	ck_assert_err(lsvd_volume_clone(t->store, TV_NAME, "s", "never", NULL, NULL), -EIO);
+	if (_i == 0) { /* beside it there is one that lives */
+		c = clone_of(t, TV_NAME, "s", "c");
+		ck_assert_err(lsvd_snapshot_delete(t->v, "s", EVER), -EBUSY);
+		ck_assert_error_says("c");
+		tv_check_all(&c->t);
+		end_other(c);
+		ck_assert_ok(lsvd_volume_delete(t->store, "c"));
+	}
+	if (_i < 2)
+		ck_assert_ok(lsvd_snapshot_delete(t->v, "s", EVER));
+	tv_close(t);
+	ck_assert_ok(lsvd_volume_delete(t->store, TV_NAME));
+	tv_free(t);
+}
+END_TEST
+
+struct cloner {
+	struct tv *t;
+	int err;
+};
+
+static void *clone_slowly(void *arg)
+{
+	struct cloner *c = arg;
+
+	c->err = lsvd_volume_clone(c->t->store, TV_NAME, "s", "slow", NULL, NULL);
+	return NULL;
+}
+
+/* It is between its entry and its record while the snapshot goes, or the whole base. */
+START_TEST(a_cloner_that_was_overtaken_by_a_deletion_has_made_no_clone)
+{
+	struct tv *t = fresh();
+	struct lsvd_volume_info info = LSVD_VOLUME_INFO_INIT;
+	struct cloner c = { .t = t };
+	pthread_t thread;
+
+	scatter(t, 100, 1);
+	snapshot(t, "s");
+	tv_fault(t, (struct fault_rule){ .verbs = FAULT_PUT, .key = "/slow", .times = 1,
+					 .kind = FAULT_HOLD });
+	ck_assert_int_eq(pthread_create(&thread, NULL, clone_slowly, &c), 0);
+	store_fault_wait_held(t->fault, 1);
+	if (_i == 0) {
+		ck_assert_ok(lsvd_snapshot_delete(t->v, "s", EVER));
+	} else {
+		tv_close(t);
+		ck_assert_ok(lsvd_volume_delete(t->store, TV_NAME));
+	}
+	store_fault_release(t->fault);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	ck_assert_int_lt(c.err, 0);
+	ck_assert_err(lsvd_volume_lookup(t->store, "slow", &info), -ENOENT);
+	tv_free(t);
+}
+END_TEST
+
 START_TEST(a_base_as_it_is_now_is_cloned_by_a_snapshot_made_for_that)
 {
 	struct tv *t = fresh();
@@ -398,6 +468,8 @@ static Suite *suite(void)
 	tcase_add_test(c, what_a_clone_needs_cannot_be_deleted);
 	tcase_add_test(c, a_clone_is_found_behind_many_snapshots_that_had_clones);
 	tcase_add_test(c, a_clone_that_may_have_been_created_keeps_its_base);
+	tcase_add_loop_test(c, an_entry_of_a_clone_that_was_never_made_keeps_nothing, 0, 3);
+	tcase_add_loop_test(c, a_cloner_that_was_overtaken_by_a_deletion_has_made_no_clone, 0, 2);
 	tcase_add_test(c, a_base_as_it_is_now_is_cloned_by_a_snapshot_made_for_that);
 	tcase_add_test(c, wrong_calls_are_refused);
 	tcase_add_test(c, clones_of_one_base_share_what_the_read_cache_has_of_it);

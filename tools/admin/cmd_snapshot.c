@@ -135,7 +135,7 @@ static int run(int argc, char **argv)
 	const struct args_option options[] = {
 		ADMIN_CONFIG(&s.admin),
 		{ARGS_FLAG, 0, "force", &s.force, NULL,
-		 "roll back though clients are connected", 0, 0, false},
+		 "roll back, or delete, though clients are connected", 0, 0, false},
 		REACH_OPTIONS(&s.reach),
 		ADMIN_UNSAFE(&s.admin),
 		ADMIN_OPTIONS(&s.admin),

@@ -10,10 +10,12 @@
  */
 #include "common/verbs.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <lsvd/error.h>
@@ -148,10 +150,65 @@ static int run_checkpoint(struct call *c)
 
 /* --------------------------------------------------------------------------- space and size */
 
+struct spent {
+	char (*names)[LSVD_NAME_MAX + 1];
+	size_t n;
+	bool no_memory;
+};
+
+/* What lsvd_volume_clone() calls a snapshot that it makes: "for-" and a UUID. */
+static bool is_for_clone(const char *name)
+{
+	static const char form[] = "for-xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+
+	if (strlen(name) != strlen(form) || strncmp(name, form, 4) != 0)
+		return false;
+	for (size_t i = 4; form[i]; i++)
+		if (form[i] == 'x' ? !isxdigit((unsigned char)name[i]) : name[i] != form[i])
+			return false;
+	return true;
+}
+
+static int note_spent(void *ctx, const struct lsvd_snapshot_info *info)
+{
+	struct spent *s = ctx;
+	void *p;
+
+	if (!is_for_clone(info->name))
+		return 0;
+	p = realloc(s->names, (s->n + 1) * sizeof *s->names);
+	s->no_memory = !p;
+	if (!p)
+		return 1;
+	s->names = p;
+	memcpy(s->names[s->n++], info->name, sizeof *s->names);
+	return 0;
+}
+
+/* Snapshots that were made for a clone go when it has gone. */
+static int drop_spent(struct call *c, unsigned *ret)
+{
+	struct spent s = {.n = 0};
+	int err = lsvd_snapshot_list(c->volume, note_spent, &s);
+
+	*ret = 0;
+	if (!err && s.no_memory)
+		err = no_memory(c);
+	for (size_t i = 0; i < s.n && !err; i++) {
+		err = lsvd_snapshot_delete(c->volume, s.names[i], UINT32_MAX);
+		*ret += !err;
+		if (err == -EBUSY)
+			err = 0; /* its clone is there */
+	}
+	free(s.names);
+	return err;
+}
+
 static int run_gc(struct call *c)
 {
 	const char *action = "";
 	json_int_t percent = GC_PERCENT;
+	unsigned snapshots = 0;
 	struct lsvd_stats before = LSVD_STATS_INIT, after = LSVD_STATS_INIT;
 	int err = UNPACK(c, "s:s, s?I", "action", &action, "percent", &percent);
 
@@ -165,12 +222,15 @@ static int run_gc(struct call *c)
 	if (!err)
 		err = lsvd_volume_stats(c->volume, &before);
 	if (!err)
+		err = drop_spent(c, &snapshots);
+	if (!err)
 		err = lsvd_volume_gc(c->volume, (uint32_t)percent, UINT32_MAX);
 	if (!err)
 		err = lsvd_volume_stats(c->volume, &after);
 	if (err)
 		return err;
-	return give(c, json_pack("{s:I, s:I, s:I, s:I, s:I}", "copied_bytes",
+	return give(c, json_pack("{s:i, s:I, s:I, s:I, s:I, s:I}", "deleted_snapshots",
+				 (int)snapshots, "copied_bytes",
 				 (json_int_t)(after.gc_copied_bytes - before.gc_copied_bytes),
 				 "deleted_objects",
 				 (json_int_t)(after.deleted_objects - before.deleted_objects),
