@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-# http-images.py PORT-FILE - serves the files of the current directory on loopback, and under other
+# http-images.py PORT-FILE [CERTIFICATE] - serves the files of the current directory on loopback, and under other
 # paths the mistakes that servers make. Writes its port to a file once it listens.
 import http.server
 import os
+import ssl
 import sys
 
 DATA = open("image.raw", "rb").read()
@@ -64,6 +65,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.redirect("file://" + os.path.abspath("image.raw"))
         elif path == "/lost":
             self.redirect("/nowhere")
+        elif path.startswith("/to/"):   # /to/PORT: the same server without TLS
+            self.redirect("http://127.0.0.1:%s/image.raw" % path[4:])
         elif path == "/part":
             self.reply(206, DATA[:1000], [("Content-Range", "bytes 0-999/%d" % len(DATA))])
         elif path == "/empty":
@@ -88,6 +91,10 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 server = Server(("127.0.0.1", 0), Handler)
+if len(sys.argv) > 2:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(sys.argv[2])
+    server.socket = tls.wrap_socket(server.socket, server_side=True)
 with open(sys.argv[1] + ".new", "w") as f:
     f.write(str(server.server_address[1]))
 os.rename(sys.argv[1] + ".new", sys.argv[1])

@@ -79,6 +79,26 @@ expect 1 import -c lsvd.conf -n web http://127.0.0.1:1/image.raw
 expect 1 import -c lsvd.conf -n web http://
 no_volume web
 
+# Over https from who is trusted, and from nobody else; and never on to a place without it.
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=127.0.0.1 \
+	-addext subjectAltName=IP:127.0.0.1 -keyout key.pem -out ca.pem 2>openssl.log
+cat key.pem ca.pem >server.pem
+python3 "$here/http-images.py" tls-port server.pem &
+tls_server=$!
+trap 'kill $server $tls_server 2>/dev/null; rm -rf "$tmp"' EXIT
+until [[ -s tls-port ]]; do kill -0 $tls_server || fail "the server has ended"; done
+tls=https://127.0.0.1:$(cat tls-port)
+expect 0 import -c lsvd.conf -n web --ca-file ca.pem --verify "$(sum_of image.raw)" "$tls/image.raw"
+is_image web
+expect 1 import -c lsvd.conf -n web "$tls/image.raw"
+says "$tls/image.raw: "
+expect 1 import -c lsvd.conf -n web --ca-file ca.pem "https://localhost:$(cat tls-port)/image.raw"
+expect 1 import -c lsvd.conf -n web --ca-file ca.pem "$tls/nowhere"
+says 'the server answered with status 404'
+expect 1 import -c lsvd.conf -n web --ca-file ca.pem "$tls/to/$(cat port)"
+says 'Protocol "http" not supported or disabled'
+no_volume web
+
 # Credentials of a URL are not shown.
 expect 1 import -c lsvd.conf -n web "http://me:secret@127.0.0.1:$(cat port)/nowhere"
 ! grep -q secret err || fail "the message has the password"

@@ -42,7 +42,7 @@ struct import {
 	struct admin admin;
 	const char *from;
 	uint64_t size;       /* 0: the source's */
-	const char *uuid, *verify;
+	const char *uuid, *verify, *ca_file;
 	int format;
 	bool read_back;
 
@@ -422,9 +422,10 @@ static int print_imported(struct import *im)
 
 static int import(struct import *im)
 {
+	const struct source_web web = {im->verify != NULL, im->ca_file};
 	int status;
 
-	im->source = source_open(im->from, (enum source_format)im->format, im->verify);
+	im->source = source_open(im->from, (enum source_format)im->format, &web);
 	if (!im->source || decide_size(im) < 0)
 		return ADMIN_FAILED;
 	status = admin_open(&im->admin, LSVD_STORE_CREATE);
@@ -472,6 +473,8 @@ static int run(int argc, char **argv)
 		 0, 0, false},
 		{ARGS_STRING, 0, "verify", &im.verify, "SHA256",
 		 "the sum that the image's bytes must have", 0, 0, false},
+		{ARGS_STRING, 0, "ca-file", &im.ca_file, "FILE",
+		 "certificates to trust for an https URL (default: the system's)", 0, 0, false},
 		{ARGS_FLAG, 0, "read-back", &im.read_back, NULL,
 		 "read everything from the store again and compare", 0, 0, false},
 		ADMIN_UNSAFE(&im.admin),
@@ -481,7 +484,8 @@ static int run(int argc, char **argv)
 	const struct args args = {
 		.program = "lsvd-admin import",
 		.usage = "-c FILE -n NAME [-f FORMAT] [-s SIZE] [--verify SHA256] [--read-back]\n"
-			 "                         [-u UUID] [--unsafe-store] [--json] FILE | URL | -",
+			 "                         [--ca-file FILE] [-u UUID] [--unsafe-store] [--json]\n"
+			 "                         FILE | URL | -",
 		.about = "Makes a volume with the content of an image: a file, a block device, an http\n"
 			 "or https URL, or standard input. Zeroes become holes. If anything goes wrong,\n"
 			 "there is no volume.",

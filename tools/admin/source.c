@@ -56,7 +56,8 @@ static struct source *open_raw(const char *place, enum source_format format)
 	return source_file_open(fd, name);
 }
 
-struct source *source_open(const char *place, enum source_format format, bool verified)
+struct source *source_open(const char *place, enum source_format format,
+			   const struct source_web *web)
 {
 	if (format == SOURCE_QCOW2 && (is_url(place) || strcmp(place, "-") == 0)) {
 		(void)admin_error("%s: a qcow2 image is read from a file only", place);
@@ -65,7 +66,7 @@ struct source *source_open(const char *place, enum source_format format, bool ve
 	if (format == SOURCE_QCOW2)
 		return source_nbd_open(place);
 	if (is_url(place))
-		return source_http_open(place, verified);
+		return source_http_open(place, web);
 	return open_raw(place, format);
 }
 

@@ -38,18 +38,24 @@ enum source_format {
 	SOURCE_AUTO = 0, SOURCE_RAW = 1, SOURCE_QCOW2 = 2
 };
 
+/* What matters for a URL alone. */
+struct source_web {
+	bool verified;       /* the sum is known: a transfer need not say where it ends */
+	const char *ca_file; /* who is trusted; NULL: whom the system trusts */
+};
+
 /*
- * Opens what `place` names: "-", a URL that begins with http:// or https://, or a path. `verified`:
- * the caller knows the sum, so a transfer that does not say where it ends is good enough. NULL: it
+ * Opens what `place` names: "-", a URL that begins with http:// or https://, or a path. NULL: it
  * cannot be opened, which has been said.
  */
-struct source *source_open(const char *place, enum source_format format, bool verified);
+struct source *source_open(const char *place, enum source_format format,
+			   const struct source_web *web);
 void source_close(struct source *s);
 
 /* For the kinds. */
 struct source *source_file_open(int fd, const char *name);
 struct source *source_nbd_open(const char *path);
-struct source *source_http_open(const char *url, bool verified);
+struct source *source_http_open(const char *url, const struct source_web *web);
 /* True of the first bytes of a qcow2 image; at least 4 of them. */
 bool source_is_qcow2(const void *bytes);
 

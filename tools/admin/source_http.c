@@ -143,7 +143,7 @@ static char *without_credentials(const char *url)
 	return shown;
 }
 
-static CURLcode set_up(struct http_source *h, const char *url)
+static CURLcode set_up(struct http_source *h, const char *url, const char *ca_file)
 {
 	bool tls = strncasecmp(url, "https", 5) == 0;
 	CURLcode err = CURLE_OK;
@@ -163,6 +163,8 @@ static CURLcode set_up(struct http_source *h, const char *url)
 	(void)SET(CURLOPT_ERRORBUFFER, h->error);
 	(void)SET(CURLOPT_WRITEFUNCTION, take_body);
 	(void)SET(CURLOPT_WRITEDATA, h);
+	if (ca_file)
+		(void)SET(CURLOPT_CAINFO, ca_file);
 #undef SET
 	return err;
 }
@@ -205,19 +207,19 @@ static int check_reply(struct http_source *h, bool verified)
 	return 0;
 }
 
-static int start(struct http_source *h, const char *url, bool verified)
+static int start(struct http_source *h, const char *url, const struct source_web *web)
 {
-	CURLcode err = set_up(h, url);
+	CURLcode err = set_up(h, url, web->ca_file);
 
 	if (err || curl_multi_add_handle(h->multi, h->easy))
 		return admin_error("%s: %s", h->shown, curl_easy_strerror(err));
 	while (!h->begun)
 		if (pump(h) < 0)
 			return -1;
-	return check_reply(h, verified);
+	return check_reply(h, web->verified);
 }
 
-struct source *source_http_open(const char *url, bool verified)
+struct source *source_http_open(const char *url, const struct source_web *web)
 {
 	struct http_source *h = calloc(1, sizeof *h);
 
@@ -235,7 +237,7 @@ struct source *source_http_open(const char *url, bool verified)
 		http_close(&h->source);
 		return NULL;
 	}
-	if (start(h, url, verified) < 0) {
+	if (start(h, url, web) < 0) {
 		http_close(&h->source);
 		return NULL;
 	}
