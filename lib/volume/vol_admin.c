@@ -304,9 +304,18 @@ static int remove_record(struct visit *v, const struct fmt_volume *record)
 	return -EBUSY;
 }
 
-static int delete_on(struct visit *v, const char *name, uint32_t flags)
+/* Said with what no name leads to any more. */
+static int left_behind(int err, const struct fmt_volume *record, const char *what)
 {
 	char text[UUID_TEXT_LEN + 1];
+
+	lsvd_uuid_format(&record->uuid, text);
+	return lsvd_fail_context(err, "volume %s: %s; delete those of UUID %s", record->name, what,
+				 text);
+}
+
+static int delete_on(struct visit *v, const char *name, uint32_t flags)
+{
 	struct fmt_volume record;
 	int err;
 
@@ -317,19 +326,17 @@ static int delete_on(struct visit *v, const char *name, uint32_t flags)
 		err = lsvd_vol_refuse_base(&v->port, &record, false);
 	if (!err)
 		err = lsvd_lineage_take_away(&v->port, &record.uuid);
-	if (!err)
-		err = remove_record(v, &record);
 	if (err)
 		return err;
+	err = remove_record(v, &record);
+	if (err)
+		return err == -EBUSY ? err : left_behind(err, &record, "if its name is gone, its "
+							 "objects are not");
 	/* Nobody can open it any more. First, for its record, which says what base it has, is gone. */
 	err = lsvd_vol_leave_base(&v->port, &record);
 	if (!err)
 		err = lsvd_lineage_remove(v, &record.uuid);
-	if (!err)
-		return 0;
-	lsvd_uuid_format(&record.uuid, text);
-	return lsvd_fail_context(err, "volume %s: its name is gone, some of its objects are not; delete "
-				 "those of UUID %s", name, text);
+	return err ? left_behind(err, &record, "its name is gone, some of its objects are not") : 0;
 }
 
 int lsvd_volume_delete_flags(struct lsvd_store *store, const char *name, uint32_t flags)

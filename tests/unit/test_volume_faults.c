@@ -338,6 +338,32 @@ START_TEST(listing_counting_and_deleting_outlive_short_outages)
 }
 END_TEST
 
+/* What is left of a deletion that fails: _i 0: its name's removal is done, but the answer is an error;
+ * 1: the name goes, an object does not. The text says how to go on, and that ends it. */
+START_TEST(a_deletion_that_fails_in_the_middle_says_how_to_end_it)
+{
+	struct tv *t = listening();
+	char uuid[UUID_TEXT_LEN + 1];
+	struct uuid u;
+
+	tv_open(t);
+	tv_write(t, 0, 65536, 1);
+	tv_close(t);
+	u = tv_uuid(t);
+	lsvd_uuid_format(&u, uuid);
+	tv_fault(t, (struct fault_rule){ .verbs = FAULT_REMOVE, .key = _i ? "/d/" : "volumes/",
+					 .kind = _i ? FAULT_FAIL : FAULT_LOSE_REPLY, .err = -EACCES });
+	ck_assert_err(lsvd_volume_delete(t->store, TV_NAME), -EACCES);
+	ck_assert_error_says(uuid);
+	store_fault_clear(t->fault);
+	ck_assert_err(lsvd_volume_delete(t->store, TV_NAME), -ENOENT);
+	ck_assert_uint_gt(tv_count(t, KEY_CHAIN), 0);
+	ck_assert_ok(lsvd_volume_purge(t->store, uuid));
+	ck_assert_uint_eq(tv_count(t, KEY_CHAIN), 0);
+	leave(t);
+}
+END_TEST
+
 /* ------------------------------------------------------------------------------------------ cost */
 
 /* Two looks at the clock of a timer that would have been due long ago. */
@@ -458,6 +484,7 @@ static Suite *volume_faults_suite(void)
 	tcase_add_loop_test(o, denial_at_an_open_fails_at_once_with_the_stores_own_text, 0, 2);
 	tcase_add_test(o, a_volume_created_under_a_lost_answer_is_created_once);
 	tcase_add_test(o, listing_counting_and_deleting_outlive_short_outages);
+	tcase_add_loop_test(o, a_deletion_that_fails_in_the_middle_says_how_to_end_it, 0, 2);
 	suite_add_tcase(s, o);
 	tcase_set_timeout(c, 60);
 	tcase_add_test(c, an_idle_volume_asks_nothing_of_the_store);
