@@ -324,9 +324,8 @@ int lsvd_vlog_window_get(struct lsvd_vlog *log, struct vlog_window *w,
 
 	if (!covers(w, h))
 		err = fill(log, w, h, want_end);
-	if (err)
-		return err;
-	err = verify_in(log, w, h, ret, ret_bytes, hash);
+	if (!err)
+		err = verify_in(log, w, h, ret, ret_bytes, hash);
 	if (err != LSVD_E_CORRUPT)
 		return err;
 	err = fill(log, w, h, 0); /* an answer may be damaged */

@@ -340,10 +340,19 @@ static int next_size(struct lsvd_vlog_iter *it, struct walk *w, uint64_t *ret)
 	return err;
 }
 
+/* The record at the iterator's place; its size is 0 if that cannot be told. */
+static int read_stored(struct lsvd_vlog_iter *it, struct walk *w, struct lsvd_vlog_item *ret)
+{
+	int err;
+
+	*ret = (struct lsvd_vlog_item){ .handle = { w->id, it->offset, 0 } };
+	err = next_size(it, w, &ret->handle.size);
+	return err ? err : read_item(it, w, &ret->handle, ret);
+}
+
 static int next_stored(struct lsvd_vlog_iter *it, struct lsvd_vlog_item *ret)
 {
 	struct walk *w;
-	uint64_t size;
 	int err;
 
 	while (it->current < it->count && it->offset >= it->walks[it->current].footer_at) {
@@ -354,15 +363,16 @@ static int next_stored(struct lsvd_vlog_iter *it, struct lsvd_vlog_item *ret)
 	if (it->current == it->count)
 		return 0;
 	w = &it->walks[it->current];
-	*ret = (struct lsvd_vlog_item){ .handle = { w->id, it->offset, 0 } };
-	err = next_size(it, w, &size);
-	if (err) {
-		it->offset = w->footer_at; /* where the next one begins nobody knows */
-		return settle_item(it, ret, err);
+	err = read_stored(it, w, ret);
+	if (err == LSVD_E_CORRUPT) {
+		w->window.segment = 0; /* an answer may be damaged */
+		err = read_stored(it, w, ret);
 	}
-	ret->handle.size = size;
-	it->offset += size;
-	return settle_item(it, ret, read_item(it, w, &ret->handle, ret));
+	if (ret->handle.size)
+		it->offset += ret->handle.size;
+	else
+		it->offset = w->footer_at; /* where the next one begins nobody knows */
+	return settle_item(it, ret, err);
 }
 
 int lsvd_vlog_iter_next(struct lsvd_vlog_iter *it, struct lsvd_vlog_item *ret)
@@ -396,8 +406,7 @@ static void tell(struct verifying *v, const struct lsvd_vlog_handle *h, uint64_t
 		v->fn(v->ctx, h, err, lsvd_last_error());
 }
 
-/* The head of the object, which no other reader looks at. */
-static int verify_head(struct lsvd_vlog *log, const struct vlog_segment *s)
+static int verify_head_once(struct lsvd_vlog *log, const struct vlog_segment *s)
 {
 	uint8_t header[VLOG_SEGMENT_HEADER];
 	struct vlog_fetch f = { .segment = s->id, .len = sizeof header, .buf = header };
@@ -418,6 +427,14 @@ static int verify_head(struct lsvd_vlog *log, const struct vlog_segment *s)
 				(unsigned long long)(head.header_bytes + head.body_bytes),
 				(unsigned long long)s->id, (unsigned long long)s->object_bytes);
 	return err;
+}
+
+/* The head of the object, which no other reader looks at. */
+static int verify_head(struct lsvd_vlog *log, const struct vlog_segment *s)
+{
+	int err = verify_head_once(log, s);
+
+	return err == LSVD_E_CORRUPT ? verify_head_once(log, s) : err; /* an answer may be damaged */
 }
 
 static int verify_records(struct verifying *v, const struct vlog_segment *s)
