@@ -167,7 +167,8 @@ static int load_nodes(struct loading *l)
 	if (!wants)
 		return lsvd_fail_plain(-ENOMEM);
 	err = want_nodes(l, wants + others, BLOB_SNAPSHOT_NODE,
-			 l->nodes + others * ROOT_NODE_BYTES, r->snapshot_nodes, UINT64_MAX);
+			 l->nodes + others * ROOT_NODE_BYTES, r->snapshot_nodes,
+			 OBJECT_NUMBER_LIMIT);
 	if (!err && l->v->listing)
 		err = lsvd_vol_fetch_blobs(l->v, wants + others, r->snapshot_nodes, take_node);
 	if (!err && !l->v->listing)

@@ -488,6 +488,20 @@ START_TEST(a_slot_read_back_is_the_same)
 }
 END_TEST
 
+/* It is shown to whoever may not delete the base. */
+START_TEST(a_slot_whose_clone_has_no_name_is_refused)
+{
+	struct fmt_slot slot = { .what = SLOT_ADD, .clone = volume, .name = "\033[31mred" }, got;
+	uint8_t buf[FMT_SLOT_BYTES];
+
+	lsvd_slot_encode(buf, &volume, 7, &slot);
+	ck_assert_err(lsvd_slot_decode(&got, &volume, 7, buf, sizeof buf, "x"), LSVD_E_CORRUPT);
+	slot = (struct fmt_slot){ .what = SLOT_CLOSE };
+	lsvd_slot_encode(buf, &volume, 7, &slot);
+	ck_assert_ok(lsvd_slot_decode(&got, &volume, 7, buf, sizeof buf, "x"));
+}
+END_TEST
+
 START_TEST(a_volume_record_of_no_volume_is_refused)
 {
 	struct fmt_volume v = a_volume(), got;
@@ -671,6 +685,7 @@ static void add_small_tests(TCase *c)
 	tcase_add_test(c, a_volume_record_read_back_is_the_same);
 	tcase_add_test(c, the_record_of_a_clone_read_back_is_the_same);
 	tcase_add_test(c, a_slot_read_back_is_the_same);
+	tcase_add_test(c, a_slot_whose_clone_has_no_name_is_refused);
 	tcase_add_test(c, a_volume_record_of_no_volume_is_refused);
 	tcase_add_test(c, a_claim_read_back_is_the_same);
 	tcase_add_test(c, a_claims_host_cannot_command_a_terminal);

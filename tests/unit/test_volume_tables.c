@@ -170,6 +170,84 @@ START_TEST(a_node_of_pages_read_back_is_the_same)
 }
 END_TEST
 
+/* A node of one snapshot, as it is encoded. */
+static size_t encode_one(uint8_t to[SNAPSHOT_NODE_BYTES_MAX], const struct snapshot *s)
+{
+	static struct snapshot_node node;
+
+	node.count = 1;
+	node.list[0] = *s;
+	return lsvd_snapshot_node_encode(to, &node);
+}
+
+static int take_node(struct snapshot_table *t, uint64_t number, const struct snapshot *s)
+{
+	static uint8_t buf[SNAPSHOT_NODE_BYTES_MAX];
+
+	return lsvd_snapshot_node_decode(t, number, buf, encode_one(buf, s));
+}
+
+static const struct snapshot some_snapshot = { .id = { { 7 } }, .name = "daily", .created_ms = -3, .op = 12,
+					       .bytes = 4096, .at = { 2, 9 }, .root = { 2, 77 },
+					       .root_at = { 2, 8 } };
+
+START_TEST(a_node_of_snapshots_read_back_is_the_same)
+{
+	struct snapshot_table t = { .nodes = NULL };
+	const struct snapshot *s;
+
+	ck_assert_ok(take_node(&t, 5, &some_snapshot));
+	ck_assert_uint_eq(t.count, 1);
+	ck_assert_uint_eq(t.next_node, 6);
+	s = lsvd_snapshots_by_name(&t, "daily");
+	ck_assert_ptr_nonnull(s);
+	ck_assert_mem_eq(s, &some_snapshot, sizeof *s);
+	ck_assert_ok(lsvd_snapshots_verify(&t));
+	lsvd_snapshots_fini(&t);
+}
+END_TEST
+
+START_TEST(a_node_of_snapshots_that_cannot_be_is_refused)
+{
+	struct snapshot bad[] = { some_snapshot, some_snapshot, some_snapshot, some_snapshot, some_snapshot };
+	struct snapshot_table t = { .nodes = NULL };
+	static uint8_t buf[SNAPSHOT_NODE_BYTES_MAX];
+	size_t n = encode_one(buf, &some_snapshot);
+
+	bad[0].bytes = 0;
+	bad[1].bytes = 4097;
+	bad[2].at.epoch = 0;
+	bad[3].root_at = (struct place){ 2, 10 };
+	memcpy(bad[4].name, "-x", 3);
+	for (unsigned i = 0; i < 5; i++)
+		ck_assert_err(take_node(&t, 0, &bad[i]), LSVD_E_CORRUPT);
+	for (size_t cut = 0; cut < n; cut++)
+		ck_assert_err(lsvd_snapshot_node_decode(&t, 0, buf, cut), LSVD_E_CORRUPT);
+	ck_assert_err(lsvd_snapshot_node_decode(&t, 0, buf, n + 1), LSVD_E_CORRUPT);
+	buf[0] = 2; /* snapshots, of which there is one */
+	ck_assert_err(lsvd_snapshot_node_decode(&t, 0, buf, n), LSVD_E_CORRUPT);
+	buf[0] = 1;
+	buf[1 + 16 + 8 + 1 + 3] = 0; /* in the name, and so its end */
+	ck_assert_err(lsvd_snapshot_node_decode(&t, 0, buf, n), LSVD_E_CORRUPT);
+	ck_assert_uint_eq(t.count, 0);
+	lsvd_snapshots_fini(&t);
+}
+END_TEST
+
+START_TEST(snapshots_that_go_back_are_refused)
+{
+	struct snapshot second = some_snapshot;
+	struct snapshot_table t = { .nodes = NULL };
+
+	ck_assert_ok(take_node(&t, 5, &some_snapshot));
+	ck_assert_err(take_node(&t, 5, &second), LSVD_E_CORRUPT);
+	second.at.seq = 8;
+	ck_assert_ok(take_node(&t, 6, &second));
+	ck_assert_err(lsvd_snapshots_verify(&t), LSVD_E_CORRUPT);
+	lsvd_snapshots_fini(&t);
+}
+END_TEST
+
 static Suite *volume_tables_suite(void)
 {
 	Suite *s = suite_create("volume_tables");
@@ -183,6 +261,9 @@ static Suite *volume_tables_suite(void)
 	c = tcase_create("nodes");
 	tcase_add_test(c, a_node_of_objects_read_back_is_the_same);
 	tcase_add_test(c, a_node_of_pages_read_back_is_the_same);
+	tcase_add_test(c, a_node_of_snapshots_read_back_is_the_same);
+	tcase_add_test(c, a_node_of_snapshots_that_cannot_be_is_refused);
+	tcase_add_test(c, snapshots_that_go_back_are_refused);
 	suite_add_tcase(s, c);
 	return s;
 }
