@@ -28,6 +28,7 @@
 #include <lsvd/check.h>
 #include <lsvd/config.h>
 #include <lsvd/error.h>
+#include <lsvd/gc.h>
 #include <lsvd/probe.h>
 #include <lsvd/snapshot.h>
 #include <lsvd/stats.h>

@@ -86,7 +86,8 @@ struct lsvd_stats {
 	uint64_t checkpoint_bytes; /* gauge: of pages and roots in the store */
 	uint64_t map_loads;       /* pages of the map that were brought when they were needed, */
 	uint64_t map_gets, map_get_bytes; /* and the requests that took, data_gets apart */
-	uint64_t reserved[5];
+	uint64_t gc_damaged;      /* objects that garbage collection leaves alone: damaged */
+	uint64_t reserved[4];
 };
 #ifdef __cplusplus
 #define LSVD_STATS_INIT { (uint32_t)sizeof(struct lsvd_stats) }

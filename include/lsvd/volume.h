@@ -159,6 +159,19 @@ enum lsvd_compression {
 	LSVD_COMPRESS_ZLIB = 3
 };
 
+enum lsvd_gc_mode {
+	LSVD_GC_DEFAULT = 0,     /* automatic */
+	LSVD_GC_OFF = 1,         /* only when asked for */
+	LSVD_GC_AUTO = 2
+};
+
+/* Which objects are collected first. */
+enum lsvd_gc_strategy {
+	LSVD_GC_COST_BENEFIT = 0, /* those with much garbage, the older of equals */
+	LSVD_GC_SPACE = 1,       /* those with the most garbage */
+	LSVD_GC_STALE = 2        /* all with a share of garbage above that of the target */
+};
+
 /* Told after an object of the volume's data is safely stored, in order. */
 struct lsvd_segment_event {
 	uint64_t epoch, seq;     /* its place in the chain */
@@ -228,11 +241,27 @@ struct lsvd_volume_options {
 	 * changed since the last checkpoint stays; as does all of it without a log of writes:
 	 * opened read-only or offline. */
 	uint64_t map_memory_bytes;
-	uint64_t reserved[5];
+	/* Garbage collection (<lsvd/gc.h>): enum lsvd_gc_mode, enum lsvd_gc_strategy. */
+	uint32_t gc;
+	uint32_t gc_strategy;
+	/* What all data objects hold, in percent of what is alive in them: more is collected. 101 …
+	 * 10,000, default 125. It costs the more writing the less it is: docs/performance.md, N9. */
+	uint32_t gc_target_percent;
+	/* When nothing was written for so long objects with little in them are packed: default 10,000
+	 * ms, at most 1 day; UINT32_MAX: never. */
+	uint32_t gc_idle_ms;
+	/* Bytes a second that are copied while the target is hardly exceeded: default 32 MiB;
+	 * UINT64_MAX: as many as possible. The further it is exceeded the more, from 4 % on as many as
+	 * possible. */
+	uint64_t gc_bytes_per_second;
+	/* Bytes that the volume should not exceed in the store; from seven eighths of them on as much is
+	 * given back as there is, as quickly as possible. Writes are never refused. Default: no limit. */
+	uint64_t gc_space_bytes;
+	uint64_t reserved[1];
 };
 #define LSVD_VOLUME_OPTIONS_INIT { (uint32_t)sizeof(struct lsvd_volume_options), 0, NULL, 0, 0, 0, \
 				   0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, \
-				   0, 0, NULL, 0, { 0, 0, 0, 0, 0 } }
+				   0, 0, NULL, 0, 0, 0, 0, 0, 0, 0, { 0 } }
 
 /*
  * Opens the volume `name` of `store`: takes the next epoch (which fences any other writer), recovers

@@ -31,6 +31,14 @@ static const struct config_word no_cache[] = {{"none", UINT64_MAX}, {NULL, 0}};
 static const struct config_word no_ahead[] = {{"none", UINT32_MAX}, {NULL, 0}};
 static const struct config_word flushes[] = {
 	{"local", LSVD_FLUSH_LOCAL}, {"remote", LSVD_FLUSH_REMOTE}, {NULL, 0}};
+static const struct config_word no_limit[] = {{"none", UINT64_MAX}, {NULL, 0}};
+static const struct config_word no_space[] = {{"none", 0}, {NULL, 0}};
+static const struct config_word gc_modes[] = {
+	{"auto", LSVD_GC_AUTO}, {"off", LSVD_GC_OFF}, {NULL, 0}};
+static const struct config_word gc_strategies[] = {{"cost-benefit", LSVD_GC_COST_BENEFIT},
+						   {"space", LSVD_GC_SPACE},
+						   {"stale", LSVD_GC_STALE},
+						   {NULL, 0}};
 static const struct config_word clients[] = {{"auto", 0}, {"curl", 1}, {"libs3", 2}, {NULL, 0}};
 static const struct config_word compressions[] = {{"lz4", LSVD_COMPRESS_LZ4},
 						  {"zlib", LSVD_COMPRESS_ZLIB},
@@ -74,6 +82,12 @@ const struct config_key lsvd_config_keys[CONFIG_KEYS] = {
 	{"lease_check", BLOCK_TOP, KIND_TIME, 1, DAY_MS, never, FIELD(lease_check_ms)},
 	{"denied_retry", BLOCK_TOP, KIND_TIME, 100, DAY_MS, NULL, FIELD(denied_retry_ms)},
 	{"read_ahead", BLOCK_TOP, KIND_SIZE, 64 * KIB, 64 * MIB, no_ahead, FIELD(read_ahead_bytes)},
+	{"gc", BLOCK_TOP, KIND_WORD, 0, 0, gc_modes, FIELD(gc)},
+	{"gc_strategy", BLOCK_TOP, KIND_WORD, 0, 0, gc_strategies, FIELD(gc_strategy)},
+	{"gc_target", BLOCK_TOP, KIND_COUNT, 101, 10000, NULL, FIELD(gc_target_percent)},
+	{"gc_idle", BLOCK_TOP, KIND_TIME, 1, DAY_MS, never, FIELD(gc_idle_ms)},
+	{"gc_rate", BLOCK_TOP, KIND_SIZE, 4 * KIB, TIB, no_limit, FIELD(gc_bytes_per_second)},
+	{"gc_space", BLOCK_TOP, KIND_SIZE, MIB, 1024 * TIB, no_space, FIELD(gc_space_bytes)},
 	{"checkpoint_segments", BLOCK_TOP, KIND_COUNT, 1, 65536, NULL, FIELD(checkpoint_segments)},
 };
 

@@ -72,7 +72,7 @@ enum {
 	KEY_CONNECT_TIMEOUT,
 	KEY_S3_STALL_TIMEOUT, /* the last one of the s3 block */
 	KEY_OPTIONS, /* from here on: fields of struct lsvd_volume_options */
-	CONFIG_KEYS = KEY_OPTIONS + 16,
+	CONFIG_KEYS = KEY_OPTIONS + 22,
 };
 
 extern const struct config_key lsvd_config_keys[CONFIG_KEYS];

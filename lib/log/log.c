@@ -182,6 +182,8 @@ static void finish_bare(struct log_put *put, struct object_head *head, struct ch
 					       : (uint32_t)sizeof put->header;
 	chain->records = put->record_count;
 	chain->record_bytes = put->record_bytes;
+	if (put->kind == OBJECT_NOTE)
+		head->object = put->place.object; /* 0: an anchor, which is never deleted */
 	lsvd_chain_part_encode(header + OBJECT_HEAD_BYTES, chain);
 	lsvd_object_head_encode(header, head);
 	put->header_iov = (struct iovec){ .iov_base = header, .iov_len = head->header_bytes };
@@ -350,6 +352,13 @@ void lsvd_log_reserve(struct log *log, struct log_place *ret)
 		log->next_seq++;
 	ret->seq = log->next_seq++;
 	ret->object = log->next_object++;
+}
+
+unsigned lsvd_log_until_anchor(const struct log *log)
+{
+	uint64_t into = log->next_seq % log->options.anchor_every;
+
+	return into ? (unsigned)(log->options.anchor_every - into) : 0;
 }
 
 uint64_t lsvd_log_reserve_object(struct log *log)

@@ -174,6 +174,8 @@ struct log_place {
 	uint64_t seq, object;
 };
 void lsvd_log_reserve(struct log *log, struct log_place *ret);
+/* How many places there are to give away before the next anchor's. */
+unsigned lsvd_log_until_anchor(const struct log *log);
 /* The next object number alone, for a free object. */
 uint64_t lsvd_log_reserve_object(struct log *log);
 
@@ -263,15 +265,15 @@ struct log_look {
 void lsvd_log_look(struct log *log, struct log_look *look);
 
 /*
- * Deletion. Names that may be probed are not free to be deleted: of chain objects only DATA may be,
- * and of this epoch only what lies before the place that its newest acknowledged anchor calls
+ * Deletion. Names that may be probed are not free to be deleted: of chain objects only DATA and NOTEs
+ * that are no anchors may be, and of this epoch only what lies before the place that its newest acknowledged anchor calls
  * acknowledged, where every opener's search begins (docs/design.md, "Deletion"). What lies later is
  * left, and may be asked for again.
  */
 #define LOG_REMOVALS 8u
 
 struct log_victim {
-	enum key_kind kind;        /* KEY_CHAIN (DATA only), KEY_FREE, KEY_ROOT */
+	enum key_kind kind;        /* KEY_CHAIN, KEY_FREE, KEY_ROOT */
 	uint64_t epoch, number;
 	bool gone;                 /* set by the log */
 };

@@ -3,7 +3,7 @@
  * check_replay.c - the path of the history, object by object, from its beginning to its end.
  *
  * Up to the root's place every object is read that is there and not known as data: bases, notes,
- * fences, closes. Data may have been deleted there; anchors, and what begins and ends an epoch, never are. After it
+ * fences, closes. Data and notes may have been deleted there; anchors, and what begins and ends an epoch, never are. After it
  * all must be there, is linked to the one before by its checksum, and goes into the map, as an open does it.
  */
 #include <errno.h>
@@ -167,20 +167,6 @@ static int apply_or_say(struct check *c, const struct check_header *h)
 	return 0;
 }
 
-/* Deleted is only data: if no operation is missing between two objects, what lay there was none. */
-static void check_gap(struct walk *w, const struct check_header *h)
-{
-	struct check_header missing = { .epoch = h->epoch };
-
-	if (!w->known || h->chain.first_op != w->chain.last_op + 1)
-		return;
-	for (missing.seq = w->head.seq + 1; missing.seq < h->seq; missing.seq++)
-		if (missing.seq % w->c->anchor_every &&
-		    !lsvd_check_find(w->c, KEY_CHAIN, missing.epoch, missing.seq) &&
-		    !is_after_root(w->c, missing.epoch, missing.seq))
-			say_missing(w->c, &missing);
-}
-
 /* An opener's fence, in the name of an object that had been deleted just before (log_open.c). */
 static bool means_nothing(const struct walk *w, const struct check_header *h, uint64_t last)
 {
@@ -210,7 +196,6 @@ static int take(struct walk *w, const struct check_header *h, uint64_t last)
 	}
 	check_length(w->c, h);
 	check_place(w, h, last);
-	check_gap(w, h);
 	check_link(w, h);
 	w->head = h->head;
 	w->chain = h->chain;

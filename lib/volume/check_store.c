@@ -115,7 +115,9 @@ int lsvd_check_list(struct check *c)
 
 int lsvd_check_key_kind(const struct object_entry *e)
 {
-	return e->home == HOME_CHAIN ? KEY_CHAIN : e->home == HOME_ROOT ? KEY_ROOT : KEY_FREE;
+	if (lsvd_object_is_in_chain(e))
+		return KEY_CHAIN;
+	return e->home == HOME_ROOT ? KEY_ROOT : KEY_FREE;
 }
 
 void lsvd_check_entry_key(const struct check *c, char key[KEY_CAP], const struct object_entry *e)

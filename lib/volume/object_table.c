@@ -60,6 +60,23 @@ int lsvd_object_table_reserve(struct object_table *t, uint64_t number)
 	return t->nodes[index] ? 0 : no_memory(number);
 }
 
+/* Into the sums, or out of them, as it is now. What wraps around comes back. */
+static void count(struct object_table *t, const struct object_entry *e, bool in)
+{
+	uint64_t sign = in ? 1 : UINT64_MAX;
+
+	if (e->ancestor || e->home == HOME_NOTE)
+		return;
+	if (!lsvd_object_is_data(e)) {
+		t->meta_bytes += sign * e->bytes;
+		return;
+	}
+	t->live += sign * e->live;
+	t->bytes += sign * e->bytes;
+	t->data += e->live ? sign * e->data : 0;
+	t->dead_bytes += e->died.epoch ? sign * e->bytes : 0;
+}
+
 void lsvd_object_table_set(struct object_table *t, uint64_t number, const struct object_entry *e)
 {
 	struct object_node *node = t->nodes[number / OBJECT_NODE];
@@ -71,14 +88,7 @@ void lsvd_object_table_set(struct object_table *t, uint64_t number, const struct
 	node->used++;
 	node->dirty = true;
 	t->used++;
-	if (to->ancestor)
-		return;
-	if (lsvd_object_is_data(e)) {
-		t->live += e->live;
-		t->bytes += e->bytes;
-	} else {
-		t->meta_bytes += e->bytes;
-	}
+	count(t, to, true);
 }
 
 static struct object_node *node_of(const struct object_table *t, uint64_t number)
@@ -101,7 +111,9 @@ void lsvd_object_table_died(struct object_table *t, uint64_t number, struct plac
 
 	if (!e || e->died.epoch)
 		return;
+	count(t, e, false);
 	e->died = at;
+	count(t, e, true);
 	node_of(t, number)->dirty = true;
 }
 
@@ -112,16 +124,20 @@ void lsvd_object_table_live(struct object_table *t, uint64_t number, int64_t byt
 
 	if (!e || bytes == 0)
 		return;
+	count(t, e, false);
 	e->live += (uint32_t)bytes;
-	if (!lsvd_object_is_data(e))
-		return; /* counted anew at every open */
-	if (!e->ancestor)
-		t->live += (uint64_t)bytes;
+	if (!lsvd_object_is_data(e)) {
+		count(t, e, true);
+		return; /* live is counted anew at every open, and nothing dies of that */
+	}
 	node_of(t, number)->dirty = true;
-	if (e->live == 0)
+	if (e->live == 0) {
+		t->died_bytes += e->ancestor ? 0 : e->bytes;
 		e->died = at;
-	else if (bytes > 0)
+	} else if (bytes > 0) {
 		e->died = (struct place){ 0, 0 };
+	}
+	count(t, e, true);
 }
 
 void lsvd_object_table_clear(struct object_table *t, uint64_t number)
@@ -131,14 +147,7 @@ void lsvd_object_table_clear(struct object_table *t, uint64_t number)
 
 	if (!e)
 		return;
-	if (e->ancestor) {
-		; /* not counted */
-	} else if (lsvd_object_is_data(e)) {
-		t->live -= e->live;
-		t->bytes -= e->bytes;
-	} else {
-		t->meta_bytes -= e->bytes;
-	}
+	count(t, e, false);
 	memset(e, 0, sizeof *e);
 	node->used--;
 	node->dirty = true;

@@ -46,6 +46,7 @@ enum object_home {
 	HOME_MOVED = 2,        /* a free object */
 	HOME_PAGES = 3,
 	HOME_ROOT = 4,
+	HOME_NOTE = 5,         /* in the chain: dead when it is born, but deleted like all others */
 };
 
 struct object_entry {
@@ -58,12 +59,21 @@ struct object_entry {
 	uint8_t home;          /* enum object_home */
 	uint8_t ancestor;      /* whose it is, by ancestor_of(): set by the table */
 	bool damaged;          /* found so since the open: garbage collection leaves it alone */
+	uint8_t class;         /* enum gc_class; in memory only, as are the next */
+	uint64_t written;      /* lsvd_volume.written when the newest of its data was, */
+	uint64_t sealed;       /* and when it was made */
 };
 
 /* Does it hold data of the user's, not of the map's? */
 static inline bool lsvd_object_is_data(const struct object_entry *e)
 {
 	return e->home == HOME_CHAIN || e->home == HOME_MOVED;
+}
+
+/* Is its name a place in the chain? */
+static inline bool lsvd_object_is_in_chain(const struct object_entry *e)
+{
+	return e->home == HOME_CHAIN || e->home == HOME_NOTE;
 }
 
 struct object_node {
@@ -80,6 +90,9 @@ struct object_table {
 	uint64_t capacity;     /* nodes */
 	uint64_t used;         /* entries not empty */
 	uint64_t live, bytes;  /* sums over the volume's own data objects, moved or not */
+	uint64_t data;         /* … made with, of those of which something lives */
+	uint64_t dead_bytes;   /* of bytes, those of objects in which nothing lives */
+	uint64_t died_bytes;   /* counter: of data objects that have died */
 	uint64_t meta_bytes;   /* of its own page objects and roots */
 };
 

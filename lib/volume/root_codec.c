@@ -110,7 +110,7 @@ static uint8_t *put_entry(uint8_t *p, const struct object_entry *e)
 	p += lsvd_varint_put(p, e->died.epoch);
 	if (e->died.epoch)
 		p += lsvd_varint_put(p, e->died.seq);
-	if (e->home != HOME_CHAIN) {
+	if (!lsvd_object_is_in_chain(e)) {
 		p += lsvd_varint_put(p, e->born.epoch);
 		p += lsvd_varint_put(p, e->born.seq);
 	}
@@ -246,7 +246,7 @@ int lsvd_page_node_decode(struct page_table *t, uint64_t index, const uint8_t *b
 
 static void get_entry(struct node_reader *r, struct object_entry *e)
 {
-	*e = (struct object_entry){ .home = (uint8_t)get(r, HOME_ROOT) };
+	*e = (struct object_entry){ .home = (uint8_t)get(r, HOME_NOTE) };
 	e->epoch = get(r, UINT64_MAX);
 	e->seq = get(r, UINT64_MAX);
 	e->bytes = (uint32_t)get(r, UINT32_MAX);
@@ -254,7 +254,7 @@ static void get_entry(struct node_reader *r, struct object_entry *e)
 	if (e->died.epoch)
 		e->died.seq = get(r, UINT64_MAX);
 	e->born = (struct place){ e->epoch, e->seq };
-	if (e->home != HOME_CHAIN) {
+	if (!lsvd_object_is_in_chain(e)) {
 		e->born.epoch = get(r, UINT64_MAX);
 		e->born.seq = get(r, UINT64_MAX);
 	}

@@ -38,6 +38,8 @@
 
 #define PAGES_OBJECT_BYTES (8u << 20)
 #define EXTENT_BYTES_MAX 17u           /* of a page */
+#define DIED_SHARE 50u                 /* of what lives: when it has died it is deleted, */
+#define DIED_SEGMENTS UINT64_C(4)      /* but not fewer bytes than of so many segments */
 #define EMPTIED_MAX 16u                /* page objects emptied by one checkpoint, */
 #define EMPTIED_BYTES_MAX (8u << 20)   /* and what lives in them */
 #define GATHERED_AT_ONCE 128u          /* pages on their way */
@@ -910,12 +912,23 @@ void lsvd_vol_start_checkpoint(struct lsvd_volume *v)
 		return;
 	v->checkpoint = c;
 	v->frozen = true;
+	v->died_at_root = v->objects.died_bytes;
 	choose_emptied(c);
 	gather(c);
 }
 
+/* So much that it should be deleted; what checkpoints cost is little beside it. */
+static bool much_has_died(const struct lsvd_volume *v)
+{
+	uint64_t died = v->objects.died_bytes - v->died_at_root;
+
+	return v->gc.options.automatic &&
+	       died > max_u64(v->objects.live / DIED_SHARE, DIED_SEGMENTS * v->opt.segment_bytes);
+}
+
 void lsvd_vol_maybe_checkpoint(struct lsvd_volume *v)
 {
-	if (v->checkpoint_wanted || v->segments_since_root >= v->opt.checkpoint_segments)
+	if (v->checkpoint_wanted || v->segments_since_root >= v->opt.checkpoint_segments ||
+	    much_has_died(v))
 		lsvd_vol_start_checkpoint(v);
 }

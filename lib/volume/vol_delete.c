@@ -21,6 +21,11 @@
 #include "volume/vol_mirror.h"
 #include "volume/volume_internal.h"
 
+/* Dead bytes that are held back until the next anchor, beyond a share of what lives, make one come. */
+#define HELD_SHARE 10u
+#define HELD_LEAST (8u << 20)
+#define ANCHOR_NOTES_MAX CHAIN_ANCHOR_EVERY
+
 struct deletion {
 	struct lsvd_volume *v;
 	struct log_delete d;
@@ -36,15 +41,27 @@ static void free_deletion(struct deletion *d)
 	lsvd_free(d);
 }
 
+static uint64_t held_by_anchor(const struct lsvd_volume *v, const struct deletion *d, unsigned i)
+{
+	const struct log_victim *victim = &d->d.victims[i];
+
+	if (victim->kind != KEY_CHAIN || victim->epoch != lsvd_log_epoch(v->log))
+		return 0;
+	return lsvd_object_table_get(&v->objects, d->numbers[i])->bytes;
+}
+
 void lsvd_vol_deleted_more(struct lsvd_volume *v)
 {
 	struct deletion *d = v->deletion;
 
 	if (!d || !d->finished || v->frozen)
 		return;
+	v->held_bytes = 0;
 	for (unsigned i = 0; i < d->d.count; i++) {
-		if (!d->d.victims[i].gone)
+		if (!d->d.victims[i].gone) {
+			v->held_bytes += held_by_anchor(v, d, i);
 			continue;
+		}
 		v->stats.deleted_objects++;
 		v->stats.deleted_bytes +=
 			lsvd_object_table_get(&v->objects, d->numbers[i])->bytes;
@@ -54,6 +71,8 @@ void lsvd_vol_deleted_more(struct lsvd_volume *v)
 	free_deletion(d);
 	lsvd_port_changed(&v->port);
 	lsvd_vol_delete_dead(v);
+	if (v->gc.options.automatic && v->held_bytes > v->objects.live / HELD_SHARE + HELD_LEAST)
+		(void)lsvd_vol_anchor(v); /* or there is none in the way */
 }
 
 static void deleted(struct log_delete *del, int err)
@@ -73,7 +92,9 @@ static void deleted(struct log_delete *del, int err)
 
 static enum key_kind key_kind_of(const struct object_entry *e)
 {
-	return e->home == HOME_CHAIN ? KEY_CHAIN : e->home == HOME_ROOT ? KEY_ROOT : KEY_FREE;
+	if (lsvd_object_is_in_chain(e))
+		return KEY_CHAIN;
+	return e->home == HOME_ROOT ? KEY_ROOT : KEY_FREE;
 }
 
 static bool is_dead(const struct lsvd_volume *v, const struct object_entry *e)
@@ -136,8 +157,10 @@ static void note_acked(struct log_put *put, int err)
 	struct lsvd_volume *v = put->owner;
 
 	v->note_out = false;
-	if (!err)
-		lsvd_vol_delete_dead(v);
+	if (err)
+		return;
+	lsvd_vol_note_is_in(v, &put->place, put->put_bytes);
+	lsvd_vol_delete_dead(v);
 }
 
 /* Nothing else is going to say where the root is. */
@@ -194,8 +217,95 @@ void lsvd_vol_delete_dead(struct lsvd_volume *v)
 	lsvd_log_delete(v->log, &d->d);
 }
 
+/* ---------------------------------------------------------------------------------- to the anchor */
+
+/*
+ * Notes on all places up to the next anchor's; when they are acknowledged one behind it, with which
+ * the log puts the anchor, which then says that all before it is. A chain that is written to all the time
+ * need not wait for that: its own objects fill the places.
+ */
+struct anchoring {
+	struct lsvd_volume *v;
+	struct log_put last;
+	unsigned left, count;
+	struct log_put puts[ANCHOR_NOTES_MAX];
+};
+
+static void anchoring_over(struct anchoring *a, int err)
+{
+	struct lsvd_volume *v = a->v;
+
+	v->anchoring = NULL;
+	lsvd_free(a);
+	if (!err) {
+		v->root_named_by = lsvd_log_acked_seq(v->log); /* that was seen to before */
+		lsvd_vol_delete_dead(v);
+	}
+	lsvd_port_changed(&v->port);
+}
+
+static void last_acked(struct log_put *put, int err)
+{
+	struct anchoring *a = put->owner;
+
+	if (!err)
+		lsvd_vol_note_is_in(a->v, &put->place, put->put_bytes);
+	anchoring_over(a, err);
+}
+
+static void put_anchor_note(struct anchoring *a, struct log_put *put,
+			    void (*acked)(struct log_put *put, int err))
+{
+	*put = (struct log_put){ .kind = OBJECT_NOTE, .acked = acked, .owner = a };
+	lsvd_log_reserve(a->v->log, &put->place);
+	lsvd_log_put(a->v->log, put);
+}
+
+static void all_acked(struct anchoring *a, int err)
+{
+	if (err || a->v->closing)
+		anchoring_over(a, err ? err : LSVD_E_SHUTDOWN);
+	else
+		put_anchor_note(a, &a->last, last_acked);
+}
+
+static void filler_acked(struct log_put *put, int err)
+{
+	struct anchoring *a = put->owner;
+
+	if (!err)
+		lsvd_vol_note_is_in(a->v, &put->place, put->put_bytes);
+	if (--a->left == 0)
+		all_acked(a, err);
+}
+
+bool lsvd_vol_anchor(struct lsvd_volume *v)
+{
+	struct anchoring *a;
+
+	if (v->anchoring)
+		return true;
+	if (!v->held_bytes || v->failed || v->closing)
+		return false;
+	a = lsvd_calloc(1, sizeof *a);
+	if (!a)
+		return false; /* the next time, then */
+	v->anchoring = a;
+	v->held_bytes = 0;
+	a->v = v;
+	a->count = a->left = lsvd_log_until_anchor(v->log);
+	assert(a->count <= ANCHOR_NOTES_MAX);
+	if (!a->count)
+		all_acked(a, 0);
+	for (unsigned i = 0, n = a->count; i < n; i++)
+		put_anchor_note(a, &a->puts[i], filler_acked);
+	return true;
+}
+
 void lsvd_vol_free_deletion(struct lsvd_volume *v)
 {
+	lsvd_free(v->anchoring);
+	v->anchoring = NULL;
 	if (v->deletion)
 		free_deletion(v->deletion);
 	v->deletion = NULL;

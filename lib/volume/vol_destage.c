@@ -20,6 +20,7 @@
 #include "base/alloc.h"
 #include "base/err.h"
 #include "base/hash.h"
+#include "volume/vol_adopt.h"
 #include "volume/vol_mirror.h"
 
 #define SEGMENT_RECORDS_MAX 65536u
@@ -534,9 +535,11 @@ static void gone(void *ctx, const struct map_extent *e)
 	struct lsvd_volume *v = ctx;
 
 	/* What is of the object itself is there from a try that had no memory: not counted yet. */
-	if (e->kind != MAP_ZERO && e->object != v->applying_object)
-		lsvd_object_table_live(&v->objects, e->object,
-				       -(int64_t)e->len * (int64_t)SECTOR_BYTES, v->applying_at);
+	if (e->kind == MAP_ZERO || e->object == v->applying_object)
+		return;
+	lsvd_object_table_live(&v->objects, e->object, -(int64_t)e->len * (int64_t)SECTOR_BYTES,
+			       v->applying_at);
+	lsvd_vol_gc_lost(v, lsvd_object_table_get(&v->objects, e->object));
 }
 
 static int apply_range(struct lsvd_volume *v, uint64_t object, const struct seg_extent *e)
@@ -586,6 +589,17 @@ int lsvd_vol_apply_object(struct lsvd_volume *v, uint64_t object, const struct o
 	v->applying_object = object;
 	v->applying_at = entry->born;
 	return err;
+}
+
+void lsvd_vol_note_is_in(struct lsvd_volume *v, const struct log_place *place, uint64_t bytes)
+{
+	const struct place at = { lsvd_log_epoch(v->log), place->seq };
+	const struct object_entry e = { .epoch = at.epoch, .seq = at.seq, .born = at, .died = at,
+					.bytes = (uint32_t)bytes, .home = HOME_NOTE };
+
+	/* Without memory nobody knows of it, until somebody looks for orphans. */
+	if (!v->encoding && lsvd_object_table_reserve(&v->objects, place->object) == 0)
+		lsvd_object_table_set(&v->objects, place->object, &e);
 }
 
 void lsvd_vol_applied(struct lsvd_volume *v, uint64_t object)
@@ -639,6 +653,7 @@ static void segment_is_stored(struct vseg *s)
 {
 	struct lsvd_volume *v = s->volume;
 
+	v->written += s->user_bytes;
 	v->stored_op = s->last_op;
 	v->stored_seq = s->put.place.seq;
 	v->segments_since_root++;
@@ -669,6 +684,8 @@ static int apply_some(struct vseg *s, bool *ret_all)
 	const struct object_entry entry = { .epoch = at.epoch, .seq = at.seq, .born = at,
 					    .bytes = (uint32_t)s->put.put_bytes,
 					    .data = (uint32_t)s->built->data_bytes,
+					    .written = v->written + s->user_bytes,
+					    .sealed = v->written + s->user_bytes,
 					    .home = HOME_CHAIN };
 	uint32_t end;
 	int err;
@@ -696,7 +713,7 @@ bool lsvd_vol_is_between(const struct lsvd_volume *v)
 {
 	const struct vseg *s;
 
-	if (lsvd_vol_gc_is_between(v))
+	if (lsvd_vol_adoption_is_between(v))
 		return true;
 	if (list_empty(&v->segments))
 		return false;
@@ -723,11 +740,11 @@ static void apply_more(struct lsvd_volume *v)
 /* What garbage collection has moved takes its turn among the segments. */
 static void apply_adoption(struct lsvd_volume *v)
 {
-	if (lsvd_vol_gc_apply(v) < 0)
+	if (lsvd_vol_apply_adoption(v) < 0)
 		again(v);
 	else
 		apply_more(v);
-	if (!lsvd_vol_gc_is_between(v))
+	if (!lsvd_vol_adoption_is_between(v))
 		lsvd_vol_maybe_checkpoint(v);
 }
 
@@ -744,7 +761,7 @@ void lsvd_vol_apply(struct lsvd_volume *v)
 		if (v->frozen)
 			return;
 	}
-	if (lsvd_vol_gc_is_next(v)) {
+	if (lsvd_vol_adoption_is_next(v)) {
 		apply_adoption(v);
 		return;
 	}
@@ -762,6 +779,7 @@ void lsvd_vol_apply(struct lsvd_volume *v)
 		lsvd_vol_stored_more(v);
 		lsvd_vol_maybe_checkpoint(v);
 		lsvd_vol_form_groups(v);
+		lsvd_vol_gc_poke(v);
 	}
 	apply_more(v);
 }

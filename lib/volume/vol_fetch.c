@@ -64,7 +64,7 @@ void lsvd_vol_object_key(char key[KEY_CAP], const struct lsvd_volume *v, const s
 {
 	const struct uuid *u = e->ancestor ? &v->ancestry->list[e->ancestor - 1].volume : &v->uuid;
 
-	if (e->home == HOME_CHAIN)
+	if (lsvd_object_is_in_chain(e))
 		lsvd_key_chain(key, u, e->epoch, e->seq);
 	else
 		lsvd_key_free(key, u, e->epoch, e->seq);

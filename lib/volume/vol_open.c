@@ -95,6 +95,10 @@ static int set_options(struct lsvd_volume_options *o, const struct lsvd_volume_o
 	default_u32(&o->checkpoint_segments, 64);
 	default_u32(&o->denied_retry_ms, 30000);
 	default_u32(&o->read_ahead_bytes, 8u << 20);
+	default_u32(&o->gc, LSVD_GC_AUTO);
+	default_u32(&o->gc_target_percent, 125);
+	default_u32(&o->gc_idle_ms, 10000);
+	default_u64(&o->gc_bytes_per_second, UINT64_C(32) << 20);
 	const struct bound bounds[] = {
 		{ "flags", o->flags, 0, 0x3f },
 		{ "log_bytes", o->log_bytes, limits->log_least, UINT64_C(1) << 40 },
@@ -111,6 +115,11 @@ static int set_options(struct lsvd_volume_options *o, const struct lsvd_volume_o
 		{ "read_ahead_bytes", o->read_ahead_bytes == UINT32_MAX ? 64u << 10
 									: o->read_ahead_bytes,
 		  64u << 10, 64u << 20 },
+		{ "gc", o->gc, 0, LSVD_GC_AUTO },
+		{ "gc_strategy", o->gc_strategy, 0, LSVD_GC_STALE },
+		{ "gc_target_percent", o->gc_target_percent, 101, 10000 },
+		{ "gc_idle_ms", o->gc_idle_ms == UINT32_MAX ? 1 : o->gc_idle_ms, 1, DAY_MS },
+		{ "gc_bytes_per_second", o->gc_bytes_per_second, 4096, UINT64_MAX },
 	};
 	err = check_bounds(bounds, LSVD_ARRAY_LEN(bounds));
 	if (!err && o->snapshot &&
@@ -477,7 +486,7 @@ void lsvd_vol_destroy(struct lsvd_volume *v)
 	lsvd_object_table_fini(&v->objects);
 	lsvd_page_table_fini(&v->pages);
 	lsvd_vol_free_deletion(v);
-	lsvd_vol_free_gc(v);
+	lsvd_vol_free_round(v);
 	lsvd_vol_free_snapshot_op(v);
 	lsvd_snapshots_fini(&v->snapshots);
 	lsvd_free(v->ancestry);
@@ -644,6 +653,8 @@ static int open_parts(struct lsvd_volume *v)
 	    (!v->readonly || v->opt.flags & LSVD_OPEN_RCACHE))
 		err = lsvd_shared_rcache_get(&v->rcache, v->opt.cache_dir, v->opt.rcache_bytes);
 	if (!err)
+		lsvd_vol_gc_init(v);
+	if (!err)
 		err = lsvd_vol_replay_wal(v);
 	v->chain_bytes = v->bytes;
 	if (!err)
@@ -686,6 +697,7 @@ struct lsvd_volume *lsvd_vol_new(struct world *world, bool own_world, const char
 	list_init(&v->segments);
 	list_init(&v->spares);
 	list_init(&v->remote_waiters);
+	list_init(&v->adoptions);
 	lsvd_misses_init(&v->misses);
 	list_init(&v->pager.loads);
 	return v;
@@ -908,6 +920,7 @@ static void cancel_timers(struct lsvd_volume *v)
 	cancel_timer(v, &v->stall_timer, v->stall_armed);
 	cancel_timer(v, &v->look_timer, v->look_armed);
 	lsvd_mirror_stop(v);
+	lsvd_gc_stop(&v->gc);
 }
 
 /* Ends whatever still waits and waits for what is in the world. */
@@ -1017,6 +1030,7 @@ static int end_writing(struct lsvd_volume *v, uint32_t drain_ms)
 	v->closing = true;
 	if (v->log)
 		lsvd_log_retry(v->log); /* there may be less time than a pause takes */
+	lsvd_gc_stop(&v->gc);
 	lsvd_port_changed(&v->port); /* lsvd_volume_sync() on another thread ends */
 	lsvd_vol_fail_writes(v, LSVD_E_SHUTDOWN); /* not acknowledged: they waited for room */
 	if (!wait_until(v, no_ops, deadline))

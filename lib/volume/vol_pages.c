@@ -77,9 +77,11 @@ static void merged(void *ctx, const struct map_extent *e)
 {
 	struct lsvd_volume *v = ctx;
 
-	if (e->kind != MAP_ZERO)
-		lsvd_object_table_live(&v->objects, e->object,
-				       -(int64_t)e->len * (int64_t)SECTOR_BYTES, v->applying_at);
+	if (e->kind == MAP_ZERO)
+		return;
+	lsvd_object_table_live(&v->objects, e->object, -(int64_t)e->len * (int64_t)SECTOR_BYTES,
+			       v->applying_at);
+	lsvd_vol_gc_lost(v, lsvd_object_table_get(&v->objects, e->object));
 }
 
 static int put_in_map(struct page_load *l)

@@ -361,7 +361,15 @@ int lsvd_vol_replay(void *ctx, const struct object_head *head, const struct chai
 	(void)chain;
 	if (v->rebuild)
 		lsvd_rebuild_step(v, entry.born);
-	if (head->kind != OBJECT_DATA || v->listing)
+	if (v->listing)
+		return 0;
+	if (head->kind == OBJECT_NOTE && head->object && head->object < OBJECT_NUMBER_LIMIT) {
+		entry.home = HOME_NOTE;
+		entry.died = entry.born;
+		entry.bytes = head->header_bytes;
+		return lsvd_vol_apply_object(v, head->object, &entry);
+	}
+	if (head->kind != OBJECT_DATA)
 		return 0;
 	if (head->object == 0 || head->object >= OBJECT_NUMBER_LIMIT)
 		return lsvd_fail(LSVD_E_CORRUPT, "object %llu of epoch %llu: number %llu in the lineage",

@@ -65,13 +65,14 @@ static int anything_beyond(struct lsvd_volume *v, uint64_t bytes, uint64_t *ret_
 
 static bool old_round_is_over(struct lsvd_volume *v, const void *arg)
 {
-	return v->failed || v->closing || !v->gc || v->gc_rounds != *(const uint64_t *)arg;
+	return v->failed || v->closing || v->gc.state == GC_IDLE ||
+	       v->gc.rounds != *(const uint64_t *)arg;
 }
 
 /* Waits until no round is on its way that began before now. */
 static int end_round(struct lsvd_volume *v)
 {
-	const uint64_t rounds = v->gc_rounds;
+	const uint64_t rounds = v->gc.rounds;
 
 	return lsvd_vol_wait(v, old_round_is_over, &rounds, UINT32_MAX);
 }

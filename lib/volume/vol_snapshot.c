@@ -24,6 +24,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/options.h"
+#include "volume/vol_adopt.h"
 #include "volume/vol_mirror.h"
 #include "volume/volume_internal.h"
 
@@ -176,7 +177,7 @@ bool lsvd_vol_snapshot_is_next(const struct lsvd_volume *v)
 	const struct snapshot_op *op = v->snapshot_op;
 	const struct vseg *s;
 
-	if (!op || !op->acked || lsvd_vol_gc_is_acked_before(v, op->put.place.seq))
+	if (!op || !op->acked || lsvd_vol_adoption_is_acked_before(v, op->put.place.seq))
 		return false;
 	if (list_empty(&v->segments))
 		return true;

@@ -14,6 +14,9 @@
  *   vol_checkpoint.c  the store map's changed pages, and a root that names all of them
  *   vol_pages.c       the store map's pages, when they are needed
  *   vol_gc.c          what lives out of objects that mostly do not
+ *   vol_adopt.c       moved objects into the store map
+ *   vol_collect.c     garbage collection as users see it: by hand, paused, how it stands
+ *   vol_orphans.c     objects that nobody knows
  *   vol_delete.c      what is dead out of the store
  *   snapshot_table.c  the list of snapshots, and which objects they need
  *   root_codec.c      roots and their nodes as bytes
@@ -45,6 +48,7 @@
 
 #include "io/port.h"
 #include "log/log.h"
+#include "log/log_gc.h"
 #include "log/log_probe.h"
 #include "map/extent_map.h"
 #include "map/store_map.h"
@@ -59,12 +63,14 @@
 
 struct rcache;
 struct mirror;
-struct gc;
+struct gc_round;
+struct moved;
 struct deletion;
 struct snapshot_op;
 struct blob_want;
 struct rebuild;
 struct check;
+struct anchoring;
 
 /* The library's part of a struct lsvd_io. */
 struct vol_op {
@@ -239,6 +245,8 @@ struct lsvd_volume {
 	struct deletion *deletion;     /* on its way, or NULL */
 	struct log_put note_put;
 	bool note_out;
+	struct anchoring *anchoring;   /* notes up to an anchor, or NULL */
+	uint64_t held_bytes;           /* dead, and not before an anchor: left by the last deletion */
 
 	/* vol_snapshot.c */
 	bool changing;                 /* a call that changes more than content is on its way */
@@ -247,9 +255,16 @@ struct lsvd_volume {
 	int snapshot_err;              /* what the last one ended with */
 
 	/* vol_gc.c */
-	struct gc *gc;                 /* the round on its way, or NULL */
-	int gc_err;                    /* what the last one ended with */
-	uint64_t gc_rounds;
+	struct log_gc gc;
+	struct gc_round *gc_round;     /* on its way, or NULL */
+	uint64_t written;              /* user bytes stored: what collection takes for the time */
+	uint64_t lifespan;             /* in these, of hot segments; 0: not known */
+	unsigned collectors;           /* calls of lsvd_volume_collect() under way */
+	uint64_t orphans, orphan_bytes;
+	uint64_t died_at_root;         /* objects.died_bytes when the last checkpoint began */
+
+	/* vol_adopt.c */
+	struct list adoptions;         /* by seq */
 
 	/* vol_open.c: closing */
 	struct wal_ticket close_ticket;
@@ -371,6 +386,8 @@ static inline uint8_t map_kind_of(const struct seg_extent *e)
 int lsvd_vol_insert(struct lsvd_volume *v, const struct map_extent *e);
 int lsvd_vol_apply_object(struct lsvd_volume *v, uint64_t object,
 			  const struct object_entry *entry);
+/* A note is in the chain: of no more use than until the next root. Its number is in the table. */
+void lsvd_vol_note_is_in(struct lsvd_volume *v, const struct log_place *place, uint64_t bytes);
 /* All of its extents are in the map. */
 void lsvd_vol_applied(struct lsvd_volume *v, uint64_t object);
 void lsvd_vol_apply(struct lsvd_volume *v);
@@ -387,6 +404,8 @@ void lsvd_vol_root_is_put(struct lsvd_volume *v);
 void lsvd_vol_delete_dead(struct lsvd_volume *v);
 /* Nothing is frozen any more. */
 void lsvd_vol_deleted_more(struct lsvd_volume *v);
+/* If that would let something go: brings about an anchor, and deletes again. False: it would not. */
+bool lsvd_vol_anchor(struct lsvd_volume *v);
 void lsvd_vol_free_deletion(struct lsvd_volume *v); /* nothing is in the world */
 /* ---- vol_status.c; lock held */
 /* Everything acknowledged is in the store and in the store map. */
@@ -426,14 +445,17 @@ int lsvd_vol_snapshot_record(struct lsvd_volume *v, const struct object_head *he
 int lsvd_vol_begin_change(struct lsvd_volume *v, uint32_t timeout_ms);
 void lsvd_vol_end_change(struct lsvd_volume *v);
 /* ---- vol_gc.c */
-bool lsvd_vol_gc_is_acked_before(const struct lsvd_volume *v, uint64_t seq);
-/* Begins a round: 1; 0: the target is reached, or there is nothing to choose; -ENOMEM. */
-int lsvd_vol_gc_start(struct lsvd_volume *v, double target);
-/* Is an adoption the next thing that goes into the store map? Is a part of it in there? */
-bool lsvd_vol_gc_is_next(const struct lsvd_volume *v);
-bool lsvd_vol_gc_is_between(const struct lsvd_volume *v);
-int lsvd_vol_gc_apply(struct lsvd_volume *v); /* some of it; -ENOMEM: again later */
-void lsvd_vol_free_gc(struct lsvd_volume *v); /* nothing is in the world */
+/* The store map is there. */
+void lsvd_vol_gc_init(struct lsvd_volume *v);
+/* Something was stored. */
+void lsvd_vol_gc_poke(struct lsvd_volume *v);
+/* An object has lost a part of what lived in it. */
+void lsvd_vol_gc_lost(struct lsvd_volume *v, const struct object_entry *e);
+void lsvd_vol_free_round(struct lsvd_volume *v); /* nothing is in the world */
+
+/* ---- vol_adopt.c */
+/* The part of `e`, an extent of the map, that lies in [lba, end). */
+struct map_extent lsvd_vol_extent_part(const struct map_extent *e, uint64_t lba, uint64_t end);
 int lsvd_vol_record(void *ctx, const struct object_head *head, const struct chain_part *chain,
 		    const struct record *record);
 int lsvd_vol_load_root(void *ctx, const struct object_head *head, const uint8_t *object,

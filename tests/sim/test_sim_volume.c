@@ -33,6 +33,8 @@
 
 #include <lsvd/snapshot.h>
 
+#include <lsvd/gc.h>
+
 #include "t_check.h"
 
 #include "base/bytes.h"
@@ -133,6 +135,8 @@ struct tester {
 	uint32_t readable;       /* sectors of the image that the volume has, else zero */
 	uint32_t chunks;         /* that may be written: it has them, and will keep them */
 	bool remote;
+	bool collects;           /* garbage by itself */
+	uint64_t seed;
 	unsigned compression;
 	bool unseen;             /* what it was recovered to could not be looked at */
 	bool tight;              /* no page of the map stays that can go */
@@ -366,6 +370,11 @@ static struct lsvd_volume_options options_of(struct tester *t, unsigned flags)
 	o.put_window = 3;
 	o.compression = t->compression;
 	o.seal_after_ms = 400;
+	o.gc = t->collects ? LSVD_GC_AUTO : LSVD_GC_OFF;
+	o.gc_target_percent = 110 + (uint32_t)(t->seed % 4) * 20;
+	o.gc_idle_ms = 700;
+	o.gc_bytes_per_second = t->seed % 3 ? 1u << 20 : UINT64_MAX;
+	o.gc_space_bytes = t->seed % 5 ? 0 : 256u << 10;
 	o.lease_check_ms = 2000;
 	o.read_timeout_ms = 3600000; /* some requests take a minute here, and some fail after it */
 	o.stall_timeout_ms = flags & LSVD_OPEN_OFFLINE ? 2000 : 0;
@@ -879,7 +888,15 @@ static void try_to_delete_base(struct tester *t)
 /* What may fail as anything else here; nothing is promised by it. */
 static void collect(struct tester *t)
 {
-	(void)!lsvd_volume_gc(t->volume, 100 + (t->scripted ? 0 : below(t, 80)), 1 + below(t, 60000));
+	struct lsvd_collect_options o = LSVD_COLLECT_OPTIONS_INIT;
+
+	o.percent = 100 + (t->scripted ? 0 : below(t, 80));
+	o.timeout_ms = 1 + below(t, 60000);
+	o.flags = below(t, 2) ? LSVD_COLLECT_ORPHANS : 0;
+	if (!t->scripted && below(t, 4) == 0)
+		(void)!lsvd_volume_gc_control(t->volume, LSVD_GC_PAUSE + below(t, 3));
+	else
+		(void)!lsvd_volume_collect(t->volume, &o, NULL);
 }
 
 static void checkpoint(struct tester *t)
@@ -1563,6 +1580,8 @@ static void begin_phases(struct tester *t)
 		h->host = t->host;
 		h->other = t->other;
 		h->remote = t->remote;
+		h->seed = t->seed;
+		h->collects = t->collects;
 		h->compression = t->compression;
 		h->tight = t->tight;
 		h->failed = false;
@@ -1681,6 +1700,8 @@ static void run_case(struct tester *t, uint64_t seed, uint64_t at, unsigned dept
 	t->host = sim_host_new(t->sim, "a");
 	t->other = sim_host_new(t->sim, "b");
 	t->remote = seed % 4 == 3;
+	t->seed = seed;
+	t->collects = seed % 8 != 5;
 	t->compression = 1 + seed % 3;
 	t->tight = seed / 3 % 3;
 	t->ops_wanted = 60;
@@ -2054,6 +2075,8 @@ static void run_duel(uint64_t seed)
 	t->host = rival.other = sim_host_new(t->sim, "a");
 	t->other = rival.host = sim_host_new(t->sim, "b");
 	t->remote = rival.remote = seed % 2;
+	t->seed = rival.seed = seed;
+	t->collects = rival.collects = true;
 	t->compression = rival.compression = LSVD_COMPRESS_LZ4;
 	t->broken = t->failed = rival.failed = rival.finished = false;
 	t->hard = rival.hard = HARD_NOTHING;
@@ -2239,6 +2262,8 @@ static void run_hard(struct tester *t, uint64_t seed, enum hardship hard)
 	t->host = sim_host_new(t->sim, "a");
 	t->other = sim_host_new(t->sim, "b");
 	t->remote = seed % 4 == 3;
+	t->seed = seed;
+	t->collects = seed % 8 != 5;
 	t->compression = 1 + seed % 3;
 	t->tight = seed / 3 % 3;
 	t->hard = hard;
@@ -2335,6 +2360,7 @@ static void run_plain(void (*life)(void *), bool remote)
 	t->host = sim_host_new(t->sim, "a");
 	t->other = sim_host_new(t->sim, "b");
 	t->remote = remote;
+	t->collects = false; /* its deletions look, too */
 	t->compression = LSVD_COMPRESS_LZ4;
 	t->failed = false;
 	run_phase(t, life, t->host);

@@ -301,6 +301,12 @@ START_TEST(config_sets_every_option_of_volumes)
 						  "read_timeout = 10s\n"
 						  "lease_check = 1h\n"
 						  "checkpoint_segments = 7\n"
+						  "gc = off\n"
+						  "gc_strategy = space\n"
+						  "gc_target = 150\n"
+						  "gc_idle = 3s\n"
+						  "gc_rate = 1M\n"
+						  "gc_space = 1G\n"
 						  "read_ahead = 1M\n");
 
 	ck_assert_uint_eq(o.log_bytes, UINT64_C(2) << 30);
@@ -317,6 +323,12 @@ START_TEST(config_sets_every_option_of_volumes)
 	ck_assert_uint_eq(o.read_timeout_ms, 10000);
 	ck_assert_uint_eq(o.lease_check_ms, 3600000);
 	ck_assert_uint_eq(o.checkpoint_segments, 7);
+	ck_assert_uint_eq(o.gc, LSVD_GC_OFF);
+	ck_assert_uint_eq(o.gc_strategy, LSVD_GC_SPACE);
+	ck_assert_uint_eq(o.gc_target_percent, 150);
+	ck_assert_uint_eq(o.gc_idle_ms, 3000);
+	ck_assert_uint_eq(o.gc_bytes_per_second, 1u << 20);
+	ck_assert_uint_eq(o.gc_space_bytes, 1u << 30);
 	ck_assert_uint_eq(o.read_ahead_bytes, 1u << 20);
 }
 END_TEST
@@ -547,6 +559,8 @@ START_TEST(config_numbers_out_of_bounds_are_refused)
 		"lease_check = 999999999999999999d",
 		"checkpoint_segments = 0",
 		"checkpoint_segments = 65537",
+		"gc_target = 100",
+		"gc_rate = 1K",
 		"read_ahead = 63K",
 		"read_ahead = 65M",
 	};

@@ -201,7 +201,7 @@ START_TEST(option_structs_of_other_sizes_are_understood_or_refused)
 	large.o.size = 4;
 	ck_assert_err(lsvd_volume_open(&t->v, t->store, TV_NAME, &large.o), -EINVAL);
 	large.o = t->o;
-	large.o.reserved[3] = 1;
+	large.o.reserved[0] = 1;
 	ck_assert_err(lsvd_volume_open(&t->v, t->store, TV_NAME, &large.o), -E2BIG);
 	ck_assert_ptr_null(t->v);
 	tv_free(t);

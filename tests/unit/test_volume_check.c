@@ -938,7 +938,7 @@ START_TEST(what_was_moved_out_of_deleted_objects_is_not_guessed)
 	tv_close(t);
 	path = newest_of(t, KEY_ROOT, OBJECT_ROOT);
 	tv_run("rm -f '%s'", path, NULL);
-	expect_refused(t, "moved out of");
+	expect_refused(t, "have been deleted");
 	free(path);
 	tv_free(t);
 }

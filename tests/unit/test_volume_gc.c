@@ -234,6 +234,8 @@ START_TEST(what_does_not_verify_is_not_copied_and_stays)
 	unsigned bad = 0;
 	char *path;
 
+	t->o.gc = LSVD_GC_OFF;
+	tv_reopen(t);
 	fill(t, 1);
 	scatter(t, 2500, 2);
 	tv_reopen(t);

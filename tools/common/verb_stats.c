@@ -30,6 +30,7 @@ static const struct {
 	PLACE(ahead_gets), PLACE(ahead_get_bytes), PLACE(ahead_used_bytes),
 	PLACE(gc_copied_bytes), PLACE(deleted_objects), PLACE(deleted_bytes),
 	PLACE(checkpoint_bytes), PLACE(map_loads), PLACE(map_gets), PLACE(map_get_bytes),
+	PLACE(gc_damaged),
 };
 #undef PLACE
 

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * log_gc.c - rounds of garbage collection, one at a time, by hand or by themselves.
+ *
+ * What a round is to do is chosen when it begins, from what there is then. A round that fails is counted;
+ * the automatic machine tries again after a pause, and who runs it by hand is told.
+ */
+#include "log/log_gc.h"
+
+#include <assert.h>
+#include <errno.h>
+
+#include "base/alloc.h"
+#include "base/bytes.h"
+#include "base/err.h"
+
+#define AGAIN_MS 1000u     /* after a failure, or when there was nothing to choose */
+
+static uint64_t now(const struct log_gc *gc)
+{
+	return gc->port->world->clk->now_ms(gc->port->world);
+}
+
+void lsvd_gc_init(struct log_gc *gc, struct port *port, const struct log_gc_options *options,
+		  const struct log_gc_ops *ops, void *ctx)
+{
+	*gc = (struct log_gc){ .port = port, .ops = ops, .ctx = ctx, .options = *options };
+}
+
+/* --------------------------------------------------------------------------------------- the pace */
+
+static double amplification(const struct gc_sums *s)
+{
+	return s->live > 0 ? s->data / s->live : 1;
+}
+
+/* Over the target by this share. */
+static double excess(const struct log_gc *gc, const struct gc_sums *s)
+{
+	return amplification(s) / gc->options.policy.target - 1;
+}
+
+/* When the next round may begin, so that the pace is kept. */
+static void pace(struct log_gc *gc, uint64_t copied)
+{
+	struct gc_sums s;
+	double over, rate;
+
+	gc->ops->sums(gc->ctx, &s);
+	over = excess(gc, &s);
+	gc->not_before_ms = 0;
+	if (!gc->options.rate || s.pressed || over >= GC_URGENT)
+		return;
+	rate = (double)gc->options.rate * (1 + (over > 0 ? 3 * over / GC_URGENT : 0));
+	gc->not_before_ms = gc->began_ms + (uint64_t)((double)copied * 1000 / rate);
+}
+
+static void timer_due(struct io *io);
+
+static void arm(struct log_gc *gc, uint64_t at_ms)
+{
+	if (gc->timer_set || gc->stopped)
+		return;
+	gc->timer_set = true;
+	gc->timer.io = (struct io){ .kind = IO_TIMER, .done = timer_due, .owner = gc };
+	gc->timer.at_ms = at_ms;
+	lsvd_port_start(gc->port, &gc->timer.io);
+}
+
+/* -------------------------------------------------------------------------------------- a round */
+
+static void consider(struct log_gc *gc);
+
+static void hand_over(struct log_gc *gc, int err)
+{
+	gc->by_hand = false;
+	gc->cancelled = false;
+	gc->err = err;
+	lsvd_port_changed(gc->port);
+}
+
+static void round_over(struct log_gc *gc, int err, uint64_t copied)
+{
+	gc->state = GC_IDLE;
+	gc->ops->end_round(gc->ctx);
+	gc->rounds++;
+	gc->failures += err != 0;
+	gc->copied += copied;
+	gc->err = err;
+	pace(gc, copied);
+	if (err)
+		gc->not_before_ms = max_u64(gc->not_before_ms, now(gc) + AGAIN_MS);
+	/* What is damaged is pinned by now: the next round passes over it. */
+	if (gc->by_hand && err && err != LSVD_E_CORRUPT && err != -ENOENT)
+		hand_over(gc, err);
+	lsvd_port_changed(gc->port);
+	consider(gc);
+}
+
+static bool is_futile(const struct log_gc *gc)
+{
+	return gc->stopped || (gc->cancelled && gc->by_hand);
+}
+
+static void surveys(struct log_gc *gc)
+{
+	if (gc->surveying)
+		return; /* a survey ended inside its own beginning: the loop below goes on */
+	gc->surveying = true;
+	while (gc->next < gc->victim_count && gc->out < GC_SURVEYS && !is_futile(gc)) {
+		const struct gc_choice *victim = &gc->victims[gc->next];
+
+		gc->out++;
+		gc->ops->survey(gc->ctx, victim, gc->next++);
+	}
+	gc->surveying = false;
+	if (gc->out)
+		return;
+	if (is_futile(gc)) {
+		round_over(gc, -ECANCELED, 0);
+		return;
+	}
+	gc->state = GC_MOVING;
+	gc->ops->move(gc->ctx);
+}
+
+void lsvd_gc_surveyed(struct log_gc *gc)
+{
+	assert(gc->state == GC_SURVEYING && gc->out);
+	gc->out--;
+	surveys(gc);
+}
+
+void lsvd_gc_moved(struct log_gc *gc, int err, uint64_t copied)
+{
+	assert(gc->state == GC_MOVING);
+	round_over(gc, err, copied);
+}
+
+/* 1: a round has begun. 0: there is nothing to choose. */
+static int begin(struct log_gc *gc, const struct gc_policy *policy)
+{
+	struct gc_policy p = *policy;
+	struct gc_segment *segments = NULL;
+	unsigned n = 0;
+	int err = gc->ops->describe(gc->ctx, &segments, &n, &p);
+
+	if (!err)
+		err = lsvd_gc_choose(segments, n, &p, gc->victims, GC_VICTIMS_MAX);
+	lsvd_free(segments);
+	if (err <= 0)
+		return err;
+	gc->victim_count = (unsigned)err;
+	gc->victims_sum += gc->victim_count;
+	gc->next = gc->out = 0;
+	gc->began_ms = now(gc);
+	gc->state = GC_SURVEYING;
+	surveys(gc);
+	return 1;
+}
+
+/* -------------------------------------------------------------------------------------- deciding */
+
+static void consider_hand(struct log_gc *gc)
+{
+	struct gc_policy p = gc->options.policy;
+	int err;
+
+	p.target = gc->hand_target;
+	err = begin(gc, &p);
+	if (err <= 0)
+		hand_over(gc, err);
+}
+
+/* Too much is stored: a round now, or when the pace allows. */
+static void consider_space(struct log_gc *gc)
+{
+	uint64_t t = now(gc);
+
+	if (gc->not_before_ms > t) {
+		arm(gc, gc->not_before_ms);
+		return;
+	}
+	if (begin(gc, &gc->options.policy) <= 0)
+		gc->not_before_ms = t + AGAIN_MS; /* for the next poke: no use in asking each time */
+}
+
+/* Nobody writes: what has little in it is packed. */
+static void consider_packing(struct log_gc *gc, uint64_t write_ms)
+{
+	struct gc_policy p = gc->options.policy;
+	uint64_t due = write_ms + gc->options.idle_ms, t = now(gc);
+
+	if (!gc->pack_wanted || gc->options.idle_ms == UINT32_MAX)
+		return;
+	if (t < max_u64(due, gc->not_before_ms)) {
+		arm(gc, max_u64(due, gc->not_before_ms));
+		return;
+	}
+	p.strategy = GC_PACK;
+	gc->pack_wanted = begin(gc, &p) > 0;
+	gc->packed += gc->pack_wanted;
+}
+
+static void consider(struct log_gc *gc)
+{
+	struct gc_sums s;
+
+	if (gc->state != GC_IDLE)
+		return;
+	if (gc->by_hand && gc->cancelled)
+		hand_over(gc, -ECANCELED);
+	if (gc->stopped || gc->paused)
+		return;
+	if (gc->by_hand) {
+		consider_hand(gc);
+		return;
+	}
+	if (!gc->options.automatic)
+		return;
+	gc->ops->sums(gc->ctx, &s);
+	if (s.pressed || excess(gc, &s) > 0)
+		consider_space(gc);
+	if (gc->state == GC_IDLE)
+		consider_packing(gc, s.write_ms);
+}
+
+static void timer_due(struct io *io)
+{
+	struct log_gc *gc = io->owner;
+
+	gc->timer_set = false;
+	if (!io->err)
+		consider(gc);
+}
+
+void lsvd_gc_poke(struct log_gc *gc)
+{
+	gc->pack_wanted = true;
+	consider(gc);
+}
+
+void lsvd_gc_run(struct log_gc *gc, double target)
+{
+	assert(!gc->by_hand);
+	gc->by_hand = true;
+	gc->cancelled = false;
+	gc->hand_target = target;
+	gc->err = 0;
+	consider(gc);
+}
+
+void lsvd_gc_pause(struct log_gc *gc, bool paused)
+{
+	gc->paused = paused;
+	consider(gc);
+}
+
+void lsvd_gc_cancel(struct log_gc *gc)
+{
+	gc->cancelled = gc->by_hand;
+	consider(gc);
+}
+
+void lsvd_gc_stop(struct log_gc *gc)
+{
+	gc->stopped = true;
+	if (gc->timer_set)
+		gc->port->world->clk->cancel(gc->port->world, &gc->timer);
+}

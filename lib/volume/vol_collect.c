@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vol_collect.c - garbage collection as users see it: by hand, paused, how it stands.
+ *
+ * By hand: everything is stored; rounds until the target is reached; a checkpoint; what is dead is deleted.
+ * Of the running epoch's chain only what lies before an anchor goes (log_delete.c), so if that holds
+ * anything back an anchor is brought about (vol_delete.c), and what is left is deleted.
+ */
+#include <lsvd/gc.h>
+
+#include <errno.h>
+
+#include "base/err.h"
+#include "base/options.h"
+#include "volume/volume_internal.h"
+#include "volume/vol_orphans.h"
+
+#define STATUS_FIRST sizeof(struct lsvd_gc_status)
+#define COLLECT_FIRST sizeof(struct lsvd_collect_options)
+#define PROGRESS_MS 200u
+
+/* ------------------------------------------------------------------------------------ how it stands */
+
+static void fill_locked(struct lsvd_volume *v, struct lsvd_gc_status *s)
+{
+	const struct log_gc *gc = &v->gc;
+	const struct object_table *t = &v->objects;
+
+	*s = (struct lsvd_gc_status){
+		.flags = (gc->options.automatic ? LSVD_GC_AUTOMATIC : 0) |
+			 (gc->state != GC_IDLE ? LSVD_GC_RUNNING : 0) |
+			 (gc->paused ? LSVD_GC_PAUSED : 0) |
+			 (v->collectors ? LSVD_GC_BY_HAND : 0),
+		.target_percent = v->opt.gc_target_percent,
+		.rounds = gc->rounds,
+		.failed_rounds = gc->failures,
+		.packed_rounds = gc->packed,
+		.objects = gc->victims_sum,
+		.copied_bytes = v->stats.gc_copied_bytes,
+		.damaged_objects = v->stats.gc_damaged,
+		.deleted_objects = v->stats.deleted_objects,
+		.deleted_bytes = v->stats.deleted_bytes,
+		.stored_bytes = t->bytes,
+		.dead_bytes = t->dead_bytes,
+		.data_bytes = t->data,
+		.live_bytes = t->live,
+		.map_bytes = t->meta_bytes,
+		.orphans = v->orphans,
+		.orphan_bytes = v->orphan_bytes,
+	};
+}
+
+int lsvd_volume_gc_status(struct lsvd_volume *v, struct lsvd_gc_status *ret)
+{
+	struct lsvd_gc_status s;
+
+	lsvd_port_enter(&v->port);
+	fill_locked(v, &s);
+	lsvd_port_leave(&v->port, false);
+	return lsvd_options_fill(ret, &s, sizeof s, STATUS_FIRST, "gc status");
+}
+
+int lsvd_volume_gc_control(struct lsvd_volume *v, uint32_t verb)
+{
+	if (v->readonly)
+		return lsvd_fail(-EROFS, "volume %s is open read-only", v->name);
+	if (verb < LSVD_GC_PAUSE || verb > LSVD_GC_CANCEL)
+		return lsvd_fail(-EINVAL, "verb is %u, must be %u to %u", verb, LSVD_GC_PAUSE,
+				 LSVD_GC_CANCEL);
+	lsvd_port_enter(&v->port);
+	if (verb == LSVD_GC_CANCEL)
+		lsvd_gc_cancel(&v->gc);
+	else
+		lsvd_gc_pause(&v->gc, verb == LSVD_GC_PAUSE);
+	lsvd_port_leave(&v->port, true);
+	return 0;
+}
+
+/* --------------------------------------------------------------------------------------- by hand */
+
+struct collect {
+	struct lsvd_volume *v;
+	struct lsvd_collect_options o;
+	uint64_t rounds;         /* when progress was last told */
+	uint64_t deleted;
+};
+
+static int tell(struct collect *c)
+{
+	struct lsvd_gc_status s;
+
+	if (!c->o.progress)
+		return 0;
+	lsvd_port_enter(&c->v->port);
+	fill_locked(c->v, &s);
+	lsvd_port_leave(&c->v->port, false);
+	s.size = (uint32_t)sizeof s;
+	if (c->o.progress(c->o.ctx, &s) == 0)
+		return 0;
+	lsvd_port_enter(&c->v->port);
+	lsvd_gc_cancel(&c->v->gc);
+	lsvd_port_leave(&c->v->port, true);
+	return lsvd_fail(-ECANCELED, "volume %s: garbage collection: given up", c->v->name);
+}
+
+static bool nobody_runs(struct lsvd_volume *v, const void *arg)
+{
+	(void)arg;
+	return v->failed || v->closing || !v->gc.by_hand;
+}
+
+static bool run_has_moved(struct lsvd_volume *v, const void *arg)
+{
+	const struct collect *c = arg;
+
+	return nobody_runs(v, NULL) || (c->o.progress && v->gc.rounds != c->rounds);
+}
+
+/* Lock held: until a round is over, or all of them. */
+static int wait_for_round(struct collect *c)
+{
+	struct lsvd_volume *v = c->v;
+	int err = lsvd_vol_wait(v, run_has_moved, c, c->o.timeout_ms);
+
+	if (err == -ETIMEDOUT) {
+		lsvd_gc_cancel(&v->gc);
+		return lsvd_fail(-ETIMEDOUT, "volume %s: garbage collection: not over within %u ms",
+				 v->name, c->o.timeout_ms);
+	}
+	c->rounds = v->gc.rounds;
+	return err;
+}
+
+static int copy(struct collect *c)
+{
+	struct lsvd_volume *v = c->v;
+	int err;
+
+	lsvd_port_enter(&v->port);
+	err = lsvd_vol_wait(v, nobody_runs, NULL, c->o.timeout_ms); /* another's */
+	if (!err)
+		lsvd_gc_run(&v->gc, c->o.percent / 100.0);
+	while (!err && v->gc.by_hand) {
+		err = wait_for_round(c);
+		lsvd_port_leave(&v->port, true);
+		if (!err)
+			err = tell(c);
+		lsvd_port_enter(&v->port);
+	}
+	if (!err && v->gc.err)
+		err = lsvd_fail(v->gc.err, "volume %s: garbage collection: %s", v->name,
+				lsvd_strerror(v->gc.err));
+	lsvd_port_leave(&v->port, true);
+	return err;
+}
+
+static bool all_is_deleted(struct lsvd_volume *v, const void *arg)
+{
+	(void)arg;
+	return v->failed || v->closing || (!v->root_named_by && !v->deletion);
+}
+
+static bool anchor_is_there(struct lsvd_volume *v, const void *arg)
+{
+	(void)arg;
+	return v->failed || v->closing || !v->anchoring;
+}
+
+static int delete_dead(struct collect *c)
+{
+	struct lsvd_volume *v = c->v;
+	int err = lsvd_volume_checkpoint(v, c->o.timeout_ms);
+
+	if (err)
+		return err;
+	lsvd_port_enter(&v->port);
+	err = lsvd_vol_wait(v, all_is_deleted, NULL, c->o.timeout_ms);
+	if (!err && lsvd_vol_anchor(v)) {
+		err = lsvd_vol_wait(v, anchor_is_there, NULL, c->o.timeout_ms);
+		if (!err)
+			err = lsvd_vol_wait(v, all_is_deleted, NULL, c->o.timeout_ms);
+	}
+	lsvd_port_leave(&v->port, true);
+	return err;
+}
+
+static int collect(struct collect *c)
+{
+	struct lsvd_volume *v = c->v;
+	int err = lsvd_vol_refuse_offline(v, "space is given back");
+
+	if (!err)
+		err = lsvd_volume_sync(v, c->o.timeout_ms);
+	if (!err && !(c->o.flags & LSVD_COLLECT_NO_COPY))
+		err = copy(c);
+	if (!err)
+		err = delete_dead(c);
+	if (!err)
+		err = tell(c);
+	if (!err && c->o.flags & LSVD_COLLECT_ORPHANS)
+		err = lsvd_vol_remove_orphans(v);
+	return err ? err : tell(c);
+}
+
+static int check_options(struct collect *c, const struct lsvd_collect_options *given)
+{
+	struct lsvd_volume *v = c->v;
+	int err = lsvd_options_copy(&c->o, sizeof c->o, given, COLLECT_FIRST, "collect options");
+
+	if (err)
+		return err;
+	if (v->readonly)
+		return lsvd_fail(-EROFS, "volume %s is open read-only", v->name);
+	if (c->o.flags & ~(LSVD_COLLECT_ORPHANS | LSVD_COLLECT_NO_COPY))
+		return lsvd_fail(-EINVAL, "option flags is %#x, known are %#x", c->o.flags,
+				 LSVD_COLLECT_ORPHANS | LSVD_COLLECT_NO_COPY);
+	if (!c->o.percent)
+		c->o.percent = v->opt.gc_target_percent;
+	if (!c->o.timeout_ms)
+		c->o.timeout_ms = UINT32_MAX;
+	if (c->o.percent < 100 || c->o.percent > 10000)
+		return lsvd_fail(-EINVAL, "percent is %u, must be 100 to 10000", c->o.percent);
+	return 0;
+}
+
+static void count_collector(struct lsvd_volume *v, int by)
+{
+	lsvd_port_enter(&v->port);
+	v->collectors += (unsigned)by;
+	lsvd_port_leave(&v->port, false);
+}
+
+int lsvd_volume_collect(struct lsvd_volume *v, const struct lsvd_collect_options *options,
+			struct lsvd_gc_status *ret)
+{
+	struct collect c = { .v = v };
+	int err = check_options(&c, options);
+
+	if (err)
+		return err;
+	count_collector(v, 1);
+	err = collect(&c);
+	count_collector(v, -1);
+	if (!err && ret)
+		err = lsvd_volume_gc_status(v, ret);
+	return err;
+}
+
+int lsvd_volume_gc(struct lsvd_volume *v, uint32_t percent, uint32_t timeout_ms)
+{
+	struct lsvd_collect_options o = LSVD_COLLECT_OPTIONS_INIT;
+
+	o.percent = percent;
+	o.timeout_ms = timeout_ms;
+	if (!percent)
+		return lsvd_fail(-EINVAL, "percent is %u, must be 100 to 10000", percent);
+	return lsvd_volume_collect(v, &o, NULL);
+}
