@@ -79,6 +79,7 @@ static inline struct lsvd_volume_options tv_options(const struct tv *t)
 	o.lease_check_ms = UINT32_MAX;
 	o.checkpoint_segments = UINT32_MAX;
 	o.read_ahead_bytes = UINT32_MAX;
+	o.gc = LSVD_GC_OFF; /* what is counted does not depend on when a round begins */
 	return o;
 }
 

@@ -6,6 +6,8 @@
  */
 #include <pthread.h>
 
+#include <lsvd/gc.h>
+
 #include "t_volume.h"
 #include "volume/volume_internal.h"
 
@@ -234,8 +236,6 @@ START_TEST(what_does_not_verify_is_not_copied_and_stays)
 	unsigned bad = 0;
 	char *path;
 
-	t->o.gc = LSVD_GC_OFF;
-	tv_reopen(t);
 	fill(t, 1);
 	scatter(t, 2500, 2);
 	tv_reopen(t);
@@ -331,6 +331,151 @@ START_TEST(wrong_calls_are_refused)
 }
 END_TEST
 
+/* ----------------------------------------------------------------------------------- by itself */
+
+static struct lsvd_gc_status status_of(struct tv *t)
+{
+	struct lsvd_gc_status s = LSVD_GC_STATUS_INIT;
+
+	ck_assert_ok(lsvd_volume_gc_status(t->v, &s));
+	return s;
+}
+
+static bool is_on_target(struct tv *t)
+{
+	struct lsvd_gc_status s = status_of(t);
+
+	return !(s.flags & LSVD_GC_RUNNING) &&
+	       s.data_bytes * 100 <= s.live_bytes * s.target_percent;
+}
+
+START_TEST(a_volume_that_is_overwritten_gives_space_back_by_itself)
+{
+	struct tv *t = tv_new();
+
+	t->o.gc = LSVD_GC_AUTO;
+	t->o.gc_bytes_per_second = UINT64_MAX;
+	tv_open(t);
+	fill(t, 3);
+	for (unsigned i = 0; i < 4; i++)
+		scatter(t, 2000, i);
+	tv_sync(t);
+	tv_wait_for(is_on_target(t));
+	ck_assert_uint_gt(status_of(t).copied_bytes, 0);
+	ck_assert_uint_eq(status_of(t).failed_rounds, 0);
+	tv_wait_for(tv_stats(t).deleted_objects > 0);
+	tv_check_all(t);
+	reopen_elsewhere(t);
+	tv_check_all(t);
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(while_it_is_paused_nothing_is_copied)
+{
+	struct tv *t = fresh();
+
+	fill(t, 3);
+	scatter(t, 2500, 1);
+	ck_assert_ok(lsvd_volume_gc_control(t->v, LSVD_GC_PAUSE));
+	ck_assert_err(lsvd_volume_gc(t->v, 100, 50), -ETIMEDOUT);
+	ck_assert_uint_eq(status_of(t).flags & (LSVD_GC_PAUSED | LSVD_GC_RUNNING), LSVD_GC_PAUSED);
+	ck_assert_uint_eq(status_of(t).rounds, 0);
+	ck_assert_ok(lsvd_volume_gc_control(t->v, LSVD_GC_RESUME));
+	ck_assert_ok(lsvd_volume_gc(t->v, 100, UINT32_MAX));
+	ck_assert_uint_gt(status_of(t).copied_bytes, 0);
+	tv_check_all(t);
+	tv_free(t);
+}
+END_TEST
+
+static int give_up_soon(void *ctx, const struct lsvd_gc_status *status)
+{
+	unsigned *calls = ctx;
+
+	(void)status;
+	return ++*calls == 2;
+}
+
+START_TEST(a_collection_can_be_given_up_and_begun_again)
+{
+	struct lsvd_collect_options o = LSVD_COLLECT_OPTIONS_INIT;
+	struct tv *t = fresh();
+	unsigned calls = 0;
+
+	fill(t, 3);
+	scatter(t, 2500, 1);
+	o.percent = 100;
+	o.progress = give_up_soon;
+	o.ctx = &calls;
+	ck_assert_err(lsvd_volume_collect(t->v, &o, NULL), -ECANCELED);
+	ck_assert_uint_eq(calls, 2);
+	tv_check_all(t);
+	ck_assert_ok(lsvd_volume_gc(t->v, 100, UINT32_MAX));
+	ck_assert_uint_eq(status_of(t).data_bytes, status_of(t).live_bytes);
+	tv_check_all(t);
+	tv_free(t);
+}
+END_TEST
+
+/* Also what this open has written, and the notes that said so. */
+START_TEST(a_collection_leaves_little_more_than_what_is_alive)
+{
+	struct tv *t = fresh();
+
+	for (unsigned i = 0; i < 6; i++) {
+		fill(t, 3);
+		scatter(t, 500, i);
+		ck_assert_ok(lsvd_volume_gc(t->v, 100, UINT32_MAX));
+	}
+	ck_assert_uint_lt(bytes_of(t, KEY_CHAIN) + bytes_of(t, KEY_FREE), TV_BYTES * 11 / 10);
+	ck_assert_uint_lt(tv_count(t, KEY_CHAIN), 200);
+	tv_check_all(t);
+	tv_free(t);
+}
+END_TEST
+
+/* An object of that name, with something in it. */
+static char *plant(struct tv *t, uint64_t epoch, uint64_t number)
+{
+	struct uuid uuid = tv_uuid(t);
+	char key[KEY_CAP];
+	char *path;
+
+	lsvd_key_free(key, &uuid, epoch, number);
+	path = tv_object_path(t, key);
+	tv_run("echo cut off >'%s'", path, NULL);
+	return path;
+}
+
+START_TEST(objects_that_nobody_knows_are_removed_unless_they_are_of_this_epoch)
+{
+	struct lsvd_collect_options o = LSVD_COLLECT_OPTIONS_INIT;
+	struct lsvd_gc_status s = LSVD_GC_STATUS_INIT;
+	struct tv *t = fresh();
+	char *old, *now;
+
+	fill(t, 3);
+	scatter(t, 500, 1);
+	checkpoint(t);
+	tv_reopen(t);
+	old = plant(t, 1, 4000);
+	now = plant(t, 2, 4001);
+	o.flags = LSVD_COLLECT_ORPHANS | LSVD_COLLECT_NO_COPY;
+	ck_assert_ok(lsvd_volume_collect(t->v, &o, &s));
+	ck_assert_uint_eq(s.orphans, 1);
+	ck_assert_uint_eq(s.orphan_bytes, strlen("cut off\n"));
+	ck_assert_int_ne(access(old, F_OK), 0);
+	ck_assert_int_eq(access(now, F_OK), 0);
+	tv_check_all(t);
+	reopen_elsewhere(t);
+	tv_check_all(t);
+	free(old);
+	free(now);
+	tv_free(t);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("volume_gc");
@@ -352,6 +497,15 @@ static Suite *suite(void)
 	tcase_add_test(c, a_damaged_page_of_the_map_does_not_keep_a_collection_from_ending);
 	tcase_add_test(c, a_store_that_is_away_ends_a_collection_and_loses_nothing);
 	tcase_add_test(c, wrong_calls_are_refused);
+	suite_add_tcase(s, c);
+
+	c = tcase_create("control");
+	tcase_set_timeout(c, 120);
+	tcase_add_test(c, a_volume_that_is_overwritten_gives_space_back_by_itself);
+	tcase_add_test(c, while_it_is_paused_nothing_is_copied);
+	tcase_add_test(c, a_collection_can_be_given_up_and_begun_again);
+	tcase_add_test(c, a_collection_leaves_little_more_than_what_is_alive);
+	tcase_add_test(c, objects_that_nobody_knows_are_removed_unless_they_are_of_this_epoch);
 	suite_add_tcase(s, c);
 	return s;
 }
