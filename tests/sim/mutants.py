@@ -115,7 +115,7 @@ MUTANTS = [
     ("a snapshot is called complete before it is synced", "lib/volume/vol_mirror.c",
      "		if (m->appends_out == 0 && !m->syncing)\n			settle(m);\n", "		m->target->head.snapshot_end = m->target->end;\n		seal(m);\n"),
     ("what is stored while a snapshot is made goes into the old file only", "lib/volume/vol_mirror.c",
-     "	if (m->target && !err)", "	if (m->target && !m->current && !err)"),
+     "	if (m->target && !err)\n		err = append(m, m->target, MIRROR_CHAIN", "	if (m->target && !m->current && !err)\n		err = append(m, m->target, MIRROR_CHAIN"),
     ("the newer mirror is overwritten by the next one", "lib/volume/vol_mirror.c",
      "	m->current = newest(m);", "	m->current = newest(m) == &m->files[0] ? &m->files[1] : &m->files[0];"),
     ("the log is told of what a mirror that is being sealed lacks", "lib/volume/vol_mirror.c",
