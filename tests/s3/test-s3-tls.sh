@@ -47,18 +47,33 @@ config_with() {
 	make_store 'segment_size = "256K"' 'flush = "remote"'
 }
 
-# refused STATUS WORDS: and the words say why.
-refused() {
-	local status=0
-	admin list >out 2>err || status=$?
-	[[ $status -eq $1 ]] || fail "status $status, expected $1: $(<err)"
-	grep -qiE -- "$2" err || fail "expected '$2': $(<err)"
+# will_refuse SENTENCE STATUS WORDS [COMMAND...]: what $config says is asked for, beside the others, since
+# each tries for some seconds; verdicts sees to what came of it.
+will_refuse() {
+	local n=${#cases[@]}
+	local command=("$bin_dir/lsvd-admin" list)
+	[[ $# -le 3 ]] || command=("${@:4}")
+	cp "$config" "$n.hcl"
+	timeout 100 "${command[@]}" -c "$n.hcl" >"$n.out" 2>"$n.err" </dev/null &
+	cases+=("$!" "$1" "$2" "$3")
 }
-server_refuses() {
-	local status=0
-	timeout 100 "$bin_dir/lsvd-nbd" -c "$config" -n "$volume" -U "$tmp/never" >out 2>err || status=$?
-	[[ $status -ne 0 && $status -ne 124 ]] || fail "lsvd-nbd: status $status: $(<err)"
-	grep -qiE -- "$1" err || fail "lsvd-nbd: expected '$1': $(<err)"
+verdicts() {
+	local n status
+	for ((n = 0; n < ${#cases[@]}; n += 4)); do
+		it "${cases[n + 1]}"
+		status=0
+		wait "${cases[n]}" || status=$?
+		[[ $status -eq ${cases[n + 2]} ]] || fail "status $status: $(<"$n.err")"
+		grep -qiE -- "${cases[n + 3]}" "$n.err" || fail "expected '${cases[n + 3]}': $(<"$n.err")"
+	done
+	cases=()
+}
+cases=()
+# proxy_with CERTIFICATE: another one, from now on where configurations lead.
+proxy_with() {
+	proxy_args=(--cert "$tmp/$1.pem")
+	start_proxy "$LSVD_TEST_S3_ENDPOINT"
+	s3_endpoint=https://${s3_endpoint#*://}
 }
 
 authority ours
@@ -99,52 +114,49 @@ wait "$flush" || fail "$(<flushed)"
 stop_server
 [[ $server_status -eq 0 ]] || fail "exit code $server_status"
 
-it 'another authority is not believed'
-proxy cert "$tmp/theirs-good.pem"
-refused 1 'by no authority that is known here'
-server_refuses 'by no authority that is known here'
-it 'neither is a certificate signed by itself'
-proxy cert "$tmp/self.pem"
-refused 1 'by no authority that is known here'
-it 'nor one for another name'
-proxy cert "$tmp/elsewhere.pem"
-refused 1 'does not match target host name'
-it 'nor one that has expired'
-proxy cert "$tmp/expired.pem"
-refused 1 'certificate has expired'
-it 'nor one of the future'
-proxy cert "$tmp/early.pem"
-refused 1 'certificate is not valid yet'
-proxy cert "$tmp/good.pem"
+proxy_with theirs-good
+config_with "ca_file = \"$tmp/ours.pem\""
+unknown='by no authority that is known here'
+will_refuse 'another authority is not believed' 1 "$unknown"
+will_refuse 'nor is it by a server of ours' 1 "$unknown" "$bin_dir/lsvd-nbd" -n "$volume" -U "$tmp/never"
+proxy_with self
+config_with "ca_file = \"$tmp/ours.pem\""
+will_refuse 'neither is a certificate signed by itself' 1 "$unknown"
+proxy_with elsewhere
+config_with "ca_file = \"$tmp/ours.pem\""
+will_refuse 'nor one for another name' 1 'does not match target host name'
+proxy_with expired
+config_with "ca_file = \"$tmp/ours.pem\""
+will_refuse 'nor one that has expired' 1 'certificate has expired'
+proxy_with early
+config_with "ca_file = \"$tmp/ours.pem\""
+will_refuse 'nor one of the future' 1 'certificate is not valid yet'
 
-it 'without ca_file the system decides, and it does not know ours'
+s3_endpoint=$by_name
 config_with
-refused 1 'by no authority that is known here'
+will_refuse 'without ca_file the system decides, and it does not know ours' 1 "$unknown"
 config_with "ca_file = \"$tmp/theirs.pem\""
-refused 1 'by no authority that is known here'
-
-it 'a file of authorities that is not there or is none is named'
+will_refuse 'a file of other authorities does not know it either' 1 "$unknown"
 config_with "ca_file = \"$tmp/nothing.pem\""
-refused 1 'nothing.pem'
+will_refuse 'a file of authorities that is not there is named' 1 'nothing.pem'
 echo 'no certificate' >none.pem
 config_with "ca_file = \"$tmp/none.pem\""
-refused 1 'certificate|none.pem'
+will_refuse 'so is one that has none' 1 'certificate|none.pem'
 
-it 'http to a server that speaks https is an error, and so is the other way'
 s3_endpoint=http://${by_address#https://}
 config_with
-refused 1 'no whole answer'
+will_refuse 'http to a server that speaks https is an error' 1 'no whole answer'
 s3_endpoint=https://${LSVD_TEST_S3_ENDPOINT#http://}
 config_with "ca_file = \"$tmp/ours.pem\""
-refused 1 'TLS|SSL|certificate|handshake'
+will_refuse 'and so is the other way' 1 'TLS|SSL|certificate|handshake'
 
 if [[ -e $bin_dir/../lsvd/store_libs3.so ]]; then
 	s3_endpoint=$by_address
 	store_kind=libs3
-	it 'libs3 with an authority of our own is refused: it cannot be told'
 	config_with "ca_file = \"$tmp/ours.pem\""
-	refused 2 'client = "libs3".*knows the certificate authorities of the system only'
-	it 'libs3 verifies by the authorities of the system'
+	will_refuse 'libs3 with an authority of our own is refused: it cannot be told' 2 \
+		'client = "libs3".*knows the certificate authorities of the system only'
 	config_with
-	refused 1 'by no authority that is known here'
+	will_refuse 'libs3 verifies by the authorities of the system' 1 "$unknown"
 fi
+verdicts
