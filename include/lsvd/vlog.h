@@ -374,7 +374,11 @@ struct lsvd_vlog_scan {
 	/* Keys from `first` on and up to `last`, both included, in order of their bytes. data NULL: no
 	 * bound. Must stay until the iterator is closed. Not with STORED. */
 	struct lsvd_vlog_slice first, last;
-	uint64_t reserved[4];
+	/* About so much memory is used for what is read ahead of indices and values, if there is a choice:
+	 * 8 KiB of each segment, and a record, are always needed. Default 64 MiB. Beyond it indices are read
+	 * in parts, and twice. */
+	uint64_t memory_bytes;
+	uint64_t reserved[3];
 };
 
 struct lsvd_vlog_item {
@@ -388,7 +392,7 @@ struct lsvd_vlog_item {
 struct lsvd_vlog_iter;
 
 /* Begins a scan; `scan` NULL: the newest of all keys. Pins the segments. A segment that is not there:
- * LSVD_E_STALE, or -ENOENT if its number was never given. */
+ * LSVD_E_STALE, or -ENOENT if its number was never given. -EINVAL: a flag that there is not. */
 LSVD_API LSVD_MUST_USE int lsvd_vlog_iter_open(struct lsvd_vlog *log,
 					       const struct lsvd_vlog_scan *scan,
 					       struct lsvd_vlog_iter **ret);

@@ -8,6 +8,7 @@
  *   vlog_checkpoint.c  roots, and the removal of what is dead
  *   vlog_writer.c      put, commit, abort; pins
  *   vlog_fetch.c       parts of segments from the store; footers
+ *   vlog_index.c       the index of a segment, walked
  *   vlog_read.c        get, in its forms
  *   vlog_prefetch.c    the same without waiting
  *   vlog_iter.c        scans, verification
@@ -147,6 +148,23 @@ void lsvd_vlog_window_fini(struct vlog_window *w);
 /* What a record that does not verify is: LSVD_E_CORRUPT, or -ENOENT: none begins there. */
 int lsvd_vlog_judge(struct lsvd_vlog *log, const struct lsvd_vlog_handle *h, int err);
 void lsvd_vlog_mark_damaged(struct lsvd_vlog *log, uint64_t segment);
+
+/* ---- vlog_index.c; procedures */
+/* The index of a segment being walked: cursor.entry is where the walk is. */
+struct vlog_index {
+	uint64_t segment, footer_at;
+	struct vlog_footer footer; /* its index: the part that is here */
+	struct vlog_cursor cursor;
+	size_t part, longest;    /* bytes read at once; of the longest entry */
+	uint64_t whole, loaded;  /* bytes of the index; up to here it has been here */
+	uint64_t *hashes;        /* of the parts, or NULL: all of it is here */
+};
+/* Before the first entry. Of an index longer than 2 * part only parts are kept. *ret stays where it is. */
+int lsvd_vlog_index_open(struct lsvd_vlog *log, uint64_t segment, size_t part,
+			 struct vlog_index *ret);
+void lsvd_vlog_index_fini(struct vlog_index *x);
+/* As lsvd_vlog_cursor_next(). */
+int lsvd_vlog_index_next(struct lsvd_vlog *log, struct vlog_index *x);
 
 /* ---- vlog_read.c */
 /* The value of a verified record; `owned` (may be NULL) is the memory it lies in, and is taken over. */

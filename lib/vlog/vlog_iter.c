@@ -9,7 +9,8 @@
  *
  * As written: heads say how long records are, so no index is needed; one window reads on.
  *
- * The indices of all segments that are scanned by key are in memory at the same time.
+ * The more segments there are to be scanned by key the less of each is kept: parts of their indices, and
+ * of windows only that of the record read last reaches further.
  */
 #include <errno.h>
 #include <string.h>
@@ -22,12 +23,13 @@
 
 #define WINDOW_MIN (64u << 10)
 #define WINDOW_MAX (1u << 20)
+#define MEMORY_BYTES (UINT64_C(64) << 20)
+#define SHARE_MIN 4096u
 
 /* One segment. */
 struct walk {
 	uint64_t id, commit, footer_at;
-	struct vlog_footer footer;
-	struct vlog_cursor cursor;
+	struct vlog_index index;
 	struct vlog_window window;
 	uint64_t end, reach;         /* of the record read last; how far the window reads on */
 };
@@ -37,7 +39,10 @@ struct lsvd_vlog_iter {
 	struct lsvd_vlog_pin *pin;
 	uint32_t flags;
 	struct lsvd_vlog_slice first, last;
+	uint64_t memory;
+	size_t share;                /* of one walk: of its index, and as much of records */
 	struct walk *walks;
+	struct walk *reading;        /* of which the last value was read */
 	size_t count;
 	struct walk **heap;          /* by key: those that have an entry, the least first */
 	size_t heap_count;
@@ -55,7 +60,7 @@ struct lsvd_vlog_iter {
 /* Does a's entry come before b's? */
 static bool before(const struct walk *a, const struct walk *b)
 {
-	const struct vlog_entry *x = &a->cursor.entry, *y = &b->cursor.entry;
+	const struct vlog_entry *x = &a->index.cursor.entry, *y = &b->index.cursor.entry;
 	int d = lsvd_vlog_key_compare(x->key, x->key_len, y->key, y->key_len);
 	uint64_t cx = x->commit ? x->commit : a->commit, cy = y->commit ? y->commit : b->commit;
 
@@ -89,7 +94,7 @@ static void sift_down(struct lsvd_vlog_iter *it, size_t i)
 /* The first walk goes on to its next entry, or leaves. */
 static int step_first(struct lsvd_vlog_iter *it)
 {
-	int more = lsvd_vlog_cursor_next(&it->heap[0]->cursor);
+	int more = lsvd_vlog_index_next(it->log, &it->heap[0]->index);
 
 	if (more < 0)
 		return more;
@@ -103,19 +108,18 @@ static int step_first(struct lsvd_vlog_iter *it)
 
 static int begin_walk(struct lsvd_vlog_iter *it, struct walk *w)
 {
-	int err = lsvd_vlog_footer_get(it->log, w->id, &w->footer, &w->footer_at);
+	const struct vlog_entry *e = &w->index.cursor.entry;
+	int err = lsvd_vlog_index_open(it->log, w->id, it->share, &w->index);
 	int more = 0;
 
 	if (err == LSVD_E_CORRUPT && it->flags & LSVD_VLOG_SCAN_DAMAGED)
 		return 0; /* whoever verifies has seen it already */
 	if (err)
 		return err;
-	lsvd_vlog_cursor_init(&w->cursor, &w->footer, w->id, w->footer_at);
 	do {
-		more = lsvd_vlog_cursor_next(&w->cursor);
+		more = lsvd_vlog_index_next(it->log, &w->index);
 	} while (more > 0 && it->first.data &&
-		 lsvd_vlog_key_compare(w->cursor.entry.key, w->cursor.entry.key_len,
-				       it->first.data, it->first.size) < 0);
+		 lsvd_vlog_key_compare(e->key, e->key_len, it->first.data, it->first.size) < 0);
 	if (more > 0)
 		it->heap[it->heap_count++] = w;
 	return more < 0 ? more : 0;
@@ -130,6 +134,9 @@ static int begin_walks(struct lsvd_vlog_iter *it)
 	if (!it->walks || !it->heap)
 		return lsvd_fail_plain(-ENOMEM);
 	it->count = it->pin->count;
+	/* As written, one is read after the other. */
+	it->share = max_u64(it->memory / 2 / (it->flags & LSVD_VLOG_SCAN_STORED ? 1 : it->count + 1),
+			    SHARE_MIN);
 	for (size_t i = 0; i < it->count; i++) {
 		/* Of a pinned segment these do not change. */
 		it->walks[i].id = it->pin->segments[i]->id;
@@ -151,6 +158,10 @@ int lsvd_vlog_iter_open(struct lsvd_vlog *log, const struct lsvd_vlog_scan *scan
 	int err;
 
 	err = lsvd_options_copy(&s, sizeof s, scan, sizeof s, "scan");
+	if (!err && s.flags & ~(LSVD_VLOG_SCAN_ALL | LSVD_VLOG_SCAN_KEYS | LSVD_VLOG_SCAN_STORED |
+				LSVD_VLOG_SCAN_DAMAGED))
+		err = lsvd_fail(-EINVAL, "value log %s: there are no flags %#x of a scan", log->name,
+				s.flags);
 	if (err)
 		return err;
 	it = lsvd_calloc(1, sizeof *it);
@@ -160,6 +171,7 @@ int lsvd_vlog_iter_open(struct lsvd_vlog *log, const struct lsvd_vlog_scan *scan
 	it->flags = s.flags;
 	it->first = s.first;
 	it->last = s.last;
+	it->memory = s.memory_bytes ? s.memory_bytes : MEMORY_BYTES;
 	it->offset = VLOG_SEGMENT_HEADER;
 	err = s.segments ? lsvd_vlog_pin_ids(log, s.segments, s.segment_count, &it->pin)
 			 : lsvd_vlog_snapshot(log, &it->pin);
@@ -178,8 +190,7 @@ void lsvd_vlog_iter_close(struct lsvd_vlog_iter *it)
 	if (!it)
 		return;
 	for (size_t i = 0; i < it->count; i++) {
-		lsvd_vlog_cursor_fini(&it->walks[i].cursor);
-		lsvd_vlog_footer_free(&it->walks[i].footer);
+		lsvd_vlog_index_fini(&it->walks[i].index);
 		lsvd_vlog_window_fini(&it->walks[i].window);
 	}
 	lsvd_vlog_pin_release(it->pin);
@@ -198,8 +209,8 @@ static uint64_t reach(const struct lsvd_vlog_iter *it, struct walk *w,
 {
 	bool follows = h->offset >= w->end && h->offset <= w->end + it->log->join_bytes;
 
-	w->reach = !w->end ? WINDOW_MIN : !follows ? 0 : min_u64(max_u64(w->reach * 2, WINDOW_MIN),
-								 WINDOW_MAX);
+	w->reach = !w->end ? WINDOW_MIN : !follows ? 0 : max_u64(w->reach * 2, WINDOW_MIN);
+	w->reach = min_u64(w->reach, min_u64(it->share, WINDOW_MAX));
 	w->end = h->offset + h->size;
 	return min_u64(h->offset + w->reach, w->footer_at);
 }
@@ -212,6 +223,9 @@ static int read_item(struct lsvd_vlog_iter *it, struct walk *w, const struct lsv
 	const uint8_t *p;
 	int err;
 
+	if (it->reading && it->reading != w && it->reading->window.room > it->share)
+		lsvd_vlog_window_fini(&it->reading->window); /* of a long record */
+	it->reading = w;
 	err = lsvd_vlog_window_get(log, &w->window, h, reach(it, w, h), &r, &p, NULL);
 	if (err)
 		return err;
@@ -272,7 +286,7 @@ static int next_entry(struct lsvd_vlog_iter *it)
 			return err;
 		if (!it->heap_count)
 			return 0;
-		e = &it->heap[0]->cursor.entry;
+		e = &it->heap[0]->index.cursor.entry;
 		if (it->last.data && lsvd_vlog_key_compare(e->key, e->key_len, it->last.data,
 							   it->last.size) > 0)
 			return 0;
@@ -293,7 +307,7 @@ static int next_by_key(struct lsvd_vlog_iter *it, struct lsvd_vlog_item *ret)
 	if (err <= 0)
 		return err;
 	w = it->heap[0];
-	e = &w->cursor.entry;
+	e = &w->index.cursor.entry;
 	err = remember_key(it, e);
 	if (err)
 		return err;

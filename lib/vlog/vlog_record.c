@@ -67,6 +67,10 @@ static int verify_pieces(const struct vlog_record *r, const uint8_t *p, const ch
 		if (!err)
 			err = lsvd_vlog_piece_verify(&piece, p + piece.at, what);
 	}
+	if (!err && piece.at + piece.stored != vlog_record_bytes(r))
+		err = lsvd_fail(LSVD_E_CORRUPT, "object %s: pieces of a record end at %" PRIu64
+				", expected %" PRIu64, what, piece.at + piece.stored,
+				vlog_record_bytes(r));
 	return err;
 }
 

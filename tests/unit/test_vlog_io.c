@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* test_vlog_io.c - a value log in use: writing, reading, collecting, reopening. */
 #include <errno.h>
+#include <malloc.h>
 
+#include "base/alloc.h"
+#include "base/hash.h"
 #include "t_vlog.h"
 
 static struct t_vlog t;
@@ -640,6 +643,115 @@ START_TEST(a_merged_scan_has_the_newest_of_each_key_in_order)
 }
 END_TEST
 
+/* Keys that several segments have, one of them long, and little values: indices larger than they are. */
+static void store_many(unsigned segments, unsigned keys)
+{
+	char key[3001];
+
+	for (unsigned s = 0; s < segments; s++) {
+		struct lsvd_vlog_writer *w = t_writer(&t);
+		struct lsvd_vlog_pin *pin = NULL;
+
+		for (unsigned i = s; i < keys; i += 1 + s % 2) {
+			memset(key, 'x', sizeof key);
+			(void)snprintf(key, sizeof key, "key %08u", i);
+			if (i == keys / 2)
+				key[12] = 'x', key[3000] = '\0';
+			(void)t_put(w, key, 8, s * keys + i);
+		}
+		ck_assert_ok(lsvd_vlog_commit(w, &pin));
+		lsvd_vlog_pin_release(pin);
+	}
+}
+
+static size_t held, held_most;
+
+static void hold(size_t n)
+{
+	size_t now = __atomic_add_fetch(&held, n, __ATOMIC_SEQ_CST);
+
+	if (now > __atomic_load_n(&held_most, __ATOMIC_SEQ_CST))
+		__atomic_store_n(&held_most, now, __ATOMIC_SEQ_CST);
+}
+
+static void *counted_alloc(size_t align, size_t size)
+{
+	void *p = NULL;
+
+	if (posix_memalign(&p, align < 16 ? 16 : align, size) != 0)
+		return NULL;
+	hold(malloc_usable_size(p));
+	return p;
+}
+
+static void *counted_resize(void *p, size_t size)
+{
+	size_t before = p ? malloc_usable_size(p) : 0;
+	void *q = realloc(p, size);
+
+	if (q)
+		hold(malloc_usable_size(q) - before);
+	return q;
+}
+
+static void counted_release(void *p)
+{
+	(void)__atomic_sub_fetch(&held, p ? malloc_usable_size(p) : 0, __ATOMIC_SEQ_CST);
+	free(p);
+}
+
+/* A hash of all items and how many; *ret_most: the most memory that was held beyond that at the beginning. */
+static uint64_t scan_within(uint64_t memory, uint32_t flags, size_t *ret_items, size_t *ret_most)
+{
+	static const struct alloc_ops counted = { counted_alloc, counted_resize, counted_release };
+	const struct lsvd_vlog_scan scan = { .size = sizeof scan, .flags = flags,
+					     .memory_bytes = memory };
+	struct lsvd_vlog_iter *it;
+	struct lsvd_vlog_item item;
+	uint64_t hash = 0;
+	int more;
+
+	lsvd_alloc_set(&counted);
+	held = held_most = 1u << 20; /* what was there before may be freed meanwhile */
+	ck_assert_ok(lsvd_vlog_iter_open(t.log, &scan, &it));
+	held_most = held; /* to verify an index all of it is needed, once */
+	for (*ret_items = 0; (more = lsvd_vlog_iter_next(it, &item)) > 0; ++*ret_items) {
+		hash = lsvd_hash_seeded(item.key.data, item.key.size, hash);
+		hash = lsvd_hash_seeded(item.value.data, item.value.size, hash + item.handle.offset);
+	}
+	ck_assert_int_eq(more, 0);
+	*ret_most = held_most - (1u << 20);
+	lsvd_vlog_iter_close(it);
+	lsvd_alloc_set(NULL);
+	return hash;
+}
+
+START_TEST(a_scan_keeps_within_its_memory_and_sees_the_same)
+{
+	const uint32_t flags = _i ? LSVD_VLOG_SCAN_ALL : LSVD_VLOG_SCAN_NEWEST;
+	size_t items, same, most, least;
+	uint64_t hash;
+
+	store_many(6, 8000);
+	hash = scan_within(0, flags, &items, &most);
+	ck_assert(scan_within(1, flags, &same, &least) == hash);
+	ck_assert_uint_eq(items, same);
+	ck_assert_uint_gt(items, 7999);
+	/* For each segment a part of the index with its longest entry, and a window. */
+	ck_assert_uint_lt(least, 6 * (2 * 4096 + 2 * 3100 + 4096));
+	ck_assert_uint_gt(most, 3 * least);
+}
+END_TEST
+
+START_TEST(a_scan_with_unknown_flags_is_refused)
+{
+	const struct lsvd_vlog_scan scan = { .size = sizeof scan, .flags = 0x10 };
+	struct lsvd_vlog_iter *it;
+
+	ck_assert_err(lsvd_vlog_iter_open(t.log, &scan, &it), -EINVAL);
+}
+END_TEST
+
 START_TEST(a_stored_scan_is_in_the_order_of_writing)
 {
 	const struct lsvd_vlog_scan stored = { .size = sizeof stored,
@@ -733,6 +845,8 @@ static Suite *vlog_suite(void)
 	tcase_add_loop_test(reading, a_range_of_a_large_value_reads_only_its_pieces, 0, 2);
 	tcase_add_test(reading, a_cache_answers_without_the_store_and_prefetch_fills_it);
 	tcase_add_test(scanning, a_merged_scan_has_the_newest_of_each_key_in_order);
+	tcase_add_loop_test(scanning, a_scan_keeps_within_its_memory_and_sees_the_same, 0, 2);
+	tcase_add_test(scanning, a_scan_with_unknown_flags_is_refused);
 	tcase_add_test(scanning, a_stored_scan_is_in_the_order_of_writing);
 	tcase_add_test(names, logs_are_created_listed_and_deleted);
 	tcase_add_test(names, reports_are_text_and_json);
