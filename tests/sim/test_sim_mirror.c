@@ -23,7 +23,7 @@
 #define STRIDE 256u
 #define TRIED_LEAST 5u
 #else
-#define STRIDE 32u
+#define STRIDE 40u
 #define TRIED_LEAST 50u
 #endif
 

@@ -8,6 +8,8 @@
 #include "store_null.h"
 
 #include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,13 +20,19 @@
 struct null {
 	struct lsvd_store *inner;
 	size_t keep;
+	bool maps; /* what is no chain object is kept whole */
 };
+
+static size_t kept_of(const struct null *n, const char *key)
+{
+	return n->maps && !strstr(key, "/d/") ? SIZE_MAX : n->keep;
+}
 
 static int null_put(void *ctx, const char *key, const struct iovec *iov, int iovcnt)
 {
 	struct null *n = ctx;
 	uint64_t bytes = 0;
-	size_t left = n->keep;
+	size_t left = kept_of(n, key);
 	struct iovec *kept = calloc((size_t)iovcnt + 1, sizeof *kept);
 	int count = 1, err;
 
@@ -71,7 +79,7 @@ static int null_get(void *ctx, const char *key, uint64_t off, void *buf, size_t 
 		len = 0;
 	else if (len > bytes - off)
 		len = (size_t)(bytes - off);
-	if (off < n->keep)
+	if (off < kept_of(n, key))
 		err = lsvd_store_get(n->inner, key, off + LENGTH_BYTES, buf, len, &got);
 	if (err < 0)
 		return err;
@@ -131,7 +139,7 @@ static const struct lsvd_store_ops null_ops = {
 	.close = null_close,
 };
 
-int store_null_open(struct lsvd_store **ret, size_t keep)
+static int open_null(struct lsvd_store **ret, size_t keep, bool maps)
 {
 	struct null *n = calloc(1, sizeof *n);
 	int err;
@@ -139,6 +147,7 @@ int store_null_open(struct lsvd_store **ret, size_t keep)
 	if (!n)
 		return lsvd_store_fail(-ENOMEM, "null store: no memory");
 	n->keep = keep ? keep : STORE_NULL_KEEP;
+	n->maps = maps;
 	err = lsvd_store_open(&n->inner, "mem:", NULL);
 	if (err == 0) {
 		err = lsvd_store_new(ret, "null:", &null_ops, n);
@@ -148,4 +157,14 @@ int store_null_open(struct lsvd_store **ret, size_t keep)
 	if (err < 0)
 		free(n);
 	return err;
+}
+
+int store_null_open(struct lsvd_store **ret, size_t keep)
+{
+	return open_null(ret, keep, false);
+}
+
+int store_null_open_maps(struct lsvd_store **ret)
+{
+	return open_null(ret, 0, true);
 }

@@ -14,5 +14,7 @@
 
 /* Like lsvd_store_open(); `keep` bytes of each object, 0: STORE_NULL_KEEP. */
 int store_null_open(struct lsvd_store **ret, size_t keep);
+/* Keeps that of chain objects (".../d/...") only, and all else whole: maps can be read back. */
+int store_null_open_maps(struct lsvd_store **ret);
 
 #endif
