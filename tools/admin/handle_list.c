@@ -50,6 +50,15 @@ static int read_lines(struct handle_list *l, FILE *f, const char *path)
 	return ferror(f) ? admin_error("%s: %s", path, strerror(errno)) : 0;
 }
 
+FILE *handle_list_create(const char *path)
+{
+	FILE *f = fopen(path, "wxe");
+
+	if (!f)
+		(void)admin_error("%s: %s", path, strerror(errno));
+	return f;
+}
+
 int handle_list_read(struct handle_list *l, const char *path)
 {
 	FILE *f = fopen(path, "re");

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include <lsvd/vlog.h>
 
@@ -22,6 +23,8 @@ struct handle_list {
 	size_t count, room;
 };
 
+/* A new list, to be written; NULL after a message: there is a file of that name, or none can be made. */
+FILE *handle_list_create(const char *path);
 /* -1 after a message. */
 int handle_list_read(struct handle_list *l, const char *path);
 bool handle_list_has(const struct handle_list *l, const struct lsvd_vlog_handle *h);

@@ -144,11 +144,8 @@ static int open_files(struct collect *c)
 		return ADMIN_FAILED;
 	if (c->drop)
 		return ADMIN_OK;
-	c->moves = fopen(c->moves_path, "wxe");
-	if (c->moves)
-		return ADMIN_OK;
-	(void)admin_error("%s: %s", c->moves_path, strerror(errno));
-	return ADMIN_FAILED;
+	c->moves = handle_list_create(c->moves_path);
+	return c->moves ? ADMIN_OK : ADMIN_FAILED;
 }
 
 static int act(struct collect *c)

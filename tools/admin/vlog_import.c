@@ -18,6 +18,7 @@
 
 #include <lsvd/vlog_v1.h>
 
+#include "admin/handle_list.h"
 #include "admin/long.h"
 #include "admin/output.h"
 #include "admin/progress.h"
@@ -168,11 +169,8 @@ static int open_both(struct import *i)
 		return admin_fail();
 	if (!i->handles_path)
 		return ADMIN_OK;
-	i->handles = fopen(i->handles_path, "wxe");
-	if (i->handles)
-		return ADMIN_OK;
-	(void)admin_error("%s: %s", i->handles_path, strerror(errno));
-	return ADMIN_FAILED;
+	i->handles = handle_list_create(i->handles_path);
+	return i->handles ? ADMIN_OK : ADMIN_FAILED;
 }
 
 int vlog_import(int argc, char **argv)
