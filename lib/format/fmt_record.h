@@ -16,6 +16,7 @@ enum record_type {
 	RECORD_ADOPT = 1,
 	RECORD_SNAPSHOT = 2,
 	RECORD_SNAPSHOT_GONE = 3,
+	RECORD_ROLLBACK = 4,
 };
 
 #define RECORD_OPTIONAL 1u      /* flag: who does not know the type may pass over it */

@@ -117,6 +117,18 @@ void lsvd_object_table_died(struct object_table *t, uint64_t number, struct plac
 	node_of(t, number)->dirty = true;
 }
 
+void lsvd_object_table_revive(struct object_table *t, uint64_t number)
+{
+	struct object_entry *e = lsvd_object_table_get(t, number);
+
+	if (!e || !e->died.epoch)
+		return;
+	count(t, e, false);
+	e->died = (struct place){ 0, 0 };
+	count(t, e, true);
+	node_of(t, number)->dirty = true;
+}
+
 void lsvd_object_table_live(struct object_table *t, uint64_t number, int64_t bytes,
 			    struct place at)
 {
@@ -133,7 +145,8 @@ void lsvd_object_table_live(struct object_table *t, uint64_t number, int64_t byt
 	node_of(t, number)->dirty = true;
 	if (e->live == 0) {
 		t->died_bytes += e->ancestor ? 0 : e->bytes;
-		e->died = at;
+		if (!e->died.epoch)
+			e->died = at;
 	} else if (bytes > 0) {
 		e->died = (struct place){ 0, 0 };
 	}

@@ -102,11 +102,13 @@ int lsvd_object_table_reserve(struct object_table *t, uint64_t number);
 void lsvd_object_table_set(struct object_table *t, uint64_t number, const struct object_entry *e);
 /* NULL if there is no such object. */
 struct object_entry *lsvd_object_table_get(const struct object_table *t, uint64_t number);
-/* `at`: the place that changes it; where the object dies if nothing is left. */
+/* `at`: the place that changes it; where the object dies if nothing is left, and it has not. */
 void lsvd_object_table_live(struct object_table *t, uint64_t number, int64_t bytes,
 			    struct place at);
 /* Dies, if it has not. */
 void lsvd_object_table_died(struct object_table *t, uint64_t number, struct place at);
+/* What died is referred to again. */
+void lsvd_object_table_revive(struct object_table *t, uint64_t number);
 /* It has left the store. */
 void lsvd_object_table_clear(struct object_table *t, uint64_t number);
 /* The first number >= `number` that is not empty; UINT64_MAX: there is none. */

@@ -85,6 +85,7 @@ struct checkpoint {
 	struct place at;             /* the chain object it stands at */
 	uint64_t last_op;            /* and R there */
 	uint64_t volume_bytes;
+	bool rolled;                 /* a rollback's: `at` is yet to be put, and to name it */
 	uint64_t root_number, first_number, number_count, next_object;
 	uint64_t emptied[EMPTIED_MAX];
 	unsigned emptied_count;
@@ -575,7 +576,8 @@ static void root_put(struct log_free_put *put, int err)
 	v->checkpoints++;
 	v->root_number = c->root_number;
 	v->root_at = c->at;
-	v->root_named_by = lsvd_log_set_root(v->log, (struct root_ref){ c->at.epoch,
+	v->root_named_by = c->rolled ? c->at.seq
+				     : lsvd_log_set_root(v->log, (struct root_ref){ c->at.epoch,
 									c->root_number });
 	v->checkpoint = NULL;
 	free_checkpoint(c);
@@ -898,23 +900,42 @@ static struct checkpoint *new_checkpoint(struct lsvd_volume *v)
 	return c;
 }
 
-void lsvd_vol_start_checkpoint(struct lsvd_volume *v)
+static void start(struct checkpoint *c)
 {
-	struct checkpoint *c;
+	struct lsvd_volume *v = c->v;
 
-	if (v->checkpoint || v->checkpoints_off || v->failed || !v->log)
-		return;
-	v->checkpoint_wanted = lsvd_vol_is_between(v);
-	if (v->checkpoint_wanted)
-		return; /* begun when the rest of that object is in the map */
-	c = new_checkpoint(v);
-	if (!c)
-		return;
 	v->checkpoint = c;
 	v->frozen = true;
 	v->died_at_root = v->objects.died_bytes;
 	choose_emptied(c);
 	gather(c);
+}
+
+void lsvd_vol_start_checkpoint(struct lsvd_volume *v)
+{
+	struct checkpoint *c;
+
+	if (v->checkpoint || v->checkpoints_off || v->failed || !v->log || v->rolling)
+		return;
+	v->checkpoint_wanted = lsvd_vol_is_between(v);
+	if (v->checkpoint_wanted)
+		return; /* begun when the rest of that object is in the map */
+	c = new_checkpoint(v);
+	if (c)
+		start(c);
+}
+
+void lsvd_vol_start_rolled_checkpoint(struct lsvd_volume *v, struct place at, uint64_t bytes)
+{
+	struct checkpoint *c = new_checkpoint(v);
+
+	assert(v->rolling && !v->checkpoint);
+	if (!c)
+		return;
+	c->rolled = true;
+	c->at = at;
+	c->volume_bytes = bytes;
+	start(c);
 }
 
 /* So much that it should be deleted; what checkpoints cost is little beside it. */

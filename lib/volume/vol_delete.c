@@ -195,7 +195,7 @@ void lsvd_vol_delete_dead(struct lsvd_volume *v)
 {
 	struct deletion *d;
 
-	if (!v->log || v->readonly || v->failed || v->deletion || !v->root_named_by)
+	if (!v->log || v->readonly || v->failed || v->deletion || !v->root_named_by || v->rolling)
 		return;
 	if (lsvd_log_acked_seq(v->log) < v->root_named_by) {
 		put_note(v);
@@ -285,7 +285,7 @@ bool lsvd_vol_anchor(struct lsvd_volume *v)
 
 	if (v->anchoring)
 		return true;
-	if (!v->held_bytes || v->failed || v->closing)
+	if (!v->held_bytes || v->failed || v->closing || v->rolling)
 		return false;
 	a = lsvd_calloc(1, sizeof *a);
 	if (!a)

@@ -683,7 +683,7 @@ static int describe(void *ctx, struct gc_segment **ret, unsigned *ret_n, struct 
 
 	if (!s)
 		return lsvd_fail_plain(-ENOMEM);
-	for (uint64_t i = lsvd_object_table_next(t, 0); i != UINT64_MAX;
+	for (uint64_t i = lsvd_object_table_next(t, 0); i != UINT64_MAX && !v->rolling;
 	     i = lsvd_object_table_next(t, i + 1)) {
 		const struct object_entry *e = lsvd_object_table_get(t, i);
 

@@ -333,6 +333,21 @@ void lsvd_mirror_stop(struct lsvd_volume *v)
 		v->world->clk->cancel(v->world, &v->mirror->again);
 }
 
+void lsvd_mirror_resume(struct lsvd_volume *v)
+{
+	if (!v->mirror || v->stopping)
+		return;
+	v->mirror->stopped = false;
+	pump(v->mirror);
+}
+
+bool lsvd_mirror_is_idle(const struct lsvd_volume *v)
+{
+	const struct mirror *m = v->mirror;
+
+	return !m || (!m->busy && !m->syncing && !m->appends_out && !m->again_armed);
+}
+
 void lsvd_mirror_free(struct lsvd_volume *v)
 {
 	struct mirror *m = v->mirror;

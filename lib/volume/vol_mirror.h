@@ -56,6 +56,10 @@ bool lsvd_mirror_is_settled(const struct lsvd_volume *v);
 bool lsvd_mirror_is_there(const struct lsvd_volume *v);
 /* Nothing is begun any more; what is in the world comes back. */
 void lsvd_mirror_stop(struct lsvd_volume *v);
+/* It goes on where it was stopped. */
+void lsvd_mirror_resume(struct lsvd_volume *v);
+/* Nothing of it is in the world. */
+bool lsvd_mirror_is_idle(const struct lsvd_volume *v);
 void lsvd_mirror_free(struct lsvd_volume *v); /* nothing is in the world */
 
 #endif

@@ -159,6 +159,13 @@ static int check_alive(const struct lsvd_volume *v)
 	return lsvd_fail(v->failed, "volume %s: %s", v->name, v->status_text);
 }
 
+int lsvd_vol_refuse_rolling(const struct lsvd_volume *v)
+{
+	if (v->rolling == ROLL_LOST)
+		return check_alive(v);
+	return v->rolling ? lsvd_fail(-EBUSY, "volume %s is being rolled back", v->name) : 0;
+}
+
 static int check(const struct lsvd_volume *v, const struct lsvd_io *io)
 {
 	int err;
@@ -169,6 +176,9 @@ static int check(const struct lsvd_volume *v, const struct lsvd_io *io)
 		return lsvd_fail(-EINVAL, "operation flags %#x are unknown", io->flags);
 	if (v->closing)
 		return lsvd_fail_plain(LSVD_E_SHUTDOWN);
+	err = lsvd_vol_refuse_rolling(v);
+	if (err)
+		return err;
 	if (io->kind == LSVD_IO_FLUSH)
 		return v->readonly ? 0 : check_alive(v);
 	err = check_range(v, io);

@@ -588,6 +588,29 @@ static int read_snapshot(struct lsvd_volume *v, const struct snapshot *s)
 	return err;
 }
 
+/* The log of w is none: what it reads of the map stays away, as far as it can. */
+int lsvd_vol_load_past(struct lsvd_volume **ret, struct lsvd_volume *v, const struct snapshot *s)
+{
+	struct lsvd_volume *w = lsvd_vol_new(v->world, false, v->name);
+	int err = w ? 0 : lsvd_fail_plain(-ENOMEM);
+
+	if (!err) {
+		w->uuid = v->uuid;
+		w->owner = v->owner;
+		w->opt.map_memory_bytes = v->opt.map_memory_bytes;
+		err = v->base ? lsvd_vol_take_base(w, v->base) : 0;
+	}
+	if (!err)
+		err = lsvd_store_map_new(&w->map);
+	if (!err)
+		err = read_snapshot(w, s);
+	if (err && w)
+		lsvd_vol_destroy(w);
+	else
+		*ret = w;
+	return err;
+}
+
 /* First the list, with nothing else; then what the snapshot stands for. */
 static int find_and_read(struct lsvd_volume *v, const char *name)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * vol_snapshot.c - snapshots of an open volume: made, deleted, listed; and the notes for that.
+ * vol_snapshot.c - snapshots of an open volume: made, deleted, listed; and notes that change more than
+ * content.
  *
  * A snapshot is a note in the chain with a record, and so is its end. It stands at its note: it is the
  * volume after all chain objects before that. When the note is acknowledged, and the store map has
@@ -37,9 +38,12 @@ enum snapshot_at {
 	SNAPSHOT_NAME = 26,
 	SNAPSHOT_BYTES_MAX = SNAPSHOT_NAME + LSVD_NAME_MAX,
 	GONE_BYTES = 16,
+	BACK_EPOCH = 16,
+	BACK_SEQ = 24,
+	BACK_BYTES = 32,
 };
 
-enum note_what { NOTE_MADE, NOTE_GONE, NOTE_SIZE };
+enum note_what { NOTE_MADE, NOTE_GONE, NOTE_SIZE, NOTE_BACK };
 
 struct snapshot_op {
 	struct lsvd_volume *v;
@@ -54,10 +58,18 @@ _Static_assert(sizeof(((struct snapshot_op *)0)->note) >=
 
 static void encode_record(struct snapshot_op *op)
 {
+	static const int types[] = { [NOTE_MADE] = RECORD_SNAPSHOT,
+						  [NOTE_GONE] = RECORD_SNAPSHOT_GONE,
+						  [NOTE_BACK] = RECORD_ROLLBACK };
 	uint8_t *p = op->note + LOG_NOTE_RECORDS_AT + RECORD_HEAD_BYTES;
 	uint32_t len = GONE_BYTES;
 
 	memcpy(p + SNAPSHOT_ID, op->s.id.b, sizeof op->s.id.b);
+	if (op->what == NOTE_BACK) {
+		le64_put(p + BACK_EPOCH, op->s.at.epoch);
+		le64_put(p + BACK_SEQ, op->s.at.seq);
+		len = BACK_BYTES;
+	}
 	if (op->what == NOTE_MADE) {
 		uint16_t name = (uint16_t)strlen(op->s.name);
 
@@ -68,9 +80,7 @@ static void encode_record(struct snapshot_op *op)
 	}
 	op->put.record_count = 1;
 	op->put.record_bytes = lsvd_record_frame(op->note + LOG_NOTE_RECORDS_AT,
-						 op->what == NOTE_GONE ? RECORD_SNAPSHOT_GONE
-								 : RECORD_SNAPSHOT,
-						 0, len);
+						 types[op->what], 0, len);
 }
 
 static int decode_record(struct snapshot *ret, const struct record *record, const char *what)
@@ -100,6 +110,14 @@ static struct place where_root_stands(const struct lsvd_volume *v, struct root_r
 	return root.epoch && e && e->home == HOME_ROOT ? e->born : (struct place){ 0, 0 };
 }
 
+/* Whoever goes on from what such a note names begins at it: nobody comes to it from before. */
+static int refuse_rollback(const struct lsvd_volume *v, const char *key)
+{
+	return lsvd_fail(v->rebuild ? LSVD_E_UNSUPPORTED : LSVD_E_CORRUPT, "volume %s: it was rolled "
+			 "back with object %s: what it is since then only a checkpoint says", v->name,
+			 key);
+}
+
 int lsvd_vol_snapshot_record(struct lsvd_volume *v, const struct object_head *head,
 			     const struct chain_part *chain, const struct record *record)
 {
@@ -108,9 +126,11 @@ int lsvd_vol_snapshot_record(struct lsvd_volume *v, const struct object_head *he
 	char key[KEY_CAP];
 	int err;
 
-	if (record->type != RECORD_SNAPSHOT && record->type != RECORD_SNAPSHOT_GONE)
-		return 0;
 	lsvd_key_chain(key, &v->uuid, head->epoch, head->seq);
+	if (record->type == RECORD_ROLLBACK && !v->listing)
+		return refuse_rollback(v, key);
+	if (record->type != RECORD_SNAPSHOT && record->type != RECORD_SNAPSHOT_GONE)
+		return record->type == RECORD_ROLLBACK;
 	if (record->type == RECORD_SNAPSHOT_GONE) {
 		if (record->len != GONE_BYTES)
 			return lsvd_fail(LSVD_E_CORRUPT, "object %s: end of a snapshot with %u bytes, "
@@ -191,7 +211,8 @@ static void take_size(struct snapshot_op *op)
 
 	v->chain_bytes = op->put.volume_bytes;
 	lsvd_vol_set_bytes(v, v->chain_bytes);
-	lsvd_mirror_object(v, op->put.header, sizeof op->put.header);
+	if (op->what == NOTE_SIZE) /* else there is none */
+		lsvd_mirror_object(v, op->put.header, sizeof op->put.header);
 }
 
 void lsvd_vol_snapshot_apply(struct lsvd_volume *v)
@@ -208,7 +229,7 @@ void lsvd_vol_snapshot_apply(struct lsvd_volume *v)
 		take_size(op);
 	if (op->what == NOTE_MADE || op->what == NOTE_GONE)
 		lsvd_mirror_mark(v);
-	v->segments_since_root++;
+	v->segments_since_root += op->what != NOTE_BACK; /* its root stands at it */
 	over(v, 0);
 	lsvd_vol_delete_dead(v);
 }
@@ -250,7 +271,8 @@ static struct snapshot_op *new_op(struct lsvd_volume *v, enum note_what what)
 	return op;
 }
 
-static int put_and_wait(struct snapshot_op *op, uint32_t timeout_ms)
+/* `place` NULL: the next one. */
+static int put_and_wait(struct snapshot_op *op, const struct log_place *place, uint32_t timeout_ms)
 {
 	struct lsvd_volume *v = op->v;
 	int err;
@@ -262,7 +284,10 @@ static int put_and_wait(struct snapshot_op *op, uint32_t timeout_ms)
 				 v->failed ? v->status_text : "is being closed");
 	}
 	v->snapshot_op = op;
-	lsvd_log_reserve(v->log, &op->put.place);
+	if (place)
+		op->put.place = *place;
+	else
+		lsvd_log_reserve(v->log, &op->put.place);
 	lsvd_log_put(v->log, &op->put);
 	err = lsvd_vol_wait(v, note_is_over, NULL, timeout_ms);
 	if (!err && v->snapshot_err)
@@ -293,7 +318,7 @@ static int put_note(struct lsvd_volume *v, const struct snapshot *s, bool gone, 
 	}
 	op->s = *s;
 	encode_record(op);
-	return put_and_wait(op, timeout_ms);
+	return put_and_wait(op, NULL, timeout_ms);
 }
 
 int lsvd_vol_put_size(struct lsvd_volume *v, uint64_t bytes, uint32_t timeout_ms)
@@ -303,12 +328,26 @@ int lsvd_vol_put_size(struct lsvd_volume *v, uint64_t bytes, uint32_t timeout_ms
 	if (!op)
 		return lsvd_fail_plain(-ENOMEM);
 	op->put.volume_bytes = bytes;
-	return put_and_wait(op, timeout_ms);
+	return put_and_wait(op, NULL, timeout_ms);
+}
+
+int lsvd_vol_put_rollback(struct lsvd_volume *v, const struct snapshot *s,
+			  const struct log_place *place, struct root_ref root, uint32_t timeout_ms)
+{
+	struct snapshot_op *op = new_op(v, NOTE_BACK);
+
+	if (!op)
+		return lsvd_fail_plain(-ENOMEM);
+	op->s = *s;
+	encode_record(op);
+	op->put.volume_bytes = s->bytes;
+	op->put.new_root = root;
+	return put_and_wait(op, place, timeout_ms);
 }
 
 /* ---------------------------------------------------------------------------------- public calls */
 
-static int refuse(const struct lsvd_volume *v, const char *name)
+int lsvd_vol_refuse_snapshot(const struct lsvd_volume *v, const char *name)
 {
 	if (!name || !lsvd_name_valid(name))
 		return lsvd_fail(-EINVAL, "snapshot name \"%s\": must be 1 to %u of A-Z a-z 0-9 _ . - "
@@ -365,7 +404,7 @@ int lsvd_snapshot_create(struct lsvd_volume *v, const char *name, uint32_t timeo
 			 struct lsvd_snapshot_info *ret)
 {
 	struct lsvd_snapshot_info info;
-	int err = refuse(v, name);
+	int err = lsvd_vol_refuse_snapshot(v, name);
 
 	if (!err)
 		err = lsvd_volume_sync(v, timeout_ms);
@@ -385,7 +424,7 @@ int lsvd_snapshot_create(struct lsvd_volume *v, const char *name, uint32_t timeo
 	return lsvd_options_fill(ret, &info, sizeof info, sizeof info, "snapshot info");
 }
 
-static int no_such(const struct lsvd_volume *v, const char *name)
+int lsvd_vol_no_such_snapshot(const struct lsvd_volume *v, const char *name)
 {
 	return lsvd_fail(-ENOENT, "volume %s has no snapshot \"%s\"", v->name, name);
 }
@@ -398,7 +437,7 @@ static int delete(struct lsvd_volume *v, const char *name, uint32_t timeout_ms)
 	int err;
 
 	if (!found)
-		return no_such(v, name);
+		return lsvd_vol_no_such_snapshot(v, name);
 	s = *found;
 	lsvd_port_leave(&v->port, false);
 	err = lsvd_vol_close_slots(&v->port, &v->uuid, &s);
@@ -415,7 +454,7 @@ static int delete(struct lsvd_volume *v, const char *name, uint32_t timeout_ms)
 
 int lsvd_snapshot_delete(struct lsvd_volume *v, const char *name, uint32_t timeout_ms)
 {
-	int err = refuse(v, name);
+	int err = lsvd_vol_refuse_snapshot(v, name);
 
 	if (err)
 		return err;
@@ -427,12 +466,6 @@ int lsvd_snapshot_delete(struct lsvd_volume *v, const char *name, uint32_t timeo
 	}
 	lsvd_port_leave(&v->port, true);
 	return err;
-}
-
-int lsvd_snapshot_rollback(struct lsvd_volume *v, const char *name, uint32_t timeout_ms)
-{
-	(void)name, (void)timeout_ms;
-	return lsvd_fail(LSVD_E_UNSUPPORTED, "volume %s: cannot be rolled back yet", v->name);
 }
 
 /* A copy of the list, for callbacks are made without the lock. */

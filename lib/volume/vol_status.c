@@ -114,9 +114,11 @@ int lsvd_volume_block_status_known(struct lsvd_volume *v, uint64_t off, uint64_t
 	if (err)
 		return err;
 	lsvd_port_enter(&v->port);
-	walk(v, &s, off / SECTOR_BYTES, (off + len) / SECTOR_BYTES);
+	err = lsvd_vol_refuse_rolling(v);
+	if (!err)
+		walk(v, &s, off / SECTOR_BYTES, (off + len) / SECTOR_BYTES);
 	lsvd_port_leave(&v->port, false);
-	return (int)s.n;
+	return err ? err : (int)s.n;
 }
 
 int lsvd_volume_block_status(struct lsvd_volume *v, uint64_t off, uint64_t len,
@@ -129,8 +131,9 @@ int lsvd_volume_block_status(struct lsvd_volume *v, uint64_t off, uint64_t len,
 	if (err)
 		return err;
 	lsvd_port_enter(&v->port);
+	err = lsvd_vol_refuse_rolling(v);
 	lsvd_vol_hold_pages(v);
-	for (;;) {
+	while (!err) {
 		s = (struct status){ ret, max, 0, STATUS_STEPS };
 		walk(v, &s, lba, end);
 		if (s.n || !len)
@@ -138,8 +141,6 @@ int lsvd_volume_block_status(struct lsvd_volume *v, uint64_t off, uint64_t len,
 		page = lsvd_vol_away(v, lba, end); /* of the first sector: else there was something */
 		lsvd_vol_want_soon(v, lba, end, PAGES_SOON);
 		err = lsvd_vol_wait_page(v, page);
-		if (err)
-			break;
 	}
 	lsvd_vol_release_pages(v);
 	lsvd_port_leave(&v->port, true);

@@ -24,7 +24,8 @@
  *   vol_recover.c     a root and the chain after it, back into the store map
  *   vol_mirror.c      a copy of the store map in the cache directory
  *   vol_offline.c     opening with that copy and the log, without the store
- *   vol_snapshot.c    snapshots: made, deleted, listed, gone back to
+ *   vol_snapshot.c    snapshots: made, deleted, listed
+ *   vol_rollback.c    a volume that becomes what it was at a snapshot
  *   vol_resize.c      another size
  *   vol_clone.c       volumes that begin as a snapshot of another
  *   vol_status.c      block status; statistics
@@ -254,6 +255,13 @@ struct lsvd_volume {
 	struct snapshot_op *snapshot_op; /* a note on its way, or NULL */
 	int snapshot_err;              /* what the last one ended with */
 
+	/*
+	 * vol_rollback.c. While it is ON nothing is begun: no operation, collection, checkpoint, deletion.
+	 * LOST: it failed when the map had been exchanged and the chain did not say so; nothing of the
+	 * map means anything any more.
+	 */
+	enum { ROLL_NONE, ROLL_ON, ROLL_LOST } rolling;
+
 	/* vol_gc.c */
 	struct log_gc gc;
 	struct gc_round *gc_round;     /* on its way, or NULL */
@@ -300,6 +308,8 @@ static inline uint64_t lsvd_vol_bytes(const struct lsvd_volume *v)
 int lsvd_vol_run(struct lsvd_volume *v, struct lsvd_io io);
 /* lock held: all writes that have begun end. */
 int lsvd_vol_end_writes(struct lsvd_volume *v, uint32_t timeout_ms);
+/* -EBUSY: the volume is being rolled back; what it failed with, if that was in the middle. */
+int lsvd_vol_refuse_rolling(const struct lsvd_volume *v);
 void lsvd_vol_begin(struct lsvd_volume *v, struct lsvd_io *io);
 void lsvd_vol_end(struct lsvd_volume *v, struct lsvd_io *io, int err);
 void lsvd_vol_fail(struct lsvd_volume *v, int err, const char *why);
@@ -397,6 +407,12 @@ bool lsvd_vol_is_between(const struct lsvd_volume *v);
 /* ---- vol_checkpoint.c, vol_recover.c */
 void lsvd_vol_start_checkpoint(struct lsvd_volume *v);
 void lsvd_vol_maybe_checkpoint(struct lsvd_volume *v);
+/*
+ * While rolling, and with none on its way: of the state that begins at the chain object `at`, which is
+ * yet to be put, with another size. When it is over, and v->root_number is another, the root is in the
+ * store, and that object has to name it.
+ */
+void lsvd_vol_start_rolled_checkpoint(struct lsvd_volume *v, struct place at, uint64_t bytes);
 
 /* ---- vol_delete.c */
 void lsvd_vol_root_is_put(struct lsvd_volume *v);
@@ -433,6 +449,14 @@ void lsvd_vol_remove_slots(struct port *port, const struct uuid *volume, const s
 /* ---- vol_snapshot.c */
 /* lock held: a note from which on the volume has another size, and its end. */
 int lsvd_vol_put_size(struct lsvd_volume *v, uint64_t bytes, uint32_t timeout_ms);
+/*
+ * lock held: the note at a place that was reserved, with which the volume is what it was at `s`, as
+ * `root` has it; and its end.
+ */
+int lsvd_vol_put_rollback(struct lsvd_volume *v, const struct snapshot *s,
+			  const struct log_place *place, struct root_ref root, uint32_t timeout_ms);
+int lsvd_vol_refuse_snapshot(const struct lsvd_volume *v, const char *name);
+int lsvd_vol_no_such_snapshot(const struct lsvd_volume *v, const char *name);
 /* Is a note of ours the next thing whose place the store map has to reach? */
 bool lsvd_vol_snapshot_is_next(const struct lsvd_volume *v);
 void lsvd_vol_snapshot_apply(struct lsvd_volume *v);
@@ -473,6 +497,8 @@ int lsvd_vol_refuse_offline(const struct lsvd_volume *v, const char *what);
 int lsvd_vol_open_listing(struct lsvd_volume **ret, struct lsvd_store *store, struct world *world,
 			  const char *name);
 #define VOL_TINY_ANCHOR_EVERY 8u /* in worlds of simulations */
+/* A procedure: what the volume was at a snapshot, in parts of a volume that is nothing else. */
+int lsvd_vol_load_past(struct lsvd_volume **ret, struct lsvd_volume *v, const struct snapshot *s);
 /* A volume that has no parts yet; NULL: no memory, or its name is too long. */
 struct lsvd_volume *lsvd_vol_new(struct world *world, bool own_world, const char *name);
 void lsvd_vol_destroy(struct lsvd_volume *v); /* nothing is in the world */

@@ -134,6 +134,12 @@ int lsvd_wal_begin_run(struct wal *w, uint64_t epoch, uint64_t base_epoch, bool 
 /* Procedure: the same without an epoch of its own: goes on in the one before, and notes where. */
 int lsvd_wal_begin_offline(struct wal *w);
 
+/*
+ * Procedure: what it holds is void, and a new run of the same epoch begins, synced. The store has all of
+ * it, nobody reads it or knows a place in it, and nothing is reserved meanwhile.
+ */
+int lsvd_wal_empty(struct wal *w);
+
 /* Procedure: a last superblock, synced, if the log has not failed. Nothing may be in the world. */
 int lsvd_wal_end_run(struct wal *w);
 void lsvd_wal_close(struct wal *w);

@@ -305,6 +305,19 @@ static int begin(struct wal *w)
 	return 0;
 }
 
+/* What it holds is void, from the next run on. */
+static void discard_all(struct wal *w, uint64_t next_op)
+{
+	drop_groups(w);
+	w->stored = w->given_up = w->published = w->durable = w->dirty = w->head;
+	w->super.tail = w->head;
+	w->super.tail_op = next_op;
+	w->super.stored_op = next_op - 1;
+	w->super.whole_run = w->super.run + 1;
+	w->stored_op = w->published_op = w->durable_op = next_op - 1;
+	w->next_op = next_op;
+}
+
 int lsvd_wal_begin_run(struct wal *w, uint64_t epoch, uint64_t base_epoch, bool discard,
 		       uint64_t next_op)
 {
@@ -312,18 +325,9 @@ int lsvd_wal_begin_run(struct wal *w, uint64_t epoch, uint64_t base_epoch, bool 
 
 	if (err)
 		return err;
-	if (discard) {
-		drop_groups(w);
-		w->stored = w->given_up = w->published = w->durable = w->dirty = w->head;
-		w->super.tail = w->head;
-		w->super.tail_op = next_op;
-		w->super.stored_op = next_op - 1;
-		w->stored_op = w->published_op = w->durable_op = next_op - 1;
-		w->next_op = next_op;
-	}
-	assert(next_op == w->next_op);
 	if (discard)
-		w->super.whole_run = w->super.run + 1;
+		discard_all(w, next_op);
+	assert(next_op == w->next_op);
 	w->super.epoch = epoch;
 	w->super.base_epoch = base_epoch;
 	w->super.offline_op = 0;
@@ -335,6 +339,40 @@ int lsvd_wal_begin_offline(struct wal *w)
 	if (!w->super.offline_op)
 		w->super.offline_op = w->next_op;
 	return begin(w);
+}
+
+/* A superblock that was written and not synced is synced before the next is written. */
+static bool is_idle(const struct wal *w)
+{
+	return !w->syncing && !w->mark_armed && w->super_state != SUPER_WRITING &&
+	       w->published == w->head && list_empty(&w->tickets);
+}
+
+int lsvd_wal_empty(struct wal *w)
+{
+	int err;
+
+	lsvd_port_enter(w->port);
+	while (!w->failure && !is_idle(w)) {
+		lsvd_wal_quiesce(w);
+		lsvd_port_wait(w->port);
+	}
+	err = w->failure ? LSVD_E_FAILED : 0;
+	if (!err) {
+		w->running = false;
+		discard_all(w, w->next_op);
+		w->super_state = SUPER_IDLE;
+		w->super_wanted = w->room_wanted = false;
+	}
+	lsvd_port_leave(w->port, true);
+	if (!err)
+		err = begin(w);
+	if (err) {
+		lsvd_port_enter(w->port);
+		lsvd_wal_fail(w, err);
+		lsvd_port_leave(w->port, false);
+	}
+	return err;
 }
 
 int lsvd_wal_end_run(struct wal *w)

@@ -97,12 +97,31 @@ refused 'one' snapshot delete "$volume@one"
 ask snapshot create "$volume@one"
 holds "$volume@one" 3
 
+it 'a served volume goes back to a snapshot when its clients have left, and has its size'
+back() { admin snapshot rollback "$volume@two" --json >"$tmp/out" 2>"$tmp/err"; }
+wait_until 30 back || fail "$(<"$tmp/err")"
+json 'o["name"] == "disk" and o["snapshot"] == "two"'
+holds "$volume" 2
+holds "$volume@one" 3
+ask resize -n "$volume" -s 64M
+admin snapshot rollback "$volume@one" >"$tmp/out"
+[[ $(<"$tmp/out") == 'volume disk is what it was at one' ]] || fail "$(<"$tmp/out")"
+[[ $(nbdinfo --size "$uri") -eq $((32 << 20)) ]]
+holds "$volume" 3
+refused 'none' snapshot rollback "$volume@none"
+
 it 'snapshots survive the server, and are made and deleted without one'
 stop_server
 [[ $server_status -eq 0 ]]
 ask snapshot create "$volume@three"
 ask snapshot list "$volume"
 json '[s["snapshot"] for s in o["snapshots"]] == ["two", "one", "three"]'
+ask snapshot rollback "$volume@two"
+start_server
+holds "$volume" 2
+stop_server
+[[ $server_status -eq 0 ]]
+ask snapshot rollback "$volume@three"
 ask snapshot delete "$volume@three"
 start_server
 holds "$volume" 3

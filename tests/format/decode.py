@@ -456,6 +456,11 @@ def show_snapshot_gone(payload):
     print("snapshot gone", uuid(payload, 0))
 
 
+def show_rollback(payload):
+    must(len(payload) == 32, "a rollback is no uuid and a place")
+    print("back to snapshot", uuid(payload, 0), "at", u64(payload, 16), u64(payload, 24))
+
+
 def show_records(head, data):
     at, end, count = check_lists(head, data)
     print("records", count)
@@ -470,6 +475,8 @@ def show_records(head, data):
             show_snapshot(data[at + 8:at + 8 + length])
         elif kind == 3:
             show_snapshot_gone(data[at + 8:at + 8 + length])
+        elif kind == 4:
+            show_rollback(data[at + 8:at + 8 + length])
         at += (8 + length + 7) // 8 * 8
     must(at == end, "bytes after the last record")
 

@@ -65,12 +65,15 @@ struct model_op {
 	uint32_t lba, sectors;
 	uint32_t tag;            /* what its sectors carry; never used twice, also after a crash */
 	bool acked;
+	bool rolled;             /* after it the volume became what it was after operation back_to */
+	uint32_t back_to;
 };
 
 /* A snapshot that was asked for, or asked to go: MAYBE until somebody has looked. */
 struct model_snapshot {
 	enum { SNAP_NONE, SNAP_MAYBE, SNAP_THERE } state;
-	uint32_t op;             /* THERE: it is the volume after this one */
+	uint32_t op;             /* THERE: it is the volume after this one, … */
+	uint32_t chunks;         /* … and of this size */
 };
 
 /*
@@ -99,6 +102,7 @@ struct model {
 	bool cloned;             /* the last snapshot may have clones, or entries of some that never were */
 	uint32_t chunks;         /* its size, or it was to become another */
 	uint32_t chunks_maybe;   /* and is this perhaps; 0: no */
+	uint32_t rolling;        /* after this operation it was perhaps rolled back; 0: not */
 	bool unlucky;            /* … unless it was given up for want of memory or of a disk */
 };
 
@@ -146,6 +150,8 @@ struct tester {
 	uint8_t image[SECTORS * SECTOR_BYTES]; /* as read back */
 	char why[400];
 	bool failed, finished;
+	void (*first)(void *arg); /* the life that is crashed; NULL: first_life() */
+	uint64_t from, to;       /* boundaries of what it is about */
 	/* of the phase that runs now */
 	enum { BY_FLUSH, BY_ACK, BY_STORE } bound;
 	uint32_t recovered;      /* k */
@@ -153,6 +159,7 @@ struct tester {
 	bool in_duel;
 	uint64_t states, points, deep, offline_opens, rots, checks, snapshots_read, sizes, clones_read;
 	uint64_t clones_written, clones_deleted, clones_of_clones, bases_refused;
+	uint64_t rollbacks, rollbacks_found; /* done; found done after a crash in the middle */
 };
 
 /* All that is known, of the volume and of its clones. */
@@ -237,14 +244,26 @@ static uint32_t tag_of(const struct model *m, uint32_t op)
 	return m->ops[op].kind == MODEL_WRITE ? m->ops[op].tag : 0;
 }
 
+/* The tags of P(k), over zeroes. */
+static void content(const struct model *m, uint32_t k, uint32_t want[SECTORS])
+{
+	uint32_t from = k;
+
+	while (from && !m->ops[from].rolled)
+		from--;
+	if (from)
+		content(m, m->ops[from].back_to, want);
+	for (uint32_t i = from + 1; i <= k; i++)
+		for (uint32_t j = 0; j < m->ops[i].sectors; j++)
+			want[m->ops[i].lba + j] = tag_of(m, i);
+}
+
 /* How many sectors differ from P(k): the nearest prefix shows what went wrong. */
 static uint32_t distance(const struct tester *t, uint32_t k, bool tell)
 {
 	uint32_t want[SECTORS] = { 0 }, wrong = 0, end = t->offline ? t->readable : SECTORS;
 
-	for (uint32_t i = 1; i <= k; i++)
-		for (uint32_t j = 0; j < t->m.ops[i].sectors; j++)
-			want[t->m.ops[i].lba + j] = tag_of(&t->m, i);
+	content(&t->m, k, want);
 	for (uint32_t i = 0; i < end; i++) {
 		uint32_t have = sector_tag(t->image + i * SECTOR_BYTES, i);
 
@@ -267,10 +286,11 @@ static void explain(struct tester *t, uint32_t k)
 	(void)fprintf(stderr, "nearest prefix: %u\n", best);
 	(void)distance(t, k, true);
 	for (uint32_t i = 1; i <= t->m.issued; i++)
-		(void)fprintf(stderr, "  operation %u, tag %u: %s %u + %u%s\n", i,
+		(void)fprintf(stderr, "  operation %u, tag %u: %s %u + %u%s%s %u\n", i,
 			      t->m.ops[i].tag, t->m.ops[i].kind == MODEL_WRITE ? "write" : "zero",
 			      t->m.ops[i].lba, t->m.ops[i].sectors,
-			      t->m.ops[i].acked ? "" : " (not acknowledged)");
+			      t->m.ops[i].acked ? "" : " (not acknowledged)",
+			      t->m.ops[i].rolled ? ", then back to" : "", t->m.ops[i].back_to);
 	complain(t, "the volume is not what it was after operation %u, but %u is nearest", k, best);
 }
 
@@ -507,6 +527,14 @@ static bool read_from(struct tester *t, struct lsvd_volume *volume)
 			t->broken = true;
 			return false;
 		}
+		/* A note with another size was still on its way when the volume failed. */
+		if (err == -EINVAL && t->hard && i >= chunks_of(t->volume) * CHUNK)
+			break;
+		/* Failed in the middle of a rollback: it shows nothing any more. */
+		if (t->hard && err && err == final_error(t) && t->volume->rolling == ROLL_LOST) {
+			t->broken = true;
+			return false;
+		}
 		if (err) {
 			complain(t, "read of sector %u: %s: %s", i, lsvd_error_name(err),
 				 lsvd_last_error());
@@ -626,7 +654,8 @@ static void settle_trim(struct tester *t, uint32_t op, int err)
 static void change_size(struct tester *t)
 {
 	uint32_t chunks = t->scripted ? CHUNKS / 2 : 1 + below(t, CHUNKS), op = 0, before = t->m.chunks;
-	struct model_op trim = { MODEL_ZERO, chunks * CHUNK, (CHUNKS - chunks) * CHUNK, 0, false };
+	struct model_op trim = { .kind = MODEL_ZERO, .lba = chunks * CHUNK,
+				 .sectors = (CHUNKS - chunks) * CHUNK };
 	int err;
 
 	wait_all(t);
@@ -725,6 +754,7 @@ static void change_snapshot(struct tester *t)
 	if (there)
 		return;
 	s->op = (uint32_t)info.op + t->m.inherited;
+	s->chunks = (uint32_t)(info.bytes / CHUNK_SPAN);
 	if (s->op < least || s->op > t->m.issued)
 		complain(t, "snapshot %s holds %u operations, expected %u to %u", name, s->op, least,
 			 t->m.issued);
@@ -752,7 +782,7 @@ static int find_snapshot(void *ctx, const struct lsvd_snapshot_info *info)
 		complain(f->t, "snapshot %s was deleted, or never made", info->name);
 	if (s->state == SNAP_THERE && s->op != op)
 		complain(f->t, "snapshot %s holds %u operations, expected %u", info->name, op, s->op);
-	*s = (struct model_snapshot){ SNAP_THERE, op };
+	*s = (struct model_snapshot){ SNAP_THERE, op, (uint32_t)(info->bytes / CHUNK_SPAN) };
 	return 0;
 }
 
@@ -1051,6 +1081,94 @@ static void check_snapshot_now(struct tester *t)
 		check_snapshot(t, t->host, i);
 }
 
+/* ---- rollbacks */
+
+/* An operation that nothing stands at but the rollback after it: a snapshot says by it what it has. */
+static bool mark(struct tester *t)
+{
+	uint32_t before = t->m.issued;
+
+	if (before == OPS_MAX)
+		return false;
+	submit_this(t, false);
+	wait_all(t);
+	return !t->broken && t->m.issued == before + 1 && t->m.acked == t->m.issued;
+}
+
+static void rolled_back(struct tester *t, uint32_t chunks)
+{
+	t->rollbacks++;
+	t->m.rolling = 0;
+	t->m.flushed = t->m.stored = t->m.issued;
+	t->m.chunks = chunks;
+	t->m.chunks_maybe = 0;
+	t->chunks = chunks_of(t->volume);
+	if (t->chunks != chunks)
+		complain(t, "rolled back to %u pages the volume has %u", chunks, t->chunks);
+	else if (!t->hard)
+		note_mirror(t, t->host);
+}
+
+/* It may fail as anything else here: before it has changed anything, or for good. */
+static void roll_back(struct tester *t)
+{
+	unsigned i = pick(t, SNAPSHOTS);
+	const struct model_snapshot *s = &t->m.snapshots[i];
+	struct model_op *op;
+	char name[8];
+	int err;
+
+	wait_all(t);
+	if (t->errand == ERRAND_SNAPSHOT)
+		wait_for_operator(t);
+	if (s->state != SNAP_THERE || t->m.chunks_maybe || !mark(t))
+		return;
+	snapshot_name(name, i);
+	op = &t->m.ops[t->m.issued];
+	op->back_to = s->op;
+	t->m.rolling = t->m.issued;
+	t->m.chunks_maybe = s->chunks;
+	t->m.mirrored = false;
+	err = lsvd_snapshot_rollback(t->volume, name, UINT32_MAX);
+	if (err == -EBUSY || err == -ENOENT || err == LSVD_E_CORRUPT)
+		complain(t, "rollback to %s: %s", name, lsvd_last_error());
+	if (!err) {
+		op->rolled = true;
+		rolled_back(t, s->chunks);
+	} else if (t->volume->rolling != ROLL_LOST) {
+		t->m.rolling = t->m.chunks_maybe = 0;
+	} else {
+		t->broken = true;
+		if (!t->hard)
+			complain(t, "rollback to %s failed half-way: %s", name, lsvd_last_error());
+	}
+}
+
+/*
+ * Was it rolled back, if that had begun? What is found says so. Who sees only a part of it may not be able
+ * to tell; then it does not matter to him, and the next one tells.
+ */
+static void settle_rollback(struct tester *t, uint32_t k)
+{
+	struct model_op *op = &t->m.ops[t->m.rolling];
+	bool may_be, may_not;
+
+	if (!t->m.rolling)
+		return;
+	if (k < t->m.rolling) {
+		t->m.rolling = 0;
+		return;
+	}
+	op->rolled = false;
+	may_not = distance(t, k, false) == 0;
+	op->rolled = true;
+	may_be = distance(t, k, false) == 0;
+	op->rolled = may_be;
+	t->rollbacks_found += may_be && !may_not;
+	if (!t->offline || may_be != may_not)
+		t->m.rolling = 0;
+}
+
 /* A failure that is to come soon. */
 static void arm_hardship(struct tester *t)
 {
@@ -1066,7 +1184,7 @@ static void arm_hardship(struct tester *t)
 /* What a workload does beside its writes. */
 enum deed { DEED_LOOK, DEED_SEAL, DEED_PAUSE, DEED_REOPEN, DEED_COLLECT, DEED_SNAPSHOT,
 	    DEED_READ_SNAPSHOT, DEED_RESIZE, DEED_CLONE, DEED_READ_CLONE, DEED_VISIT,
-	    DEED_DELETE_CLONE, DEED_DELETE_BASE, DEED_CHECKPOINT, DEED_WRITE };
+	    DEED_DELETE_CLONE, DEED_DELETE_BASE, DEED_CHECKPOINT, DEED_ROLLBACK, DEED_WRITE };
 
 /* By chance: one of these, of so many DEEDS of which the rest are writes. */
 #define DEEDS 64u
@@ -1074,6 +1192,7 @@ static const uint8_t usual_deeds[] = {
 	DEED_LOOK, DEED_SEAL, DEED_PAUSE, DEED_REOPEN, DEED_COLLECT, DEED_SNAPSHOT, DEED_SNAPSHOT,
 	DEED_SNAPSHOT, DEED_READ_SNAPSHOT, DEED_RESIZE, DEED_CLONE, DEED_CLONE, DEED_CLONE,
 	DEED_READ_CLONE, DEED_VISIT, DEED_VISIT, DEED_DELETE_CLONE, DEED_DELETE_BASE, DEED_CHECKPOINT,
+	DEED_ROLLBACK,
 };
 
 static uint32_t some_deed(struct tester *t)
@@ -1091,7 +1210,8 @@ static const uint8_t script[] = {
 	DEED_SNAPSHOT /* is needed */, DEED_WRITE, DEED_CLONE, DEED_WRITE, DEED_WRITE, DEED_COLLECT,
 	DEED_RESIZE, DEED_WRITE,
 	DEED_DELETE_CLONE, DEED_WRITE, DEED_DELETE_BASE /* is needed */, DEED_WRITE, DEED_DELETE_CLONE,
-	DEED_WRITE, DEED_WRITE, DEED_SNAPSHOT /* goes */, DEED_WRITE, DEED_WRITE, DEED_COLLECT, DEED_WRITE, DEED_WRITE, DEED_LOOK, DEED_REOPEN, DEED_WRITE,
+	DEED_WRITE, DEED_ROLLBACK, DEED_WRITE, DEED_WRITE, DEED_SNAPSHOT /* goes */, DEED_WRITE, DEED_WRITE,
+	DEED_COLLECT, DEED_WRITE, DEED_WRITE, DEED_LOOK, DEED_REOPEN, DEED_WRITE,
 };
 
 /* False: the volume is of no more use. */
@@ -1145,6 +1265,9 @@ static bool do_deed(struct tester *t, uint32_t what)
 	case DEED_CHECKPOINT:
 		send(t, ERRAND_CHECKPOINT);
 		return true;
+	case DEED_ROLLBACK:
+		roll_back(t);
+		return !t->broken;
 	default:
 		break;
 	}
@@ -1172,9 +1295,8 @@ static void work(struct tester *t)
 		check_now(t);
 }
 
-static void first_life(void *arg)
+static bool create_and_open(struct tester *t)
 {
-	struct tester *t = arg;
 	int err = LSVD_E_UNAVAILABLE;
 	unsigned tries = 0;
 
@@ -1182,7 +1304,36 @@ static void first_life(void *arg)
 		err = lsvd_volume_create_world(sim_host_world(t->host), t->name, BYTES, NULL, NULL);
 	if (err && !(err == -EEXIST && tries > 1)) /* an earlier try may have got through */
 		complain(t, "create: %s: %s", lsvd_error_name(err), lsvd_last_error());
-	else if (open_volume(t, t->host, 0))
+	return !t->failed && open_volume(t, t->host, 0);
+}
+
+/* What the crashes are tried in is one rollback. */
+static void rolling_life(void *arg)
+{
+	struct tester *t = arg;
+	uint64_t before = t->rollbacks;
+
+	if (create_and_open(t)) {
+		for (unsigned i = 0; i < 40; i++)
+			if (i % 10 == 9)
+				change_snapshot(t);
+			else
+				submit_one(t);
+		wait_all(t);
+		t->from = sim_boundaries(t->sim);
+		for (unsigned i = 0; i < 20 && t->rollbacks == before && !t->failed; i++)
+			roll_back(t);
+		t->to = sim_boundaries(t->sim);
+		check_now(t);
+	}
+	t->finished = true;
+}
+
+static void first_life(void *arg)
+{
+	struct tester *t = arg;
+
+	if (create_and_open(t))
 		work(t);
 	if (!t->failed && t->volume && below(t, 2))
 		close_volume(t);
@@ -1262,6 +1413,7 @@ static bool check_recovered(struct tester *t)
 		complain(t, "recovered up to operation %u, expected %u to %u", k, least, t->m.issued);
 		return false;
 	}
+	settle_rollback(t, k);
 	if (distance(t, k, false)) {
 		explain(t, k);
 		return false;
@@ -1711,7 +1863,8 @@ static void run_case(struct tester *t, uint64_t seed, uint64_t at, unsigned dept
 		(void)sim_run_until(t->sim, phase_over, t);
 	}
 	if (!t->failed)
-		run_phase(t, depth && seed % 2 ? later_life : first_life, t->host);
+		run_phase(t, t->first ? t->first : depth && seed % 2 ? later_life : first_life,
+			  t->host);
 	sim_stop_at(t->sim, at ? sim_boundaries(t->sim) + at : 0);
 	(void)sim_run_until(t->sim, phase_over, t);
 	sim_stop_at(t->sim, 0);
@@ -1736,9 +1889,11 @@ static void run_case(struct tester *t, uint64_t seed, uint64_t at, unsigned dept
 /* Under a sanitizer everything takes many times as long. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define USUAL_RUNS 20
+#define ROLLBACK_SEEDS 1
 #define SCRIPT_STRIDE 10
 #else
 #define USUAL_RUNS 200
+#define ROLLBACK_SEEDS 3
 #define SCRIPT_STRIDE 2
 #endif
 
@@ -1816,7 +1971,7 @@ static void reset_counts(struct tester *t)
 {
 	t->states = t->points = t->deep = t->offline_opens = t->rots = t->checks = 0;
 	t->snapshots_read = t->sizes = t->clones_read = t->clones_written = t->clones_deleted = 0;
-	t->clones_of_clones = t->bases_refused = 0;
+	t->clones_of_clones = t->bases_refused = t->rollbacks = t->rollbacks_found = 0;
 }
 
 /*
@@ -1836,6 +1991,7 @@ START_TEST(a_crash_anywhere_in_one_workload_leaves_a_prefix)
 	ck_assert_uint_gt(t->clones_deleted, 0);
 	ck_assert_uint_gt(t->bases_refused, 0);
 	ck_assert_uint_gt(t->sizes, 0);
+	ck_assert_uint_gt(t->rollbacks, 0);
 	for (uint64_t at = env_u64("LSVD_SIM_AT", 1); at <= n; at += stride) {
 		run_case(t, seed, at, 0);
 		expect_well(t, seed, at);
@@ -1844,6 +2000,30 @@ START_TEST(a_crash_anywhere_in_one_workload_leaves_a_prefix)
 	}
 	t->scripted = false;
 	printf("%" PRIu64 " crash points, %" PRIu64 " states\n", t->points, t->states);
+}
+END_TEST
+
+START_TEST(a_crash_at_every_request_of_a_rollback_leaves_what_was_or_what_is_then)
+{
+	struct tester *t = &tester;
+	uint64_t first = env_u64("LSVD_SIM_SEED", 1), to;
+
+	t->first = rolling_life;
+	reset_counts(t);
+	for (uint64_t seed = first; seed < first + ROLLBACK_SEEDS; seed++) {
+		(void)boundaries_of(t, seed);
+		to = t->to;
+		for (uint64_t at = t->from + 1; at <= to; at++) {
+			run_case(t, seed, at, 0);
+			expect_well(t, seed, at);
+			halt_all(t);
+			sim_free(t->sim);
+		}
+	}
+	t->first = NULL;
+	printf("%" PRIu64 " crash points, %" PRIu64 " states, %" PRIu64 " of them rolled back\n",
+	       t->points, t->states, t->rollbacks_found);
+	ck_assert_uint_gt(t->rollbacks_found, 0);
 }
 END_TEST
 
@@ -1866,9 +2046,11 @@ START_TEST(crashes_of_crashes_of_random_workloads_leave_a_prefix)
 	printf("%" PRIu64 " runs, %" PRIu64 " crash points, %" PRIu64 " of them after a recovery, "
 	       "%" PRIu64 " states, %" PRIu64 " opened offline, %" PRIu64 " with rot, %" PRIu64
 	       " snapshots read; clones: %" PRIu64 " read, %" PRIu64 " written, %" PRIu64 " deleted, %" PRIu64
-	       " of clones, %" PRIu64 " of a base that stayed\n", runs, t->points, t->deep, t->states,
+	       " of clones, %" PRIu64 " of a base that stayed; %" PRIu64 " rollbacks, %" PRIu64
+	       " found after a crash\n", runs, t->points, t->deep, t->states,
 	       t->offline_opens, t->rots, t->snapshots_read, t->clones_read, t->clones_written,
-	       t->clones_deleted, t->clones_of_clones, t->bases_refused);
+	       t->clones_deleted, t->clones_of_clones, t->bases_refused, t->rollbacks,
+	       t->rollbacks_found);
 	ck_assert_uint_gt(t->snapshots_read, 0);
 	ck_assert_uint_gt(t->sizes, 0);
 	ck_assert_uint_gt(t->clones_read, 0);
@@ -2007,6 +2189,7 @@ static void second_writer(void *arg)
 	t->m.flushed = t->m.stored = t->m.issued;
 	if (!read_image(t))
 		return;
+	settle_rollback(t, t->m.issued);
 	if (distance(t, t->m.issued, false))
 		explain(t, t->m.issued);
 	t->ops_wanted = 40;
@@ -2466,6 +2649,7 @@ static Suite *suite(void)
 	add(s, "workload", a_workload_without_a_crash_reads_what_it_wrote);
 	add(s, "digest", the_same_seed_gives_the_same_digest);
 	add(s, "script", a_crash_anywhere_in_one_workload_leaves_a_prefix);
+	add(s, "rollback", a_crash_at_every_request_of_a_rollback_leaves_what_was_or_what_is_then);
 	add(s, "memory", allocations_that_fail_lose_nothing_and_hang_nothing);
 	add(s, "disk", a_local_disk_that_fails_ends_writing_and_keeps_what_was_flushed);
 	add(s, "outage", outages_are_waited_out_also_when_the_log_is_full);
