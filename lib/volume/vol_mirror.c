@@ -338,7 +338,7 @@ void lsvd_mirror_resume(struct lsvd_volume *v)
 	if (!v->mirror || v->stopping)
 		return;
 	v->mirror->stopped = false;
-	pump(v->mirror);
+	lsvd_mirror_pump(v->mirror);
 }
 
 bool lsvd_mirror_is_idle(const struct lsvd_volume *v)
