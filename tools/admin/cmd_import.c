@@ -463,7 +463,7 @@ static int run(int argc, char **argv)
 		ADMIN_CONFIG(&im.admin),
 		ADMIN_NAME(&im.admin, "name of the new volume"),
 		{ARGS_CHOICE, 'f', "format", &im.format, "auto|raw|qcow2",
-		 "of the image (default: raw, unless it looks like qcow2)", 0, 0, false},
+		 "of the image (default: raw; what looks like qcow2 is refused)", 0, 0, false},
 		{ARGS_SIZE, 's', "size", &im.size, "SIZE",
 		 "the volume's size (default: the image's); also -S",
 		 LSVD_SECTOR_BYTES, LSVD_VOLUME_MAX_BYTES, false},

@@ -238,7 +238,7 @@ static int run(int argc, char **argv)
 		ADMIN_NAME(&w.admin, "the volume"),
 		{ARGS_STRING, 'r', "range", &w.range_text, "OFF:LEN",
 		 "only this range, sizes like 4K:1M (default: all)", 0, 0, false},
-		{ARGS_STRING, 'p', "profile", &w.profile_path, "FILE",
+		{ARGS_STRING, 0, "profile", &w.profile_path, "FILE",
 		 "the ranges of a profile", 0, 0, false},
 		{ARGS_STRING, 0, "record", &w.record_path, "FILE",
 		 "only write a profile of what the cache holds", 0, 0, false},
