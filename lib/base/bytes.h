@@ -67,6 +67,16 @@ static inline uint64_t be64_get(const void *p)
 	return __builtin_bswap64(le64_get(p));
 }
 
+/* The value of a hexadecimal digit; -1: it is none. */
+static inline int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
 /* `to` is a power of two. */
 static inline uint64_t round_up(uint64_t v, uint64_t to)
 {

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/hash.h"
 
 void lsvd_uuid_stamp(struct uuid *u)
@@ -29,17 +30,6 @@ void lsvd_uuid_format(const struct uuid *u, char text[UUID_TEXT_LEN + 1])
 	}
 }
 
-static int nibble(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 bool lsvd_uuid_parse(struct uuid *ret, const char *text)
 {
 	struct uuid u;
@@ -49,8 +39,8 @@ bool lsvd_uuid_parse(struct uuid *ret, const char *text)
 
 		if (dash_before(i) && *text++ != '-')
 			return false;
-		hi = nibble(text[0]);
-		lo = hi < 0 ? -1 : nibble(text[1]);
+		hi = hex_digit(text[0]);
+		lo = hi < 0 ? -1 : hex_digit(text[1]);
 		if (lo < 0)
 			return false;
 		u.b[i] = (uint8_t)(hi << 4 | lo);

@@ -99,6 +99,17 @@ struct s3_request {
 	struct s3_request *next_queued; /* the same */
 };
 
+/* As it is before anything has come. */
+static inline void s3_request_begin(struct s3_request *r)
+{
+	r->status = 0;
+	r->code[0] = r->message[0] = r->next[0] = '\0';
+	r->ret_len = 0;
+	r->total = r->range_first = UINT64_MAX;
+	r->overlong = r->garbled = r->from_s3 = false;
+	r->date_ms = 0;
+}
+
 struct s3_client_options {
 	uint32_t version;            /* S3_CLIENT_VERSION */
 	/* Copied by open. endpoint NULL: AWS's own, by region; ca_file NULL: the system's. */

@@ -219,12 +219,7 @@ static void *run(void *arg)
 
 static void submit(struct s3_client *c, struct s3_request *r)
 {
-	r->status = 0;
-	r->code[0] = r->message[0] = r->next[0] = '\0';
-	r->ret_len = 0;
-	r->total = r->range_first = UINT64_MAX;
-	r->overlong = r->garbled = r->from_s3 = false;
-	r->date_ms = 0;
+	s3_request_begin(r);
 	pthread_mutex_lock(&c->lock);
 	queue_add(r->verb == S3_PUT ? &c->puts : &c->others, r);
 	pthread_mutex_unlock(&c->lock);

@@ -11,6 +11,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/bytes.h"
+
 struct scan {
 	char *p, *end;
 };
@@ -23,17 +25,6 @@ static bool take(struct scan *s, char c)
 		return false;
 	s->p++;
 	return true;
-}
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
 }
 
 /* Behind "\u": four digits, of ASCII only; -1 if it is something else. */

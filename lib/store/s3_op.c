@@ -115,12 +115,7 @@ static void send(struct s3_op *op)
 	struct s3_store *s = op->s;
 	struct s3_request *r = &op->r;
 
-	r->status = 0;
-	r->code[0] = r->message[0] = r->next[0] = '\0';
-	r->ret_len = 0;
-	r->total = r->range_first = UINT64_MAX;
-	r->overlong = r->garbled = r->from_s3 = false;
-	r->date_ms = 0;
+	s3_request_begin(r);
 	r->done = request_done;
 	r->owner = op;
 	op->signed_ms = clock_ms(CLOCK_REALTIME) + S3_LOAD(s->offset_ms);

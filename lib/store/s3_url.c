@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/bytes.h"
 #include "base/compiler.h"
 #include "base/err.h"
 #include "store/s3_options.h"
@@ -38,15 +39,6 @@ static const char **text_at(struct lsvd_s3_options *o, size_t place)
 
 /* ------------------------------------------------------------------------------------ reading */
 
-static int hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* %XX in place. false: a '%' without two digits, or a NUL. */
 static bool unescape(char *text)
 {
@@ -59,8 +51,8 @@ static bool unescape(char *text)
 			*to++ = *p;
 			continue;
 		}
-		high = hex(p[1]);
-		low = high < 0 ? -1 : hex(p[2]);
+		high = hex_digit(p[1]);
+		low = high < 0 ? -1 : hex_digit(p[2]);
 		if (low < 0 || high + low == 0)
 			return false;
 		*to++ = (char)(high << 4 | low);

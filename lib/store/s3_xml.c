@@ -19,6 +19,7 @@
 #include <time.h>
 
 #include "base/alloc.h"
+#include "base/bytes.h"
 
 #define S3_KEY_MAX 1024
 #define PARSE_OPTIONS \
@@ -120,15 +121,6 @@ static int64_t read_date(const char *text)
 	return (int64_t)timegm(&tm) * 1000 + ms;
 }
 
-static int hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /*
  * A key as a listing with encoding-type=url has it: %XX, and '+' for a blank. false: it is too long,
  * or none.
@@ -147,7 +139,7 @@ static bool read_key(char key[S3_KEY_MAX + 1], const char *text, bool encoded)
 		if (encoded && c == '+')
 			c = ' ';
 		if (encoded && c == '%') {
-			int high = hex(p[1]), low = high < 0 ? -1 : hex(p[2]);
+			int high = hex_digit(p[1]), low = high < 0 ? -1 : hex_digit(p[2]);
 
 			if (low < 0 || high + low == 0)
 				return false;

@@ -118,19 +118,6 @@ static enum lsvd_check_kind kind_of_root_error(int err)
 	       : err == -ELOOP ? LSVD_CHECK_ASTRAY : lsvd_check_kind_of(err);
 }
 
-/* What a root that could not be taken has left in the tables. */
-static int forget(struct check *c)
-{
-	struct lsvd_volume *v = c->v;
-
-	lsvd_store_map_free(v->map);
-	v->map = NULL;
-	lsvd_object_table_fini(&v->objects);
-	lsvd_page_table_fini(&v->pages);
-	lsvd_snapshots_fini(&v->snapshots);
-	return lsvd_store_map_new(&v->map);
-}
-
 static int load_root(struct check *c, const struct check_get *g, const uint8_t *bytes, bool last)
 {
 	struct object_head head = { .header_bytes = 0 };
@@ -148,7 +135,7 @@ static int load_root(struct check *c, const struct check_get *g, const uint8_t *
 		return 1;
 	if (err == -EBADMSG || err == LSVD_E_CORRUPT) {
 		root_is_bad(c, g->io.key, err == -EBADMSG ? LSVD_CHECK_DAMAGED : LSVD_CHECK_ASTRAY, 0);
-		return forget(c);
+		return lsvd_vol_forget_map(c->v);
 	}
 	if (err)
 		return err;
@@ -215,7 +202,7 @@ static int load_base(struct check *c)
 	f.object = key;
 	lsvd_check_found_last(c, &f);
 	c->partial = true;
-	return forget(c);
+	return lsvd_vol_forget_map(c->v);
 }
 
 int lsvd_check_root(struct check *c)

@@ -542,17 +542,22 @@ static bool same_end(const struct log_opened *a, const struct log_opened *b)
 	       a->root.epoch == b->root.epoch && a->root.number == b->root.number;
 }
 
-/* As before the first try. */
-static int forget_map(struct lsvd_volume *v)
+int lsvd_vol_forget_map(struct lsvd_volume *v)
 {
-	lsvd_log_free(v->log);
-	v->log = NULL;
 	lsvd_store_map_free(v->map);
 	v->map = NULL;
 	lsvd_object_table_fini(&v->objects);
 	lsvd_page_table_fini(&v->pages);
 	lsvd_snapshots_fini(&v->snapshots);
 	return lsvd_store_map_new(&v->map);
+}
+
+/* As before the first try. */
+static int forget_all(struct lsvd_volume *v)
+{
+	lsvd_log_free(v->log);
+	v->log = NULL;
+	return lsvd_vol_forget_map(v);
 }
 
 /*
@@ -566,7 +571,7 @@ static int open_log_patiently(struct lsvd_volume *v, const struct wal_found *fou
 
 	for (unsigned i = 0; i < READ_TRIES && err == LSVD_E_CORRUPT && v->readonly; i++) {
 		before = v->opened;
-		err = forget_map(v);
+		err = forget_all(v);
 		if (!err)
 			err = open_log(v, found);
 		if (err == LSVD_E_CORRUPT && same_end(&before, &v->opened))
@@ -638,7 +643,7 @@ static int open_snapshot(struct lsvd_volume *v)
 	int err = find_and_read(v, v->opt.snapshot);
 
 	for (unsigned i = 0; i < READ_TRIES && err == LSVD_E_CORRUPT; i++) {
-		err = forget_map(v);
+		err = forget_all(v);
 		if (!err)
 			err = find_and_read(v, v->opt.snapshot);
 	}

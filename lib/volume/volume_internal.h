@@ -502,6 +502,8 @@ int lsvd_vol_load_past(struct lsvd_volume **ret, struct lsvd_volume *v, const st
 /* A volume that has no parts yet; NULL: no memory, or its name is too long. */
 struct lsvd_volume *lsvd_vol_new(struct world *world, bool own_world, const char *name);
 void lsvd_vol_destroy(struct lsvd_volume *v); /* nothing is in the world */
+/* What a root that could not be taken has left in map and tables. */
+int lsvd_vol_forget_map(struct lsvd_volume *v);
 int lsvd_vol_open_wal(struct lsvd_volume *v, struct wal_found *found);
 int lsvd_vol_replay_wal(struct lsvd_volume *v);
 /* lock held: waits until `holds` does. 0, -ETIMEDOUT, or what failed the volume. */

@@ -194,6 +194,40 @@ admin() {
 	"$bin_dir/lsvd-admin" "$@" "${leave[@]}" -c "$config"
 }
 
+# ask COMMAND ARG...: lsvd-admin with --json, to $tmp/out.
+ask() { admin "$@" --json >"$tmp/out"; }
+
+# json EXPRESSION: it is true of the object o in $tmp/out.
+json() {
+	/usr/bin/python3 -c 'import json, sys
+o = json.load(open(sys.argv[1]))
+sys.exit(0 if eval(sys.argv[2]) else 1)' "$tmp/out" "$1"
+}
+
+# uri_of EXPORT: where a server of several volumes has it.
+uri_of() { printf 'nbd+unix:///%s?socket=%s' "$1" "$sock"; }
+
+# write_image EXPORT NUMBER: random bytes over all of it, kept as $tmp/image.NUMBER.
+write_image() {
+	head -c "$(nbdinfo --size "$(uri_of "$1")")" /dev/urandom >"$tmp/image.$2"
+	nbdcopy --flush "$tmp/image.$2" "$(uri_of "$1")"
+}
+
+# holds EXPORT NUMBER: it has that image's bytes.
+holds() {
+	rm -f "$tmp/copy"
+	nbdcopy "$(uri_of "$1")" "$tmp/copy"
+	cmp "$tmp/copy" "$tmp/image.$2"
+}
+
+# refuses TEXT COMMAND ARG...: lsvd-admin fails, and says so.
+refuses() {
+	local text=$1
+	shift
+	! admin "$@" >"$tmp/out" 2>"$tmp/err" || fail "$* succeeded"
+	grep -qF -- "$text" "$tmp/err" || fail "$*: $(<"$tmp/err")"
+}
+
 make_volume() {
 	admin init -n "${2:-$volume}" -S "$1" >"$tmp/init.out"
 }

@@ -9,28 +9,6 @@ need nbdcopy nbdinfo cmp
 
 make_store 'log_size = 64M' 'segment_size = 1M'
 make_volume 16M
-uri_of() { printf 'nbd+unix:///%s?socket=%s' "$1" "$sock"; }
-json() {
-	/usr/bin/python3 -c 'import json, sys
-o = json.load(open(sys.argv[1]))
-sys.exit(0 if eval(sys.argv[2]) else 1)' "$tmp/out" "$1"
-}
-ask() { admin "$@" --json >"$tmp/out"; }
-refused() {
-	local text=$1
-	shift
-	! admin "$@" >"$tmp/out" 2>"$tmp/err" || fail "$* succeeded"
-	grep -qF -- "$text" "$tmp/err" || fail "$*: $(<"$tmp/err")"
-}
-write_image() {
-	head -c 16M /dev/urandom >"$tmp/image.$2"
-	nbdcopy --flush "$tmp/image.$2" "$(uri_of "$1")"
-}
-holds() {
-	rm -f "$tmp/copy"
-	nbdcopy "$(uri_of "$1")" "$tmp/copy"
-	cmp "$tmp/copy" "$tmp/image.$2"
-}
 
 it 'a clone of a snapshot has its bytes, and neither sees what the other writes'
 start_server_as -U "$sock"
@@ -63,9 +41,9 @@ holds grandchild 3
 stop_server
 
 it 'what clones stand on is not deleted'
-refused 'child' snapshot delete "$volume@one"
-refused 'child' delete -n "$volume" --yes
-refused 'grandchild' delete -n child --yes
+refuses 'child' snapshot delete "$volume@one"
+refuses 'child' delete -n "$volume" --yes
+refuses 'grandchild' delete -n child --yes
 start_server_as -U "$sock"
 holds "$volume" 4
 holds child 3
@@ -78,9 +56,9 @@ ask snapshot list "$volume"
 json '[s["snapshot"] for s in o["snapshots"]] == ["one"]'
 
 it 'what cannot be cloned is refused, and leaves no volume behind'
-refused 'none' clone "$volume@none" other
-refused 'none' clone none other
-refused 'child' clone "$volume@one" child
+refuses 'none' clone "$volume@none" other
+refuses 'none' clone none other
+refuses 'child' clone "$volume@one" child
 for bad in "$volume@one x@y" "$volume@ x" "$volume@one" "$volume@one a b"; do
 	status=0
 	# shellcheck disable=SC2086

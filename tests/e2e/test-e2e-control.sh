@@ -13,21 +13,6 @@ make_volume 64M
 ctl=$tmp/cache/$volume.ctl
 # hostile.py has the attacks on the other socket.
 attack() { timeout 120 /usr/bin/python3 "$e2e_dir/hostile_control.py" "$ctl" "$@"; }
-# json EXPRESSION: true of the object o in $tmp/out.
-json() {
-	/usr/bin/python3 -c 'import json, sys
-o = json.load(open(sys.argv[1]))
-sys.exit(0 if eval(sys.argv[2]) else 1)' "$tmp/out" "$1"
-}
-# ask COMMAND ARG...: lsvd-admin with --json to $tmp/out.
-ask() { admin "$@" --json >"$tmp/out"; }
-# refused TEXT COMMAND ARG...: it fails, and says so.
-refused() {
-	local text=$1
-	shift
-	! admin "$@" >"$tmp/out" 2>"$tmp/err" || fail "$* succeeded"
-	grep -qF -- "$text" "$tmp/err" || fail "$*: $(<"$tmp/err")"
-}
 
 # descriptors_left_none: the server may open no more files; prints the limit there was.
 descriptors_left_none() {
@@ -135,7 +120,7 @@ stop_server
 wait "$idle"
 
 it 'what is not served is opened by the command itself'
-refused 'not served' stats -n "$volume"
+refuses 'not served' stats -n "$volume"
 ask seal -n "$volume"
 json 'o["unstored_bytes"] == 0'
 ask inspect -n "$volume"
@@ -185,5 +170,5 @@ ask seal -n "$volume" -p "$long/cache"
 it 'a server for reading has no socket'
 start_server --read-only
 [[ ! -e $ctl ]]
-refused 'not served' stats -n "$volume"
+refuses 'not served' stats -n "$volume"
 stop_server

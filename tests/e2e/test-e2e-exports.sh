@@ -8,7 +8,6 @@ need nbdcopy nbdinfo nbdsh cmp
 
 make_store 'log_size = 64M' 'segment_size = 1M'
 make_volume 16M
-uri_of() { printf 'nbd+unix:///%s?socket=%s' "$1" "$sock"; }
 start_server_as -U "$sock"
 
 it 'a volume deleted and made again under its name is served, not the old one'

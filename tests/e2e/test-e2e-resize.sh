@@ -9,12 +9,6 @@ need nbdcopy nbdinfo nbdsh
 
 make_store 'log_size = 64M' 'segment_size = 1M'
 make_volume 16M
-refused() {
-	local text=$1
-	shift
-	! admin "$@" >"$tmp/out" 2>"$tmp/err" || fail "$* succeeded"
-	grep -qF -- "$text" "$tmp/err" || fail "$*: $(<"$tmp/err")"
-}
 size_is() { [[ $(nbdinfo --size "$uri") -eq $(($1 << 20)) ]]; }
 
 it 'connections made afterwards see the new size, older ones keep theirs'
@@ -94,10 +88,10 @@ python_nbd <<'PY'
 h.pwrite(b"\x44" * 4096, 40 << 20)
 h.flush()
 PY
-refused 'disk' resize -n "$volume" -s 20M
+refuses 'disk' resize -n "$volume" -s 20M
 size_is 48
 stop_server
-refused 'disk' resize -n "$volume" -s 20M
+refuses 'disk' resize -n "$volume" -s 20M
 admin list --json >"$tmp/out"
 grep -q '"bytes": 50331648' "$tmp/out"
 admin resize -n "$volume" -s 20M --force >/dev/null
@@ -108,9 +102,9 @@ it 'sizes that cannot be are refused, and change nothing'
 for bad in 0 511 513 2P; do
 	! admin resize -n "$volume" -s "$bad" >"$tmp/out" 2>&1 || fail "$bad was taken"
 done
-refused 'none' resize -n none -s 1M
+refuses 'none' resize -n none -s 1M
 start_server
 size_is 20
-refused 'multiple of 512' resize -n "$volume" -s 1000
+refuses 'multiple of 512' resize -n "$volume" -s 1000
 size_is 20
 stop_server

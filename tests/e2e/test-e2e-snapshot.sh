@@ -9,41 +9,16 @@ need nbdcopy nbdinfo nbdsh cmp
 
 make_store 'log_size = 64M' 'segment_size = 1M'
 make_volume 32M
-uri_of() { printf 'nbd+unix:///%s?socket=%s' "$1" "$sock"; }
-# json EXPRESSION: true of the object o in $tmp/out.
-json() {
-	/usr/bin/python3 -c 'import json, sys
-o = json.load(open(sys.argv[1]))
-sys.exit(0 if eval(sys.argv[2]) else 1)' "$tmp/out" "$1"
-}
-ask() { admin "$@" --json >"$tmp/out"; }
-refused() {
-	local text=$1
-	shift
-	! admin "$@" >"$tmp/out" 2>"$tmp/err" || fail "$* succeeded"
-	grep -qF -- "$text" "$tmp/err" || fail "$*: $(<"$tmp/err")"
-}
-# write_image NUMBER: random bytes over all of the volume, kept as $tmp/image.NUMBER.
-write_image() {
-	head -c 32M /dev/urandom >"$tmp/image.$1"
-	nbdcopy --flush "$tmp/image.$1" "$uri"
-}
-# holds EXPORT NUMBER: it has that image's bytes.
-holds() {
-	rm -f "$tmp/copy"
-	nbdcopy "$(uri_of "$1")" "$tmp/copy"
-	cmp "$tmp/copy" "$tmp/image.$2"
-}
 
 it 'a snapshot of a served volume keeps what was acknowledged before'
 start_server
-write_image 1
+write_image "$volume" 1
 ask snapshot create "$volume@one"
 json 'o["name"] == "disk" and o["snapshot"] == "one" and o["bytes"] == 32 << 20 and "T" in o["created"]'
-write_image 2
+write_image "$volume" 2
 holds "$volume@one" 1
 holds "$volume" 2
-refused 'one' snapshot create "$volume@one"
+refuses 'one' snapshot create "$volume@one"
 
 it 'its export is read-only, and not one of those that are listed for a single volume'
 nbdinfo --can write "$(uri_of "$volume")"
@@ -83,8 +58,8 @@ PY
 held=$!
 defer end_process "$held" KILL
 wait_until 30 test -e "$tmp/connected"
-refused 'clients are reading snapshot one' snapshot delete "$volume@one"
-refused 'clients are connected' snapshot rollback "$volume@one"
+refuses 'clients are reading snapshot one' snapshot delete "$volume@one"
+refuses 'clients are connected' snapshot rollback "$volume@one"
 touch "$tmp/leave"
 wait "$held"
 
@@ -92,8 +67,8 @@ it 'a deleted snapshot is not there any more, and another may have its name'
 gone() { admin snapshot delete "$volume@one" >"$tmp/out" 2>"$tmp/err"; }
 wait_until 30 gone || fail "$(<"$tmp/err")" # the server may not have noticed that they have left
 ! nbdinfo --size "$(uri_of "$volume@one")" 2>/dev/null
-write_image 3
-refused 'one' snapshot delete "$volume@one"
+write_image "$volume" 3
+refuses 'one' snapshot delete "$volume@one"
 ask snapshot create "$volume@one"
 holds "$volume@one" 3
 
@@ -143,6 +118,6 @@ for bad in disk @x disk@ 'disk@a@b' 'disk@../x' "disk@$(printf 'x%.0s' {1..65})"
 	admin snapshot create "$bad" >"$tmp/out" 2>"$tmp/err" || status=$?
 	[[ $status -eq 2 ]] || fail "'$bad': status $status: $(<"$tmp/err")"
 done
-refused 'none' snapshot list none
+refuses 'none' snapshot list none
 stop_server
 [[ $server_status -eq 0 ]]

@@ -379,140 +379,141 @@ static unsigned error_of(const struct found *f, const char *key, const struct ro
 	ck_abort_msg("%s %s: no error names it", role->name, key);
 }
 
+/* The object of a role in an abandoned volume. */
+struct victim {
+	const struct role *role;
+	struct tv *t;
+	char key[KEY_CAP], *path;
+};
+
+static struct victim victim_of(const struct role *role)
+{
+	struct victim v = { .role = role, .t = abandoned() };
+
+	find_role(v.t, role, v.key);
+	v.path = tv_object_path(v.t, v.key);
+	return v;
+}
+
+static void end_victim(struct victim *v)
+{
+	free(v->path);
+	tv_free(v->t);
+}
+
+/* What a check says of it: the error that names it, in *f, to be freed. */
+static unsigned check_victim(const struct victim *v, uint32_t flags, struct found **f)
+{
+	*f = check(v->t, flags);
+	return error_of(*f, v->key, v->role);
+}
+
 START_TEST(a_flipped_bit_is_found_in_every_kind_of_object)
 {
-	const struct role *role = &roles[_i];
-	struct tv *t = abandoned();
-	char key[KEY_CAP], *path;
+	struct victim v = victim_of(&roles[_i]);
+	uint64_t at_byte = tv_file_size(v.path) - 20;
 	struct found *f;
-	uint64_t size;
 	unsigned at;
 
-	find_role(t, role, key);
-	path = tv_object_path(t, key);
-	size = tv_file_size(path);
-	tv_flip(path, size - 20);
-	f = check(t, LSVD_CHECK_DEEP);
-	at = error_of(f, key, role);
+	tv_flip(v.path, at_byte);
+	at = check_victim(&v, LSVD_CHECK_DEEP, &f);
 	ck_assert_uint_eq(f->at[at].kind, LSVD_CHECK_DAMAGED);
 	ck_assert(f->at[at].advised);
-	if (is_data_role(role)) {
+	if (is_data_role(v.role)) {
 		ck_assert_uint_eq(f->report.errors, 1);
-		ck_assert_uint_le(f->at[at].off, size - 20);
-		ck_assert_uint_gt(f->at[at].off + f->at[at].len, size - 20);
+		ck_assert_uint_le(f->at[at].off, at_byte);
+		ck_assert_uint_gt(f->at[at].off + f->at[at].len, at_byte);
 		ck_assert_uint_gt(f->at[at].affected, 0);
 		ck_assert_uint_le(f->at[at].affected, 65536);
 	}
 	free(f);
-	tv_flip(path, size - 20);
-	expect_sound(t);
-	free(path);
-	tv_free(t);
+	tv_flip(v.path, at_byte);
+	expect_sound(v.t);
+	end_victim(&v);
 }
 END_TEST
 
 START_TEST(a_flipped_bit_in_a_header_is_found)
 {
-	const struct role *role = &roles[_i];
-	struct tv *t = abandoned();
-	char key[KEY_CAP], *path;
-	struct found *f;
 	static const uint64_t offs[] = { 3, 9, 10, 17, 30, 41, 50, 75 };
+	struct victim v = victim_of(&roles[_i]);
+	struct found *f;
 
-	find_role(t, role, key);
-	path = tv_object_path(t, key);
 	for (unsigned i = 0; i < sizeof offs / sizeof offs[0]; i++) {
-		tv_flip(path, offs[i]);
-		f = check(t, LSVD_CHECK_DEEP);
-		(void)error_of(f, key, role); /* fails if there is none */
+		tv_flip(v.path, offs[i]);
+		(void)check_victim(&v, LSVD_CHECK_DEEP, &f); /* fails if there is none */
 		free(f);
-		tv_flip(path, offs[i]);
+		tv_flip(v.path, offs[i]);
 	}
-	expect_sound(t);
-	free(path);
-	tv_free(t);
+	expect_sound(v.t);
+	end_victim(&v);
 }
 END_TEST
 
 START_TEST(an_object_that_was_cut_is_found)
 {
-	const struct role *role = &roles[_i];
-	struct tv *t = abandoned();
-	char key[KEY_CAP], *path;
+	struct victim v = victim_of(&roles[_i]);
 	struct found *f;
 	unsigned at;
 
-	find_role(t, role, key);
-	path = tv_object_path(t, key);
-	tv_truncate(path, tv_file_size(path) / 2 / 16 * 16);
-	f = check(t, 0);
-	if (role->object_kind == OBJECT_DATA && role->newest) {
+	tv_truncate(v.path, tv_file_size(v.path) / 2 / 16 * 16);
+	if (v.role->object_kind == OBJECT_DATA && v.role->newest) {
 		/* The last of the chain, not yet called acknowledged: as if it had never been put. */
+		f = check(v.t, 0);
 		print_findings(f);
 		ck_assert_uint_eq(f->report.errors, 0);
 		ck_assert_uint_eq(f->report.warnings, 1);
 		ck_assert_uint_eq(f->at[0].kind, LSVD_CHECK_TORN);
-		ck_assert_str_eq(f->at[0].object, key);
+		ck_assert_str_eq(f->at[0].object, v.key);
 	} else {
-		at = error_of(f, key, role);
+		at = check_victim(&v, 0, &f);
 		ck_assert(f->at[at].kind == LSVD_CHECK_LENGTH ||
-			  (f->at[at].kind == LSVD_CHECK_DAMAGED && !is_data_role(role)));
-		if (is_data_role(role))
+			  (f->at[at].kind == LSVD_CHECK_DAMAGED && !is_data_role(v.role)));
+		if (is_data_role(v.role))
 			ck_assert_uint_gt(f->at[at].affected, 0);
 	}
 	free(f);
-	free(path);
-	tv_free(t);
+	end_victim(&v);
 }
 END_TEST
 
 START_TEST(an_object_that_is_gone_is_found)
 {
-	const struct role *role = &roles[_i];
-	struct tv *t = abandoned();
-	char key[KEY_CAP], *path;
+	struct victim v = victim_of(&roles[_i]);
 	struct found *f;
 	unsigned at;
 
-	find_role(t, role, key);
-	path = tv_object_path(t, key);
-	tv_run("rm -f '%s'", path, NULL);
-	f = check(t, 0);
-	if ((role->object_kind == OBJECT_DATA && role->newest) ||
-	    role->object_kind == OBJECT_CLOSE) {
+	tv_run("rm -f '%s'", v.path, NULL);
+	if ((v.role->object_kind == OBJECT_DATA && v.role->newest) ||
+	    v.role->object_kind == OBJECT_CLOSE) {
 		/* The last of the chain: as if it had never been. A close looks like deleted data. */
+		f = check(v.t, 0);
 		ck_assert_uint_eq(f->report.errors, 0);
 	} else {
-		at = error_of(f, key, role);
+		at = check_victim(&v, 0, &f);
 		ck_assert_uint_eq(f->at[at].kind, LSVD_CHECK_MISSING);
-		if (is_data_role(role))
+		if (is_data_role(v.role))
 			ck_assert_uint_gt(f->at[at].affected, 0);
 	}
 	free(f);
-	free(path);
-	tv_free(t);
+	end_victim(&v);
 }
 END_TEST
 
 /* The object has the bytes of another of the same volume. */
 START_TEST(an_object_that_has_the_place_of_another_is_found)
 {
-	const struct role *role = &roles[_i], *other = &roles[(_i + 3) % ROLES];
-	struct tv *t = abandoned();
-	char key[KEY_CAP], from[KEY_CAP], *path, *from_path;
+	struct victim v = victim_of(&roles[_i]);
+	char from[KEY_CAP], *from_path;
 	struct found *f;
 
-	find_role(t, role, key);
-	find_role(t, other, from);
-	path = tv_object_path(t, key);
-	from_path = tv_object_path(t, from);
-	tv_run("cp -f '%s' '%s'", from_path, path);
-	f = check(t, LSVD_CHECK_DEEP);
-	(void)error_of(f, key, role); /* fails if there is none */
+	find_role(v.t, &roles[(_i + 3) % ROLES], from);
+	from_path = tv_object_path(v.t, from);
+	tv_run("cp -f '%s' '%s'", from_path, v.path);
+	(void)check_victim(&v, LSVD_CHECK_DEEP, &f); /* fails if there is none */
 	free(f);
-	free(path);
 	free(from_path);
-	tv_free(t);
+	end_victim(&v);
 }
 END_TEST
 

@@ -716,12 +716,7 @@ static void submit(struct s3_client *c, struct s3_request *r)
 
 	r->client_private = NULL;
 	r->outcome = S3_NO_MEMORY;
-	r->status = 0;
-	r->code[0] = r->message[0] = r->next[0] = '\0';
-	r->ret_len = 0;
-	r->total = r->range_first = UINT64_MAX;
-	r->overlong = r->garbled = r->from_s3 = false;
-	r->date_ms = 0;
+	s3_request_begin(r);
 	pthread_mutex_lock(&c->lock);
 	if (waiting_locked(c) + 1 > c->idle)
 		grow_locked(c);
