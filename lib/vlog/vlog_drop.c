@@ -9,8 +9,8 @@
  * commit can bring.
  *
  * Then: a record in the chain; a root without the segments; the removal of their objects, and of what
- * no record ever knew: segments of writers that died, or were fenced, before they committed. Those of
- * earlier epochs can never be committed any more: their chain has ended.
+ * no record ever knew: segments of writers that died, or were fenced, before they committed, and roots
+ * that they put and no chain object names. Those of earlier epochs can never be committed any more: their chain has ended.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -315,7 +315,7 @@ static int note_orphan(void *ctx, const struct lsvd_object_info *info)
 	struct orphans *o = ctx;
 	struct key_parts k;
 
-	if (!lsvd_key_parse(&k, info->key) || k.kind != KEY_FREE ||
+	if (!lsvd_key_parse(&k, info->key) || (k.kind != KEY_FREE && k.kind != KEY_ROOT) ||
 	    k.epoch >= lsvd_log_epoch(o->log->log))
 		return 0;
 	if (o->count == o->room) {
@@ -329,40 +329,57 @@ static int note_orphan(void *ctx, const struct lsvd_object_info *info)
 		o->at = p;
 		o->room = room;
 	}
-	o->at[o->count++] = (struct vlog_dead){ .kind = KEY_FREE, .epoch = k.epoch,
+	o->at[o->count++] = (struct vlog_dead){ .kind = k.kind, .epoch = k.epoch,
 						.number = k.number, .bytes = info->bytes };
 	return 0;
 }
 
-/* What the table has, or has had and is about to remove, is none. */
+/* lock held */
+static bool is_known(const struct lsvd_vlog *log, const struct vlog_dead *o)
+{
+	const struct vlog_table *t = &log->table;
+
+	if (o->kind == KEY_FREE && lsvd_vlog_table_find(t, o->number))
+		return true;
+	if (o->kind == KEY_ROOT && o->epoch == log->root.epoch && o->number == log->root.number)
+		return true;
+	for (size_t i = 0; i < t->dead_count; i++)
+		if (t->dead[i].kind == o->kind && t->dead[i].epoch == o->epoch &&
+		    t->dead[i].number == o->number)
+			return true;
+	return false;
+}
+
+/* What the table has, or has had and is about to remove, is none; nor is the newest root. */
 static void leave_known(struct lsvd_vlog *log, struct orphans *o)
 {
 	size_t kept = 0;
 
 	lsvd_port_enter(&log->port);
-	for (size_t i = 0; i < o->count; i++) {
-		bool known = lsvd_vlog_table_find(&log->table, o->at[i].number) != NULL;
-
-		for (size_t j = 0; j < log->table.dead_count && !known; j++)
-			known = log->table.dead[j].kind == KEY_FREE &&
-				log->table.dead[j].number == o->at[i].number;
-		if (!known)
+	for (size_t i = 0; i < o->count; i++)
+		if (!is_known(log, &o->at[i]))
 			o->at[kept++] = o->at[i];
-	}
 	lsvd_port_leave(&log->port, false);
 	o->count = kept;
+}
+
+static int list_orphans(struct lsvd_vlog *log, struct orphans *o, enum key_kind kind)
+{
+	struct obj_io io = { .io = { .kind = IO_LIST }, .list_fn = note_orphan, .list_ctx = o };
+	int err;
+
+	lsvd_key_prefix(io.key, &log->uuid, kind);
+	err = lsvd_port_run1(&log->port, &io.io);
+	return err ? err : o->err;
 }
 
 static int remove_orphans(struct lsvd_vlog *log, struct lsvd_vlog_gc_result *r)
 {
 	struct orphans o = { .log = log };
-	struct obj_io io = { .io = { .kind = IO_LIST }, .list_fn = note_orphan, .list_ctx = &o };
-	int err;
+	int err = list_orphans(log, &o, KEY_FREE);
 
-	lsvd_key_prefix(io.key, &log->uuid, KEY_FREE);
-	err = lsvd_port_run1(&log->port, &io.io);
 	if (!err)
-		err = o.err;
+		err = list_orphans(log, &o, KEY_ROOT);
 	if (!err) {
 		leave_known(log, &o);
 		if (o.count)

@@ -102,7 +102,7 @@ bool lsvd_vlog_root_is_named(struct lsvd_vlog *log);
 int lsvd_vlog_write_root_in_turn(struct lsvd_vlog *log);
 /* A root, and then the removal of everything that is dead; *freed (may be NULL): bytes of segments. */
 int lsvd_vlog_remove_dead(struct lsvd_vlog *log, uint64_t *freed);
-/* Removes free objects that no root and no record ever knew. */
+/* Removes free objects and roots that nothing ever named. */
 int lsvd_vlog_remove_free(struct lsvd_vlog *log, const struct vlog_dead *objects, size_t n);
 
 /* ---- vlog_fetch.c; procedures */

@@ -89,6 +89,28 @@ START_TEST(notes_and_roots_do_not_pile_up_in_a_log_that_is_only_written_to)
 }
 END_TEST
 
+START_TEST(a_root_that_nothing_names_goes_with_a_drop)
+{
+	char key[LSVD_KEY_MAX + 1], *digit;
+	unsigned char *bytes;
+	size_t len;
+
+	(void)t_store(&t, "a", 1000, 1);
+	t_vlog_close(&t);
+	memcpy(key, t_objects(&t, 'k')->keys[0], sizeof key);
+	bytes = t_object_get(&t, key, &len);
+	digit = &key[strlen(key) - 1];
+	*digit = *digit == 'f' ? 'e' : 'f';
+	ck_assert_ok(lsvd_store_put_if_absent(t.store, key, &(struct iovec){ bytes, len }, 1));
+	free(bytes);
+	t_vlog_open(&t);
+	ck_assert_uint_eq(t_drop(&t).orphans, 1);
+	ck_assert_uint_eq(t_objects(&t, 'k')->count, 1);
+	t_vlog_reopen(&t);
+	t_key_reads(&t, "a", 1000, 1);
+}
+END_TEST
+
 static void with_metadata(const char *key, uint64_t seed, const char *metadata)
 {
 	struct lsvd_vlog_writer *w = t_writer(&t);
@@ -190,6 +212,7 @@ static Suite *vlog_drop_suite(void)
 	tcase_add_test(c, what_is_noted_as_stale_behind_the_answer_of_the_index_costs_nothing);
 	tcase_add_loop_test(c, an_error_of_the_index_is_the_error_of_the_call, 0, 2);
 	tcase_add_test(c, notes_and_roots_do_not_pile_up_in_a_log_that_is_only_written_to);
+	tcase_add_test(c, a_root_that_nothing_names_goes_with_a_drop);
 	tcase_add_test(c, what_is_collected_keeps_the_metadata_of_its_segment);
 	tcase_add_test(c, a_collection_that_waits_for_its_rate_can_be_cancelled);
 	tcase_add_test(c, absurd_lengths_noted_as_stale_are_cut_at_what_there_is);
