@@ -32,15 +32,20 @@ static void check_block(struct tv *t, unsigned page, uint64_t off)
 	ck_assert_mem_eq(block, back, sizeof block);
 }
 
-static struct tv *wide(void)
+static struct tv *wide_with(uint64_t log_bytes)
 {
 	struct tv *t = tv_new_of(WIDE_BYTES);
 
-	t->o.log_bytes = LOG_BYTES;
+	t->o.log_bytes = log_bytes;
 	tv_open(t);
 	for (unsigned i = 0; i < PAGES; i++)
 		write_block(t, i, 0);
 	return t;
+}
+
+static struct tv *wide(void)
+{
+	return wide_with(LOG_BYTES);
 }
 
 static bool is_there(struct tv *t)
@@ -117,18 +122,34 @@ START_TEST(what_a_killed_writer_has_stored_is_added_to_the_copy)
 }
 END_TEST
 
-/* A record is torn off, and what came after it is still there. */
-START_TEST(a_copy_that_lacks_objects_of_before_the_checkpoint_is_made_anew)
+/* Where the last record of a chain object lies, or the one before it; 0: nowhere. */
+static uint64_t last_chain(const uint8_t *p, size_t len, const struct mirror_head *head, unsigned before)
 {
-	struct tv *t = wide();
+	uint64_t at = head->snapshot_end, last[2] = { 0, 0 };
+	struct mirror_head h = *head;
+	uint32_t kind, bytes;
 
-	tv_close(t);
-	tv_open(t);
-	one_more(t);
-	tv_close(t);
+	while (at + MIRROR_RECORD_BYTES <= len) {
+		h.nonce = le64_get(p + at + 8); /* whatever it is */
+		if (!lsvd_mirror_record_peek(p + at, &h, at, &kind, &bytes))
+			break;
+		if (kind == MIRROR_CHAIN) {
+			last[1] = last[0];
+			last[0] = at;
+		}
+		at += mirror_span(bytes);
+	}
+	return last[before];
+}
+
+static void tear(struct tv *t, unsigned before)
+{
+	unsigned torn = 0;
+
 	for (unsigned i = 0; i < 2; i++) {
 		char name[MIRROR_NAME_CAP], *path;
 		struct mirror_head head;
+		uint64_t at = 0;
 		uint8_t *p;
 		size_t len;
 
@@ -136,19 +157,66 @@ START_TEST(a_copy_that_lacks_objects_of_before_the_checkpoint_is_made_anew)
 		path = tmpdir_path(t->cache, name);
 		p = tv_slurp(path, &len);
 		if (len >= MIRROR_HEAD_BYTES && lsvd_mirror_head_decode(&head, p, path) == 0)
-			for (uint64_t at = head.snapshot_end + BLOCK_BYTES; at < len; at += BLOCK_BYTES)
-				if (p[at + 24] == MIRROR_CHAIN) {
-					tv_flip(path, at + 60);
-					break;
-				}
+			at = last_chain(p, len, &head, before);
+		if (at)
+			tv_flip(path, at + 60);
+		torn += at != 0;
 		free(p);
 		free(path);
 	}
+	ck_assert_uint_gt(torn, 0);
+}
+
+START_TEST(a_copy_that_lacks_objects_of_before_the_checkpoint_is_made_anew)
+{
+	struct tv *t = wide();
+
+	tv_reopen(t);
+	one_more(t);
+	tv_close(t);
+	tear(t, 0);
 	tv_open(t);
 	tv_wait_for(is_there(t));
 	ck_assert_uint_gt(tv_stats(t).map_gets, 0);
 	tv_close(t);
 	check_offline(t, 65536);
+	tv_free(t);
+}
+END_TEST
+
+static void store_one(struct tv *t)
+{
+	tv_open(t);
+	write_block(t, 3, 65536);
+	tv_sync(t);
+}
+
+static void open_only(struct tv *t)
+{
+	tv_open(t);
+	ck_assert(is_there(t));
+}
+
+static void store_another(struct tv *t)
+{
+	tv_open(t);
+	write_block(t, 3, 131072);
+	tv_sync(t);
+}
+
+/* Opens have left marks in between, so what is written in place of it is shorter. */
+START_TEST(what_was_torn_off_a_copy_does_not_follow_again)
+{
+	struct tv *t = wide_with(8 * LOG_BYTES); /* no snapshot is due meanwhile */
+
+	tv_close(t);
+	tv_killed(t, store_one);
+	for (unsigned i = 0; i < 3; i++)
+		tv_killed(t, open_only);
+	tv_killed(t, store_another);
+	tear(t, 1);
+	tv_killed(t, open_only);
+	check_offline(t, 131072);
 	tv_free(t);
 }
 END_TEST
@@ -211,6 +279,7 @@ static Suite *volume_mirror_suite(void)
 	tcase_add_test(c, an_open_goes_on_with_the_copy_that_is_there);
 	tcase_add_test(c, what_a_killed_writer_has_stored_is_added_to_the_copy);
 	tcase_add_test(c, a_copy_that_lacks_objects_of_before_the_checkpoint_is_made_anew);
+	tcase_add_test(c, what_was_torn_off_a_copy_does_not_follow_again);
 	tcase_add_test(c, a_new_cache_does_not_fetch_the_map_before_its_log_needs_it);
 	tcase_add_test(c, who_opens_offline_knows_that_a_volume_was_cut);
 	suite_add_tcase(s, c);
