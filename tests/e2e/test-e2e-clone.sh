@@ -55,6 +55,18 @@ ask snapshot delete "$volume@clone-now"
 ask snapshot list "$volume"
 json '[s["snapshot"] for s in o["snapshots"]] == ["one"]'
 
+it 'a volume may be made with a parent'
+ask init -n born --parent disk@one
+json 'o["name"] == "born" and o["base"] == "disk" and o["snapshot"] == "one"'
+ask delete -n born --yes
+refuses 'none' init -n born --parent "$volume@none"
+for bad in '-s 1M --parent disk@one' '--parent disk' '--parent disk@one -u 01234567-89ab-cdef-0123-456789abcdef'; do
+	status=0
+	# shellcheck disable=SC2086
+	admin init -n born $bad >"$tmp/out" 2>&1 || status=$?
+	[[ $status -eq 2 ]] || fail "'$bad': status $status"
+done
+
 it 'what cannot be cloned is refused, and leaves no volume behind'
 refuses 'none' clone "$volume@none" other
 refuses 'none' clone none other

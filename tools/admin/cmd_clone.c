@@ -9,6 +9,7 @@
 
 #include <lsvd/snapshot.h>
 
+#include "admin/clone.h"
 #include "admin/cmd.h"
 #include "admin/long.h"
 #include "admin/output.h"
@@ -64,6 +65,17 @@ static int clone_snapshot(struct clone *c)
 	if (lsvd_volume_clone(c->admin.store, c->base, c->snapshot, c->name, &options, &info) < 0)
 		return admin_fail();
 	return print_cloned(c, &info);
+}
+
+int clone_of_snapshot(const struct admin *admin, const char *base, const char *snapshot)
+{
+	struct clone c = {.admin = *admin};
+
+	/* They have been parsed into as much room. */
+	(void)snprintf(c.base, sizeof c.base, "%s", base);
+	(void)snprintf(c.snapshot, sizeof c.snapshot, "%s", snapshot);
+	(void)snprintf(c.name, sizeof c.name, "%s", admin->name);
+	return clone_snapshot(&c);
 }
 
 static int clone_served(struct clone *c)

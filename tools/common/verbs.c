@@ -263,8 +263,6 @@ static int run_flatten(struct call *c)
 	int err = UNPACK(c, "");
 
 	if (!err)
-		err = store_all(c);
-	if (!err)
 		err = lsvd_volume_flatten(c->volume, UINT32_MAX);
 	return err ? err : give_stored(c);
 }
