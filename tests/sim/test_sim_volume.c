@@ -57,6 +57,7 @@
 #define DEPTH_MAX 3u
 #define SNAPSHOTS 4u
 #define CLONES 3u
+#define OVERTAKEN_MAX 5u         /* tries of a reader of what somebody writes to */
 
 enum model_kind { MODEL_WRITE, MODEL_ZERO };
 
@@ -811,7 +812,8 @@ static void check_past(struct tester *t, struct sim_host *host, const char *snap
 	o.flags = LSVD_OPEN_READONLY;
 	o.snapshot = snapshot;
 	o.read_timeout_ms = 3600000;
-	for (unsigned j = 0; j < 500 && (err == LSVD_E_UNAVAILABLE || err == -ENOMEM); j++) {
+	for (unsigned j = 0; j < 500 && (err == LSVD_E_UNAVAILABLE || err == -ENOMEM ||
+					 (err == -ENOENT && j < OVERTAKEN_MAX)); j++) {
 		if (j)
 			sim_sleep(host, 1000);
 		err = lsvd_volume_open_world(&past, sim_host_world(host), t->name, &o);
@@ -876,7 +878,7 @@ static void make_clone(struct tester *t)
 	struct tester *from = of && t->m.clones[of - 1].state == CLONE_THERE ? heir_of(t, of - 1) : t;
 	const struct model_snapshot *s = &from->m.snapshots[SNAPSHOTS - 1];
 	char snapshot[8];
-	int err;
+	int err = -ENOENT;
 
 	if (s->state != SNAP_THERE || c->state == CLONE_THERE)
 		return;
@@ -885,7 +887,12 @@ static void make_clone(struct tester *t)
 	from->m.cloned = true;
 	cloned_in_duel = cloned_in_duel || t->in_duel;
 	inherit(heir_of(t, i), from, s->op);
-	err = lsvd_volume_clone_world(sim_host_world(t->host), from->name, snapshot, t->heirs[i].name);
+	/* Who looks for the end of the chain may be overtaken by deletions, and find an old one. */
+	for (unsigned j = 0; j < OVERTAKEN_MAX && err == -ENOENT && s->state == SNAP_THERE; j++) {
+		sim_sleep(t->host, 1000 * j);
+		err = lsvd_volume_clone_world(sim_host_world(t->host), from->name, snapshot,
+					      t->heirs[i].name);
+	}
 	if (err == -EEXIST || err == LSVD_E_CORRUPT || (err == -ENOENT && s->state == SNAP_THERE))
 		complain(t, "clone %s: %s", t->heirs[i].name, lsvd_last_error());
 	if (!err && s->state == SNAP_NONE)
