@@ -156,6 +156,16 @@ static void start(struct s3_client *c, struct s3_request *r)
 
 /* --------------------------------------------------------------------------------------- the thread */
 
+/*
+ * A transfer that ended before it was connected leaves buffers behind with which no other can be begun
+ * (libcurl 7.88), reset or not. The connections are the multi handle's, and stay.
+ */
+static void drop_handle(struct s3_slot *s)
+{
+	curl_easy_cleanup(s->easy);
+	s->easy = NULL;
+}
+
 static void take_up_ended(struct s3_client *c)
 {
 	CURLMsg *message;
@@ -172,6 +182,8 @@ static void take_up_ended(struct s3_client *c)
 		(void)curl_multi_remove_handle(c->multi, message->easy_handle); /* it is there */
 		s = (struct s3_slot *)(void *)slot;
 		lsvd_s3_curl_answered(s, code);
+		if (code != CURLE_OK)
+			drop_handle(s);
 		finish(s);
 	}
 }

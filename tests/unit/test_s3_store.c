@@ -246,6 +246,7 @@ END_TEST
 static pthread_mutex_t names_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t names_changed = PTHREAD_COND_INITIALIZER;
 static bool names_allowed, name_asked; /* protected by names_lock */
+static atomic_bool name_is_there;
 
 int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
 		struct addrinfo **ret)
@@ -255,6 +256,9 @@ int getaddrinfo(const char *node, const char *service, const struct addrinfo *hi
 		int (*fn)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
 	} real = {.symbol = dlsym(RTLD_NEXT, "getaddrinfo")};
 
+	if (node && strcmp(node, "later.example") == 0)
+		return atomic_load(&name_is_there) ? real.fn("127.0.0.1", service, hints, ret)
+						   : EAI_AGAIN;
 	if (!node || strcmp(node, "slow.example") != 0)
 		return real.fn(node, service, hints, ret);
 	pthread_mutex_lock(&names_lock);
@@ -282,6 +286,30 @@ START_TEST(s3_store_does_not_stand_still_for_a_name_that_nobody_resolves)
 }
 END_TEST
 
+/* More often than there are slots: none of them may be of no more use. */
+START_TEST(s3_store_serves_again_when_its_name_is_there_again)
+{
+	struct t_http http = {.handler = serve_both};
+	struct lsvd_store *store;
+	char endpoint[64], buf[4];
+	size_t len;
+
+	t_http_start(&http);
+	(void)snprintf(endpoint, sizeof endpoint, "http://later.example:%u", http.port);
+	store = open_store(endpoint);
+	for (unsigned i = 0; i < 5; i++) {
+		ck_assert_err(lsvd_store_get(store, "g", 0, buf, sizeof buf, &len),
+			      LSVD_E_UNAVAILABLE);
+		ck_assert_error_says("not sent");
+	}
+	atomic_store(&name_is_there, true);
+	ck_assert_ok(lsvd_store_get(store, "g", 0, buf, sizeof buf, &len));
+	ck_assert_uint_eq(len, sizeof buf);
+	lsvd_store_close(store);
+	t_http_stop(&http);
+}
+END_TEST
+
 static Suite *s3_store_suite(void)
 {
 	Suite *suite = suite_create("s3 store");
@@ -301,6 +329,7 @@ static Suite *s3_store_suite(void)
 	tcase_set_timeout(t, 30);
 	tcase_add_test(t, s3_store_uploads_while_reads_never_end);
 	tcase_add_test(t, s3_store_does_not_stand_still_for_a_name_that_nobody_resolves);
+	tcase_add_test(t, s3_store_serves_again_when_its_name_is_there_again);
 	suite_add_tcase(suite, t);
 	return suite;
 }
