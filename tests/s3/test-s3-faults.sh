@@ -386,7 +386,7 @@ back() {
 
 # A person has to do something: nothing is lost, little is asked, and SIGHUP is heard.
 rows_for_a_person() {
-	local spec trap_dir
+	local spec trap_dir i
 	settings
 	start_server
 	load
@@ -435,19 +435,24 @@ rows_for_a_person() {
 	[[ $("$support_dir/s3proxy" "$trap_dir" get requests) -eq 0 ]] || fail "it was followed"
 
 	it 'no server by that name, and another at that place: an open says so'
-	sed 's|host = .*|host = "http://no-such-host.invalid"|' "$config" >"$tmp/other.hcl"
-	chmod 600 "$tmp/other.hcl"
-	status=0
-	timeout 100 "$bin_dir/lsvd-nbd" -c "$tmp/other.hcl" -n "$volume" -U "$sock" </dev/null \
-		2>"$tmp/refused.log" || status=$?
-	[[ $status -eq 1 ]] || fail "$status: $(<"$tmp/refused.log")"
+	# Each takes as long as an open tries; what speaks plain HTTP is asked for TLS.
+	sed 's|host = .*|host = "http://no-such-host.invalid"|' "$config" >"$tmp/name.hcl"
+	sed 's|host = "http:|host = "https:|' "$config" >"$tmp/tls.hcl"
+	local other opens=()
+	for other in name tls; do
+		chmod 600 "$tmp/$other.hcl"
+		timeout 100 "$bin_dir/lsvd-nbd" -c "$tmp/$other.hcl" -n "$volume" -U "$tmp/$other.sock" \
+			-p "$tmp/cache-$other" </dev/null 2>"$tmp/$other.log" &
+		opens+=("$!" "$other")
+	done
+	for ((i = 0; i < ${#opens[@]}; i += 2)); do
+		status=0
+		wait "${opens[i]}" || status=$?
+		[[ $status -eq 1 ]] || fail "$status: $(<"$tmp/${opens[i + 1]}.log")"
+		grep -q 'not sent\|SSL\|TLS' "$tmp/${opens[i + 1]}.log" ||
+			fail "another reason: $(<"$tmp/${opens[i + 1]}.log")"
+	done
 	row 'no such name' 1
-	# What speaks TLS is asked in plain HTTP's place, and the other way round.
-	sed 's|host = "http:|host = "https:|' "$config" >"$tmp/other.hcl"
-	status=0
-	timeout 100 "$bin_dir/lsvd-nbd" -c "$tmp/other.hcl" -n "$volume" -U "$sock" </dev/null \
-		2>"$tmp/refused.log" || status=$?
-	[[ $status -eq 1 ]] || fail "$status: $(<"$tmp/refused.log")"
 	row 'TLS fails' 1
 }
 
