@@ -363,7 +363,7 @@ static void leave_known(struct lsvd_vlog *log, struct orphans *o)
 	o->count = kept;
 }
 
-static int list_orphans(struct lsvd_vlog *log, struct orphans *o, enum key_kind kind)
+static int list_orphans(struct lsvd_vlog *log, struct orphans *o, int kind)
 {
 	struct obj_io io = { .io = { .kind = IO_LIST }, .list_fn = note_orphan, .list_ctx = o };
 	int err;
