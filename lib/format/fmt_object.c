@@ -87,6 +87,7 @@ enum record_at {
 	CLAIM_CREATED_MS = 104,
 	CLAIM_HOST = 112,
 	CLAIM_NONCE = 184,
+	CLAIM_VOID_FROM = 192,
 };
 
 /* ------------------------------------------------------------------------------- the fixed part */
@@ -624,6 +625,7 @@ void lsvd_claim_encode(uint8_t buf[FMT_CLAIM_BYTES], const struct uuid *volume, 
 	le64_put(buf + CLAIM_CREATED_MS, (uint64_t)c->created_ms);
 	put_text(buf + CLAIM_HOST, c->host);
 	le64_put(buf + CLAIM_NONCE, c->nonce);
+	le64_put(buf + CLAIM_VOID_FROM, c->void_from);
 	lsvd_object_head_encode(buf, &h);
 }
 
@@ -652,6 +654,10 @@ int lsvd_claim_decode(struct fmt_claim *ret, const struct uuid *volume, uint64_t
 	c.pid = le64_get(p + CLAIM_PID);
 	c.created_ms = (int64_t)le64_get(p + CLAIM_CREATED_MS);
 	c.nonce = le64_get(p + CLAIM_NONCE);
+	c.void_from = le64_get(p + CLAIM_VOID_FROM);
+	if (c.void_from > epoch)
+		return lsvd_fail(LSVD_E_CORRUPT, "object %s: void from epoch %" PRIu64 " on, and is the "
+				 "claim of %" PRIu64, what, c.void_from, epoch);
 	if (!get_text(c.host, p + CLAIM_HOST))
 		return lsvd_fail(LSVD_E_CORRUPT, "object %s: the host's name does not end", what);
 	make_plain(c.host);

@@ -178,6 +178,11 @@ struct fmt_claim {
 	uint64_t pid;
 	int64_t created_ms;
 	uint64_t nonce;         /* random: no two attempts have the same bytes */
+	/*
+	 * The claim is void as soon as an epoch from here up to the one before its own is activated;
+	 * 0: it never is.
+	 */
+	uint64_t void_from;
 };
 #define FMT_CLAIM_BYTES 256u
 void lsvd_claim_encode(uint8_t buf[FMT_CLAIM_BYTES], const struct uuid *volume, uint64_t epoch,

@@ -9,8 +9,9 @@
  *
  * Fencing. An epoch is claimed by creating an object; the claimer then ends the chain before it with
  * a fence object, on the first free place of that chain, and goes on from there. Whoever finds its
- * own place taken is fenced. The order of an open is that of lsvd_log_open() below; why each step is
- * where it is: docs/design.md, "Fencing".
+ * own place taken is fenced. A claim says from which epoch it was made to go on, and is void if a
+ * later one has been activated: of those who race one gets it, and nobody else stops it. The order of
+ * an open is that of lsvd_log_open() below; why each step is where it is: docs/design.md, "Fencing".
  *
  *   States:  OPENING -> RUNNING -> CLOSED       by lsvd_log_open(), a close object acknowledged
  *            RUNNING -> FENCED                  a place taken by another, or a newer claim seen
@@ -143,13 +144,15 @@ struct log_ops {
  *  1 look      newest claim, newest activated epoch, its end; decide: is the cache current, or the
  *              chain closed, or a flag given? A refusal (LSVD_E_ROLLBACK, LSVD_E_FOREIGN_CACHE)
  *              leaves no claim behind.
- *  2 claim     create the next epoch's claim; taken: look again.
+ *  2 claim     create the next epoch's claim; taken: look again. Shut the epochs claimed between the
+ *              newest activated one and ours, each by a fence in the place of its object 1; one of
+ *              them is activated: our claim is void, look again.
  *  3 scan      the newest activated epoch's chain to its end; create the fence there; taken: go on.
  *  4 decide    again, with what the scan saw. The cache is old only if an epoch of another was
  *              activated after its own.
  *  5 note      ops->commit_epoch()
  *  6 activate  put object 1 with base = (fenced epoch, its end); meanwhile ops->recover()
- *  7 re-check  a claim newer than ours: LSVD_E_FENCED. Only now may the volume serve.
+ *  7 re-check  a claim newer than ours, and not void: LSVD_E_FENCED. Only now may the volume serve.
  */
 int lsvd_log_open(struct log **ret, struct log_opened *opened, struct port *port,
 		  const struct log_options *options, const struct log_ops *ops, void *ctx);

@@ -39,6 +39,7 @@ struct log {
 	const struct log_ops *ops;
 	void *ctx;
 	uint64_t epoch;
+	bool activated;              /* object 1 of it is ours */
 	uint64_t base_epoch, base_seq; /* where recovery ends */
 	struct root_ref base_root;   /* where it may begin */
 	struct log_root early;       /* read while something else was waited for, or empty */
@@ -71,7 +72,10 @@ struct log {
 
 	struct list looks, next_looks; /* of the request in the world; of the one after it */
 	struct obj_io look_io;
+	uint8_t look_bytes[FMT_CLAIM_BYTES];
 	bool look_out;
+	bool look_bad;               /* the claim that was read did not verify */
+	uint64_t newer;              /* the first claim after ours that is not known to be void */
 	uint64_t looked_ms;
 
 	struct log_stats stats;
@@ -103,6 +107,11 @@ void lsvd_log_count_failure(struct log *log, int err);
 void lsvd_look_init(struct log *log);
 /* The log is over: ends the looks that wait for a request not yet sent. */
 void lsvd_look_end(struct log *log);
+/*
+ * What was read of the claim of a later epoch, `n` bytes: does it mean nothing, since our epoch is
+ * activated? LSVD_E_CORRUPT: it does not verify.
+ */
+int lsvd_look_claim(const struct log *log, uint64_t epoch, const void *bytes, size_t n, bool *ret_void);
 
 /* ---- log_call.c, procedures */
 struct log_call {
@@ -179,12 +188,17 @@ struct chain_end {
 /* The newest claim, sought from `from`, which is there or 0. `also` (may be NULL): see above. */
 int lsvd_scan_claims(struct log *log, uint64_t from, const struct log_also *also, uint64_t *ret);
 /*
- * The end of the newest activated epoch, of those up to `newest`: *end says what is known of it (all
- * zero: nothing), and is brought up to date. `also` (may be NULL) is run with the first requests,
- * unless there is nothing to ask: no claim, nothing known.
+ * The newest activated epoch, of those up to `newest`, and its end; all zero: there is none. Of the
+ * epochs after it *ret_open is the oldest that may yet be activated, 0: none may.
  */
-int lsvd_scan_end(struct log *log, uint64_t newest, struct chain_end *end,
-		  const struct log_also *also);
+int lsvd_scan_newest(struct log *log, uint64_t newest, struct chain_end *end, uint64_t *ret_open);
+/*
+ * The end of end->epoch: what *end says of it is brought up to date. `also` (may be NULL) is run with
+ * the first requests. 0: there is none, and nothing is asked.
+ */
+int lsvd_scan_end(struct log *log, struct chain_end *end, const struct log_also *also);
+/* Is the epoch activated? If it is not, and another object has the place of its base, it never will be. */
+int lsvd_scan_base(struct log *log, uint64_t epoch, bool *ret);
 /*
  * How many objects may have been in the world when the writer died, so that nobody knows them to be
  * whole: at most LOG_WINDOW_MAX. Requests for their lengths, to be run with others; when they have
@@ -200,6 +214,7 @@ int lsvd_scan_check(struct log *log, struct chain_end *end);
 struct log_view {
 	uint64_t newest;             /* claim */
 	struct chain_end end;        /* of the newest activated epoch */
+	uint64_t open;               /* the oldest epoch after it that may yet be activated; 0: none */
 	bool cache_known;            /* there is a claim of the cache's epoch, and it carries its id */
 };
 struct log_verdict {

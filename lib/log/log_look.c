@@ -5,6 +5,16 @@
  * Who replies to a flush that the store has, or deletes, must know that nobody had claimed the volume
  * when the store acknowledged. A request proves that for what happened before it was sent, and only
  * for that: a look that comes while one is in the world waits for the next one.
+ *
+ * A claim that names an older epoch than ours as the one it goes on from is void, since ours is
+ * activated: whoever made it finds our object 1, and looks again (log_open.c). It is passed over, now
+ * and from then on.
+ *
+ *   ASKED -> ended 0               no such claim
+ *   ASKED -> READ                  there is one
+ *   READ -> ASKED                  it is void: and the next one?
+ *   READ -> READ                   it does not verify: once more, the answer may be damaged
+ *   READ -> ended LSVD_E_FENCED    it is not void, or nobody can tell
  */
 #include "log/log_internal.h"
 
@@ -31,6 +41,19 @@ static void end_all(struct list *looks, int err)
 	}
 }
 
+int lsvd_look_claim(const struct log *log, uint64_t epoch, const void *bytes, size_t n, bool *ret_void)
+{
+	struct fmt_claim claim;
+	char key[KEY_CAP];
+	int err;
+
+	lsvd_key_claim(key, &log->options.volume, epoch);
+	err = lsvd_claim_decode(&claim, &log->options.volume, epoch, bytes, n, key);
+	if (err == 0)
+		*ret_void = claim.void_from && claim.void_from <= log->epoch;
+	return err;
+}
+
 static int outcome(struct log *log, int err)
 {
 	if (lsvd_log_over(log))
@@ -45,15 +68,14 @@ static int outcome(struct log *log, int err)
 	}
 	return lsvd_fail(LSVD_E_FENCED, "volume %s: epoch %llu is claimed: this writer, of epoch "
 			 "%llu, is fenced", log->options.name,
-			 (unsigned long long)log->epoch + 1, (unsigned long long)log->epoch);
+			 (unsigned long long)log->newer, (unsigned long long)log->epoch);
 }
 
 static void send(struct log *log);
 
-static void look_done(struct io *io)
+static void conclude(struct log *log, int io_err)
 {
-	struct log *log = io->owner;
-	int err = outcome(log, io->err);
+	int err = outcome(log, io_err);
 
 	log->look_out = false;
 	if (err == LSVD_E_FENCED)
@@ -63,14 +85,61 @@ static void look_done(struct io *io)
 		send(log);
 }
 
+static void ask(struct log *log, enum io_kind kind);
+
+static void claim_read(struct io *io)
+{
+	struct log *log = io->owner;
+	bool is_void = false;
+	int err;
+
+	if (lsvd_log_over(log) || io->err < 0) {
+		conclude(log, io->err == -ENOENT ? -EIO : io->err); /* it was there just now */
+		return;
+	}
+	err = lsvd_look_claim(log, log->newer, log->look_bytes, log->look_io.ret_len, &is_void);
+	if (err < 0 && !log->look_bad) {
+		log->look_bad = true;
+		ask(log, IO_GET);
+	} else if (err == 0 && is_void) {
+		log->newer++;
+		ask(log, IO_HEAD);
+	} else {
+		conclude(log, 0);
+	}
+}
+
+static void claim_asked(struct io *io)
+{
+	struct log *log = io->owner;
+
+	log->look_bad = false;
+	if (io->err == 0 && !lsvd_log_over(log))
+		ask(log, IO_GET);
+	else
+		conclude(log, io->err);
+}
+
+static void ask(struct log *log, enum io_kind kind)
+{
+	struct obj_io *look = &log->look_io;
+
+	look->io = (struct io){ .kind = kind, .done = kind == IO_HEAD ? claim_asked : claim_read,
+				.owner = log };
+	lsvd_key_claim(look->key, &log->options.volume, log->newer);
+	look->off = 0;
+	look->buf = log->look_bytes;
+	look->len = sizeof log->look_bytes;
+	look->ret_len = 0;
+	log->stats.fence_requests++;
+	lsvd_port_start(log->port, &look->io);
+}
+
 static void send(struct log *log)
 {
 	list_splice_tail(&log->looks, &log->next_looks);
 	log->look_out = true;
-	log->look_io.io = (struct io){ .kind = IO_HEAD, .done = look_done, .owner = log };
-	lsvd_key_claim(log->look_io.key, &log->options.volume, log->epoch + 1);
-	log->stats.fence_requests++;
-	lsvd_port_start(log->port, &log->look_io.io);
+	ask(log, IO_HEAD);
 }
 
 void lsvd_log_look(struct log *log, struct log_look *look)

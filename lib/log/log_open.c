@@ -7,11 +7,13 @@
  *
  *   look first         a refused opener would fence the writer, and make its cache look old
  *   claim, then scan   else the old writer stores and acknowledges behind the scan
- *   decide again       another may have been activated between the look and the claim
+ *   shut what is older else its opener, who stood still, is activated beside us
+ *   or look again      he was activated first: our claim is void, by what it says, and he serves on
+ *   decide again       the end has moved since the look
  *   decide, then fence a refusal must not stop the writer
  *   note, then object 1  else a crash in between makes our own cache look foreign
- *   re-check last      whoever claimed later than us scans later than us, and did perhaps not see
- *                      our object 1: it goes on from before us, so we must not serve
+ *   re-check last      whoever took the volume over from us meanwhile has acknowledged what we do
+ *                      not have
  */
 #include "log/log_internal.h"
 
@@ -75,7 +77,7 @@ static int look_once(struct opening *o)
 	err = look_at_claims(o, cache->present ? cache->epoch : 0);
 	if (err < 0)
 		return err;
-	return lsvd_scan_end(o->log, o->view.newest, &o->view.end, NULL);
+	return lsvd_scan_newest(o->log, o->view.newest, &o->view.end, &o->view.open);
 }
 
 /*
@@ -98,7 +100,7 @@ static int look(struct opening *o)
  * The claim's bytes are unlike those of any other attempt, also of one by the same cache: so after a
  * lost answer it is certain whose claim it is.
  */
-static void describe_claimer(struct log *log, struct fmt_claim *claim)
+static void describe_claimer(struct log *log, uint64_t base, struct fmt_claim *claim)
 {
 	const struct log_options *o = &log->options;
 	struct world *w = log->port->world;
@@ -107,6 +109,7 @@ static void describe_claimer(struct log *log, struct fmt_claim *claim)
 	claim->cache_id = o->cache.id;
 	claim->pid = o->pid;
 	claim->created_ms = w->clk->wall_ms(w);
+	claim->void_from = base + 1;
 	if (o->host)
 		memcpy(claim->host, o->host, strnlen(o->host, sizeof claim->host - 1));
 	w->rnd->fill(w, &claim->nonce, sizeof claim->nonce);
@@ -171,99 +174,6 @@ static int create(struct log *log, struct creation *c, const struct log_also *al
 	return err < 0 ? err : conclude_creation(log, c);
 }
 
-/*
- * Claims the next epoch. Meanwhile it reads the root, which is likely to be the one that is needed,
- * and asks whether the chain's last objects are whole.
- */
-static int claim_next(struct opening *o)
-{
-	struct log *log = o->log;
-	uint8_t bytes[FMT_CLAIM_BYTES];
-	struct fmt_claim claim;
-	unsigned n = lsvd_scan_unsized(&o->view.end);
-	struct log_call *calls = lsvd_calloc(n + 1, sizeof *calls);
-	struct creation c;
-	bool early;
-	int err;
-
-	if (!calls)
-		return lsvd_fail_plain(-ENOMEM);
-
-	log->epoch = o->view.newest + 1;
-	describe_claimer(log, &claim);
-	lsvd_claim_encode(bytes, &log->options.volume, log->epoch, &claim);
-	init_creation(log, &c, bytes, sizeof bytes);
-	lsvd_key_claim(c.call.io.key, &log->options.volume, log->epoch);
-	lsvd_scan_sizes(log, &o->view.end, calls, n);
-	early = lsvd_root_early(log, o->view.end.chain.root, &calls[n]);
-	err = create(log, &c, &(struct log_also){ calls, n + early });
-	if (early)
-		lsvd_root_take(log, &calls[n]);
-	if (err == 0)
-		err = lsvd_scan_sized(log, &o->view.end, calls, n);
-	lsvd_free(calls);
-	return err;
-}
-
-static int look_and_claim(struct opening *o)
-{
-	int err = -EEXIST;
-
-	for (unsigned i = 0; i < CLAIMS_MAX && err == -EEXIST; i++) {
-		err = look(o);
-		if (err == 0)
-			err = lsvd_verdict(o->log, &o->view, &o->verdict);
-		if (err == 0 && o->log->ops->may_claim)
-			err = o->log->ops->may_claim(o->log->ctx);
-		if (err == 0)
-			err = claim_next(o);
-	}
-	if (err == -EEXIST)
-		return lsvd_fail(LSVD_E_UNAVAILABLE, "volume %s: others claimed it %u times in a row",
-				 o->log->options.name, CLAIMS_MAX);
-	return err;
-}
-
-/* ------------------------------------------------------------------------ has somebody come later? */
-
-static int fenced_while_opening(const struct log *log)
-{
-	return lsvd_fail(LSVD_E_FENCED, "volume %s: another opener claimed epoch %llu after this one "
-			 "claimed %llu", log->options.name, (unsigned long long)log->epoch + 1,
-			 (unsigned long long)log->epoch);
-}
-
-/* LSVD_E_FENCED: there is a claim newer than ours. */
-static int recheck(struct log *log)
-{
-	struct log_call call;
-	int err;
-
-	lsvd_call_init(&call, IO_HEAD);
-	lsvd_key_claim(call.io.key, &log->options.volume, log->epoch + 1);
-	log->stats.fence_requests++;
-	err = lsvd_call_run(log, &call, 1);
-	if (err == 0 && call.err == 0)
-		err = fenced_while_opening(log);
-	log->looked_ms = log->port->world->clk->now_ms(log->port->world);
-	return err;
-}
-
-int lsvd_log_because_fenced(struct log *log, int err)
-{
-	char text[512];
-
-	if (err != LSVD_E_CORRUPT || log->options.readonly)
-		return err;
-	(void)snprintf(text, sizeof text, "%s", lsvd_last_error()); /* survives the question */
-	if (recheck(log) == LSVD_E_FENCED)
-		return LSVD_E_FENCED;
-	lsvd_error_restore(text);
-	return err;
-}
-
-/* --------------------------------------------------------------- 3 scan, 4 decide, and the fence */
-
 /* A chain object without a body, of this opener. */
 static uint64_t encode_object(struct log *log, uint8_t bytes[OBJECT_HEADER_BYTES], int kind,
 			      uint64_t epoch, uint64_t seq, const struct chain_part *chain)
@@ -295,23 +205,177 @@ static struct chain_part part_after(const struct log *log, const struct chain_en
 	};
 }
 
-static void prepare_fence(struct opening *o, struct creation *c, uint8_t bytes[OBJECT_HEADER_BYTES])
+static void prepare_fence(struct opening *o, struct creation *c, uint8_t bytes[OBJECT_HEADER_BYTES],
+			  const struct log_where *at)
 {
 	const struct chain_end *end = &o->view.end;
 	struct chain_part chain = part_after(o->log, end);
 
-	chain.acked_seq = end->seq; /* all of it is in the store */
+	if (at->epoch == end->epoch)
+		chain.acked_seq = end->seq; /* all of it is in the store */
+	else
+		chain.prev_checksum = 0;
 	chain.fenced_by = o->log->epoch;
-	(void)encode_object(o->log, bytes, OBJECT_FENCE, end->epoch, end->seq + 1, &chain);
+	(void)encode_object(o->log, bytes, OBJECT_FENCE, at->epoch, at->seq, &chain);
 	init_creation(o->log, c, bytes, OBJECT_HEADER_BYTES);
-	lsvd_key_chain(c->call.io.key, &o->log->options.volume, end->epoch, end->seq + 1);
+	lsvd_key_chain(c->call.io.key, &o->log->options.volume, at->epoch, at->seq);
 }
+
+/* Sees to it that the epoch is never activated. -EEXIST: it is. */
+static int shut(struct opening *o, uint64_t epoch)
+{
+	const struct log_where at = { epoch, 1 };
+	uint8_t bytes[OBJECT_HEADER_BYTES];
+	struct creation c;
+	bool activated;
+	int err;
+
+	prepare_fence(o, &c, bytes, &at);
+	err = create(o->log, &c, NULL);
+	if (err != -EEXIST)
+		return err;
+	err = lsvd_scan_base(o->log, epoch, &activated);
+	return err == 0 && activated ? -EEXIST : err;
+}
+
+/*
+ * The epochs claimed between the one that we go on from and ours, those that may yet be activated:
+ * none of them will be, or, -EEXIST, one is, and our claim is void. From the oldest on, and no further
+ * than the one that is activated: a later one may go on from that, and has a right to.
+ */
+static int shut_older(struct opening *o)
+{
+	int err = 0;
+
+	for (uint64_t e = o->view.open; e && e < o->log->epoch && err == 0; e++)
+		err = shut(o, e);
+	return err;
+}
+
+/*
+ * Claims the next epoch. Meanwhile it reads the root, which is likely to be the one that is needed,
+ * and asks whether the chain's last objects are whole.
+ */
+static int claim_next(struct opening *o)
+{
+	struct log *log = o->log;
+	uint8_t bytes[FMT_CLAIM_BYTES];
+	struct fmt_claim claim;
+	unsigned n = lsvd_scan_unsized(&o->view.end);
+	struct log_call *calls = lsvd_calloc(n + 1, sizeof *calls);
+	struct creation c;
+	bool early;
+	int err;
+
+	if (!calls)
+		return lsvd_fail_plain(-ENOMEM);
+
+	log->epoch = o->view.newest + 1;
+	log->newer = log->epoch + 1;
+	describe_claimer(log, o->view.end.epoch, &claim);
+	lsvd_claim_encode(bytes, &log->options.volume, log->epoch, &claim);
+	init_creation(log, &c, bytes, sizeof bytes);
+	lsvd_key_claim(c.call.io.key, &log->options.volume, log->epoch);
+	lsvd_scan_sizes(log, &o->view.end, calls, n);
+	early = lsvd_root_early(log, o->view.end.chain.root, &calls[n]);
+	err = create(log, &c, &(struct log_also){ calls, n + early });
+	if (early)
+		lsvd_root_take(log, &calls[n]);
+	if (err == 0)
+		err = shut_older(o);
+	if (err == 0)
+		err = lsvd_scan_sized(log, &o->view.end, calls, n);
+	lsvd_free(calls);
+	return err;
+}
+
+static int look_and_claim(struct opening *o)
+{
+	int err = -EEXIST;
+
+	for (unsigned i = 0; i < CLAIMS_MAX && err == -EEXIST; i++) {
+		err = look(o);
+		if (err == 0)
+			err = lsvd_verdict(o->log, &o->view, &o->verdict);
+		if (err == 0 && o->log->ops->may_claim)
+			err = o->log->ops->may_claim(o->log->ctx);
+		if (err == 0)
+			err = claim_next(o);
+	}
+	if (err == -EEXIST)
+		return lsvd_fail(LSVD_E_UNAVAILABLE, "volume %s: others claimed it %u times in a row",
+				 o->log->options.name, CLAIMS_MAX);
+	return err;
+}
+
+/* ------------------------------------------------------------------------ has somebody come later? */
+
+static int fenced_while_opening(const struct log *log)
+{
+	return lsvd_fail(LSVD_E_FENCED, "volume %s: another opener took the volume after this one had "
+			 "claimed epoch %llu", log->options.name, (unsigned long long)log->epoch);
+}
+
+/* Is there one at all? What does not verify twice may be anything. *ret_void only if there is. */
+static int read_newer(struct log *log, bool *ret_there, bool *ret_void)
+{
+	uint8_t bytes[FMT_CLAIM_BYTES];
+	struct log_call call;
+	int err = LSVD_E_CORRUPT;
+
+	*ret_void = false;
+	for (unsigned i = 0; i < 2 && err == LSVD_E_CORRUPT; i++) {
+		lsvd_call_init(&call, IO_GET);
+		lsvd_key_claim(call.io.key, &log->options.volume, log->newer);
+		call.io.buf = bytes;
+		call.io.len = sizeof bytes;
+		log->stats.fence_requests++;
+		err = lsvd_call_run(log, &call, 1);
+		*ret_there = err == 0 && call.err == 0;
+		if (*ret_there && log->activated)
+			err = lsvd_look_claim(log, log->newer, bytes, call.io.ret_len, ret_void);
+	}
+	return err == LSVD_E_CORRUPT ? 0 : err;
+}
+
+/* LSVD_E_FENCED: there is a claim newer than ours, and it is not void. */
+static int recheck(struct log *log)
+{
+	bool there, is_void;
+	int err;
+
+	for (;;) {
+		err = read_newer(log, &there, &is_void);
+		if (err < 0 || !there || !is_void)
+			break;
+		log->newer++;
+	}
+	if (err == 0 && there)
+		err = fenced_while_opening(log);
+	log->looked_ms = log->port->world->clk->now_ms(log->port->world);
+	return err;
+}
+
+int lsvd_log_because_fenced(struct log *log, int err)
+{
+	char text[512];
+
+	if (err != LSVD_E_CORRUPT || log->options.readonly)
+		return err;
+	(void)snprintf(text, sizeof text, "%s", lsvd_last_error()); /* survives the question */
+	if (recheck(log) == LSVD_E_FENCED)
+		return LSVD_E_FENCED;
+	lsvd_error_restore(text);
+	return err;
+}
+
+/* --------------------------------------------------------------- 3 scan, 4 decide, and the fence */
 
 /*
  * Scans on and puts the fence on the end that is known, both at once. Is something in its place, a
  * fence perhaps, or the writer got further: the scan has seen it, or it is not fenced yet.
  */
-static int scan_with_fence(struct opening *o, uint64_t newest)
+static int scan_with_fence(struct opening *o)
 {
 	struct chain_end *end = &o->view.end;
 	const struct log_where at = { end->epoch, end->seq + 1 };
@@ -319,8 +383,8 @@ static int scan_with_fence(struct opening *o, uint64_t newest)
 	struct creation c;
 	int err, taken;
 
-	prepare_fence(o, &c, bytes);
-	err = lsvd_scan_end(o->log, newest, end, &(struct log_also){ &c.call, 1 });
+	prepare_fence(o, &c, bytes, &at);
+	err = lsvd_scan_end(o->log, end, &(struct log_also){ &c.call, 1 });
 	if (err == 0)
 		err = lsvd_scan_check(o->log, end);
 	if (err < 0)
@@ -333,7 +397,7 @@ static int scan_with_fence(struct opening *o, uint64_t newest)
 
 static int scan(struct opening *o)
 {
-	int err = lsvd_scan_end(o->log, o->log->epoch - 1, &o->view.end, NULL);
+	int err = lsvd_scan_end(o->log, &o->view.end, NULL);
 
 	return err < 0 ? err : lsvd_scan_check(o->log, &o->view.end);
 }
@@ -353,15 +417,15 @@ static int scan_and_fence(struct opening *o)
 
 	/* A part of an object, seen before the claim, may be all of it by now, and acknowledged. */
 	if (end->torn) {
-		*end = (struct chain_end){ .epoch = 0 };
+		*end = (struct chain_end){ .epoch = end->epoch };
 		o->log->stats.torn = 0; /* counted again, if it still is */
 	}
-	err = end->epoch && !end->fenced ? scan_with_fence(o, o->log->epoch - 1) : scan(o);
+	err = end->seq && !end->fenced ? scan_with_fence(o) : scan(o);
 	for (unsigned i = 0; err == 0 && i < CHASE_MAX; i++) {
 		err = lsvd_verdict(o->log, &o->view, &o->verdict);
 		if (err < 0 || !end->epoch || end->fenced)
 			return err;
-		err = scan_with_fence(o, end->epoch);
+		err = scan_with_fence(o);
 	}
 	if (err == 0)
 		return lsvd_fail(LSVD_E_UNAVAILABLE, "volume %s: the writer of epoch %llu stores faster "
@@ -441,6 +505,7 @@ static int end_activation(struct activation *a)
 	int err;
 
 	if (a->good) {
+		log->activated = true;
 		log->looked_ms = log->port->world->clk->now_ms(log->port->world);
 		return 0;
 	}
@@ -449,7 +514,10 @@ static int end_activation(struct activation *a)
 	err = create(log, &a->object, NULL);
 	if (err == -EEXIST)
 		return fenced_while_opening(log);
-	return err < 0 ? err : recheck(log);
+	if (err < 0)
+		return err;
+	log->activated = true;
+	return recheck(log);
 }
 
 /* ----------------------------------------------------------------------------------- the open */

@@ -162,36 +162,6 @@ int lsvd_scan_claims(struct log *log, uint64_t from, const struct log_also *also
 	return err;
 }
 
-/* The newest epoch of above … upto that is activated, or `above`. */
-static int find_activated(struct log *log, uint64_t above, uint64_t upto,
-			  const struct log_also *also, uint64_t *ret)
-{
-	struct log_call calls[PROBES + LOG_ALSO_MAX];
-	int err;
-
-	for (; upto > above; upto -= min_u64(PROBES, upto - above)) {
-		unsigned n = (unsigned)min_u64(PROBES, upto - above);
-
-		for (unsigned i = 0; i < n; i++) {
-			lsvd_call_init(&calls[i], IO_HEAD);
-			lsvd_key_chain(calls[i].io.key, &log->options.volume, upto - i, 1);
-		}
-		log->stats.fence_requests += n;
-		err = lsvd_call_run_with(log, calls, n, also);
-		also = NULL;
-		if (err < 0)
-			return err;
-		for (unsigned i = 0; i < n; i++) {
-			if (calls[i].err == 0) {
-				*ret = upto - i;
-				return 0;
-			}
-		}
-	}
-	*ret = above;
-	return 0;
-}
-
 /* --------------------------------------------------------------------------- the end of a chain */
 
 static int missing(const struct log *log, uint64_t epoch, uint64_t seq)
@@ -416,31 +386,129 @@ static int scan_on(struct log *log, struct chain_end *end, const struct log_also
 	return err == 0 && more ? read_on(log, end, end->seq + 1) : err;
 }
 
+/* ----------------------------------------------------------------- the newest activated epoch */
+
+/* What is in the place of an epoch's base. */
+enum first {
+	FIRST_NONE,            /* nothing, or a part of an object that may yet be all of it */
+	FIRST_BASE,
+	FIRST_FENCE,           /* it is not activated, and never will be */
+};
+
+/* Reads it alone, which says what is wrong with it; a part of it that stays one is as good as a fence. */
+static int read_first(struct log *log, uint64_t epoch, enum first torn, enum first *ret)
+{
+	const struct log_where at = { epoch, 1 };
+	struct chain_end end = { .epoch = epoch };
+	struct log_header h;
+	int err = lsvd_headers_get(log, &at, 1, ANCHOR_BYTES, &h, NULL);
+
+	if (err < 0)
+		return err;
+	*ret = FIRST_NONE;
+	if (h.err == -ENODATA) {
+		*ret = torn;
+		err = check_torn(log, &end, 1);
+	} else if (h.err == 0) {
+		*ret = h.head.kind == OBJECT_FENCE ? FIRST_FENCE : FIRST_BASE;
+	}
+	lsvd_headers_free(&h, 1);
+	return err;
+}
+
+int lsvd_scan_base(struct log *log, uint64_t epoch, bool *ret)
+{
+	enum first first = FIRST_NONE;
+	int err = read_first(log, epoch, FIRST_FENCE, &first);
+
+	if (err == 0 && first == FIRST_NONE)
+		return lsvd_fail(LSVD_E_UNAVAILABLE, "volume %s: object 1 of epoch %llu: the store says "
+				 "that it is there, and that it is not", log->options.name,
+				 (unsigned long long)epoch);
+	*ret = first == FIRST_BASE;
+	return err;
+}
+
+static int take_first(struct log *log, const struct log_call *call, uint64_t epoch, enum first *ret)
+{
+	struct object_head head;
+
+	*ret = FIRST_NONE;
+	if (call->err < 0)
+		return 0;
+	if (lsvd_object_head_decode(&head, call->io.buf, call->io.ret_len, call->io.key) < 0 ||
+	    lsvd_object_head_expect(&head, &log->options.volume, 0, epoch, 1, call->io.key) < 0)
+		return read_first(log, epoch, FIRST_NONE, ret);
+	*ret = head.kind == OBJECT_FENCE ? FIRST_FENCE : FIRST_BASE;
+	return 0;
+}
+
+/* Of the epochs upto, upto - 1, … `n` of them: the newest that is activated, or 0. */
+static int find_among(struct log *log, uint64_t upto, unsigned n, uint64_t *ret, uint64_t *ret_open)
+{
+	uint8_t bytes[PROBES][ANCHOR_BYTES];
+	struct log_call calls[PROBES];
+	int err;
+
+	for (unsigned i = 0; i < n; i++) {
+		lsvd_call_init(&calls[i], IO_GET);
+		lsvd_key_chain(calls[i].io.key, &log->options.volume, upto - i, 1);
+		calls[i].io.buf = bytes[i];
+		calls[i].io.len = sizeof bytes[i];
+	}
+	log->stats.fence_requests += n;
+	err = lsvd_call_run(log, calls, n);
+	*ret = 0;
+	for (unsigned i = 0; i < n && err == 0 && !*ret; i++) {
+		enum first first;
+
+		err = take_first(log, &calls[i], upto - i, &first);
+		if (err == 0 && first == FIRST_BASE)
+			*ret = upto - i;
+		else if (err == 0 && first == FIRST_NONE)
+			*ret_open = upto - i;
+	}
+	return err;
+}
+
+static int find_activated(struct log *log, uint64_t upto, uint64_t *ret, uint64_t *ret_open)
+{
+	int err = 0;
+
+	for (*ret = 0; upto && !*ret && err == 0;) {
+		unsigned n = (unsigned)min_u64(PROBES, upto);
+
+		err = find_among(log, upto, n, ret, ret_open);
+		upto -= n;
+	}
+	return err;
+}
+
+int lsvd_scan_end(struct log *log, struct chain_end *end, const struct log_also *also)
+{
+	int err = end->epoch ? scan_on(log, end, also) : 0;
+
+	return err == 0 && end->epoch && !end->seq ? missing(log, end->epoch, 1) : err;
+}
+
 /* Mostly the newest claim is that of the newest activated epoch: begins as if it were. */
-int lsvd_scan_end(struct log *log, uint64_t newest, struct chain_end *end,
-		  const struct log_also *also)
+int lsvd_scan_newest(struct log *log, uint64_t newest, struct chain_end *end, uint64_t *ret_open)
 {
 	uint64_t epoch = 0;
 	int err;
 
-	if (!end->epoch && newest) {
-		*end = (struct chain_end){ .epoch = newest };
-		err = scan_on(log, end, also);
-		if (err < 0 || end->seq)
-			return err;
-		*end = (struct chain_end){ .epoch = 0 };
-		newest--;
-		also = NULL;
-	}
-	err = find_activated(log, end->epoch, newest, also, &epoch);
-	if (err < 0 || !epoch)
+	*ret_open = 0;
+	*end = (struct chain_end){ .epoch = newest };
+	if (!newest)
+		return 0;
+	err = scan_on(log, end, NULL);
+	if (err < 0 || end->seq)
 		return err;
-	if (newest > end->epoch)
-		also = NULL; /* it has been run */
-	if (epoch != end->epoch)
-		*end = (struct chain_end){ .epoch = epoch };
-	err = scan_on(log, end, also);
-	return err == 0 && end->seq == 0 ? missing(log, epoch, 1) : err;
+	if (!end->fenced || end->torn)
+		*ret_open = newest;
+	err = find_activated(log, newest - 1, &epoch, ret_open);
+	*end = (struct chain_end){ .epoch = epoch };
+	return err < 0 ? err : lsvd_scan_end(log, end, NULL);
 }
 
 /* ------------------------------------------------------------------------- are its objects whole? */

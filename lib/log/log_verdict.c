@@ -7,9 +7,10 @@
  *
  *   - The cache's superblock names an epoch before object 1 of it is put, so an intact cache is never
  *     behind an activation of its own. One that is has been rolled back (a restored image).
- *   - An epoch activated by another before our claim, but too late for our scan to see it, has seen
- *     our claim in its re-check and never served. It makes no cache old.
- *   - A claim that never came to object 1 binds nobody.
+ *   - An epoch is activated before a later one is claimed, or never: whoever makes a claim sees to it
+ *     (log_open.c). So none comes between the cache's epoch and the one it goes on from.
+ *   - A claim that never came to object 1 makes no cache old, neither another's nor the cache's own: it
+ *     counts as of the epoch it was to go on from.
  *
  * A current cache holds all that the store has, since an object is put only when its records are
  * durable in the log. If it ends earlier it is not the cache that we think it is. If it begins later

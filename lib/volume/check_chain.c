@@ -97,10 +97,8 @@ static void tell_astray(struct check *c, struct check_object *o)
  * The newest epoch of which objects are listed. Epochs are numbered without gaps: a few claims may be
  * missing, but an object far beyond them is of no epoch that was.
  */
-static uint64_t find_newest_listed(struct check *c, int kind)
+static void find_newest_listed(struct check *c, int kind)
 {
-	uint64_t newest = 0;
-
 	for (size_t i = lsvd_check_first(c, kind, 0); i < c->count; i++) {
 		struct check_object *o = &c->objects[i];
 
@@ -110,10 +108,8 @@ static uint64_t find_newest_listed(struct check *c, int kind)
 			tell_astray(c, o);
 			continue;
 		}
-		newest = o->epoch;
-		c->newest_claim = max_u64(c->newest_claim, newest);
+		c->newest_claim = max_u64(c->newest_claim, o->epoch);
 	}
-	return newest;
 }
 
 /* Where there are chain objects there was a claim. */
@@ -122,8 +118,8 @@ static int find_newest_claim(struct check *c)
 	bool there = true;
 	int err = 0;
 
-	(void)find_newest_listed(c, KEY_CLAIM);
-	c->newest_chain = find_newest_listed(c, KEY_CHAIN);
+	find_newest_listed(c, KEY_CLAIM);
+	find_newest_listed(c, KEY_CHAIN);
 	while (!err && there) {
 		err = lsvd_check_there(c, KEY_CLAIM, c->newest_claim + 1, 0, &there);
 		c->newest_claim += !err && there;
@@ -300,17 +296,70 @@ static int add_leg(struct check *c, const struct check_leg *leg)
 	return 0;
 }
 
+static bool is_on_path(const struct check *c, uint64_t epoch)
+{
+	for (unsigned i = 0; i < c->leg_count; i++)
+		if (c->legs[i].epoch == epoch)
+			return true;
+	return false;
+}
+
+/* Is there a fence in the place of the epoch's base? */
+static int is_fence(struct check *c, uint64_t epoch, bool *ret)
+{
+	struct check_header h = { .epoch = epoch, .seq = 1 };
+	int err = lsvd_check_headers(c, &h, 1, true);
+
+	*ret = !err && !h.err && h.head.kind == OBJECT_FENCE;
+	lsvd_check_free_headers(&h, 1);
+	return err;
+}
+
+/* An epoch whose base is lost has other objects. */
+static int is_activated(struct check *c, uint64_t epoch, bool *ret)
+{
+	bool fence = false;
+	size_t i;
+	int err = lsvd_check_there(c, KEY_CHAIN, epoch, 1, ret);
+
+	if (!err && *ret)
+		err = is_fence(c, epoch, &fence);
+	i = lsvd_check_first(c, KEY_CHAIN, epoch);
+	if (!*ret)
+		*ret = i < c->count && c->objects[i].kind == KEY_CHAIN && !c->objects[i].ancestor &&
+		       c->objects[i].epoch == epoch;
+	*ret &= !fence;
+	return err;
+}
+
 /* The newest activated epoch; 0: there is none. What is behind an object 1 was put after it. */
 static int find_activated(struct check *c, uint64_t *ret)
 {
-	uint64_t listed = c->newest_chain;
-	bool there = false;
+	bool activated = false;
 	int err = 0;
 
-	for (*ret = c->newest_claim; *ret > listed && !err; (*ret)--) {
-		err = lsvd_check_there(c, KEY_CHAIN, *ret, 1, &there);
-		if (!err && there)
+	for (*ret = c->newest_claim; *ret && !err; (*ret)--) {
+		err = is_activated(c, *ret, &activated);
+		if (!err && activated)
 			return 0;
+	}
+	return err;
+}
+
+/* In the place of a base, of epochs that never came to have one: whoever outran them put it there. */
+static int use_first_fences(struct check *c)
+{
+	int err = 0;
+
+	for (size_t i = lsvd_check_first(c, KEY_CHAIN, 0);
+	     i < c->count && c->objects[i].kind == KEY_CHAIN && !c->objects[i].ancestor && !err; i++) {
+		struct check_object *o = &c->objects[i];
+		bool fence = false;
+
+		if (o->number != 1 || o->used || is_on_path(c, o->epoch))
+			continue;
+		err = is_fence(c, o->epoch, &fence);
+		o->used = fence;
 	}
 	return err;
 }
@@ -361,9 +410,11 @@ int lsvd_check_path(struct check *c)
 	int err = find_activated(c, &leg.epoch);
 
 	if (err || !leg.epoch)
-		return err;
+		return err ? err : use_first_fences(c);
 	err = find_end(c, &leg);
-	return err ? err : find_path(c, leg);
+	if (!err)
+		err = find_path(c, leg);
+	return err ? err : use_first_fences(c);
 }
 
 int lsvd_check_unchanged(struct check *c)

@@ -51,7 +51,7 @@ struct check {
 	size_t count, room;
 	unsigned listing;        /* the ancestor that is being listed */
 	int list_err;
-	uint64_t newest_claim, newest_chain; /* epochs; of chain objects the newest that is listed */
+	uint64_t newest_claim;
 	struct check_leg *legs;  /* from the end backwards */
 	unsigned leg_count, leg_room;
 	bool open_end;           /* nothing is behind the last object: it may grow */

@@ -193,6 +193,8 @@ def show_claim(head, data):
     print("pid", u64(data, 96))
     print("created_ms", i64(data, 104))
     print("host", text(data, 112, 64))
+    must(u64(data, 192) <= head.epoch, f"claim of {head.epoch}, void from {u64(data, 192)} on")
+    print("void_from", u64(data, 192))
 
 
 def show_chain(head, data):

@@ -152,10 +152,10 @@ static void make_slot_close(struct sample *s)
 	fprintf(s->text, "slot close 00000000-0000-0000-0000-000000000000 \n");
 }
 
-static void make_claim(struct sample *s)
+static void claim_of(struct sample *s, uint64_t void_from)
 {
 	struct fmt_claim c = { .cache_id = cache, .host = "storage7.example", .pid = 4194304,
-			       .created_ms = -1 };
+			       .created_ms = -1, .void_from = void_from };
 	struct object_head h = { .header_bytes = FMT_CLAIM_BYTES, .epoch = 0x1f };
 	uint8_t buf[FMT_CLAIM_BYTES];
 
@@ -163,7 +163,17 @@ static void make_claim(struct sample *s)
 	take_bytes(s, buf, sizeof buf);
 	list_head(s->text, "claim", &h);
 	fprintf(s->text, "cache_id " CACHE_TEXT "\npid 4194304\ncreated_ms -1\n"
-			 "host storage7.example\n");
+			 "host storage7.example\nvoid_from %" PRIu64 "\n", void_from);
+}
+
+static void make_claim(struct sample *s)
+{
+	claim_of(s, 0);
+}
+
+static void make_claim_after(struct sample *s)
+{
+	claim_of(s, 0x1e);
 }
 
 static struct chain_part a_chain(void)
@@ -569,6 +579,7 @@ static const struct golden {
 	} as;
 } goldens[] = {
 	{ "volume", make_volume, EXACT },      { "claim", make_claim, EXACT },
+	{ "claim-after", make_claim_after, EXACT },
 	{ "base", make_base, EXACT },          { "fence", make_fence, EXACT },
 	{ "close", make_close, EXACT },        { "data-raw", make_data_raw, EXACT },
 	{ "data-lz4", make_data_lz4, COMPRESSED },   { "data-zlib", make_data_zlib, COMPRESSED },

@@ -611,22 +611,107 @@ START_TEST(an_image_of_the_cache_from_an_earlier_epoch_is_not_current)
 }
 END_TEST
 
+struct tlook {
+	struct log_look look;
+	int err;
+};
+
+static void look_done(struct log_look *look, int err)
+{
+	struct tlook *t = look->owner;
+
+	ck_assert_int_eq(t->err, 1);
+	t->err = err;
+}
+
+static void look_start(struct tlook *t, struct user *u)
+{
+	t->err = 1;
+	t->look.done = look_done;
+	t->look.owner = t;
+	lsvd_port_enter(&u->port);
+	lsvd_log_look(u->log, &t->look);
+	lsvd_port_leave(&u->port, true);
+}
+
+static void look_now(struct user *u, int expected)
+{
+	struct tlook t;
+
+	look_start(&t, u);
+	(void)sim_run(sim);
+	ck_assert_int_eq(t.err, expected);
+}
+
+/* In the instant in which an epoch is claimed its base's place is taken, by a fence. */
+static uint64_t shut_on_claim;
+
+static int shut_when_claimed(void *ctx, struct sim_host *h, enum io_kind kind, const char *key,
+			     const uint8_t *bytes, size_t len)
+{
+	struct chain_part chain = { .volume_bytes = 1 << 20, .next_object = 1, .first_op = 1,
+				    .fenced_by = shut_on_claim + 1 };
+	struct object_head head = { .kind = OBJECT_FENCE, .volume = volume, .seq = 1,
+				    .header_bytes = OBJECT_HEAD_BYTES + CHAIN_PART_BYTES,
+				    .epoch = shut_on_claim };
+	uint8_t fence[OBJECT_HEAD_BYTES + CHAIN_PART_BYTES];
+	char name[KEY_CAP];
+
+	(void)ctx;
+	(void)h;
+	(void)bytes;
+	(void)len;
+	lsvd_key_claim(name, &volume, shut_on_claim);
+	if (kind == IO_PUT && strcmp(name, key) == 0) {
+		memset(fence, 0, sizeof fence);
+		lsvd_chain_part_encode(fence + OBJECT_HEAD_BYTES, &chain);
+		lsvd_object_head_encode(fence, &head);
+		chain_key(name, shut_on_claim, 1);
+		sim_store_put(sim, name, fence, sizeof fence);
+	}
+	return SIM_AS_USUAL;
+}
+
+/* Until the next epoch is claimed the base of this one is not there yet. */
+static uint64_t hidden_base;
+
+static int hide_a_base(void *ctx, struct sim_host *h, enum io_kind kind, const char *key,
+		       const uint8_t *bytes, size_t len)
+{
+	char name[KEY_CAP];
+
+	(void)ctx;
+	(void)h;
+	(void)bytes;
+	(void)len;
+	if (kind == IO_PUT)
+		hidden_base = 0; /* a claim: the first thing that an opener puts */
+	chain_key(name, hidden_base, 1);
+	return kind == IO_GET && strcmp(name, key) == 0 ? -ENOENT : SIM_AS_USUAL;
+}
+
+/* Somebody claims an epoch, and that is all. */
+static void claim(uint64_t epoch, uint64_t void_from)
+{
+	const struct fmt_claim c = { .host = "b", .void_from = void_from };
+	uint8_t bytes[FMT_CLAIM_BYTES];
+	char key[KEY_CAP];
+
+	lsvd_claim_encode(bytes, &volume, epoch, &c);
+	lsvd_key_claim(key, &volume, epoch);
+	sim_store_put(sim, key, bytes, sizeof bytes);
+}
+
 START_TEST(a_claim_that_came_to_nothing_makes_no_cache_old)
 {
 	struct user a;
-	uint8_t claim[FMT_CLAIM_BYTES];
-	const struct fmt_claim c = { .host = "b" };
-	char key[KEY_CAP];
 
 	user_init(&a, "a");
 	ck_assert_ok(user_open(&a));
 	put_many(&a, 1);
 	user_leave(&a);
-	for (uint64_t epoch = 2; epoch < 40; epoch++) {
-		lsvd_claim_encode(claim, &volume, epoch, &c);
-		lsvd_key_claim(key, &volume, epoch);
-		sim_store_put(sim, key, claim, sizeof claim);
-	}
+	for (uint64_t epoch = 2; epoch < 40; epoch++)
+		claim(epoch, 2);
 	ck_assert_ok(user_open(&a));
 	ck_assert(a.opened.cache_current);
 	ck_assert_uint_eq(a.opened.epoch, 40);
@@ -635,19 +720,96 @@ START_TEST(a_claim_that_came_to_nothing_makes_no_cache_old)
 }
 END_TEST
 
+static int kind_in_chain(uint64_t epoch, uint64_t seq)
+{
+	struct object_head head;
+	char key[KEY_CAP];
+	const uint8_t *bytes;
+	size_t len;
+
+	chain_key(key, epoch, seq);
+	bytes = sim_store_find(sim, key, &len);
+	ck_assert_ptr_nonnull(bytes);
+	ck_assert_ok(lsvd_object_head_decode(&head, bytes, len, key));
+	return head.kind;
+}
+
+START_TEST(an_epoch_that_was_outrun_is_never_activated)
+{
+	struct user a, b;
+
+	user_init(&a, "a");
+	ck_assert_ok(user_open(&a));
+	put_many(&a, 1);
+	close_chain(&a);
+	user_leave(&a);
+	claim(2, 2);
+	claim(3, 2);
+	user_init(&b, "b");
+	ck_assert_ok(user_open(&b));
+	ck_assert_uint_eq(b.opened.epoch, 4);
+	ck_assert_uint_eq(b.opened.base_epoch, 1);
+	ck_assert_int_eq(kind_in_chain(2, 1), OBJECT_FENCE);
+	ck_assert_int_eq(kind_in_chain(3, 1), OBJECT_FENCE);
+	close_chain(&b);
+	user_leave(&b);
+	b.options.readonly = true;
+	ck_assert_ok(user_open(&b));
+	ck_assert_uint_eq(b.opened.epoch, 4);
+	user_leave(&b);
+}
+END_TEST
+
+START_TEST(an_opener_that_was_outrun_is_told_and_leaves_it_to_the_other)
+{
+	struct user a;
+
+	user_init(&a, "a");
+	ck_assert_ok(user_open(&a));
+	close_chain(&a);
+	user_leave(&a);
+	/* Whoever claimed 3 goes on from epoch 1, too, and shuts epoch 2 before its opener gets there. */
+	shut_on_claim = 2;
+	sim_store_watch(sim, shut_when_claimed, NULL);
+	ck_assert_err(user_open(&a), LSVD_E_FENCED);
+	ck_assert_error_says("another opener took the volume");
+	sim_store_watch(sim, NULL, NULL);
+	ck_assert_ok(user_open(&a));
+	ck_assert_uint_eq(a.opened.epoch, 3);
+	user_leave(&a);
+}
+END_TEST
+
+START_TEST(an_opener_that_finds_another_activated_decides_anew)
+{
+	struct user a, b;
+
+	user_init(&a, "a");
+	user_init(&b, "b");
+	ck_assert_ok(user_open(&a));
+	close_chain(&a);
+	user_leave(&a);
+	/* b sees claim 2 and epoch 1 closed; before b's own claim a has epoch 2, and serves. */
+	ck_assert_ok(user_open(&a));
+	hidden_base = 2;
+	sim_store_watch(sim, hide_a_base, NULL);
+	ck_assert_err(user_open(&b), LSVD_E_ROLLBACK);
+	sim_store_watch(sim, NULL, NULL);
+	put_many(&a, 1);
+	look_now(&a, 0);
+	ck_assert_uint_eq(a.fenced, 0);
+	user_leave(&a);
+}
+END_TEST
+
 START_TEST(many_claims_are_counted_with_few_requests)
 {
 	struct user a;
-	uint8_t claim[FMT_CLAIM_BYTES];
-	const struct fmt_claim c = { .host = "b" };
 	char key[KEY_CAP];
 
 	user_init(&a, "a");
-	for (uint64_t epoch = 1; epoch <= 3000; epoch++) {
-		lsvd_claim_encode(claim, &volume, epoch, &c);
-		lsvd_key_claim(key, &volume, epoch);
-		sim_store_put(sim, key, claim, sizeof claim);
-	}
+	for (uint64_t epoch = 1; epoch <= 3000; epoch++)
+		claim(epoch, 1);
 	chain_key(key, 2999, 1);
 	a.options.readonly = true;
 	ck_assert_ok(user_open(&a));
@@ -1517,28 +1679,63 @@ END_TEST
 
 /* ------------------------------------------------------------------------------------------ looks */
 
-struct tlook {
-	struct log_look look;
-	int err;
-};
-
-static void look_done(struct log_look *look, int err)
+START_TEST(a_claim_that_names_an_older_epoch_is_passed_over)
 {
-	struct tlook *t = look->owner;
+	uint64_t before;
+	struct user a;
 
-	ck_assert_int_eq(t->err, 1);
-	t->err = err;
+	user_init(&a, "a");
+	ck_assert_ok(user_open(&a));
+	claim(2, 1);
+	claim(3, 1);
+	look_now(&a, 0);
+	before = stats_now().heads;
+	look_now(&a, 0);
+	ck_assert_uint_eq(stats_now().heads - before, 1);
+	put_many(&a, 1);
+	ck_assert_uint_eq(a.fenced, 0);
+	claim(4, 2);
+	look_now(&a, LSVD_E_FENCED);
+	ck_assert_uint_eq(a.fenced, 1);
+	user_leave(&a);
 }
+END_TEST
 
-static void look_start(struct tlook *t, struct user *u)
+/* Of a deletion, or of a writer that knew nothing of the rule. */
+START_TEST(a_claim_that_names_no_epoch_binds_everybody)
 {
-	t->err = 1;
-	t->look.done = look_done;
-	t->look.owner = t;
-	lsvd_port_enter(&u->port);
-	lsvd_log_look(u->log, &t->look);
-	lsvd_port_leave(&u->port, true);
+	struct user a;
+
+	user_init(&a, "a");
+	ck_assert_ok(user_open(&a));
+	claim(2, 0);
+	look_now(&a, LSVD_E_FENCED);
+	user_leave(&a);
 }
+END_TEST
+
+/* Whoever cannot tell what a claim says does not go on as if it said nothing. */
+START_TEST(a_claim_that_does_not_verify_is_read_again_and_then_binds)
+{
+	struct user a;
+
+	user_init(&a, "a");
+	ck_assert_ok(user_open(&a));
+	claim(2, 1);
+	memset(&damage, 0, sizeof damage);
+	lsvd_key_claim(damage.key, &volume, 2);
+	damage.times = 1;
+	sim_store_watch(sim, damage_answers, NULL);
+	look_now(&a, 0);
+	claim(3, 1);
+	memset(&damage, 0, sizeof damage);
+	lsvd_key_claim(damage.key, &volume, 3);
+	damage.times = 2;
+	look_now(&a, LSVD_E_FENCED);
+	sim_store_watch(sim, NULL, NULL);
+	user_leave(&a);
+}
+END_TEST
 
 START_TEST(a_look_that_comes_late_gets_a_request_of_its_own)
 {
@@ -1966,6 +2163,9 @@ static Suite *suite(void)
 	tcase_add_test(c, a_cache_that_ends_before_the_store_was_rolled_back);
 	tcase_add_test(c, an_image_of_the_cache_from_an_earlier_epoch_is_not_current);
 	tcase_add_test(c, a_claim_that_came_to_nothing_makes_no_cache_old);
+	tcase_add_test(c, an_epoch_that_was_outrun_is_never_activated);
+	tcase_add_test(c, an_opener_that_was_outrun_is_told_and_leaves_it_to_the_other);
+	tcase_add_test(c, an_opener_that_finds_another_activated_decides_anew);
 	tcase_add_test(c, many_claims_are_counted_with_few_requests);
 	tcase_add_test(c, a_store_that_is_away_fails_the_open_after_some_seconds);
 	tcase_add_loop_test(c, what_a_person_has_to_mend_fails_the_open_at_once, 0, 2);
@@ -2010,6 +2210,9 @@ static Suite *suite(void)
 	c = tcase_create("looks");
 	tcase_add_checked_fixture(c, setup, teardown);
 	tcase_add_test(c, a_look_that_comes_late_gets_a_request_of_its_own);
+	tcase_add_test(c, a_claim_that_names_an_older_epoch_is_passed_over);
+	tcase_add_test(c, a_claim_that_names_no_epoch_binds_everybody);
+	tcase_add_test(c, a_claim_that_does_not_verify_is_read_again_and_then_binds);
 	tcase_add_test(c, a_look_finds_a_newer_claim_or_says_that_it_cannot_tell);
 	suite_add_tcase(s, c);
 

@@ -2,7 +2,7 @@
 /*
  * test_sim_log.c - two or three hosts fight over one log; every order of events that chance finds.
  *
- * lsvd-test: timeout=300
+ * lsvd-test: timeout=600
  *
  * A writer here is the smallest thing that uses a log as a volume does: its cache is an array that
  * survives everything, an operation is a number that nobody else gives, an object holds some of
@@ -52,22 +52,23 @@ enum plant {
 	PLANT_TAKEN_FENCE_IS_OURS,
 	PLANT_NO_FENCE_NO_LOOK,
 	PLANT_NO_FENCE_LOOK_BEFORE_ACK,
-	PLANT_OLDER_EPOCH_IS_BASE,
+	PLANT_OLDER_CLAIM_IS_LEFT,
 	PLANT_REPLY_AT_FIRST_ACK,
 	PLANT_ABANDONED_CLAIM_IS_REMOVED,
 	PLANT_DELETES_BEFORE_THE_ROOT_IS_NAMED,
 	PLANT_DELETES_BEYOND_THE_ANCHOR,
 	PLANT_DELETES_UP_TO_THE_ANCHORS_PLACE,
 	PLANT_DELETES_ANCHORS,
+	PLANT_CLAIM_IS_VOID_TOO_SOON,
+	PLANT_CLAIM_IS_NEVER_VOID,
 	PLANTS,
 	/* No faults: of a flush's two safeguards, the fence and the look, either is enough. */
 	ONLY_THE_FENCE = PLANTS,
 	ONLY_THE_LOOK,
 	SAFE_ALONE_END,
 	/*
-	 * A fault, but one that chance does not find any more: an opener asks for newer anchors again when
-	 * he puts the fence, so five steps of the writer must fall between two of his. Not run until
-	 * something steers a schedule there.
+	 * A fault, but one that chance does not find: an opener asks for newer anchors again when he puts
+	 * the fence, so five steps of the writer must fall between two of his. Steered there.
 	 */
 	DELETES_WITHOUT_A_LOOK = SAFE_ALONE_END,
 };
@@ -76,10 +77,11 @@ static const char *const plant_names[PLANTS] = {
 	"nothing", "serve without re-check", "scan before claim", "a taken name is success",
 	"a taken claim is ours", "epoch noted after object 1", "no fence",
 	"a taken fence is ours", "no fence, no look before the reply",
-	"no fence, look before the acknowledgement", "an older epoch is the base",
+	"no fence, look before the acknowledgement", "an older claim is left as it is",
 	"reply at the first acknowledgement", "an abandoned claim is removed",
 	"deletes before the root is named",
 	"deletes beyond the anchor's place", "deletes the anchor's place", "deletes anchors",
+	"a claim is void too soon", "a claim is never void",
 };
 
 static bool without_fence(enum plant plant)
@@ -136,6 +138,9 @@ struct node {
 	unsigned remotes, locals, ackeds; /* what it must serve: what was acknowledged when it
 				      * looked for the last time before it served */
 	bool deleting;
+	bool races, decided, won;  /* in a race: its open has ended; it can write when all have */
+	int open_err;
+	bool waits;                /* steered: writes and deletes when it is told to */
 	bool delayed;              /* planted: its claim, not yet made */
 	char delayed_key[KEY_CAP];
 	uint8_t delayed_claim[FMT_CLAIM_BYTES];
@@ -164,6 +169,7 @@ struct run {
 	uint64_t remote_ids[OPS_MAX], local_ids[OPS_MAX];
 	unsigned remotes, locals;
 	bool flag_used;
+	bool steers, go;           /* steered: the opener is at his fence; the writer may go on */
 	struct acked acked[PUTS_MAX];
 	unsigned ackeds;
 	struct name names[NAMES_MAX];
@@ -246,17 +252,37 @@ static void check_number(struct run *r, const char *key, const uint8_t *bytes, s
 				 (unsigned long long)head.object);
 }
 
-static void note_landed(struct run *r, struct node *n, const struct key_parts *p)
+static int kind_of(const uint8_t *bytes, size_t len, const char *key)
+{
+	struct object_head head;
+
+	return lsvd_object_head_decode(&head, bytes, len, key) < 0 ? 0 : head.kind;
+}
+
+static void note_landed(struct run *r, struct node *n, const struct key_parts *p, int kind)
 {
 	if (p->kind == KEY_CLAIM && n->phase == OPENING && p->epoch > n->epoch) {
 		n->epoch = p->epoch;
 		n->activated = false;
 	}
-	if (p->kind == KEY_CHAIN && p->number == 1 && p->epoch < OPS_MAX) {
+	if (p->kind == KEY_CHAIN && p->number == 1 && kind == OBJECT_BASE && p->epoch < OPS_MAX) {
 		r->activated_by[p->epoch] = n->index + 1;
 		if (p->epoch == n->epoch)
 			n->activated = true;
 	}
+}
+
+/* Stores a claim that says something else about when it is void. */
+static void put_other_claim(struct run *r, const struct key_parts *p, const char *key,
+			    const uint8_t *bytes, size_t len)
+{
+	uint8_t other[FMT_CLAIM_BYTES];
+	struct fmt_claim claim;
+
+	ck_assert_ok(lsvd_claim_decode(&claim, &r->volume, p->epoch, bytes, len, key));
+	claim.void_from = r->plant == PLANT_CLAIM_IS_VOID_TOO_SOON ? 1 : 0;
+	lsvd_claim_encode(other, &r->volume, p->epoch, &claim);
+	sim_store_put(r->sim, key, other, sizeof other);
 }
 
 /* Plants that change what the store answers. SIM_AS_USUAL: none does. */
@@ -275,10 +301,19 @@ static int plant_put(struct run *r, struct node *n, const struct key_parts *p, c
 		n->epoch = p->epoch;
 		return 0;
 	}
-	if (without_fence(r->plant) && head.kind == OBJECT_FENCE && !there)
+	if (without_fence(r->plant) && head.kind == OBJECT_FENCE && p->number > 1 && !there)
 		return 0;
-	if (r->plant == PLANT_TAKEN_FENCE_IS_OURS && head.kind == OBJECT_FENCE && there)
+	if (r->plant == PLANT_OLDER_CLAIM_IS_LEFT && head.kind == OBJECT_FENCE && p->number == 1)
 		return 0;
+	if (r->plant == PLANT_TAKEN_FENCE_IS_OURS && head.kind == OBJECT_FENCE && p->number > 1 &&
+	    there)
+		return 0;
+	if ((r->plant == PLANT_CLAIM_IS_VOID_TOO_SOON || r->plant == PLANT_CLAIM_IS_NEVER_VOID) &&
+	    p->kind == KEY_CLAIM && !there) {
+		note_landed(r, n, p, OBJECT_CLAIM);
+		put_other_claim(r, p, key, bytes, len);
+		return 0;
+	}
 	if (r->plant != PLANT_SCAN_BEFORE_CLAIM || n->phase != OPENING)
 		return SIM_AS_USUAL;
 	if (p->kind == KEY_CLAIM && !there) {
@@ -310,11 +345,23 @@ static int watch_head(struct run *r, struct node *n, const struct key_parts *p)
 		if (r->plant == PLANT_SERVE_WITHOUT_RECHECK)
 			return -ENOENT;
 	}
-	/* The newest epoch that served is passed over. */
-	if (r->plant == PLANT_OLDER_EPOCH_IS_BASE && p->kind == KEY_CHAIN && p->number == 1 &&
-	    p->epoch > 1 && p->epoch % 2)
-		return -ENOENT;
 	return SIM_AS_USUAL;
+}
+
+/*
+ * The opener's fence is about to land, and all that he asked for with it is answered: meanwhile the
+ * writer gets on and deletes.
+ */
+static void let_the_writer_go(struct run *r)
+{
+	r->steers = false;
+	sim_host_freeze(r->nodes[0].host, true);
+	(void)sim_run(r->sim);
+	sim_host_freeze(r->nodes[1].host, true);
+	sim_host_freeze(r->nodes[0].host, false);
+	r->go = true;
+	(void)sim_run(r->sim);
+	sim_host_freeze(r->nodes[1].host, false);
 }
 
 static int watch(void *ctx, struct sim_host *h, enum io_kind kind, const char *key,
@@ -343,10 +390,12 @@ static int watch(void *ctx, struct sim_host *h, enum io_kind kind, const char *k
 	if (kind != IO_PUT)
 		return SIM_AS_USUAL;
 	check_bytes(r, key, bytes, len);
+	if (r->steers && n == &r->nodes[1] && kind_of(bytes, len, key) == OBJECT_FENCE)
+		let_the_writer_go(r);
 	result = plant_put(r, n, &p, key, bytes, len);
 	if (result == SIM_AS_USUAL && !sim_store_find(r->sim, key, &there)) {
 		check_number(r, key, bytes, len);
-		note_landed(r, n, &p);
+		note_landed(r, n, &p, kind_of(bytes, len, key));
 	}
 	return result;
 }
@@ -945,22 +994,90 @@ static void give_up(struct process *p)
 	lsvd_port_leave(&p->port, true);
 }
 
+static void begin_to_serve(struct process *p)
+{
+	p->node->phase = SERVING;
+	p->node->run->served++;
+	p->sent_op = p->acked_op = p->base_ops;
+	p->acked_seq = 1;
+	check_served(p);
+}
+
 static void serve(struct process *p)
 {
 	struct node *n = p->node;
 	unsigned acts = 1 + (unsigned)chance(n->run, 30);
 
-	n->phase = SERVING;
-	n->run->served++;
-	p->sent_op = p->acked_op = p->base_ops;
-	p->acked_seq = 1;
-	check_served(p);
+	begin_to_serve(p);
 	while (acts-- && !p->over)
 		act(p);
 	if (!p->over && n->may_close && chance(n->run, 2))
 		close_log(p);
 	give_up(p);
 }
+
+/* One object, until it is acknowledged. */
+static void store_one(struct process *p)
+{
+	write_one(p);
+	if (!p->over)
+		put_next(p, OBJECT_DATA);
+	wait_acked(p, p->sent_op);
+}
+
+/* ---------------------------------------------------------------------------------------- races */
+
+static bool all_decided(const struct run *r)
+{
+	for (unsigned i = 0; i < r->hosts; i++)
+		if (!r->nodes[i].decided)
+			return false;
+	return true;
+}
+
+/* Serves until everybody else does, or has been refused: who can still write then? */
+static void stay(struct process *p)
+{
+	struct node *n = p->node;
+	int err;
+
+	begin_to_serve(p);
+	if (n->run->remote && chance(n->run, 2)) {
+		write_one(p);
+		flush_remote(p);
+	}
+	while (!all_decided(n->run) && !p->over)
+		sim_sleep(n->host, 500);
+	store_one(p);
+	do {
+		err = look(p);
+	} while (err == LSVD_E_UNAVAILABLE);
+	n->won = err == 0 && !p->over;
+	give_up(p);
+}
+
+/* -------------------------------------------------------------------------------------- steered */
+
+/* Two objects; later others behind two anchors, a root of it all, and what is dead goes. */
+static void write_and_delete(struct process *p)
+{
+	struct node *n = p->node;
+
+	begin_to_serve(p);
+	store_one(p);
+	while (!n->run->go)
+		sim_sleep(n->host, 500);
+	for (unsigned i = 0; i < 3 * n->run->anchor_every && !p->over; i++)
+		store_one(p);
+	if (!p->over)
+		checkpoint(p);
+	store_one(p); /* names the root */
+	if (!p->over)
+		delete_dead(p);
+	give_up(p);
+}
+
+/* ------------------------------------------------------------------------------------ the process */
 
 static void live(void *arg)
 {
@@ -972,7 +1089,13 @@ static void live(void *arg)
 	n->phase = OPENING;
 	n->process = p;
 	ck_assert_ok(lsvd_port_init(&p->port, sim_host_world(n->host)));
-	if (open_log(p) == 0)
+	n->open_err = open_log(p);
+	n->decided = true;
+	if (n->open_err == 0 && n->races)
+		stay(p);
+	else if (n->open_err == 0 && n->waits)
+		write_and_delete(p);
+	else if (n->open_err == 0)
 		serve(p);
 	else if (p->log)
 		give_up(p);
@@ -1075,6 +1198,93 @@ static void run_one(struct run *r)
 	}
 }
 
+/* What the volume is before the race: new, closed or not; and perhaps somebody died opening it. */
+static void prepare_race(struct run *r)
+{
+	if (chance(r, 3)) {
+		r->nodes[0].may_close = true;
+		start(&r->nodes[0]);
+		(void)sim_run(r->sim);
+	}
+	for (uint64_t n = chance(r, 3); n > 0; n--) {
+		struct node *dies = &r->nodes[chance(r, r->hosts)];
+
+		start(dies);
+		(void)sim_run_steps(r->sim, 1 + chance(r, 60));
+		if (dies->phase != OFF)
+			crash(dies);
+	}
+	r->served = r->fenced = 0;
+}
+
+/*
+ * All open at nearly the same instant and nobody dies: one of them has the volume in the end, and if
+ * nobody may take it from another, he is the only one who ever had it.
+ */
+static void race(struct run *r)
+{
+	bool flags = chance(r, 3) == 0;
+	unsigned won = 0;
+
+	for (unsigned i = 0; i < r->hosts; i++) {
+		r->nodes[i].accept_rollback = flags && !r->remote;
+		r->nodes[i].takeover = flags && r->remote;
+	}
+	prepare_race(r);
+	for (unsigned i = 0; i < r->hosts; i++) {
+		r->nodes[i].races = true;
+		r->nodes[i].decided = false;
+	}
+	for (unsigned i = 0; i < r->hosts; i++) {
+		start(&r->nodes[i]);
+		(void)sim_run_steps(r->sim, chance(r, 2) ? chance(r, 8) : chance(r, 100));
+	}
+	(void)sim_run(r->sim);
+	for (unsigned i = 0; i < r->hosts; i++) {
+		if (r->nodes[i].open_err == LSVD_E_UNAVAILABLE)
+			return; /* the store's fault */
+		won += r->nodes[i].won;
+	}
+	if (won != 1)
+		violated(r, "%u of %u openers can write", won, r->hosts);
+	if (!flags && (r->served != 1 || r->fenced))
+		violated(r, "%u of %u openers served, and %u were fenced, though nobody may take the "
+			 "volume from another", r->served, r->hosts, r->fenced);
+}
+
+static void run_or_race(struct run *r)
+{
+	if (chance(r, 2))
+		race(r);
+	else
+		run_one(r);
+}
+
+static bool is_served(void *ctx)
+{
+	return ((struct run *)ctx)->nodes[0].phase == SERVING;
+}
+
+/* A writer deletes while the fence of who takes the volume over is on its way. */
+static void delete_under_a_claim(struct run *r)
+{
+	r->hosts = 2;
+	r->anchor_every = 4;
+	r->remote = true;
+	r->nodes[1].takeover = true;
+	r->nodes[0].waits = true;
+	r->nodes[1].races = true;
+	sim_set_rates(r->sim, &(struct sim_options){ .seed = 0 });
+	start(&r->nodes[0]);
+	(void)sim_run_until(r->sim, is_served, r);
+	(void)sim_run_steps(r->sim, 200);
+	r->steers = true;
+	start(&r->nodes[1]);
+	(void)sim_run(r->sim);
+	if (r->steers || !r->go)
+		violated(r, "the schedule was not steered");
+}
+
 struct totals {
 	uint64_t runs, steps, served, refused, fenced, closes, flushes, deleted, halts, ghosts,
 		digest;
@@ -1100,13 +1310,13 @@ static void tear_down(struct run *r, struct totals *t)
 }
 
 /* Number of the first run that violates something, 0: none did. */
-static uint64_t campaign(enum plant plant, uint64_t seed, uint64_t runs, struct totals *t,
-			 struct run *r)
+static uint64_t campaign(void (*one)(struct run *), enum plant plant, uint64_t seed, uint64_t runs,
+			 struct totals *t, struct run *r)
 {
 	memset(t, 0, sizeof *t);
 	for (uint64_t i = 1; i <= runs; i++) {
 		set_up(r, seed + i * 7919, plant);
-		run_one(r);
+		one(r);
 		tear_down(r, t);
 		if (r->violation[0])
 			return i;
@@ -1143,7 +1353,7 @@ static struct run the_run;
 START_TEST(hosts_that_fight_lose_nothing_and_refuse_nobody)
 {
 	struct totals t;
-	uint64_t found = campaign(PLANT_NOTHING, seed_wanted(), runs_wanted(USUAL_RUNS), &t, &the_run);
+	uint64_t found = campaign(run_one, PLANT_NOTHING, seed_wanted(), runs_wanted(USUAL_RUNS), &t, &the_run);
 
 	printf("%" PRIu64 " runs, %" PRIu64 " states: %" PRIu64 " opens served, %" PRIu64
 	       " refused, %" PRIu64 " writers fenced, %" PRIu64 " closes, %" PRIu64
@@ -1159,10 +1369,25 @@ START_TEST(hosts_that_fight_lose_nothing_and_refuse_nobody)
 }
 END_TEST
 
+START_TEST(of_openers_at_the_same_instant_exactly_one_can_write)
+{
+	struct totals t;
+	uint64_t found = campaign(race, PLANT_NOTHING, seed_wanted(), runs_wanted(USUAL_RUNS / 4), &t,
+				  &the_run);
+
+	printf("%" PRIu64 " races, %" PRIu64 " states: %" PRIu64 " opens served, %" PRIu64
+	       " refused, %" PRIu64 " fenced\n", t.runs, t.steps, t.served, t.refused, t.fenced);
+	ck_assert_msg(!found, "race %" PRIu64 ": %s", found, the_run.violation);
+	ck_assert_uint_gt(t.refused, 0);
+	ck_assert_uint_gt(t.fenced, 0);
+}
+END_TEST
+
 START_TEST(a_planted_fault_is_found)
 {
 	struct totals t;
-	uint64_t found = campaign((enum plant)_i, seed_wanted(), runs_wanted(40000), &t, &the_run);
+	uint64_t found = campaign(run_or_race, (enum plant)_i, seed_wanted(), runs_wanted(40000), &t,
+				  &the_run);
 
 	printf("%s: found in run %" PRIu64 ", %" PRIu64 " states: %s\n", plant_names[_i], found,
 	       t.steps, the_run.violation);
@@ -1171,10 +1396,24 @@ START_TEST(a_planted_fault_is_found)
 }
 END_TEST
 
+START_TEST(a_deletion_under_a_claim_is_not_made)
+{
+	struct totals t;
+
+	ck_assert_msg(!campaign(delete_under_a_claim, PLANT_NOTHING, seed_wanted(), 50, &t, &the_run),
+		      "%s", the_run.violation);
+	ck_assert_uint_eq(t.deleted, 0);
+	ck_assert_uint_gt(t.fenced, 0);
+	ck_assert_msg(campaign(delete_under_a_claim, DELETES_WITHOUT_A_LOOK, seed_wanted(), 50, &t,
+			       &the_run), "deletes without a look: not found");
+	printf("deletes without a look: found, %" PRIu64 " states: %s\n", t.steps, the_run.violation);
+}
+END_TEST
+
 START_TEST(of_two_safeguards_either_is_enough)
 {
 	struct totals t;
-	uint64_t found = campaign((enum plant)_i, seed_wanted(), runs_wanted(USUAL_RUNS / 2), &t, &the_run);
+	uint64_t found = campaign(run_one, (enum plant)_i, seed_wanted(), runs_wanted(USUAL_RUNS / 2), &t, &the_run);
 
 	ck_assert_msg(!found, "run %" PRIu64 ": %s", found, the_run.violation);
 	ck_assert_uint_gt(t.flushes, 0);
@@ -1185,9 +1424,9 @@ START_TEST(the_same_seed_gives_the_same_digest)
 {
 	struct totals first, second, other;
 
-	(void)campaign(PLANT_NOTHING, 42, 50, &first, &the_run);
-	(void)campaign(PLANT_NOTHING, 42, 50, &second, &the_run);
-	(void)campaign(PLANT_NOTHING, 43, 50, &other, &the_run);
+	(void)campaign(run_one, PLANT_NOTHING, 42, 50, &first, &the_run);
+	(void)campaign(run_one, PLANT_NOTHING, 42, 50, &second, &the_run);
+	(void)campaign(run_one, PLANT_NOTHING, 43, 50, &other, &the_run);
 	ck_assert_uint_eq(first.digest, second.digest);
 	ck_assert_uint_ne(first.digest, other.digest);
 }
@@ -1200,7 +1439,9 @@ static Suite *suite(void)
 
 	tcase_set_timeout(c, 240);
 	tcase_add_test(c, hosts_that_fight_lose_nothing_and_refuse_nobody);
+	tcase_add_test(c, of_openers_at_the_same_instant_exactly_one_can_write);
 	tcase_add_loop_test(c, a_planted_fault_is_found, FIRST_PLANT, PLANTS);
+	tcase_add_test(c, a_deletion_under_a_claim_is_not_made);
 	tcase_add_loop_test(c, of_two_safeguards_either_is_enough, ONLY_THE_FENCE, SAFE_ALONE_END);
 	tcase_add_test(c, the_same_seed_gives_the_same_digest);
 	suite_add_tcase(s, c);

@@ -524,7 +524,7 @@ END_TEST
 START_TEST(a_claim_read_back_is_the_same)
 {
 	struct fmt_claim c = { .cache_id = other, .host = "host.example", .pid = 4711,
-			       .created_ms = 1 }, got;
+			       .created_ms = 1, .void_from = 9 }, got;
 	uint8_t buf[FMT_CLAIM_BYTES];
 
 	lsvd_claim_encode(buf, &volume, 9, &c);
@@ -533,8 +533,20 @@ START_TEST(a_claim_read_back_is_the_same)
 	ck_assert_str_eq(got.host, "host.example");
 	ck_assert_uint_eq(got.pid, 4711);
 	ck_assert_int_eq(got.created_ms, 1);
+	ck_assert_uint_eq(got.void_from, 9);
 	ck_assert_err(lsvd_claim_decode(&got, &volume, 10, buf, sizeof buf, "x"), LSVD_E_CORRUPT);
 	ck_assert_err(lsvd_claim_decode(&got, &other, 9, buf, sizeof buf, "x"), LSVD_E_CORRUPT);
+}
+END_TEST
+
+START_TEST(a_claim_is_not_void_by_epochs_after_it)
+{
+	struct fmt_claim c = { .host = "h", .void_from = 10 }, got;
+	uint8_t buf[FMT_CLAIM_BYTES];
+
+	lsvd_claim_encode(buf, &volume, 9, &c);
+	ck_assert_err(lsvd_claim_decode(&got, &volume, 9, buf, sizeof buf, "x"), LSVD_E_CORRUPT);
+	ck_assert_error_says("void from epoch 10");
 }
 END_TEST
 
@@ -688,6 +700,7 @@ static void add_small_tests(TCase *c)
 	tcase_add_test(c, a_slot_whose_clone_has_no_name_is_refused);
 	tcase_add_test(c, a_volume_record_of_no_volume_is_refused);
 	tcase_add_test(c, a_claim_read_back_is_the_same);
+	tcase_add_test(c, a_claim_is_not_void_by_epochs_after_it);
 	tcase_add_test(c, a_claims_host_cannot_command_a_terminal);
 	tcase_add_test(c, one_small_object_is_not_another);
 	tcase_add_test(c, small_objects_cut_or_changed_anywhere_are_refused);

@@ -986,6 +986,61 @@ START_TEST(a_volume_with_snapshots_is_not_repaired)
 }
 END_TEST
 
+/* ---------------------------------------------------------------------------- epochs that never were */
+
+/* A claim of an epoch, and the fence of whoever outran it in the place of its base. */
+static void put_outrun(struct tv *t, uint64_t epoch, uint64_t base)
+{
+	struct fmt_claim claim = { .host = "late", .void_from = base + 1 };
+	struct chain_part chain = { .first_op = 1, .volume_bytes = 1 << 20, .next_object = 1,
+				    .fenced_by = epoch + 1 };
+	struct object_head head = { .kind = OBJECT_FENCE, .epoch = epoch, .seq = 1,
+				    .header_bytes = OBJECT_HEAD_BYTES + CHAIN_PART_BYTES };
+	uint8_t bytes[FMT_CLAIM_BYTES], fence[OBJECT_HEAD_BYTES + CHAIN_PART_BYTES] = { 0 };
+	struct tv_keys *k = tv_keys(t, KEY_CLAIM);
+	struct key_parts parts;
+	char key[KEY_CAP];
+
+	ck_assert(lsvd_key_parse(&parts, k->keys[0]));
+	free(k);
+	lsvd_claim_encode(bytes, &parts.uuid, epoch, &claim);
+	lsvd_key_claim(key, &parts.uuid, epoch);
+	ck_assert_ok(lsvd_store_put_if_absent(t->store, key, &(struct iovec){ bytes, sizeof bytes }, 1));
+	head.volume = parts.uuid;
+	lsvd_chain_part_encode(fence + OBJECT_HEAD_BYTES, &chain);
+	lsvd_object_head_encode(fence, &head);
+	lsvd_key_chain(key, &parts.uuid, epoch, 1);
+	ck_assert_ok(lsvd_store_put_if_absent(t->store, key, &(struct iovec){ fence, sizeof fence }, 1));
+}
+
+static uint64_t orphans_of_sound(struct tv *t)
+{
+	struct found *f = check(t, 0);
+	uint64_t n = f->report.orphans;
+
+	free(f);
+	expect_sound(t);
+	return n;
+}
+
+START_TEST(an_epoch_that_was_outrun_is_no_finding_and_hides_nothing)
+{
+	struct tv *t = young();
+	uint64_t orphans = orphans_of_sound(t);
+
+	put_outrun(t, 3, 2);
+	ck_assert_uint_eq(orphans_of_sound(t), orphans);
+	tv_open(t);
+	scatter(t, 20, 4);
+	tv_close(t);
+	put_outrun(t, 5, 4);
+	ck_assert_uint_eq(orphans_of_sound(t), orphans);
+	tv_open(t);
+	tv_check_all(t);
+	tv_free(t);
+}
+END_TEST
+
 /* ---------------------------------------------------------------------------------------- snapshots */
 
 START_TEST(what_a_snapshot_needs_must_be_there)
@@ -1189,6 +1244,9 @@ int main(void)
 	tcase_add_test(c, what_was_moved_out_of_deleted_objects_is_not_guessed);
 	tcase_add_test(c, other_damage_is_not_repaired_nor_is_what_is_whole);
 	tcase_add_test(c, a_volume_with_snapshots_is_not_repaired);
+	suite_add_tcase(s, c);
+	c = new_case("epochs");
+	tcase_add_test(c, an_epoch_that_was_outrun_is_no_finding_and_hides_nothing);
 	suite_add_tcase(s, c);
 	c = new_case("snapshots");
 	tcase_add_test(c, what_a_snapshot_needs_must_be_there);
