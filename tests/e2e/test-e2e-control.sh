@@ -75,17 +75,20 @@ it 'gc by hand gives space back while the volume is served'
 ask seal -n "$volume"
 ask stats -n "$volume"
 stored=$(/usr/bin/python3 -c 'import json; print(json.load(open("out"))["stats"]["data_put_bytes"])')
-/usr/bin/python3 - "$ctl" >"$tmp/out" <<'PY'
-import json, socket, sys
-s = socket.socket(socket.AF_UNIX)
-s.connect(sys.argv[1])
-s.sendall(b'{"verb":"gc","action":"start"}\n')
-lines = s.makefile()
-answer = json.loads(next(line for line in lines if "progress" not in line))
-assert answer["ok"], answer
-print(json.dumps(answer["result"]))
-PY
+ask gc -n "$volume"
 json "o['deleted_bytes'] > 0 and 0 < o['stored_bytes'] < $stored / 2" || fail "$stored: $(<"$tmp/out")"
+
+it 'collection is held up, lets itself be seen, and goes on'
+ask gc pause -n "$volume"
+json 'o["paused"] is True'
+ask gc status -n "$volume"
+json 'o["paused"] is True and o["running"] is False'
+ask gc resume -n "$volume"
+json 'o["paused"] is False'
+ask gc cancel -n "$volume"
+ask gc --orphans -n "$volume"
+json 'o["orphans"] == 0 and o["paused"] is False'
+! admin gc dance -n "$volume" >"$tmp/out" 2>&1 || fail 'it danced'
 
 it 'without descriptors to accept with, whoever comes waits, and the server does not spin'
 limit=$(descriptors_left_none)

@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include <lsvd/error.h>
+#include <lsvd/gc.h>
 #include <lsvd/snapshot.h>
 #include <lsvd/stats.h>
 
@@ -204,40 +205,91 @@ static int drop_spent(struct call *c, unsigned *ret)
 	return err;
 }
 
+static int give_collected(struct call *c, const struct lsvd_gc_status *s,
+			  unsigned snapshots)
+{
+	return give(c, json_pack("{s:i, s:b, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+				 "deleted_snapshots", (int)snapshots, "automatic",
+				 !!(s->flags & LSVD_GC_AUTOMATIC), "running", !!(s->flags & LSVD_GC_RUNNING), "paused",
+				 !!(s->flags & LSVD_GC_PAUSED), "rounds", (json_int_t)s->rounds,
+				 "copied_bytes", (json_int_t)s->copied_bytes, "deleted_objects",
+				 (json_int_t)s->deleted_objects, "deleted_bytes",
+				 (json_int_t)s->deleted_bytes, "orphans", (json_int_t)s->orphans,
+				 "live_bytes", (json_int_t)s->live_bytes, "stored_bytes",
+				 (json_int_t)s->stored_bytes, "damaged_objects",
+				 (json_int_t)s->damaged_objects));
+}
+
+static int on_collected(void *ctx, const struct lsvd_gc_status *s)
+{
+	struct call *c = ctx;
+
+	tell(c, "collect", s->copied_bytes, 0);
+	return stopped(c);
+}
+
+/* What is counted since the open is told as what this request has done. */
+static int gc_start(struct call *c, json_int_t percent, bool orphans)
+{
+	struct lsvd_collect_options o = LSVD_COLLECT_OPTIONS_INIT;
+	struct lsvd_gc_status before = LSVD_GC_STATUS_INIT, after = LSVD_GC_STATUS_INIT;
+	unsigned snapshots = 0;
+	int err = store_all(c);
+
+	o.flags = orphans ? LSVD_COLLECT_ORPHANS : 0;
+	o.percent = (uint32_t)percent;
+	o.progress = on_collected;
+	o.ctx = c;
+	if (!err)
+		err = lsvd_volume_gc_status(c->volume, &before);
+	if (!err)
+		err = drop_spent(c, &snapshots);
+	if (!err)
+		err = lsvd_volume_collect(c->volume, &o, &after);
+	if (err)
+		return err;
+	after.rounds -= before.rounds;
+	after.copied_bytes -= before.copied_bytes;
+	after.deleted_objects -= before.deleted_objects;
+	after.deleted_bytes -= before.deleted_bytes;
+	after.orphans -= before.orphans;
+	return give_collected(c, &after, snapshots);
+}
+
+static int gc_control(struct call *c, uint32_t verb)
+{
+	struct lsvd_gc_status s = LSVD_GC_STATUS_INIT;
+	int err = verb ? lsvd_volume_gc_control(c->volume, verb) : 0;
+
+	if (!err)
+		err = lsvd_volume_gc_status(c->volume, &s);
+	return err ? err : give_collected(c, &s, 0);
+}
+
 static int run_gc(struct call *c)
 {
 	const char *action = "";
 	json_int_t percent = GC_PERCENT;
-	unsigned snapshots = 0;
-	struct lsvd_stats before = LSVD_STATS_INIT, after = LSVD_STATS_INIT;
-	int err = UNPACK(c, "s:s, s?I", "action", &action, "percent", &percent);
+	int orphans = 0;
+	int err = UNPACK(c, "s:s, s?I, s?b", "action", &action, "percent", &percent, "orphans",
+			 &orphans);
 
-	if (!err && strcmp(action, "start") != 0)
-		err = refuse(c, LSVD_E_UNSUPPORTED, "gc: the action is not known");
-	if (!err && (percent < 100 || percent > 10000))
-		err = refuse(c, -EINVAL, "gc: percent is %lld, must be 100 to 10000",
-			     (long long)percent);
-	if (!err)
-		err = store_all(c);
-	if (!err)
-		err = lsvd_volume_stats(c->volume, &before);
-	if (!err)
-		err = drop_spent(c, &snapshots);
-	if (!err)
-		err = lsvd_volume_gc(c->volume, (uint32_t)percent, UINT32_MAX);
-	if (!err)
-		err = lsvd_volume_stats(c->volume, &after);
 	if (err)
 		return err;
-	return give(c, json_pack("{s:i, s:I, s:I, s:I, s:I, s:I}", "deleted_snapshots",
-				 (int)snapshots, "copied_bytes",
-				 (json_int_t)(after.gc_copied_bytes - before.gc_copied_bytes),
-				 "deleted_objects",
-				 (json_int_t)(after.deleted_objects - before.deleted_objects),
-				 "deleted_bytes",
-				 (json_int_t)(after.deleted_bytes - before.deleted_bytes),
-				 "live_bytes", (json_int_t)after.live_bytes, "stored_bytes",
-				 (json_int_t)after.stored_bytes));
+	if (percent < 100 || percent > 10000)
+		return refuse(c, -EINVAL, "gc: percent is %lld, must be 100 to 10000",
+			      (long long)percent);
+	if (strcmp(action, "start") == 0)
+		return gc_start(c, percent, orphans);
+	if (strcmp(action, "pause") == 0)
+		return gc_control(c, LSVD_GC_PAUSE);
+	if (strcmp(action, "resume") == 0)
+		return gc_control(c, LSVD_GC_RESUME);
+	if (strcmp(action, "cancel") == 0)
+		return gc_control(c, LSVD_GC_CANCEL);
+	if (strcmp(action, "status") == 0)
+		return gc_control(c, 0);
+	return refuse(c, LSVD_E_UNSUPPORTED, "gc: the action is not known");
 }
 
 static int run_resize(struct call *c)

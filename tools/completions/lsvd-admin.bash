@@ -89,6 +89,8 @@ _lsvd_admin() {
 			return
 		elif [[ ${words[1]} == snapshot && ${#words[@]} -eq 3 ]]; then
 			offers='create delete rollback list'
+		elif [[ ${words[1]} == gc && ${#words[@]} -eq 3 && $cur != -* ]]; then
+			offers='pause resume cancel status'
 		elif [[ ${words[1]} == @(snapshot|clone) && $cur != -* ]]; then
 			offers=$(_lsvd_admin_places)
 		elif [[ ${words[1]} == @(import|export) && $cur != -* ]]; then
