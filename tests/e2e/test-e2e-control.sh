@@ -112,6 +112,8 @@ it 'the end of the server is the end of the socket, whoever is connected'
 import socket, sys
 s = socket.socket(socket.AF_UNIX)
 s.connect(sys.argv[1])
+s.sendall(b'{"verb":"stats"}\n')
+s.makefile().readline()  # it is answered: who has not been accepted yet is cut off
 print("yes", flush=True)
 while s.recv(4096):
     pass
