@@ -659,8 +659,9 @@ static void segment_is_stored(struct vseg *s)
 	v->segments_since_root++;
 	v->stats.segments++;
 	queue_event(s);
-	unpin_groups(s);
+	/* Before anything that may begin another mirror: that one begins with what is noted. */
 	lsvd_mirror_note(v, s->last, s->last_op, s->built->header, s->built->header_bytes);
+	unpin_groups(s);
 	list_del(&s->link);
 	lsvd_segment_free(s->built);
 	lsvd_free(s);
