@@ -197,11 +197,23 @@ static void open_only(struct tv *t)
 	ck_assert(is_there(t));
 }
 
+static bool is_settled(struct tv *t)
+{
+	bool settled;
+
+	lsvd_port_enter(&t->v->port);
+	lsvd_mirror_want_room(t->v); /* or it would wait for more */
+	settled = lsvd_mirror_is_settled(t->v);
+	lsvd_port_leave(&t->v->port, false);
+	return settled;
+}
+
 static void store_another(struct tv *t)
 {
 	tv_open(t);
 	write_block(t, 3, 131072);
 	tv_sync(t);
+	tv_wait_for(is_settled(t)); /* its header is in the file */
 }
 
 /* Opens have left marks in between, so what is written in place of it is shorter. */
