@@ -83,7 +83,7 @@ admin snapshot rollback "$volume@one" >"$tmp/out"
 [[ $(<"$tmp/out") == 'volume disk is what it was at one' ]] || fail "$(<"$tmp/out")"
 [[ $(nbdinfo --size "$uri") -eq $((32 << 20)) ]]
 holds "$volume" 3
-refused 'none' snapshot rollback "$volume@none"
+refuses 'none' snapshot rollback "$volume@none"
 
 it 'snapshots survive the server, and are made and deleted without one'
 stop_server
