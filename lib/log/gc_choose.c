@@ -71,11 +71,13 @@ struct sums {
 	double data, live;
 };
 
-static struct sums add_up(const struct gc_segment *segments, unsigned n)
+static struct sums add_up(const struct gc_segment *segments, unsigned n, bool pinned)
 {
 	struct sums s = { 0, 0 };
 
 	for (unsigned i = 0; i < n; i++) {
+		if (segments[i].pinned && !pinned)
+			continue;
 		s.data += segments[i].live ? (double)segments[i].data : 0;
 		s.live += (double)segments[i].live;
 	}
@@ -84,16 +86,19 @@ static struct sums add_up(const struct gc_segment *segments, unsigned n)
 
 double lsvd_gc_amplification(const struct gc_segment *segments, unsigned n)
 {
-	struct sums s = add_up(segments, n);
+	struct sums s = add_up(segments, n, true);
 
 	return s.live > 0 ? s.data / s.live : 1;
 }
 
-/* Takes candidates from the best on until the policy is content. */
+/*
+ * Takes candidates from the best on until the policy is content. What is pinned does not count: if it did,
+ * all that can be collected would be copied over and over for garbage that cannot.
+ */
 static unsigned take(const struct candidate *c, unsigned n, const struct gc_segment *segments,
 		     unsigned all, const struct gc_policy *p, struct gc_choice *ret, unsigned room)
 {
-	struct sums s = add_up(segments, all);
+	struct sums s = add_up(segments, all, false);
 	uint64_t copied = 0;
 	unsigned taken = 0;
 

@@ -255,17 +255,18 @@ bool lsvd_vlog_root_is_named(struct lsvd_vlog *log)
 
 int lsvd_vlog_write_root_in_turn(struct lsvd_vlog *log)
 {
-	int err = begin(log);
+	int err = begin(log), removed = 0;
 
 	if (err)
 		return err;
 	/* Else a log that is only written to would keep every note, and each root would list them all. */
 	if (lsvd_vlog_root_is_named(log))
-		err = remove_listed(log, NULL);
-	if (!err)
+		removed = remove_listed(log, NULL);
+	/* What a store refuses to remove stays; it must not keep the log from being short to replay. */
+	if (removed != LSVD_E_FENCED)
 		err = write_root(log);
 	end(log);
-	return err;
+	return err ? err : removed;
 }
 
 int lsvd_vlog_remove_dead(struct lsvd_vlog *log, uint64_t *freed)

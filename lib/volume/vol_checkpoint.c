@@ -576,9 +576,10 @@ static void root_put(struct log_free_put *put, int err)
 	v->checkpoints++;
 	v->root_number = c->root_number;
 	v->root_at = c->at;
-	v->root_named_by = c->rolled ? c->at.seq
+	v->root_first_seq = c->rolled ? c->at.seq
 				     : lsvd_log_set_root(v->log, (struct root_ref){ c->at.epoch,
 									c->root_number });
+	v->root_named_by = v->root_first_seq;
 	v->checkpoint = NULL;
 	free_checkpoint(c);
 	lsvd_port_changed(&v->port);

@@ -133,14 +133,41 @@ static int change_user(struct port *port, struct slots *s, const struct fmt_slot
 	return err;
 }
 
-/* Whether there is a volume as the entry says. */
+static int is_one(void *ctx, const struct lsvd_object_info *info)
+{
+	(void)info;
+	*(bool *)ctx = true;
+	return 1;
+}
+
+/* Whether anything says that there are, or were, clones of `volume`. */
+static int has_slots(struct port *port, const struct uuid *volume, bool *ret)
+{
+	char prefix[KEY_CAP];
+	unsigned tries = 0;
+	int err;
+
+	lsvd_key_prefix(prefix, volume, KEY_SLOT);
+	do {
+		*ret = false;
+		err = lsvd_lineage_list(port, prefix, is_one, ret);
+	} while (lsvd_try_again(port, &tries, err));
+	return err;
+}
+
+/*
+ * Whether there is a volume as the entry says; or one whose deletion did not come to its end, of which
+ * there may be clones: they need what it needs.
+ */
 static int find_user(struct port *port, const struct fmt_slot *user, bool *ret)
 {
 	struct fmt_volume there;
 	int err = lsvd_lineage_find(port, OBJECT_VOLUME, user->name, &there);
 
 	*ret = !err && lsvd_uuid_equal(&there.uuid, &user->clone);
-	return err == -ENOENT ? 0 : err;
+	if (*ret || (err && err != -ENOENT))
+		return err;
+	return has_slots(port, &user->clone, ret);
 }
 
 static int drop_unless_there(struct port *port, struct slots *s, const struct fmt_slot *user,
@@ -153,11 +180,15 @@ static int drop_unless_there(struct port *port, struct slots *s, const struct fm
 		return err;
 	slot.what = SLOT_DROP;
 	err = change_user(port, s, &slot);
-	if (!err)
-		err = find_user(port, user, ret_there);
+	if (err)
+		return err;
+	err = find_user(port, user, ret_there);
 	slot.what = SLOT_ADD;
-	if (!err && *ret_there)
-		err = change_user(port, s, &slot);
+	if (err || *ret_there) { /* who cannot be seen may be there */
+		int back = change_user(port, s, &slot);
+
+		err = err ? err : back;
+	}
 	return err ? err : read_slots(port, s);
 }
 
@@ -293,6 +324,7 @@ int lsvd_vol_refuse_base(struct port *port, const struct fmt_volume *record, boo
 
 		all.snapshot = &u.ids[i];
 		all.next = 0;
+		all.closed = false;
 		err = read_slots(port, &all);
 		if (!err && !leftover)
 			err = drop_dead(port, &all, first);

@@ -227,7 +227,8 @@ static void count_collector(struct lsvd_volume *v, int by)
 {
 	lsvd_port_enter(&v->port);
 	v->collectors += (unsigned)by;
-	lsvd_port_leave(&v->port, false);
+	lsvd_port_changed(&v->port); /* a close waits for them */
+	lsvd_port_leave(&v->port, true);
 }
 
 int lsvd_volume_collect(struct lsvd_volume *v, const struct lsvd_collect_options *options,
@@ -240,9 +241,9 @@ int lsvd_volume_collect(struct lsvd_volume *v, const struct lsvd_collect_options
 		return err;
 	count_collector(v, 1);
 	err = collect(&c);
-	count_collector(v, -1);
 	if (!err && ret)
 		err = lsvd_volume_gc_status(v, ret);
+	count_collector(v, -1);
 	return err;
 }
 

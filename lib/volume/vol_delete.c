@@ -31,6 +31,7 @@ struct deletion {
 	struct log_delete d;
 	uint64_t *numbers;         /* of the victims */
 	unsigned room;
+	int err;
 	bool finished;
 };
 
@@ -45,7 +46,9 @@ static uint64_t held_by_anchor(const struct lsvd_volume *v, const struct deletio
 {
 	const struct log_victim *victim = &d->d.victims[i];
 
-	if (victim->kind != KEY_CHAIN || victim->epoch != lsvd_log_epoch(v->log))
+	/* An anchor does not help against a store that refuses. */
+	if (d->err || victim->kind != KEY_CHAIN || victim->epoch != lsvd_log_epoch(v->log) ||
+	    victim->number < d->d.before)
 		return 0;
 	return lsvd_object_table_get(&v->objects, d->numbers[i])->bytes;
 }
@@ -84,6 +87,7 @@ static void deleted(struct log_delete *del, int err)
 		lsvd_report(LSVD_LOG_WARN, "volume %s: objects that are not needed any more could not be "
 			    "deleted (%s): tried again after the next checkpoint", v->name,
 			    lsvd_error_name(err));
+	d->err = err;
 	d->finished = true;
 	lsvd_vol_deleted_more(v);
 }
@@ -238,7 +242,8 @@ static void anchoring_over(struct anchoring *a, int err)
 	v->anchoring = NULL;
 	lsvd_free(a);
 	if (!err) {
-		v->root_named_by = lsvd_log_acked_seq(v->log); /* that was seen to before */
+		/* Once more, and no sooner than the newest root is named. */
+		v->root_named_by = max_u64(v->root_first_seq, 1);
 		lsvd_vol_delete_dead(v);
 	}
 	lsvd_port_changed(&v->port);

@@ -131,7 +131,7 @@ static void leave_alone(struct gc_round *g, uint64_t object, int err, const char
 {
 	struct object_entry *e = lsvd_object_table_get(&g->v->objects, object);
 
-	if (!e || e->damaged || (err != LSVD_E_CORRUPT && err != -ENOENT))
+	if (!e || e->died.epoch || e->damaged || (err != LSVD_E_CORRUPT && err != -ENOENT))
 		return;
 	e->damaged = true;
 	g->v->stats.gc_damaged++;
@@ -683,16 +683,19 @@ static int describe(void *ctx, struct gc_segment **ret, unsigned *ret_n, struct 
 
 	if (!s)
 		return lsvd_fail_plain(-ENOMEM);
-	for (uint64_t i = lsvd_object_table_next(t, 0); i != UINT64_MAX && !v->rolling;
+	/* Without checkpoints nothing is deleted any more: copies would only be added. */
+	for (uint64_t i = lsvd_object_table_next(t, 0);
+	     i != UINT64_MAX && !v->rolling && !v->checkpoints_off;
 	     i = lsvd_object_table_next(t, i + 1)) {
 		const struct object_entry *e = lsvd_object_table_get(t, i);
+		/* What is half in the map looks dead where it is not in yet. */
+		bool pinned = e->damaged || e->died.epoch || i == v->applying_object || is_kept(v, e);
 
 		if (!lsvd_object_is_data(e) || e->ancestor || !e->data)
 			continue;
 		s[n++] = (struct gc_segment){ .id = i, .data = e->data, .live = e->live,
 					      .sealed = e->sealed, .written = e->written,
-					      .class = e->class,
-					      .pinned = e->damaged || e->died.epoch || is_kept(v, e) };
+					      .class = e->class, .pinned = pinned };
 	}
 	policy->now = v->written;
 	policy->lifespan = v->lifespan;

@@ -961,7 +961,7 @@ static void stop_everything(struct lsvd_volume *v, int err)
 	lsvd_vol_fail_flushes(v, err);
 	if (v->log)
 		lsvd_log_cancel(v->log, err);
-	while (!nothing_in_world(v)) {
+	while (!nothing_in_world(v) || v->collectors || v->changing) {
 		cancel_timers(v);
 		lsvd_port_wait(&v->port);
 	}

@@ -157,6 +157,17 @@ static int is_data(struct search *s, const struct orphan *o, bool *ret)
 	return err;
 }
 
+/* A close does not wait for a search. */
+static int is_over(struct search *s)
+{
+	bool over;
+
+	lsvd_port_enter(&s->v->port);
+	over = s->v->closing || s->v->failed;
+	lsvd_port_leave(&s->v->port, false);
+	return over ? LSVD_E_SHUTDOWN : 0;
+}
+
 static int drop_what_stays(struct search *s)
 {
 	uint64_t kept = 0;
@@ -164,6 +175,9 @@ static int drop_what_stays(struct search *s)
 	int err = 0;
 
 	for (uint64_t i = 0; i < s->count && !err; i++) {
+		err = is_over(s);
+		if (err)
+			break;
 		data = true;
 		if (s->list[i].kind == KEY_CHAIN)
 			err = is_data(s, &s->list[i], &data);

@@ -242,7 +242,8 @@ struct lsvd_volume {
 	uint64_t root_bytes;           /* the volume's size there, while it is loaded */
 
 	/* vol_delete.c */
-	uint64_t root_named_by;        /* the chain object that names it first; 0: seen to */
+	uint64_t root_first_seq;       /* the chain object that names it first; 0: it is as old as the open */
+	uint64_t root_named_by;        /* what is dead in it goes when this is in; 0: seen to */
 	struct deletion *deletion;     /* on its way, or NULL */
 	struct log_put note_put;
 	bool note_out;

@@ -352,6 +352,29 @@ START_TEST(an_entry_of_a_clone_that_was_never_made_keeps_nothing)
 }
 END_TEST
 
+START_TEST(a_volume_whose_deletion_did_not_end_keeps_what_its_clones_need)
+{
+	struct tv *t = fresh();
+	struct other *middle, *last;
+
+	scatter(t, 100, 1);
+	snapshot(t, "s");
+	middle = clone_of(t, TV_NAME, "s", "middle");
+	snapshot(&middle->t, "m");
+	close_other(middle);
+	last = clone_of(&middle->t, "middle", "m", "last");
+	/* Who deleted it in between had taken its name away, and then was gone. */
+	ck_assert_ok(lsvd_store_remove(t->store, "volumes/middle"));
+	ck_assert_err(lsvd_snapshot_delete(t->v, "s", EVER), -EBUSY);
+	ck_assert_error_says("middle");
+	reopen_other(last);
+	tv_check_all(&last->t);
+	end_other(last);
+	end_other(middle);
+	tv_free(t);
+}
+END_TEST
+
 struct cloner {
 	struct tv *t;
 	int err;
@@ -469,6 +492,7 @@ static Suite *suite(void)
 	tcase_add_test(c, a_clone_is_found_behind_many_snapshots_that_had_clones);
 	tcase_add_test(c, a_clone_that_may_have_been_created_keeps_its_base);
 	tcase_add_loop_test(c, an_entry_of_a_clone_that_was_never_made_keeps_nothing, 0, 3);
+	tcase_add_test(c, a_volume_whose_deletion_did_not_end_keeps_what_its_clones_need);
 	tcase_add_loop_test(c, a_cloner_that_was_overtaken_by_a_deletion_has_made_no_clone, 0, 2);
 	tcase_add_test(c, a_base_as_it_is_now_is_cloned_by_a_snapshot_made_for_that);
 	tcase_add_test(c, wrong_calls_are_refused);
