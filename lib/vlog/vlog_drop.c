@@ -10,7 +10,8 @@
  *
  * Then: a record in the chain; a root without the segments; the removal of their objects, and of what
  * no record ever knew: segments of writers that died, or were fenced, before they committed, and roots
- * that they put and no chain object names. Those of earlier epochs can never be committed any more: their chain has ended.
+ * that they put and no chain object names. Those of earlier epochs can never be committed any more:
+ * their chain has ended.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -16,7 +16,6 @@
 #define SOON_MOST 512u                   /* pages brought together: they lie side by side */
 #define AGAIN_MS 1000u
 
-
 static void build_done(struct io *io)
 {
 	struct mirror *m = io->owner;

@@ -19,7 +19,6 @@
 #define REBUILD_MOST (UINT64_C(16) << 20)
 #define FEW_PAGES 64u
 
-
 static int read_head(struct mirror *m, struct mirror_file *f, const char *name)
 {
 	struct file_io io = { .io = { .kind = IO_FILE_READ }, .file = f->file, .buf = m->buf,

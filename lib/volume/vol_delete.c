@@ -3,10 +3,11 @@
  * vol_delete.c - what is dead leaves the store, after a checkpoint.
  *
  * Dead is what died at or before the place of the newest root, and what no snapshot needs: data that
- * nothing in the map refers to any more, page objects and roots that checkpoints have replaced. It goes when a chain object that
- * names that root is acknowledged, and when no read of it is on its way; the log adds its own
- * conditions (log_delete.c), and the mirror must not lead to it any more. What it leaves is asked for again after the next checkpoint, also after
- * a crash: what has died stays in the table, and so in every root, until it is known to be gone.
+ * nothing in the map refers to any more, page objects and roots that checkpoints have replaced. It
+ * goes when a chain object that names that root is acknowledged, and when no read of it is on its way;
+ * the log adds its own conditions (log_delete.c), and the mirror must not lead to it any more. What it
+ * leaves is asked for again after the next checkpoint, also after a crash: what has died stays in the
+ * table, and so in every root, until it is known to be gone.
  *
  *   root put -> NAMED (a chain object that names it is acknowledged) -> DELETING -> FINISHED -> none
  *
@@ -225,8 +226,8 @@ void lsvd_vol_delete_dead(struct lsvd_volume *v)
 
 /*
  * Notes on all places up to the next anchor's; when they are acknowledged one behind it, with which
- * the log puts the anchor, which then says that all before it is. A chain that is written to all the time
- * need not wait for that: its own objects fill the places.
+ * the log puts the anchor, which then says that all before it is. A chain that is written to all the
+ * time need not wait for that: its own objects fill the places.
  */
 struct anchoring {
 	struct lsvd_volume *v;

@@ -15,6 +15,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -50,6 +51,12 @@
 #define ALL_BYTES_MAX	(UINT64_C(512) << 20)
 #define OPTIONS_MIN	64u
 #define OPTIONS_EACH	32u
+
+/*
+ * Buffers of megabytes come and go on every thread. With an arena for each, glibc keeps what was
+ * freed in all of them: three times the memory that is in use.
+ */
+#define ARENAS 2
 
 struct options {
 	const char *config, *name, *cache, *address, *unix_path, *run, *pid_file;
@@ -575,6 +582,7 @@ int main(int argc, char **argv)
 	int status, closing;
 	int err = std_fds_occupy();
 
+	(void)mallopt(M_ARENA_MAX, ARENAS); /* before the first thread; without it: only more memory */
 	if (!err)
 		err = stop_start();
 	s.opt.log_level = LSVD_LOG_INFO;
