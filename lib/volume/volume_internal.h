@@ -2,7 +2,12 @@
 /*
  * volume_internal.h - an open volume: the parts it is made of, and who owns what.
  *
- *   vol_open.c        volume record, cache, chain, checkpoint, log: in that order; closing
+ *   vol_options.c     what a volume may be opened with
+ *   vol_open.c        volume record, cache, chain, checkpoint, log: in that order
+ *   vol_log.c         local log and chain as parts of it, and what they ask and tell it
+ *   vol_replay.c      what the local log has and the store has not
+ *   vol_close.c       the end, in order
+ *   vol_wait.c        until it is in some state
  *   vol_op.c          operations: checks, dispatch, the end of each
  *   vol_write.c       operations to groups of the local log, published into the overlay
  *   vol_flush.c       who waits for what to be durable, here and in the store
@@ -275,7 +280,7 @@ struct lsvd_volume {
 	/* vol_adopt.c */
 	struct list adoptions;         /* by seq */
 
-	/* vol_open.c: closing */
+	/* vol_close.c */
 	struct wal_ticket close_ticket;
 	struct log_put close_put;
 	enum { CLOSE_NONE, CLOSE_PUTTING, CLOSE_STORED, CLOSE_FAILED } close_state;
@@ -493,11 +498,44 @@ int lsvd_vol_open_offline(struct lsvd_volume *v);
 /* 0, or LSVD_E_UNAVAILABLE with a text if the volume is offline, and so cannot do `what`. */
 int lsvd_vol_refuse_offline(const struct lsvd_volume *v, const char *what);
 
+/* ---- vol_options.c */
+/* What a volume may be asked for; the simulator's are tiny, so that everything wraps and fills. */
+struct vol_limits {
+	uint64_t log_least, segment_least, memory_least, map_least;
+	uint32_t anchor_every;
+};
+
+#define VOL_TINY_ANCHOR_EVERY 8u
+extern const struct vol_limits lsvd_vol_public_limits, lsvd_vol_tiny_limits;
+/* *o is what was given, whole; -EINVAL, -E2BIG with a text that names the option. */
+int lsvd_vol_set_options(struct lsvd_volume_options *o, const struct lsvd_volume_options *given,
+			 const struct vol_limits *limits);
+
+/* ---- vol_log.c: procedures */
+extern const struct log_ops lsvd_vol_log_ops;
+int lsvd_vol_open_wal(struct lsvd_volume *v, struct wal_found *found);
+int lsvd_vol_open_log(struct lsvd_volume *v, const struct wal_found *found);
+
+/* ---- vol_replay.c: a procedure */
+int lsvd_vol_replay_wal(struct lsvd_volume *v);
+
+/* ---- vol_wait.c; lock held */
+typedef bool (*vol_cond_fn)(struct lsvd_volume *v, const void *arg);
+/* When the clock says what it does in `ms` (UINT32_MAX: never). */
+uint64_t lsvd_vol_deadline(const struct lsvd_volume *v, uint32_t ms);
+/* Waits until `holds` does, at most until the deadline (UINT64_MAX: for ever). Does it? */
+bool lsvd_vol_wait_until(struct lsvd_volume *v, vol_cond_fn holds, uint64_t deadline);
+/* The same, and as an error: 0, -ETIMEDOUT, or what failed the volume. */
+int lsvd_vol_wait(struct lsvd_volume *v, vol_cond_fn holds, const void *arg, uint32_t timeout_ms);
+
+/* ---- vol_close.c */
+/* A procedure: ends whatever still waits, and waits for what is in the world. */
+void lsvd_vol_stop(struct lsvd_volume *v, int err);
+
 /* ---- vol_open.c */
 /* Read-only, for its list of snapshots alone: of a store, or (NULL) in a simulated world. */
 int lsvd_vol_open_listing(struct lsvd_volume **ret, struct lsvd_store *store, struct world *world,
 			  const char *name);
-#define VOL_TINY_ANCHOR_EVERY 8u /* in worlds of simulations */
 /* A procedure: what the volume was at a snapshot, in parts of a volume that is nothing else. */
 int lsvd_vol_load_past(struct lsvd_volume **ret, struct lsvd_volume *v, const struct snapshot *s);
 /* A volume that has no parts yet; NULL: no memory, or its name is too long. */
@@ -505,11 +543,6 @@ struct lsvd_volume *lsvd_vol_new(struct world *world, bool own_world, const char
 void lsvd_vol_destroy(struct lsvd_volume *v); /* nothing is in the world */
 /* What a root that could not be taken has left in map and tables. */
 int lsvd_vol_forget_map(struct lsvd_volume *v);
-int lsvd_vol_open_wal(struct lsvd_volume *v, struct wal_found *found);
-int lsvd_vol_replay_wal(struct lsvd_volume *v);
-/* lock held: waits until `holds` does. 0, -ETIMEDOUT, or what failed the volume. */
-typedef bool (*vol_cond_fn)(struct lsvd_volume *v, const void *arg);
-int lsvd_vol_wait(struct lsvd_volume *v, vol_cond_fn holds, const void *arg, uint32_t timeout_ms);
 /* For the simulator, on a world of its own */
 int lsvd_volume_open_world(struct lsvd_volume **ret, struct world *world, const char *name,
 			   const struct lsvd_volume_options *options);
