@@ -16,7 +16,8 @@
  *   vol_miss.c        GETs, each for all who need it; what fills the read cache
  *   vol_ahead.c       sequential streams, and what is read ahead of them
  *   vol_destage.c     published groups to segments to objects to the store map
- *   vol_checkpoint.c  the store map's changed pages, and a root that names all of them
+ *   vol_checkpoint.c  the store map's changed pages, and a root that names all of them; its bytes:
+ *                     checkpoint_encode.c
  *   vol_pages.c       the store map's pages, when they are needed
  *   vol_gc.c          what lives out of objects that mostly do not
  *   vol_adopt.c       moved objects into the store map
