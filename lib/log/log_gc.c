@@ -41,7 +41,7 @@ static double excess(const struct log_gc *gc, const struct gc_sums *s)
 }
 
 /* When the next round may begin, so that the pace is kept. */
-static void pace(struct log_gc *gc, uint64_t copied)
+static void pace(struct log_gc *gc)
 {
 	struct gc_sums s;
 	double over, rate;
@@ -52,7 +52,7 @@ static void pace(struct log_gc *gc, uint64_t copied)
 	if (!gc->options.rate || s.pressed || over >= GC_URGENT)
 		return;
 	rate = (double)gc->options.rate * (1 + (over > 0 ? 3 * over / GC_URGENT : 0));
-	gc->not_before_ms = gc->began_ms + (uint64_t)((double)copied * 1000 / rate);
+	gc->not_before_ms = lsvd_gc_due(gc->pass.began_ms, gc->pass.copied, rate);
 }
 
 static void timer_due(struct io *io);
@@ -79,15 +79,17 @@ static void hand_over(struct log_gc *gc, int err)
 	lsvd_port_changed(gc->port);
 }
 
-static void round_over(struct log_gc *gc, int err, uint64_t copied)
+static void round_over(struct log_gc *gc)
 {
-	gc->state = GC_IDLE;
+	int err = gc->pass.err;
+
+	gc->running = false;
 	gc->ops->end_round(gc->ctx);
 	gc->rounds++;
 	gc->failures += err != 0;
-	gc->copied += copied;
+	gc->copied += gc->pass.copied;
 	gc->err = err;
-	pace(gc, copied);
+	pace(gc);
 	if (err)
 		gc->not_before_ms = max_u64(gc->not_before_ms, now(gc) + AGAIN_MS);
 	/* What is damaged is pinned by now: the next round passes over it. */
@@ -97,49 +99,42 @@ static void round_over(struct log_gc *gc, int err, uint64_t copied)
 	consider(gc);
 }
 
-static bool is_futile(const struct log_gc *gc)
+/* What can be begun. A survey or move that ends inside its own beginning leaves the rest to this loop. */
+static void drive(struct log_gc *gc)
 {
-	return gc->stopped || (gc->cancelled && gc->by_hand);
-}
+	enum gc_next next;
+	size_t i;
 
-static void surveys(struct log_gc *gc)
-{
-	if (gc->surveying)
-		return; /* a survey ended inside its own beginning: the loop below goes on */
-	gc->surveying = true;
-	while (gc->next < gc->victim_count && gc->out < GC_SURVEYS && !is_futile(gc)) {
-		const struct gc_choice *victim = &gc->victims[gc->next];
-
-		gc->out++;
-		gc->ops->survey(gc->ctx, victim, gc->next++);
-	}
-	gc->surveying = false;
-	if (gc->out)
+	if (gc->driving)
 		return;
-	if (is_futile(gc)) {
-		round_over(gc, -ECANCELED, 0);
-		return;
+	gc->driving = true;
+	while ((next = lsvd_gc_pass_next(&gc->pass, &i)) == GC_SURVEY || next == GC_MOVE) {
+		if (next == GC_SURVEY)
+			gc->ops->survey(gc->ctx, &gc->victims[i]);
+		else
+			gc->ops->move(gc->ctx);
 	}
-	gc->state = GC_MOVING;
-	gc->ops->move(gc->ctx);
+	gc->driving = false;
+	if (next == GC_OVER)
+		round_over(gc);
 }
 
 void lsvd_gc_surveyed(struct log_gc *gc)
 {
-	assert(gc->state == GC_SURVEYING && gc->out);
-	gc->out--;
-	surveys(gc);
+	lsvd_gc_pass_surveyed(&gc->pass, 0, 0);
+	drive(gc);
 }
 
 void lsvd_gc_moved(struct log_gc *gc, int err, uint64_t copied)
 {
-	assert(gc->state == GC_MOVING);
-	round_over(gc, err, copied);
+	lsvd_gc_pass_moved(&gc->pass, err, copied);
+	drive(gc);
 }
 
 /* 1: a round has begun. 0: there is nothing to choose. */
 static int begin(struct log_gc *gc, const struct gc_policy *policy)
 {
+	const struct gc_limits limits = { .at_once = GC_SURVEYS };
 	struct gc_policy p = *policy;
 	struct gc_segment *segments = NULL;
 	unsigned n = 0;
@@ -150,12 +145,10 @@ static int begin(struct log_gc *gc, const struct gc_policy *policy)
 	lsvd_free(segments);
 	if (err <= 0)
 		return err;
-	gc->victim_count = (unsigned)err;
-	gc->victims_sum += gc->victim_count;
-	gc->next = gc->out = 0;
-	gc->began_ms = now(gc);
-	gc->state = GC_SURVEYING;
-	surveys(gc);
+	gc->victims_sum += (unsigned)err;
+	lsvd_gc_pass_begin(&gc->pass, &limits, (size_t)err, now(gc));
+	gc->running = true;
+	drive(gc);
 	return 1;
 }
 
@@ -206,7 +199,7 @@ static void consider(struct log_gc *gc)
 {
 	struct gc_sums s;
 
-	if (gc->state != GC_IDLE)
+	if (gc->running)
 		return;
 	if (gc->by_hand && gc->cancelled)
 		hand_over(gc, -ECANCELED);
@@ -221,7 +214,7 @@ static void consider(struct log_gc *gc)
 	gc->ops->sums(gc->ctx, &s);
 	if (s.pressed || excess(gc, &s) > 0)
 		consider_space(gc);
-	if (gc->state == GC_IDLE)
+	if (!gc->running)
 		consider_packing(gc, s.write_ms);
 }
 
@@ -259,12 +252,15 @@ void lsvd_gc_pause(struct log_gc *gc, bool paused)
 void lsvd_gc_cancel(struct log_gc *gc)
 {
 	gc->cancelled = gc->by_hand;
+	if (gc->by_hand)
+		lsvd_gc_pass_cancel(&gc->pass);
 	consider(gc);
 }
 
 void lsvd_gc_stop(struct log_gc *gc)
 {
 	gc->stopped = true;
+	lsvd_gc_pass_cancel(&gc->pass);
 	if (gc->timer_set)
 		gc->port->world->clk->cancel(gc->port->world, &gc->timer);
 }

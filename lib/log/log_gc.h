@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * log_gc.h - garbage collection: when, of which segments, how much at once and how fast.
+ * log_gc.h - garbage collection that goes on by itself: when, of which segments, and how fast.
  *
- * The machine knows segments by their numbers and sums (gc_choose.h), not what is in them, nor how it
- * is copied. Its owner (a volume, a value log) has these parts. How it is used:
+ * It knows segments by their numbers and sums (gc_choose.h), not what is in them, nor how it is copied.
+ * Its owner, a volume, has these parts. How it is used:
  *
  *   lsvd_gc_init()         once, with the owner's callbacks and a policy
  *   lsvd_gc_poke()         whenever there may be more garbage: a segment was stored, an index changed
  *   lsvd_gc_run()          by hand: until a target is reached
  *   lsvd_gc_stop()         before the end
  *
- * A round: the machine asks ops->describe() for what there is, chooses, and goes through the victims,
- * several at a time, with ops->survey(): the owner reads the list of records of that segment and asks
+ * A round: the machine asks ops->describe() for what there is, chooses, and goes through the victims in
+ * one pass (gc_pass.h), several at a time, with ops->survey(): the owner reads the list of records of that segment and asks
  * its index for each of them *is it alive, here*. Then ops->move(): the owner reads what is alive, writes
  * it anew, publishes that, and *relocates* each record in its index by compare-and-swap: only where the
  * index still has the old address; what changed meanwhile stays what it is. Both end by a call, at once
  * or later, with the lock held. A victim in which nothing is alive any more the owner retires by its own
  * rules; the machine is told by nothing but the next describe().
  *
- *   IDLE -> SURVEYING -> MOVING -> IDLE      one round; after it the pace decides about the next
+ *   idle -> running (one pass) -> idle     after it the pace decides about the next
  *
  * Automatic: begins when more than `target` is stored for each byte that is alive, and ends when no
  * more is. Between rounds it waits so that `rate` bytes a second are copied, more the further the target is
@@ -33,6 +33,7 @@
 
 #include "io/port.h"
 #include "log/gc_choose.h"
+#include "log/gc_pass.h"
 
 #define GC_VICTIMS_MAX 64u
 #define GC_SURVEYS 8u      /* at once */
@@ -55,7 +56,7 @@ struct log_gc_ops {
 	 * Begins with a victim; ends with lsvd_gc_surveyed(). One that is damaged the owner pins, and
 	 * reports: the round goes on without it.
 	 */
-	void (*survey)(void *ctx, const struct gc_choice *victim, unsigned slot);
+	void (*survey)(void *ctx, const struct gc_choice *victim);
 	/* Begins with what the surveys found; ends with lsvd_gc_moved(). */
 	void (*move)(void *ctx);
 	/* The round is over, however: what surveys and move have allocated. */
@@ -75,7 +76,7 @@ struct log_gc {
 	void *ctx;
 	struct log_gc_options options;
 
-	enum { GC_IDLE, GC_SURVEYING, GC_MOVING } state;
+	bool running;            /* a round */
 	bool paused, stopped;
 	bool cancelled;          /* what is under way by hand is to end */
 	bool by_hand;            /* lsvd_gc_run() waits */
@@ -83,9 +84,9 @@ struct log_gc {
 	int err;                 /* what the last round ended with, or the run by hand */
 
 	struct gc_choice victims[GC_VICTIMS_MAX];
-	unsigned victim_count, next, out;
-	bool surveying;          /* in the loop that begins surveys */
-	uint64_t began_ms, not_before_ms;
+	struct gc_pass pass;     /* over them */
+	bool driving;            /* in the loop that asks it what is next */
+	uint64_t not_before_ms;
 	bool pack_wanted, packing;
 	struct timer_io timer;
 	bool timer_set;

@@ -226,9 +226,8 @@ static bool may_drop(const struct vlog_segment *s)
 	return nobody_has(s) && (vlog_entirely_stale(s) || s->uncertain);
 }
 
-/* The numbers of segments for which `fits`; allocated. */
-static int list_ids(struct lsvd_vlog *log, bool (*fits)(const struct vlog_segment *s),
-		    uint64_t **ret, size_t *ret_n)
+int lsvd_vlog_list_ids(struct lsvd_vlog *log, bool (*fits)(const struct vlog_segment *s),
+		       uint64_t **ret, size_t *ret_n)
 {
 	uint64_t *ids;
 	size_t n = 0;
@@ -236,7 +235,7 @@ static int list_ids(struct lsvd_vlog *log, bool (*fits)(const struct vlog_segmen
 	lsvd_port_enter(&log->port);
 	ids = lsvd_calloc(log->table.count + 1, sizeof *ids);
 	for (size_t i = 0; ids && i < log->table.count; i++)
-		if (fits(log->table.at[i]))
+		if (!fits || fits(log->table.at[i]))
 			ids[n++] = log->table.at[i]->id;
 	lsvd_port_leave(&log->port, false);
 	if (!ids)
@@ -400,7 +399,7 @@ static int drop(struct lsvd_vlog *log, const struct lsvd_vlog_index *index,
 {
 	uint64_t *ids = NULL;
 	size_t n = 0, dropped = 0;
-	int err = list_ids(log, may_drop, &ids, &n);
+	int err = lsvd_vlog_list_ids(log, may_drop, &ids, &n);
 
 	if (!err)
 		err = ask_for_each(log, ids, n, index, r);
@@ -414,9 +413,12 @@ static int drop(struct lsvd_vlog *log, const struct lsvd_vlog_index *index,
 	return err ? err : remove_orphans(log, r);
 }
 
-static int give_result(struct lsvd_vlog_gc_result *ret, const struct lsvd_vlog_gc_result *r)
+int lsvd_vlog_give_result(struct lsvd_vlog_gc_result *ret, const struct lsvd_vlog_gc_result *r,
+			  int err)
 {
-	return ret ? lsvd_options_fill(ret, r, sizeof *r, sizeof *r, "collection result") : 0;
+	int bad = ret ? lsvd_options_fill(ret, r, sizeof *r, sizeof *r, "collection result") : 0;
+
+	return err ? err : bad;
 }
 
 int lsvd_vlog_drop_stale(struct lsvd_vlog *log, const struct lsvd_vlog_index *index,
@@ -431,7 +433,7 @@ int lsvd_vlog_drop_stale(struct lsvd_vlog *log, const struct lsvd_vlog_index *in
 		return err;
 	err = drop(log, index, &r);
 	lsvd_vlog_collection_end(log);
-	return err ? (give_result(ret, &r), err) : give_result(ret, &r);
+	return lsvd_vlog_give_result(ret, &r, err);
 }
 
 /* Those that somebody has pinned: the next drop takes them. */
@@ -453,7 +455,7 @@ int lsvd_vlog_clear(struct lsvd_vlog *log)
 
 	if (err)
 		return err;
-	err = list_ids(log, nobody_has, &ids, &n);
+	err = lsvd_vlog_list_ids(log, nobody_has, &ids, &n);
 	if (!err)
 		err = retire(log, ids, n, &n);
 	lsvd_free(ids);

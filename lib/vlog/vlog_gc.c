@@ -2,7 +2,8 @@
 /*
  * vlog_gc.c - collection: what lives in segments that mostly do not is copied, and the index told.
  *
- * In rounds. Of each victim the footer is read and the index asked for every record; what lives is
+ * In rounds, of which the pass decides (log/gc_pass.h), driven on the thread that called: the program's
+ * index may take as long as it likes, and call the log again. Of each victim the footer is read and the index asked for every record; what lives is
  * read, verified, and copied compressed as it is, with a checksum for its new place. When enough has
  * been copied to fill a segment the round is ended:
  *
@@ -22,7 +23,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/options.h"
-#include "log/gc_choose.h"
+#include "log/gc_pass.h"
 #include "vlog/vlog_internal.h"
 
 #define RUN_BYTES_MAX (1u << 20)
@@ -41,9 +42,11 @@ struct gc {
 	const struct lsvd_vlog_index *index;
 	struct lsvd_vlog_gc_limits limits;
 	struct lsvd_vlog_gc_result *r;
-	uint64_t begun_ms;
+	struct gc_pass pass;
 	/* of the round */
 	struct lsvd_vlog_writer *writer;
+	struct lsvd_vlog_pin **pins; /* of the victims */
+	size_t pin_count;
 	struct moves moves;
 	struct victim {
 		uint64_t id;
@@ -55,28 +58,23 @@ struct gc {
 
 /* ---------------------------------------------------------------------------------------- limits */
 
-static int check_cancel(const struct gc *g)
+static bool is_cancelled(const struct gc *g)
 {
-	if (g->limits.cancel && __atomic_load_n(g->limits.cancel, __ATOMIC_RELAXED))
-		return lsvd_fail(-ECANCELED, "value log %s: collection was cancelled", g->log->name);
-	return 0;
+	return g->limits.cancel && __atomic_load_n(g->limits.cancel, __ATOMIC_RELAXED);
 }
 
-/* Waits until so many bytes may have been read and written. */
-static int pace(struct gc *g)
+/* Waits until so many bytes may have been read and written. -ECANCELED. */
+static int pace(const struct gc *g)
 {
 	struct world *w = g->log->world;
-	uint64_t bytes = g->r->read_bytes + g->r->written_bytes, due;
-	int err = check_cancel(g);
+	uint64_t due = 0;
 
-	if (err || !g->limits.bytes_per_s)
-		return err;
-	due = g->begun_ms + bytes * 1000 / g->limits.bytes_per_s;
-	while (!err && due > w->clk->now_ms(w)) {
+	if (g->limits.bytes_per_s)
+		due = lsvd_gc_due(g->pass.began_ms, g->r->read_bytes + g->r->written_bytes,
+				  (double)g->limits.bytes_per_s);
+	while (!is_cancelled(g) && due > w->clk->now_ms(w))
 		lsvd_vlog_pause(g->log, min_u64(due - w->clk->now_ms(w), LOOK_MS));
-		err = check_cancel(g);
-	}
-	return err;
+	return is_cancelled(g) ? -ECANCELED : 0;
 }
 
 /* ----------------------------------------------------------------------------------------- copying */
@@ -397,6 +395,16 @@ static int move_over(struct gc *g)
 	return err;
 }
 
+static void forget_round(struct gc *g)
+{
+	lsvd_vlog_abort(g->writer); /* unless it has been committed */
+	g->writer = NULL;
+	forget_moves(&g->moves);
+	g->victim_count = 0;
+	while (g->pin_count)
+		lsvd_vlog_pin_release(g->pins[--g->pin_count]);
+}
+
 /* What has been copied so far goes over. */
 static int end_round(struct gc *g)
 {
@@ -404,15 +412,12 @@ static int end_round(struct gc *g)
 
 	if (g->moves.count) {
 		err = move_over(g);
-	} else {
-		lsvd_vlog_abort(g->writer); /* nothing lives, or nothing that can be copied */
-		g->writer = NULL;
+	} else if (g->victim_count) { /* nothing lives, or nothing that can be copied */
 		lsvd_port_enter(&g->log->port);
 		make_victims_stale(g);
 		lsvd_port_leave(&g->log->port, false);
 	}
-	forget_moves(&g->moves);
-	g->victim_count = 0;
+	forget_round(g);
 	return err;
 }
 
@@ -449,24 +454,32 @@ static enum verdict look_at(struct gc *g, uint64_t id, uint64_t *ret_commit,
 	return verdict;
 }
 
-/* The victims' pins are held until the round is over. */
-static int collect_one(struct gc *g, uint64_t id, struct lsvd_vlog_pin ***pins, size_t *pin_count)
+/* Held until the round is over. */
+static int keep_pin(struct gc *g, struct lsvd_vlog_pin *pin)
 {
-	struct lsvd_vlog_pin *pin = NULL, **p;
+	struct lsvd_vlog_pin **p = lsvd_realloc(g->pins, (g->pin_count + 1) * sizeof(*p));
+
+	if (!p) {
+		lsvd_vlog_pin_release(pin);
+		return lsvd_fail_plain(-ENOMEM);
+	}
+	g->pins = p;
+	p[g->pin_count++] = pin;
+	return 0;
+}
+
+static int collect_one(struct gc *g, uint64_t id)
+{
+	struct lsvd_vlog_pin *pin = NULL;
 	struct vlog_survey s;
 	uint64_t commit = 0;
 	int err;
 
 	if (look_at(g, id, &commit, &pin) == PASS_OVER)
 		return 0;
-	p = lsvd_realloc(*pins, (*pin_count + 1) * sizeof(*p));
-	if (!p) {
-		lsvd_vlog_pin_release(pin);
-		return lsvd_fail_plain(-ENOMEM);
-	}
-	*pins = p;
-	p[(*pin_count)++] = pin;
-	err = lsvd_vlog_survey(g->log, id, &s);
+	err = keep_pin(g, pin);
+	if (!err)
+		err = lsvd_vlog_survey(g->log, id, &s);
 	if (err == LSVD_E_CORRUPT) {
 		g->r->damaged++; /* what is in it nobody knows */
 		return 0;
@@ -479,181 +492,46 @@ static int collect_one(struct gc *g, uint64_t id, struct lsvd_vlog_pin ***pins, 
 	return err;
 }
 
-static bool is_full(const struct gc *g)
+static uint64_t gathered(const struct gc *g)
 {
-	return g->writer && lsvd_vlog_writer_bytes(g->writer) >= g->log->segment_bytes;
+	return g->writer ? lsvd_vlog_writer_bytes(g->writer) : 0;
 }
 
-static bool is_enough(const struct gc *g)
-{
-	uint64_t now = g->writer ? lsvd_vlog_writer_bytes(g->writer) : 0;
-
-	return g->limits.bytes && g->r->moved_bytes + now >= g->limits.bytes;
-}
-
+/* The pass (log/gc_pass.h), driven on this thread. */
 static int collect(struct gc *g, const uint64_t *ids, size_t n)
 {
-	struct lsvd_vlog_pin **pins = NULL;
-	size_t pin_count = 0;
-	int err = 0;
+	const struct gc_limits limits = { .at_once = 1, .round_bytes = g->log->segment_bytes,
+					  .bytes = g->limits.bytes };
+	enum gc_next next;
+	uint64_t before;
+	size_t i;
+	int err;
 
-	for (size_t i = 0; i < n && !err; i++) {
-		err = check_cancel(g);
-		if (!err)
-			err = collect_one(g, ids[i], &pins, &pin_count);
-		if (!err && (is_full(g) || is_enough(g) || i + 1 == n) && g->victim_count) {
+	lsvd_gc_pass_begin(&g->pass, &limits, n, g->log->world->clk->now_ms(g->log->world));
+	do {
+		if (is_cancelled(g))
+			lsvd_gc_pass_cancel(&g->pass);
+		next = lsvd_gc_pass_next(&g->pass, &i);
+		if (next == GC_SURVEY) {
+			before = gathered(g);
+			err = collect_one(g, ids[i]);
+			lsvd_gc_pass_surveyed(&g->pass, err, gathered(g) - before);
+		} else if (next == GC_MOVE) {
+			before = g->r->moved_bytes;
 			err = end_round(g);
-			while (pin_count)
-				lsvd_vlog_pin_release(pins[--pin_count]);
+			lsvd_gc_pass_moved(&g->pass, err, g->r->moved_bytes - before);
 		}
-		if (is_enough(g))
-			break;
-	}
-	lsvd_vlog_abort(g->writer);
-	forget_moves(&g->moves);
-	while (pin_count)
-		lsvd_vlog_pin_release(pins[--pin_count]);
-	lsvd_free(pins);
+	} while (next != GC_OVER);
+	forget_round(g);
+	lsvd_free(g->pins);
 	lsvd_free(g->victims);
 	lsvd_vlog_window_fini(&g->window);
-	return err;
-}
-
-/* --------------------------------------------------------------------------------------- choosing */
-
-static uint64_t data_of(const struct lsvd_vlog_segment *s)
-{
-	return s->raw_bytes ? s->raw_bytes : s->record_bytes;
-}
-
-/* Of values without bytes one has to live for the segment not to be entirely stale. */
-static uint64_t live_of(const struct lsvd_vlog_segment *s)
-{
-	uint64_t live = s->raw_bytes ? s->raw_bytes - s->stale_raw_bytes
-				     : s->record_bytes - s->stale_bytes;
-
-	return live || s->stale_items == s->items ? live : 1;
-}
-
-/* The strategies that volumes have, too. */
-static int choose_common(const struct lsvd_vlog_segment *s, size_t n, const struct gc_policy *policy,
-			 uint64_t *ids)
-{
-	struct gc_segment *in = lsvd_calloc(n + 1, sizeof *in);
-	struct gc_choice *out = lsvd_calloc(n + 1, sizeof *out);
-	int chosen = in && out ? 0 : lsvd_fail_plain(-ENOMEM);
-
-	for (size_t i = 0; i < n && !chosen; i++)
-		in[i] = (struct gc_segment){ .id = s[i].id, .data = data_of(&s[i]),
-					     .live = live_of(&s[i]), .sealed = s[i].commit,
-					     .written = s[i].commit,
-					     .pinned = s[i].pins ||
-						       s[i].flags & LSVD_VLOG_SEGMENT_DAMAGED };
-	if (!chosen)
-		chosen = lsvd_gc_choose(in, (unsigned)n, policy, out, (unsigned)n);
-	for (int i = 0; i < chosen; i++)
-		ids[i] = out[i].id;
-	lsvd_free(in);
-	lsvd_free(out);
-	return chosen;
-}
-
-static int by_age(const void *a, const void *b)
-{
-	const struct lsvd_vlog_segment *x = a, *y = b;
-
-	if (x->commit != y->commit)
-		return x->commit < y->commit ? -1 : 1;
-	return x->id < y->id ? -1 : x->id > y->id;
-}
-
-static int choose_oldest(struct lsvd_vlog_segment *s, size_t n, double share, uint64_t *ids)
-{
-	size_t most = (size_t)((double)n * share + 0.5);
-	int chosen = 0;
-
-	qsort(s, n, sizeof *s, by_age);
-	for (size_t i = 0; i < n && i < most; i++)
-		if (s[i].stale_items || s[i].flags & LSVD_VLOG_SEGMENT_UNCERTAIN)
-			ids[chosen++] = s[i].id;
-	return chosen;
-}
-
-/* Entirely stale ones cost nothing: they are among what any strategy picks. */
-static int add_stale(const struct lsvd_vlog_segment *s, size_t n, uint64_t *ids, int chosen)
-{
-	int first = chosen;
-
-	for (size_t i = 0; i < n; i++) {
-		bool there = s[i].stale_items < s[i].items ||
-			     s[i].flags & LSVD_VLOG_SEGMENT_UNCERTAIN;
-
-		for (int j = 0; j < first && !there; j++)
-			there = ids[j] == s[i].id;
-		if (!there)
-			ids[chosen++] = s[i].id;
-	}
-	return chosen;
-}
-
-static int choose(const struct lsvd_vlog_strategy *st, struct lsvd_vlog_segment *s, size_t n,
-		  uint64_t *ids)
-{
-	struct gc_policy policy = { .stale = st->value, .target = st->value, .budget = UINT64_MAX };
-	int chosen;
-
-	for (size_t i = 0; i < n; i++)
-		policy.now = max_u64(policy.now, s[i].commit);
-	switch (st->kind) {
-	case LSVD_VLOG_PICK_STALE:
-		policy.strategy = GC_STALE;
-		chosen = choose_common(s, n, &policy, ids);
-		break;
-	case LSVD_VLOG_PICK_SPACE:
-		policy.strategy = GC_SPACE;
-		chosen = choose_common(s, n, &policy, ids);
-		break;
-	case LSVD_VLOG_PICK_COST:
-		policy.strategy = GC_COST_BENEFIT;
-		chosen = choose_common(s, n, &policy, ids);
-		break;
-	case LSVD_VLOG_PICK_OLDEST:
-		chosen = choose_oldest(s, n, st->value, ids);
-		break;
-	default:
-		chosen = st->pick(st->ctx, s, n, ids);
-		if (chosen < 0 || (size_t)chosen > n)
-			return chosen < 0 ? chosen
-					  : lsvd_fail(-EINVAL, "a strategy picked %d of %zu segments",
-						      chosen, n);
-		break;
-	}
-	return chosen < 0 ? chosen : add_stale(s, n, ids, chosen);
-}
-
-static int check_strategy(const struct lsvd_vlog_strategy *st)
-{
-	bool share = st->kind == LSVD_VLOG_PICK_STALE || st->kind == LSVD_VLOG_PICK_OLDEST;
-	bool factor = st->kind == LSVD_VLOG_PICK_SPACE || st->kind == LSVD_VLOG_PICK_COST;
-
-	if (st->kind < LSVD_VLOG_PICK_STALE || st->kind > LSVD_VLOG_PICK_OWN ||
-	    (st->kind == LSVD_VLOG_PICK_OWN && !st->pick))
-		return lsvd_fail(-EINVAL, "there is no strategy %u, or it has no function", st->kind);
-	/* Written so that what is no number does not pass. */
-	if ((share && !(st->value >= 0 && st->value <= 1)) || (factor && !(st->value >= 1)))
-		return lsvd_fail(-EINVAL, "the strategy's value is %g, must be %s", st->value,
-				 share ? "0 to 1" : "1 or more");
-	return 0;
+	if (g->pass.err == -ECANCELED)
+		return lsvd_fail(-ECANCELED, "value log %s: collection was cancelled", g->log->name);
+	return g->pass.err;
 }
 
 /* ------------------------------------------------------------------------------------------ calls */
-
-static int give_result(struct lsvd_vlog_gc_result *ret, const struct lsvd_vlog_gc_result *r, int err)
-{
-	int bad = ret ? lsvd_options_fill(ret, r, sizeof *r, sizeof *r, "collection result") : 0;
-
-	return err ? err : bad;
-}
 
 static int run(struct lsvd_vlog *log, const uint64_t *ids, size_t n,
 	       const struct lsvd_vlog_index *index, const struct lsvd_vlog_gc_limits *limits,
@@ -663,7 +541,6 @@ static int run(struct lsvd_vlog *log, const uint64_t *ids, size_t n,
 	int err = lsvd_options_copy(&g.limits, sizeof g.limits, limits, sizeof g.limits,
 				    "collection limits");
 
-	g.begun_ms = log->world->clk->now_ms(log->world);
 	return err ? err : collect(&g, ids, n);
 }
 
@@ -680,7 +557,7 @@ int lsvd_vlog_gc(struct lsvd_vlog *log, const struct lsvd_vlog_strategy *strateg
 
 	err = lsvd_options_copy(&st, sizeof st, strategy, sizeof st, "strategy");
 	if (!err)
-		err = check_strategy(&st);
+		err = lsvd_vlog_strategy_check(&st);
 	if (!err)
 		err = lsvd_vlog_index_check(index);
 	if (!err)
@@ -693,28 +570,13 @@ int lsvd_vlog_gc(struct lsvd_vlog *log, const struct lsvd_vlog_strategy *strateg
 	if (!err && !ids)
 		err = lsvd_fail_plain(-ENOMEM);
 	if (!err)
-		chosen = choose(&st, s, n, ids);
+		chosen = lsvd_vlog_choose(&st, s, n, ids);
 	if (!err)
 		err = chosen < 0 ? chosen : run(log, ids, (size_t)chosen, index, limits, &r);
 	lsvd_vlog_collection_end(log);
 	lsvd_free(s);
 	lsvd_free(ids);
-	return give_result(ret, &r, err);
-}
-
-/* Of those that are there. */
-static int list_all(struct lsvd_vlog *log, uint64_t **ret, size_t *ret_n)
-{
-	uint64_t *ids;
-
-	lsvd_port_enter(&log->port);
-	ids = lsvd_calloc(log->table.count + 1, sizeof *ids);
-	for (size_t i = 0; ids && i < log->table.count; i++)
-		ids[i] = log->table.at[i]->id;
-	*ret_n = log->table.count;
-	lsvd_port_leave(&log->port, false);
-	*ret = ids;
-	return ids ? 0 : lsvd_fail_plain(-ENOMEM);
+	return lsvd_vlog_give_result(ret, &r, err);
 }
 
 int lsvd_vlog_rollover(struct lsvd_vlog *log, const uint64_t *ids, size_t n,
@@ -730,7 +592,7 @@ int lsvd_vlog_rollover(struct lsvd_vlog *log, const uint64_t *ids, size_t n,
 	if (err)
 		return err;
 	if (!ids)
-		err = list_all(log, &all, &n);
+		err = lsvd_vlog_list_ids(log, NULL, &all, &n);
 	if (!err)
 		err = run(log, ids ? ids : all, n, index, limits, &r);
 	if (!err && n && r.gone == n)
@@ -738,5 +600,5 @@ int lsvd_vlog_rollover(struct lsvd_vlog *log, const uint64_t *ids, size_t n,
 				log->name, n);
 	lsvd_vlog_collection_end(log);
 	lsvd_free(all);
-	return give_result(ret, &r, err);
+	return lsvd_vlog_give_result(ret, &r, err);
 }

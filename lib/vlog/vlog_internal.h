@@ -13,6 +13,7 @@
  *   vlog_prefetch.c    the same without waiting
  *   vlog_iter.c        scans, verification
  *   vlog_stats.c       statistics and reports
+ *   vlog_choose.c      which segments are collected
  *   vlog_gc.c          collection
  *   vlog_drop.c        dropping, clearing, what dead writers left
  *
@@ -199,7 +200,19 @@ void lsvd_vlog_describe_segment(const struct vlog_segment *s, struct lsvd_vlog_s
 /* The state of all, allocated. */
 int lsvd_vlog_all_segments(struct lsvd_vlog *log, struct lsvd_vlog_segment **ret, size_t *ret_n);
 
+/* ---- vlog_choose.c */
+int lsvd_vlog_strategy_check(const struct lsvd_vlog_strategy *strategy);
+/* The numbers of those picked out of n, which are sorted anew, into `ids` with room for 2 n. */
+int lsvd_vlog_choose(const struct lsvd_vlog_strategy *strategy, struct lsvd_vlog_segment *segments,
+		     size_t n, uint64_t *ids);
+
 /* ---- vlog_drop.c; procedures */
+/* The numbers of segments for which `fits`, or of all; allocated. */
+int lsvd_vlog_list_ids(struct lsvd_vlog *log, bool (*fits)(const struct vlog_segment *s),
+		       uint64_t **ret, size_t *ret_n);
+/* To the caller, if it wants it; the result of the call. */
+int lsvd_vlog_give_result(struct lsvd_vlog_gc_result *ret, const struct lsvd_vlog_gc_result *r,
+			  int err);
 /* One collection, drop or clear at a time. */
 int lsvd_vlog_collection_begin(struct lsvd_vlog *log);
 void lsvd_vlog_collection_end(struct lsvd_vlog *log);

@@ -28,7 +28,7 @@ static void fill_locked(struct lsvd_volume *v, struct lsvd_gc_status *s)
 
 	*s = (struct lsvd_gc_status){
 		.flags = (gc->options.automatic ? LSVD_GC_AUTOMATIC : 0) |
-			 (gc->state != GC_IDLE ? LSVD_GC_RUNNING : 0) |
+			 (gc->running ? LSVD_GC_RUNNING : 0) |
 			 (gc->paused ? LSVD_GC_PAUSED : 0) |
 			 (v->collectors ? LSVD_GC_BY_HAND : 0),
 		.target_percent = v->opt.gc_target_percent,

@@ -633,14 +633,13 @@ static struct gc_round *this_round(struct lsvd_volume *v)
 	return v->gc_round;
 }
 
-static void survey(void *ctx, const struct gc_choice *victim, unsigned slot)
+static void survey(void *ctx, const struct gc_choice *victim)
 {
 	struct lsvd_volume *v = ctx;
 	const struct object_entry *e = lsvd_object_table_get(&v->objects, victim->id);
 	struct gc_round *g = this_round(v);
 	struct survey *s = g ? g->surveys : NULL;
 
-	(void)slot;
 	if (!g || g->err || !e || e->died.epoch) { /* or there is nothing left of it by now */
 		lsvd_gc_surveyed(&v->gc);
 		return;

@@ -65,7 +65,7 @@ static int anything_beyond(struct lsvd_volume *v, uint64_t bytes, uint64_t *ret_
 
 static bool old_round_is_over(struct lsvd_volume *v, const void *arg)
 {
-	return v->failed || v->closing || v->gc.state == GC_IDLE ||
+	return v->failed || v->closing || !v->gc.running ||
 	       v->gc.rounds != *(const uint64_t *)arg;
 }
 

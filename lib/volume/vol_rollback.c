@@ -55,7 +55,7 @@ static bool is_quiet(struct lsvd_volume *v, const void *arg)
 {
 	(void)arg;
 	return v->failed || v->closing ||
-	       (v->gc.state == GC_IDLE && list_empty(&v->adoptions) && !v->checkpoint &&
+	       (!v->gc.running && list_empty(&v->adoptions) && !v->checkpoint &&
 		!v->deletion && !v->note_out && !v->anchoring && !v->applying && !v->frozen &&
 		list_empty(&v->segments));
 }
