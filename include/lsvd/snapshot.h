@@ -70,14 +70,15 @@ LSVD_API LSVD_MUST_USE int lsvd_snapshot_delete(struct lsvd_volume *volume, cons
 
 /*
  * Makes the volume what it was at the snapshot, size included. What was written since is lost, unless
- * another snapshot has it; all snapshots stay. Stores what is not stored yet, and waits for collection
- * and checkpoints on their way. Nothing is copied: it takes as long as opening the snapshot and writing a
+ * another snapshot has it; all snapshots stay. Stores what is not stored yet, during which the volume
+ * is served, and then waits for collection and checkpoints on their way. Nothing is copied: it takes as long as opening the snapshot and writing a
  * checkpoint. Atomic: whatever happens, the volume is found afterwards either as it was before or as it is
  * afterwards. Interrupted by a crash it may have to be opened with the store once, before it can be opened
  * offline again.
  *
- * -EBUSY: operations are in flight. Those that come while it runs fail with -EBUSY. -ENOENT: there is no
- * such snapshot. LSVD_E_CORRUPT, LSVD_E_UNAVAILABLE: what the snapshot needs cannot be read; nothing
+ * -EBUSY: operations are in flight when all is stored. Those that come after that fail with -EBUSY until it
+ * ends. -ENOENT: there is no such snapshot. -ETIMEDOUT: the store has not taken what was to be stored, or
+ * what was on its way did not end, within `timeout_ms`; nothing has changed. LSVD_E_CORRUPT, LSVD_E_UNAVAILABLE: what the snapshot needs cannot be read; nothing
  * has changed. If it fails in the middle, for want of time, of the local disk or because another writer
  * came (LSVD_E_FAILED, LSVD_E_FENCED), the handle is of no more use, reads included, and the next
  * open finds the volume before or after it.

@@ -170,7 +170,9 @@ void lsvd_mirror_open(struct lsvd_volume *v)
 
 	if (m) {
 		m->v = v;
+		lsvd_port_enter(&v->port); /* a close of another thread looks at it */
 		v->mirror = m;
+		lsvd_port_leave(&v->port, false);
 		err = open_files(m);
 	}
 	if (!err)
@@ -238,7 +240,7 @@ static void go_on(struct mirror *m)
 	lsvd_mirror_mark(m->v);
 }
 
-void lsvd_mirror_start(struct lsvd_volume *v)
+void lsvd_mirror_start(struct lsvd_volume *v, bool at_once)
 {
 	struct mirror *m = v->mirror;
 
@@ -247,7 +249,7 @@ void lsvd_mirror_start(struct lsvd_volume *v)
 	m->started = true;
 	if (has_everything(m)) {
 		go_on(m);
-	} else if (m->usable || few_are_away(v)) {
+	} else if (at_once || m->usable || few_are_away(v)) {
 		m->current = newest(m);  /* so that the other one is built */
 		lsvd_mirror_begin_build(m);
 		m->current = NULL;       /* that one is not whole, and grows no more */

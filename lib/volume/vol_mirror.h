@@ -27,9 +27,10 @@ int lsvd_mirror_header(void *volume, const struct object_head *head, const struc
 
 /*
  * The map is what the store has: goes on with the file there is. If there is none, or what it lacks is
- * not known, the first snapshot of this open is begun, or waits until the local log needs it.
+ * not known, the first snapshot of this open is begun, or waits until the local log needs it (not
+ * `at_once`).
  */
-void lsvd_mirror_start(struct lsvd_volume *v);
+void lsvd_mirror_start(struct lsvd_volume *v, bool at_once);
 /*
  * The store has all groups up to `last`, and the map has the object whose header is given (NULL: none,
  * the map had it before). Tells the local log when the mirror has it, too.

@@ -74,7 +74,7 @@ static int find_volume(struct lsvd_volume *v)
 static void start_mirror(struct lsvd_volume *v)
 {
 	lsvd_port_enter(&v->port);
-	lsvd_mirror_start(v);
+	lsvd_mirror_start(v, false);
 	lsvd_port_leave(&v->port, false);
 }
 

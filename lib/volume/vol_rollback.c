@@ -8,6 +8,7 @@
  * root or a newer one, so no recovery goes across the note. Nothing is copied: what is read and written
  * is what changed between the snapshot and the root it is read from.
  *
+ *   store    everything that is not stored yet, in service: the store may be away for long
  *   quiet    no operation, collection, checkpoint, deletion is on its way, and none is begun; all is stored
  *   load     the snapshot's map, in another volume's parts
  *   exchange the maps, and what the table says; the overlay, which only had hints by now, is empty
@@ -73,12 +74,14 @@ static bool is_still(struct lsvd_volume *v, const void *arg)
 static int make_quiet(struct rollback *r)
 {
 	struct lsvd_volume *v = r->v;
-	int err;
+	int err = lsvd_vol_store_all(v, r->timeout_ms);
 
+	if (err)
+		return err;
 	if (v->ops)
 		return lsvd_fail(-EBUSY, "volume %s: %u operations are in flight", v->name, v->ops);
 	v->rolling = ROLL_ON;
-	err = lsvd_vol_store_all(v, r->timeout_ms);
+	err = lsvd_vol_store_all(v, r->timeout_ms); /* what came meanwhile */
 	if (!err)
 		err = lsvd_vol_wait(v, is_quiet, NULL, r->timeout_ms);
 	if (!err && v->checkpoints_off)
@@ -113,7 +116,7 @@ static int check_past(const struct rollback *r)
 }
 
 /* The lock is free meanwhile. */
-static void pause(struct lsvd_volume *v)
+static void rest(struct lsvd_volume *v)
 {
 	lsvd_port_leave(&v->port, true);
 	lsvd_port_pause(&v->port, PAUSE_MS);
@@ -160,7 +163,7 @@ static int because_fenced(struct lsvd_volume *v, int err)
 	(void)snprintf(text, sizeof text, "%s", lsvd_last_error()); /* survives the question */
 	for (unsigned i = 0; i < ASK_TRIES && fenced == LSVD_E_UNAVAILABLE; i++) {
 		if (i)
-			pause(v);
+			rest(v);
 		fenced = ask(v);
 	}
 	if (fenced)
@@ -283,7 +286,7 @@ static int put_root(struct rollback *r)
 		lsvd_vol_start_rolled_checkpoint(v, r->at, r->s.bytes);
 		err = lsvd_vol_wait(v, no_checkpoint, NULL, r->timeout_ms);
 		if (!err && v->root_number == r->root_before)
-			pause(v);
+			rest(v);
 	}
 	return err;
 }
@@ -306,7 +309,7 @@ static int put_note(struct rollback *r)
 	while (err == -ENOMEM) {
 		err = lsvd_vol_put_rollback(r->v, &r->s, &r->place, root, r->timeout_ms);
 		if (err == -ENOMEM)
-			pause(r->v);
+			rest(r->v);
 	}
 	return err;
 }
@@ -316,13 +319,16 @@ static int put_note(struct rollback *r)
 /* That of the other state is void. The lock is free meanwhile. */
 static void make_mirror_anew(struct lsvd_volume *v)
 {
-	if (!v->mirror)
+	bool was_there = lsvd_mirror_is_there(v);
+
+	if (!v->mirror || v->stopping)
 		return;
 	lsvd_mirror_free(v);
 	lsvd_port_leave(&v->port, true);
 	lsvd_mirror_open(v);
 	lsvd_port_enter(&v->port);
-	lsvd_mirror_start(v);
+	/* Who could open the volume offline before can do so soon again. */
+	lsvd_mirror_start(v, was_there);
 }
 
 /* The map is the past's, and the chain must become so. */

@@ -290,6 +290,9 @@ static int put_and_wait(struct snapshot_op *op, const struct log_place *place, u
 		lsvd_log_reserve(v->log, &op->put.place);
 	lsvd_log_put(v->log, &op->put);
 	err = lsvd_vol_wait(v, note_is_over, NULL, timeout_ms);
+	/* A close that has begun meanwhile is no reason why what has happened had not. */
+	if (!v->snapshot_op && !v->failed)
+		err = 0;
 	if (!err && v->snapshot_err)
 		err = lsvd_fail(v->snapshot_err, "volume %s: its note could not be put: %s", v->name,
 				lsvd_strerror(v->snapshot_err));

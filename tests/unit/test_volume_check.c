@@ -148,10 +148,8 @@ static void checkpoint(struct tv *t)
  * A volume with something of everything: two epochs, a checkpoint with pages, data before and after
  * it, trims, what garbage collection moved.
  */
-static struct tv *lived_in(void)
+static void live(struct tv *t)
 {
-	struct tv *t = tv_new();
-
 	tv_open(t);
 	fill(t, 1);
 	tv_write_text(t, 0, 256u << 10, 3);
@@ -166,20 +164,27 @@ static struct tv *lived_in(void)
 	tv_sync(t);
 	tv_write(t, 3u << 20, 128u << 10, 6);
 	tv_sync(t);
+}
+
+static struct tv *lived_in(void)
+{
+	struct tv *t = tv_new();
+
+	live(t);
 	return t;
 }
 
 /*
- * As if the machine had died: no last checkpoint, so data follows the root. Made once, before the
- * tests are forked.
+ * Its machine has died: no last checkpoint, so data follows the root; and nobody deletes what is being
+ * copied. Made once, before the tests are forked.
  */
 static struct tv *template;
 
 static void make_template(void)
 {
-	struct tv *t = lived_in();
+	struct tv *t = tv_new();
 
-	tv_flush(t);
+	tv_killed(t, live);
 	template = tv_copy(t);
 	tv_free(t);
 	lsvd_store_close(template->store); /* no thread of it is to be there when a test is forked */
@@ -986,6 +991,43 @@ START_TEST(a_volume_with_snapshots_is_not_repaired)
 }
 END_TEST
 
+START_TEST(a_volume_that_was_rolled_back_is_checked_and_not_made_anew_from_its_chain)
+{
+	struct tv *t = young();
+	uint8_t *past = tv_buffer(TV_BYTES);
+	struct lsvd_repair_report r;
+	char *path;
+
+	tv_open(t);
+	memcpy(past, t->model, TV_BYTES);
+	ck_assert_ok(lsvd_snapshot_create(t->v, "s", UINT32_MAX, NULL));
+	scatter(t, 50, 6);
+	ck_assert_ok(lsvd_snapshot_rollback(t->v, "s", UINT32_MAX));
+	memcpy(t->model, past, TV_BYTES);
+	ck_assert_ok(lsvd_snapshot_delete(t->v, "s", UINT32_MAX));
+	scatter(t, 50, 7);
+	tv_close(t);
+	expect_sound(t);
+	store_fault_reset_counts(t->fault);
+	ck_assert_ok(repair(t, &r));
+	ck_assert_uint_eq(r.repaired, 0);
+	ck_assert_uint_eq(store_fault_calls(t->fault, FAULT_WRITES), 0);
+	path = newest_of(t, KEY_ROOT, OBJECT_ROOT);
+	tv_run("mv '%s' '%s.away'", path, t->store_dir);
+	expect_refused(t, "not in the checkpoint"); /* the note is an error, too: nothing leads past it */
+	tv_run("mv '%s.away' '%s'", t->store_dir, path);
+	free(path);
+	path = newest_of(t, KEY_FREE, OBJECT_PAGES);
+	tv_flip(path, 80 + 2);
+	expect_refused(t, "rolled back");
+	tv_flip(path, 80 + 2);
+	expect_as_it_was(t);
+	free(path);
+	free(past);
+	tv_free(t);
+}
+END_TEST
+
 /* ---------------------------------------------------------------------------- epochs that never were */
 
 /* A claim of an epoch, and the fence of whoever outran it in the place of its base. */
@@ -1244,6 +1286,7 @@ int main(void)
 	tcase_add_test(c, what_was_moved_out_of_deleted_objects_is_not_guessed);
 	tcase_add_test(c, other_damage_is_not_repaired_nor_is_what_is_whole);
 	tcase_add_test(c, a_volume_with_snapshots_is_not_repaired);
+	tcase_add_test(c, a_volume_that_was_rolled_back_is_checked_and_not_made_anew_from_its_chain);
 	suite_add_tcase(s, c);
 	c = new_case("epochs");
 	tcase_add_test(c, an_epoch_that_was_outrun_is_no_finding_and_hides_nothing);

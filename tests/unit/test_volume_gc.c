@@ -165,6 +165,16 @@ START_TEST(collected_again_and_again_it_stays_what_it_is)
 }
 END_TEST
 
+static bool deletes_nothing(struct tv *t)
+{
+	bool nothing;
+
+	lsvd_port_enter(&t->v->port);
+	nothing = !t->v->root_named_by && !t->v->deletion;
+	lsvd_port_leave(&t->v->port, false);
+	return nothing;
+}
+
 START_TEST(an_adoption_is_replayed_where_there_is_no_checkpoint_after_it)
 {
 	struct tv *t = fresh();
@@ -182,6 +192,7 @@ START_TEST(an_adoption_is_replayed_where_there_is_no_checkpoint_after_it)
 	scatter(t, 200, 7);
 	tv_sync(t);
 	tv_check_all(t);
+	tv_wait_for(deletes_nothing(t));
 	c = tv_copy(t);
 	memcpy(c->model, t->model, TV_BYTES);
 	c->o.flags = LSVD_OPEN_ACCEPT_ROLLBACK;

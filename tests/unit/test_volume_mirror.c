@@ -262,6 +262,26 @@ START_TEST(a_new_cache_does_not_fetch_the_map_before_its_log_needs_it)
 }
 END_TEST
 
+START_TEST(who_could_open_it_offline_can_do_so_soon_after_going_back)
+{
+	struct tv *t = wide();
+
+	t->o.map_memory_bytes = 1u << 20;
+	tv_sync(t);
+	tv_wait_for(is_there(t));
+	ck_assert_ok(lsvd_snapshot_create(t->v, "s", UINT32_MAX, NULL));
+	one_more(t);
+	tv_reopen(t);
+	tv_wait_for(is_there(t));
+	ck_assert_ok(lsvd_snapshot_rollback(t->v, "s", UINT32_MAX));
+	tv_wait_for(is_there(t)); /* nothing more is written for that */
+	one_more(t);
+	tv_close(t);
+	check_offline(t, 65536);
+	tv_free(t);
+}
+END_TEST
+
 static void cut(struct tv *t)
 {
 	tv_open(t);
@@ -293,6 +313,7 @@ static Suite *volume_mirror_suite(void)
 	tcase_add_test(c, a_copy_that_lacks_objects_of_before_the_checkpoint_is_made_anew);
 	tcase_add_test(c, what_was_torn_off_a_copy_does_not_follow_again);
 	tcase_add_test(c, a_new_cache_does_not_fetch_the_map_before_its_log_needs_it);
+	tcase_add_test(c, who_could_open_it_offline_can_do_so_soon_after_going_back);
 	tcase_add_test(c, who_opens_offline_knows_that_a_volume_was_cut);
 	suite_add_tcase(s, c);
 	return s;

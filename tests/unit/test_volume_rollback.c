@@ -285,6 +285,16 @@ static void *go(void *arg)
 	return NULL;
 }
 
+static bool is_changing(struct tv *t)
+{
+	bool changing;
+
+	lsvd_port_enter(&t->v->port);
+	changing = t->v->changing;
+	lsvd_port_leave(&t->v->port, false);
+	return changing;
+}
+
 /* The store does not answer: it waits, and operations do not. */
 START_TEST(operations_that_come_meanwhile_are_refused)
 {
@@ -312,6 +322,36 @@ START_TEST(operations_that_come_meanwhile_are_refused)
 	memcpy(t->model, p.model, TV_BYTES);
 	tv_check_all(t);
 	scatter(t, 100, 3);
+	tv_reopen(t);
+	tv_check_all(t);
+	forget(&p);
+	tv_free(t);
+}
+END_TEST
+
+/* Only when everything is stored nobody is served any more: that may take as long as the store is away. */
+START_TEST(as_long_as_the_store_is_away_the_volume_is_served_and_who_waits_is_told)
+{
+	struct tv *t = fresh();
+	struct going g = { t, 0 };
+	pthread_t thread;
+	struct past p;
+
+	scatter(t, 100, 1);
+	p = take(t, "s");
+	scatter(t, 100, 2);
+	tv_fault(t, (struct fault_rule){ .verbs = FAULT_PUT, .kind = FAULT_HOLD });
+	ck_assert_err(lsvd_snapshot_rollback(t->v, "s", 20), -ETIMEDOUT);
+	ck_assert_error_says("not stored within 20 ms");
+	ck_assert_int_eq(pthread_create(&thread, NULL, go, &g), 0);
+	tv_wait_for(is_changing(t));
+	tv_check_all(t);
+	scatter(t, 20, 3);
+	store_fault_clear(t->fault);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	ck_assert_ok(g.err);
+	memcpy(t->model, p.model, TV_BYTES);
+	tv_check_all(t);
 	tv_reopen(t);
 	tv_check_all(t);
 	forget(&p);
@@ -387,6 +427,54 @@ static void die_before_the_note(struct tv *t)
 	tv_wait_for(mirror_is_made(t));
 	(void)go_without_note(&g); /* dies with us */
 }
+
+static void *close_it(void *arg)
+{
+	struct going *g = arg;
+
+	g->err = lsvd_volume_close(g->t->v, EVER);
+	return NULL;
+}
+
+static bool is_closing(struct tv *t)
+{
+	bool closing;
+
+	lsvd_port_enter(&t->v->port);
+	closing = t->v->closing;
+	lsvd_port_leave(&t->v->port, false);
+	return closing;
+}
+
+START_TEST(a_close_that_comes_during_the_note_makes_no_failure_of_what_was_done)
+{
+	struct tv *t = fresh();
+	struct going g = { t, 0 }, end = { t, 0 };
+	pthread_t going, closing;
+	struct past p;
+
+	scatter(t, 300, 1);
+	p = take(t, "s");
+	scatter(t, 300, 2);
+	tv_sync(t);
+	tv_fault(t, (struct fault_rule){ .verbs = FAULT_PUT, .key = "/d/", .kind = FAULT_HOLD });
+	ck_assert_int_eq(pthread_create(&going, NULL, go, &g), 0);
+	store_fault_wait_held(t->fault, 1);
+	ck_assert_int_eq(pthread_create(&closing, NULL, close_it, &end), 0);
+	tv_wait_for(is_closing(t));
+	store_fault_clear(t->fault);
+	ck_assert_int_eq(pthread_join(going, NULL), 0);
+	ck_assert_int_eq(pthread_join(closing, NULL), 0);
+	ck_assert_ok(g.err);
+	ck_assert_err(end.err, 0);
+	t->v = NULL;
+	memcpy(t->model, p.model, TV_BYTES);
+	tv_open(t);
+	tv_check_all(t);
+	forget(&p);
+	tv_free(t);
+}
+END_TEST
 
 /* All is void but what the store has: nothing may be put on top of what is not known. */
 START_TEST(a_writer_that_dies_before_the_note_leaves_the_volume_as_it_was)
@@ -464,6 +552,8 @@ static Suite *suite(void)
 	tcase_add_test(c, a_clone_goes_back_too_and_the_base_knows_nothing_of_it);
 	tcase_add_test(c, what_cannot_be_gone_back_to_is_refused_and_nothing_changes);
 	tcase_add_test(c, operations_that_come_meanwhile_are_refused);
+	tcase_add_test(c, as_long_as_the_store_is_away_the_volume_is_served_and_who_waits_is_told);
+	tcase_add_test(c, a_close_that_comes_during_the_note_makes_no_failure_of_what_was_done);
 	tcase_add_test(c, offline_the_volume_is_what_it_went_back_to);
 	tcase_add_test(c, a_writer_that_dies_before_the_note_leaves_the_volume_as_it_was);
 	tcase_add_test(c, a_writer_that_is_fenced_before_the_note_changes_nothing_and_shows_nothing);
