@@ -101,7 +101,9 @@ struct lsvd_vlog_cache_stats {
 	uint64_t reserved[8];
 };
 
-/* The built-in one: the values used last, in shards, at most `bytes` bytes. */
+/* The built-in one: the values used last, in shards, at most `bytes` bytes. A full one takes a value that
+ * a get had to read only if it has lately been asked for more often than what would have to go; what
+ * was prefetched it takes always. */
 LSVD_API LSVD_MUST_USE int lsvd_vlog_cache_new(struct lsvd_vlog_cache **ret, uint64_t bytes);
 
 /*
@@ -124,6 +126,9 @@ struct lsvd_vlog_cache_ops {
 	void (*close)(void *ctx);
 	/* Fills the counters, but for size; or NULL. */
 	void (*stats)(void *ctx, struct lsvd_vlog_cache_stats *ret);
+	/* As insert, of a value that was prefetched: somebody is going to want it. NULL: insert. */
+	void (*bring)(void *ctx, uint64_t log, const struct lsvd_vlog_handle *handle,
+		      struct lsvd_vlog_value *value);
 };
 
 /* `ops` must outlive the cache. -EINVAL if insert or get is missing; then ctx stays the caller's. */

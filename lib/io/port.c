@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/err.h"
+#include "base/lock.h"
 
 /*
  * The loop this thread is in, innermost first. A request that ends inside its table's start, and a
@@ -39,9 +40,9 @@ int lsvd_port_init(struct port *p, struct world *w)
 	p->ending = false;
 	list_init(&p->out);
 	list_init(&p->calls);
-	err = pthread_mutex_init(&p->lock, NULL);
+	err = lsvd_lock_init(&p->lock);
 	if (err)
-		return lsvd_fail_plain(-err);
+		return lsvd_fail_plain(err);
 	err = pthread_cond_init(&p->changed, NULL);
 	if (err) {
 		pthread_mutex_destroy(&p->lock);

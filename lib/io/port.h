@@ -81,7 +81,7 @@ void lsvd_port_wait(struct port *p);
  * touched again.
  */
 void lsvd_port_leave_until(struct port *p, struct event *event);
-/* No lock, in a callback: whoever waits for the event goes on. It may be gone then. */
+/* In a callback, or lock held: whoever waits for the event goes on. It may be gone then. */
 void lsvd_port_set_event(struct port *p, struct event *event);
 
 /*

@@ -76,7 +76,7 @@ static int dir_get(void *ctx, const char *key, uint64_t off, void *buf, size_t l
 
 	if (held) {
 		err = read_at(d, key, fd, bytes, off, buf, len, ret_len);
-		lsvd_dir_held_put(d, held);
+		lsvd_dir_held_put(held);
 		return err;
 	}
 	fd = open_object(d, "get", key, &st);

@@ -8,8 +8,8 @@
  *
  * What is put then is written so that reading it is cheap (store_dir_write.c).
  *
- * At most `room` files are held, those used last. One that is being read has users, and is closed by
- * the last of them if it has left the table meanwhile.
+ * At most `room` files are held, those used last. The table has a reference to each, and so has who
+ * reads it: whoever gives the last one back closes it.
  */
 #include "store/store_dir.h"
 
@@ -18,6 +18,7 @@
 #include "base/alloc.h"
 #include "base/hash.h"
 #include "base/list.h"
+#include "base/lock.h"
 
 #define BUCKETS 64u
 
@@ -27,8 +28,7 @@ struct dir_held {
 	uint64_t hash;
 	int fd;
 	uint64_t bytes;              /* of the object */
-	unsigned users;
-	bool gone;
+	unsigned refs;               /* atomic; taken with the lock held, given back without */
 	char key[];
 };
 
@@ -47,7 +47,7 @@ static struct dir_holding *holding_new(void)
 
 	if (!h)
 		return NULL;
-	if (pthread_mutex_init(&h->lock, NULL) != 0) {
+	if (lsvd_lock_init(&h->lock) < 0) {
 		lsvd_free(h);
 		return NULL;
 	}
@@ -90,35 +90,38 @@ static struct dir_held **find(struct dir_holding *h, const char *key, uint64_t h
 	return at;
 }
 
-/* lock held: out of the table; true if nobody uses it, and it is the caller's to free. */
-static bool let_go(struct dir_holding *h, struct dir_held **at)
+/* lock held: out of the table, whose reference is the caller's now. */
+static struct dir_held *let_go(struct dir_holding *h, struct dir_held **at)
 {
 	struct dir_held *e = *at;
 
 	*at = e->next;
 	list_del(&e->lru);
 	h->count--;
-	e->gone = true;
-	return e->users == 0;
+	return e;
 }
 
-static void free_held(struct dir_held *e)
+static void unref(struct dir_held *e)
 {
-	lsvd_dir_close_fd(e->fd);
-	lsvd_free(e);
+	if (e && __atomic_sub_fetch(&e->refs, 1, __ATOMIC_ACQ_REL) == 0) {
+		lsvd_dir_close_fd(e->fd);
+		lsvd_free(e);
+	}
 }
 
 struct dir_held *lsvd_dir_held_get(struct dir *d, const char *key, int *ret_fd, uint64_t *ret_bytes)
 {
 	struct dir_holding *h = holding_of(d);
+	uint64_t hash;
 	struct dir_held *e;
 
 	if (!h)
 		return NULL;
+	hash = lsvd_hash(key, strlen(key));
 	pthread_mutex_lock(&h->lock);
-	e = *find(h, key, lsvd_hash(key, strlen(key)));
+	e = *find(h, key, hash);
 	if (e) {
-		e->users++;
+		(void)__atomic_add_fetch(&e->refs, 1, __ATOMIC_RELAXED);
 		list_del(&e->lru);
 		list_add_tail(&h->lru, &e->lru);
 		h->reused++;
@@ -131,24 +134,17 @@ struct dir_held *lsvd_dir_held_get(struct dir *d, const char *key, int *ret_fd, 
 	return e;
 }
 
-void lsvd_dir_held_put(struct dir *d, struct dir_held *e)
+void lsvd_dir_held_put(struct dir_held *e)
 {
-	struct dir_holding *h = holding_of(d);
-	bool last;
-
-	pthread_mutex_lock(&h->lock);
-	last = --e->users == 0 && e->gone;
-	pthread_mutex_unlock(&h->lock);
-	if (last)
-		free_held(e);
+	unref(e);
 }
 
-/* lock held: the one that was used longest ago, out of the table, if it is to be freed. */
+/* lock held: the one that was used longest ago, out of the table. */
 static struct dir_held *evict(struct dir_holding *h)
 {
 	struct dir_held *e = list_first(&h->lru, struct dir_held, lru);
 
-	return let_go(h, find(h, e->key, e->hash)) ? e : NULL;
+	return let_go(h, find(h, e->key, e->hash));
 }
 
 bool lsvd_dir_held_add(struct dir *d, const char *key, int fd, uint64_t bytes)
@@ -160,6 +156,7 @@ bool lsvd_dir_held_add(struct dir *d, const char *key, int fd, uint64_t bytes)
 
 	if (!e)
 		return false;
+	e->refs = 1;
 	e->hash = lsvd_hash(key, len - 1);
 	e->fd = fd;
 	e->bytes = bytes;
@@ -174,8 +171,7 @@ bool lsvd_dir_held_add(struct dir *d, const char *key, int fd, uint64_t bytes)
 			old = evict(h);
 	}
 	pthread_mutex_unlock(&h->lock);
-	if (old)
-		free_held(old);
+	unref(old);
 	if (!added)
 		lsvd_free(e); /* another reader was faster */
 	return added;
@@ -190,14 +186,10 @@ void lsvd_dir_held_forget(struct dir *d, const char *key)
 		return;
 	pthread_mutex_lock(&h->lock);
 	at = find(h, key, lsvd_hash(key, strlen(key)));
-	if (*at) {
-		struct dir_held *e = *at;
-
-		gone = let_go(h, at) ? e : NULL;
-	}
+	if (*at)
+		gone = let_go(h, at);
 	pthread_mutex_unlock(&h->lock);
-	if (gone)
-		free_held(gone);
+	unref(gone);
 }
 
 void lsvd_dir_held_count(struct dir *d, uint64_t *ret_opened, uint64_t *ret_reused)
@@ -221,7 +213,7 @@ void lsvd_dir_held_fini(struct dir *d)
 	if (!h)
 		return;
 	while ((node = list_pop(&h->lru)))
-		free_held(list_entry(node, struct dir_held, lru));
+		unref(list_entry(node, struct dir_held, lru));
 	(void)pthread_mutex_destroy(&h->lock); /* nobody holds it */
 	lsvd_free(h);
 }

@@ -63,6 +63,15 @@ void lsvd_vlog_cache_insert(struct lsvd_vlog_cache *c, uint64_t log,
 		c->ops->insert(c->ctx, log, handle, value);
 }
 
+void lsvd_vlog_cache_bring(struct lsvd_vlog_cache *c, uint64_t log,
+			   const struct lsvd_vlog_handle *handle, struct lsvd_vlog_value *value)
+{
+	if (c && c->ops->bring)
+		c->ops->bring(c->ctx, log, handle, value);
+	else
+		lsvd_vlog_cache_insert(c, log, handle, value);
+}
+
 void lsvd_vlog_cache_drop(struct lsvd_vlog_cache *c, uint64_t log, uint64_t segment)
 {
 	if (c && c->ops->drop)

@@ -10,6 +10,9 @@ struct lsvd_vlog_value *lsvd_vlog_cache_get(struct lsvd_vlog_cache *c, uint64_t 
 					    const struct lsvd_vlog_handle *handle);
 void lsvd_vlog_cache_insert(struct lsvd_vlog_cache *c, uint64_t log,
 			    const struct lsvd_vlog_handle *handle, struct lsvd_vlog_value *value);
+/* The same of what was prefetched. */
+void lsvd_vlog_cache_bring(struct lsvd_vlog_cache *c, uint64_t log,
+			   const struct lsvd_vlog_handle *handle, struct lsvd_vlog_value *value);
 /* `segment` UINT64_MAX: of all of them. */
 void lsvd_vlog_cache_drop(struct lsvd_vlog_cache *c, uint64_t log, uint64_t segment);
 

@@ -19,10 +19,8 @@
 
 /* Requests that one call waits for. */
 struct vlog_group {
-	struct lsvd_vlog *log;
 	unsigned left;           /* protected by the port's lock */
 	struct event event;
-	struct call call;
 };
 
 int lsvd_vlog_no_segment(const struct lsvd_vlog *log, uint64_t id)
@@ -54,13 +52,6 @@ void lsvd_vlog_segment_key(char key[KEY_CAP], const struct lsvd_vlog *log, struc
 	memcpy(key, s->key, sizeof s->key);
 }
 
-static void all_here(struct call *call)
-{
-	struct vlog_group *g = lsvd_container_of(call, struct vlog_group, call);
-
-	lsvd_port_set_event(&g->log->port, &g->event);
-}
-
 static void fetched(struct io *io)
 {
 	struct vlog_fetch *f = lsvd_container_of(io, struct vlog_fetch, io.io);
@@ -75,7 +66,7 @@ static void fetched(struct io *io)
 		f->err = LSVD_E_STALE;
 	lsvd_vlog_settle_segment(f->of);
 	if (--g->left == 0)
-		lsvd_port_call(&log->port, &g->call);
+		lsvd_port_set_event(&log->port, &g->event); /* all of it may be gone now */
 }
 
 /* lock held; `f->err` is 1: to be sent. */
@@ -84,6 +75,10 @@ static void start(struct lsvd_vlog *log, struct vlog_fetch *f, struct vlog_group
 	struct vlog_segment *s = NULL;
 
 	f->err = lsvd_vlog_find(log, f->segment, &s);
+	if (f->err)
+		return;
+	if (f->record)
+		f->err = lsvd_vlog_check_place(log, s, f->off, f->len);
 	if (f->err)
 		return;
 	if (!range_within(f->off, f->len, s->object_bytes)) {
@@ -111,7 +106,7 @@ static void start(struct lsvd_vlog *log, struct vlog_fetch *f, struct vlog_group
 /* Sends those that are to be sent, and waits for them. */
 static void send(struct lsvd_vlog *log, struct vlog_fetch *f, unsigned n)
 {
-	struct vlog_group g = { .log = log, .call = { .fn = all_here } };
+	struct vlog_group g = { .left = 0 };
 
 	lsvd_port_enter(&log->port);
 	for (unsigned i = 0; i < n; i++)

@@ -37,6 +37,13 @@
 #include "vlog/vlog_table.h"
 #include "vlog/vlog_value.h"
 
+/* What gets count, on a thread's own line of memory mostly. Atomic, added up when somebody asks. */
+#define VLOG_COUNTERS 8u
+struct vlog_counter {
+	uint64_t gets, bytes, hits;
+	uint64_t apart[13];
+};
+
 struct lsvd_vlog {
 	/* immutable while open */
 	struct world *world;
@@ -67,6 +74,8 @@ struct lsvd_vlog {
 	unsigned scans;          /* of the index, under way: at most one */
 	int failed;              /* LSVD_E_FENCED, …: nothing can be put any more */
 	struct lsvd_vlog_stats stats;
+
+	struct vlog_counter counters[VLOG_COUNTERS];
 };
 
 /* ---- vlog_open.c */
@@ -111,6 +120,7 @@ struct vlog_fetch {
 	uint64_t segment, off;
 	size_t len;
 	uint8_t *buf;
+	bool record;             /* -ENOENT unless all of it lies where records do */
 	int err;
 	char key[KEY_CAP];       /* of the object, once it is known */
 	/* its own */
@@ -174,6 +184,11 @@ int lsvd_vlog_open_value(const struct lsvd_vlog *log, const struct vlog_record *
 			 struct lsvd_vlog_value **ret);
 /* Could it be one? -EINVAL, LSVD_E_STALE, -ENOENT. */
 int lsvd_vlog_check_handle(struct lsvd_vlog *log, const struct lsvd_vlog_handle *h);
+/* lock held: could a record be there? -ENOENT. */
+int lsvd_vlog_check_place(const struct lsvd_vlog *log, const struct vlog_segment *s, uint64_t off,
+			  uint64_t len);
+/* No lock: those that gets have counted. */
+void lsvd_vlog_count_gets(const struct lsvd_vlog *log, struct lsvd_vlog_stats *ret);
 
 /* ---- vlog_writer.c */
 struct lsvd_vlog_pin {

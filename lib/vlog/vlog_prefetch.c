@@ -43,7 +43,7 @@ static uint64_t insert_record(struct prefetch *f, const uint8_t *p, uint64_t off
 	if (lsvd_vlog_record_verify(&r, p, h.size, &at, NULL, f->io.key) < 0)
 		return 0;
 	if (lsvd_vlog_open_value(log, &r, p, NULL, f->io.key, &v) == 0) {
-		lsvd_vlog_cache_insert(log->cache, log->id, &h, v);
+		lsvd_vlog_cache_bring(log->cache, log->id, &h, v);
 		lsvd_vlog_value_unref(v);
 		f->inserted++;
 	}

@@ -314,6 +314,7 @@ int lsvd_vlog_stats(struct lsvd_vlog *log, struct lsvd_vlog_stats *ret)
 
 	lsvd_port_enter(&log->port);
 	s = log->stats;
+	lsvd_vlog_count_gets(log, &s);
 	lsvd_port_leave(&log->port, false);
 	s.size = sizeof s;
 	return lsvd_options_fill(ret, &s, sizeof s, sizeof s, "value log statistics");

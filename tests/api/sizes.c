@@ -119,7 +119,7 @@ PLACE(lsvd_stats, shared_gets, 504);
 PLACE(lsvd_stats, ahead_used_bytes, 528);
 PLACE(lsvd_stats, checkpoint_bytes, 560);
 SIZE(lsvd_vlog_cache_stats, 120);
-SIZE(lsvd_vlog_cache_ops, 48);
+SIZE(lsvd_vlog_cache_ops, 56);
 SIZE(lsvd_vlog_codec_ops, 24);
 SIZE(lsvd_vlog_info, 184);
 SIZE(lsvd_vlog_options, 120);

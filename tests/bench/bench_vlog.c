@@ -249,14 +249,19 @@ static void bench_get(struct set *s, unsigned threads, size_t gets)
 	after = stats_of(s);
 	(void)snprintf(what, sizeof what, "random get, %u threads%s", threads, s->cache ? ", cache" : "");
 	show(s, what, median(ours, rounds), "gets/s");
-	if (s->cache)
+	if (s->cache) {
+		show(s, "CPU for a get, cache", cpu * 1e6 / (double)(gets * rounds), "us");
 		return;
+	}
 	(void)snprintf(what, sizeof what, "random pread of a bare file, %u threads", threads);
 	show(s, what, median(bare, rounds), "reads/s");
 	(void)snprintf(what, sizeof what, "get / bare pread, %u threads", threads);
 	show(s, what, median(ours, rounds) / median(bare, rounds), "");
-	if (threads > 1)
+	if (threads > 1) {
+		(void)snprintf(what, sizeof what, "CPU for a get, %u threads", threads);
+		show(s, what, cpu * 1e6 / (double)(gets * rounds * threads), "us");
 		return;
+	}
 	show(s, "CPU for a get", cpu * 1e6 / (double)(gets * rounds), "us");
 	show(s, "reads asked of the kernel for a get", (double)asked / (double)(gets * rounds), "");
 	show(s, "bytes read for each of values",

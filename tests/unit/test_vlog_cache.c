@@ -92,6 +92,63 @@ START_TEST(what_was_used_longest_ago_goes_first)
 }
 END_TEST
 
+/* Missed, and read then: as a get does it. */
+static bool ask(struct lsvd_vlog_cache *c, uint64_t offset)
+{
+	bool there = has(c, 1, 1, offset);
+
+	if (!there)
+		put(c, 1, 1, offset, VALUE_BYTES);
+	return there;
+}
+
+START_TEST(what_is_read_once_does_not_push_out_what_is_asked_for_again)
+{
+	struct lsvd_vlog_cache *c = cache_of(10 * (VALUE_BYTES + 128));
+	uint64_t evictions;
+
+	for (unsigned round = 0; round < 3; round++)
+		for (unsigned i = 0; i < 8; i++)
+			ck_assert_int_eq(ask(c, i), round > 0);
+	evictions = stats_of(c).evictions;
+	for (unsigned i = 100; i < 140; i++)
+		(void)ask(c, i);
+	for (unsigned i = 0; i < 8; i++)
+		ck_assert(ask(c, i));
+	ck_assert_uint_le(stats_of(c).evictions, evictions + 3); /* what there was room for */
+	/* But it does not stay for ever: what is asked for more often by now comes in. */
+	for (unsigned round = 0; round < 20; round++)
+		for (unsigned i = 200; i < 208; i++)
+			(void)ask(c, i);
+	for (unsigned i = 200; i < 208; i++)
+		ck_assert(ask(c, i));
+	lsvd_vlog_cache_free(c);
+}
+END_TEST
+
+START_TEST(what_was_prefetched_is_taken_as_it_comes)
+{
+	struct lsvd_vlog_cache *c = cache_of(10 * (VALUE_BYTES + 128));
+	struct lsvd_vlog_handle h = at(1, 1000);
+	char bytes[VALUE_BYTES] = "";
+	struct lsvd_vlog_value *v = lsvd_vlog_value_new(bytes, sizeof bytes), *got;
+
+	ck_assert_ptr_nonnull(v);
+	for (unsigned round = 0; round < 3; round++)
+		for (unsigned i = 0; i < 20; i++)
+			(void)ask(c, i);
+	ck_assert_ptr_null(lsvd_vlog_cache_get(c, 1, &h));
+	lsvd_vlog_cache_insert(c, 1, &h, v);
+	ck_assert_ptr_null(lsvd_vlog_cache_get(c, 1, &h)); /* it is asked for less */
+	lsvd_vlog_cache_bring(c, 1, &h, v);
+	got = lsvd_vlog_cache_get(c, 1, &h);
+	ck_assert_ptr_nonnull(got);
+	lsvd_vlog_value_unref(got);
+	lsvd_vlog_value_unref(v);
+	lsvd_vlog_cache_free(c);
+}
+END_TEST
+
 START_TEST(no_more_is_kept_than_was_given)
 {
 	const uint64_t bytes = 64u << 20;
@@ -304,6 +361,8 @@ static Suite *make_suite(void)
 
 	tcase_add_test(t, what_was_put_is_found);
 	tcase_add_test(t, what_was_used_longest_ago_goes_first);
+	tcase_add_test(t, what_is_read_once_does_not_push_out_what_is_asked_for_again);
+	tcase_add_test(t, what_was_prefetched_is_taken_as_it_comes);
 	tcase_add_test(t, no_more_is_kept_than_was_given);
 	tcase_add_test(t, small_values_count_with_what_they_cost);
 	tcase_add_test(t, value_larger_than_the_cache_is_not_kept);
