@@ -43,7 +43,10 @@ struct lsvd_gc_status {
 	uint64_t map_bytes;       /* of pages and roots */
 	/* orphans, found by lsvd_volume_collect() */
 	uint64_t orphans, orphan_bytes; /* removed */
-	uint64_t reserved[6];
+	/* gauges: data objects; and user bytes that a run which packs or flattens has yet to copy */
+	uint64_t data_objects;
+	uint64_t left_bytes;
+	uint64_t reserved[4];
 };
 #ifdef __cplusplus
 #define LSVD_GC_STATUS_INIT { (uint32_t)sizeof(struct lsvd_gc_status) }
@@ -64,6 +67,17 @@ LSVD_API LSVD_MUST_USE int lsvd_volume_gc_status(struct lsvd_volume *volume,
 #define LSVD_COLLECT_ORPHANS 0x1u
 /* Do not copy: delete what is dead, and with LSVD_COLLECT_ORPHANS remove orphans. */
 #define LSVD_COLLECT_NO_COPY 0x2u
+/*
+ * Of a clone: copy what lives in objects of its ancestors, and leave its base: lsvd_volume_flatten() in
+ * <lsvd/snapshot.h>. Nothing else. `percent` has no meaning.
+ */
+#define LSVD_COLLECT_FLATTEN 0x4u
+/*
+ * Pack: copy what lives in all objects that are not full of it, so that as few as possible are left. What
+ * is written meanwhile is not packed, nor is what a snapshot keeps. Packed again, nothing is
+ * copied. `percent` has no meaning.
+ */
+#define LSVD_COLLECT_PACK 0x8u
 
 /* Called now and then on the calling thread, without locks. Non-zero: give up. */
 typedef int (*lsvd_collect_fn)(void *ctx, const struct lsvd_gc_status *status);

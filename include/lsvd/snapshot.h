@@ -122,11 +122,18 @@ LSVD_API LSVD_MUST_USE int lsvd_volume_clone(struct lsvd_store *store, const cha
 					     struct lsvd_volume_info *ret);
 
 /*
- * Not in this release: LSVD_E_UNSUPPORTED, but 0 of a volume that is no clone. Export and import do it.
+ * Copies into an open clone what it still reads from its ancestors, its base and that one's bases, and ends the
+ * protection there. Reads and writes go on. Takes as long as reading and writing that; ended
+ * half-way, by a crash too, it may be called again, and goes on where it was. A volume that is no
+ * clone, or is flat: 0 at once, or nearly. lsvd_volume_collect() with LSVD_COLLECT_FLATTEN is the
+ * same, with progress; it can be paused and cancelled as a collection is.
  *
- * Copies into an open clone what it still reads from its base, and ends the protection there. Reads
- * and writes go on. Ended half-way it may be called again. A volume without base: 0 at once.
- * -EBUSY: a snapshot of the clone, older than this call, still needs the base; the text names it.
+ * Who has the clone open read-only since before the call may get -ESTALE when the base is deleted after
+ * it.
+ *
+ * -EBUSY: snapshots of the clone, made before this call or during it, need the base, too; the text
+ * names them. Delete them, and call again. LSVD_E_CORRUPT: something that it needs does not verify; all
+ * else was copied, and the base is still protected.
  */
 LSVD_API LSVD_MUST_USE int lsvd_volume_flatten(struct lsvd_volume *volume, uint32_t timeout_ms);
 

@@ -29,6 +29,8 @@ static bool is_candidate(const struct gc_segment *s, const struct gc_policy *p)
 		return false;
 	if (p->strategy == GC_PACK)
 		return s->live <= p->budget / PACK_SHARE;
+	if (p->strategy == GC_EVERY)
+		return true;
 	if (s->live >= s->data)
 		return false;
 	return p->strategy != GC_STALE ||
@@ -40,6 +42,8 @@ static double score(const struct gc_segment *s, const struct gc_policy *p)
 	double u = (double)s->live / (double)s->data;
 	double age = (double)(p->now > s->sealed ? p->now - s->sealed : 0) + 1.0;
 
+	if (p->strategy == GC_EVERY)
+		return 0;
 	if (p->strategy == GC_PACK)
 		return -(double)s->live;
 	return p->strategy == GC_COST_BENEFIT ? (1 - u) * age / (1 + u) : 1 - u;
@@ -60,6 +64,8 @@ static uint8_t class_of(const struct gc_segment *s, const struct gc_policy *p)
 
 	if (p->strategy == GC_PACK)
 		return GC_YOUNG; /* together, or there would be no fewer of them */
+	if (p->strategy == GC_EVERY)
+		return GC_OLDEST; /* the same */
 	if (s->class == GC_HOT)
 		return GC_OF_HOT;
 	if (!p->lifespan || age < 4 * p->lifespan)
@@ -91,6 +97,11 @@ double lsvd_gc_amplification(const struct gc_segment *segments, unsigned n)
 	return s.live > 0 ? s.data / s.live : 1;
 }
 
+static bool has_target(enum gc_strategy s)
+{
+	return s == GC_SPACE || s == GC_COST_BENEFIT;
+}
+
 /*
  * Takes candidates from the best on until the policy is content. What is pinned does not count: if it
  * did, all that can be collected would be copied over and over for garbage that cannot.
@@ -105,8 +116,7 @@ static unsigned take(const struct candidate *c, unsigned n, const struct gc_segm
 	for (unsigned i = 0; i < n && taken < room; i++) {
 		const struct gc_segment *g = &segments[c[i].index];
 
-		if (p->strategy != GC_STALE && p->strategy != GC_PACK &&
-		    s.data <= p->target * s.live)
+		if (has_target(p->strategy) && s.data <= p->target * s.live)
 			break;
 		if (taken && g->live > p->budget - copied)
 			break;

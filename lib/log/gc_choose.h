@@ -12,6 +12,7 @@
  *                 long will go on to, while in the younger one more will have died in a moment. A
  *                 segment is as old as itself, not as its data
  *   pack          those with little in them, dead or not, the least first, so that few are left of many
+ *   every         all that are described and not pinned, in that order: for who has chosen already
  *
  * Streams (in the manner of SepBIT). What is in one segment is best when it dies together, or not at all. So
  * what users write is kept apart by how long that lived which it replaces, hot and cold; and what was
@@ -50,12 +51,13 @@ enum gc_strategy {
 	GC_SPACE,
 	GC_COST_BENEFIT,
 	GC_PACK,
+	GC_EVERY,
 };
 
 struct gc_policy {
 	enum gc_strategy strategy;
 	double stale;          /* GC_STALE: the least share that is dead, 0 … 1 */
-	double target;         /* the others: data stored for each byte that lives, 1 … */
+	double target;         /* GC_SPACE, GC_COST_BENEFIT: data stored for each byte that lives, 1 … */
 	uint64_t budget;       /* live bytes to be copied, at most; one segment is always allowed */
 	uint64_t now;
 	uint64_t lifespan;     /* of hot segments, as gc_lifespan() has it; 0: not known */

@@ -19,7 +19,8 @@
  * damaged ends all of this open.
  *
  * Page objects in which less than half is still referred to are emptied: what lives in them is saved
- * anew, as if it had changed. So what checkpoints leave behind is bounded by what they need.
+ * anew, as if it had changed. So what checkpoints leave behind is bounded by what they need. When a clone
+ * leaves its base (vol_flatten.c), page objects of ancestors are emptied likewise.
  *
  * The encoding changes nothing but the checkpoint's own memory: when it fails there will be another.
  * A put that fails for good ends checkpoints for this open: what was marked saved is not. Nothing is
@@ -352,6 +353,14 @@ static void start_encoding(struct checkpoint *c)
 
 /* ----------------------------------------------------------------------------------- gathering */
 
+static bool is_to_be_emptied(const struct checkpoint *c, const struct object_entry *e)
+{
+	if (e->home != HOME_PAGES || e->died.epoch)
+		return false;
+	return e->live < e->bytes / 2 || (c->v->leaving_base && e->ancestor);
+}
+
+/* Those of ancestors have the lowest numbers. */
 static void choose_emptied(struct checkpoint *c)
 {
 	const struct object_table *t = &c->v->objects;
@@ -362,8 +371,7 @@ static void choose_emptied(struct checkpoint *c)
 	     n = lsvd_object_table_next(t, n + 1)) {
 		const struct object_entry *e = lsvd_object_table_get(t, n);
 
-		if (e->home != HOME_PAGES || e->died.epoch || e->live >= e->bytes / 2 ||
-		    sum + e->live > EMPTIED_BYTES_MAX)
+		if (!is_to_be_emptied(c, e) || sum + e->live > EMPTIED_BYTES_MAX)
 			continue;
 		sum += e->live;
 		c->emptied[c->emptied_count++] = n;

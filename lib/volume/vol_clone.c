@@ -355,6 +355,14 @@ int lsvd_vol_leave_base(struct port *port, const struct fmt_volume *record)
 	return err;
 }
 
+int lsvd_vol_drop_base(struct lsvd_volume *v)
+{
+	struct fmt_volume record = { .uuid = v->uuid, .base = *v->base };
+
+	(void)snprintf(record.name, sizeof record.name, "%s", v->name); /* fits */
+	return lsvd_vol_leave_base(&v->port, &record);
+}
+
 /* ------------------------------------------------------------------------------ opening a clone */
 
 int lsvd_vol_take_base(struct lsvd_volume *v, const struct fmt_base *base)
@@ -637,12 +645,4 @@ int lsvd_volume_clone(struct lsvd_store *store, const char *base, const char *sn
 	err = clone_in_store(&c, snapshot, name, options);
 	lsvd_visit_end(&visit);
 	return err || !ret ? err : lsvd_volume_lookup(store, name, ret);
-}
-
-int lsvd_volume_flatten(struct lsvd_volume *v, uint32_t timeout_ms)
-{
-	(void)timeout_ms;
-	if (!v->ancestry)
-		return 0;
-	return lsvd_fail(LSVD_E_UNSUPPORTED, "volume %s: clones cannot be flattened yet", v->name);
 }

@@ -4,22 +4,39 @@
  *
  * By hand: everything is stored; rounds until the target is reached; a checkpoint; what is dead is deleted.
  * Of the running epoch's chain only what lies before an anchor goes (log_delete.c), so if that holds
- * anything back an anchor is brought about (vol_delete.c), and what is left is deleted.
+ * anything back an anchor is brought about (vol_delete.c), and what is left is deleted. To pack is the
+ * same with other victims; to flatten a clone is in vol_flatten.c.
  */
 #include <lsvd/gc.h>
 
 #include <errno.h>
+#include <limits.h>
 
 #include "base/err.h"
 #include "base/options.h"
-#include "volume/volume_internal.h"
+#include "volume/vol_collect.h"
 #include "volume/vol_orphans.h"
 
 #define STATUS_FIRST sizeof(struct lsvd_gc_status)
 #define COLLECT_FIRST sizeof(struct lsvd_collect_options)
-#define PROGRESS_MS 200u
+#define FLAGS (LSVD_COLLECT_ORPHANS | LSVD_COLLECT_NO_COPY | LSVD_COLLECT_FLATTEN | LSVD_COLLECT_PACK)
 
 /* ------------------------------------------------------------------------------------ how it stands */
+
+/* Data objects, and what lives in those that a run by hand copies out of. */
+static void count_objects(const struct lsvd_volume *v, struct lsvd_gc_status *s)
+{
+	const bool counts = v->gc.by_hand && v->gc_scope != GC_DEAD;
+
+	for (uint64_t i = lsvd_object_table_next(&v->objects, 0); i != UINT64_MAX;
+	     i = lsvd_object_table_next(&v->objects, i + 1)) {
+		const struct object_entry *e = lsvd_object_table_get(&v->objects, i);
+
+		s->data_objects += lsvd_object_is_data(e) && !e->ancestor;
+		if (counts && !e->damaged && lsvd_vol_gc_takes(v, i, e, v->gc_scope))
+			s->left_bytes += e->live;
+	}
+}
 
 static void fill_locked(struct lsvd_volume *v, struct lsvd_gc_status *s)
 {
@@ -48,6 +65,7 @@ static void fill_locked(struct lsvd_volume *v, struct lsvd_gc_status *s)
 		.orphans = v->orphans,
 		.orphan_bytes = v->orphan_bytes,
 	};
+	count_objects(v, s);
 }
 
 int lsvd_volume_gc_status(struct lsvd_volume *v, struct lsvd_gc_status *ret)
@@ -78,14 +96,7 @@ int lsvd_volume_gc_control(struct lsvd_volume *v, uint32_t verb)
 
 /* --------------------------------------------------------------------------------------- by hand */
 
-struct collect {
-	struct lsvd_volume *v;
-	struct lsvd_collect_options o;
-	uint64_t rounds;         /* when progress was last told */
-	uint64_t deleted;
-};
-
-static int tell(struct collect *c)
+int lsvd_collect_tell(struct collect *c)
 {
 	struct lsvd_gc_status s;
 
@@ -131,26 +142,68 @@ static int wait_for_round(struct collect *c)
 	return err;
 }
 
-static int copy(struct collect *c)
+int lsvd_collect_copy(struct collect *c, enum gc_scope scope)
 {
 	struct lsvd_volume *v = c->v;
 	int err;
 
 	lsvd_port_enter(&v->port);
 	err = lsvd_vol_wait(v, nobody_runs, NULL, c->o.timeout_ms); /* another's */
-	if (!err)
+	if (!err) {
+		v->gc_scope = scope;
 		lsvd_gc_run(&v->gc, c->o.percent / 100.0);
+	}
 	while (!err && v->gc.by_hand) {
 		err = wait_for_round(c);
 		lsvd_port_leave(&v->port, true);
 		if (!err)
-			err = tell(c);
+			err = lsvd_collect_tell(c);
 		lsvd_port_enter(&v->port);
 	}
 	if (!err && v->gc.err)
 		err = lsvd_fail(v->gc.err, "volume %s: garbage collection: %s", v->name,
 				lsvd_strerror(v->gc.err));
 	lsvd_port_leave(&v->port, true);
+	return err;
+}
+
+/* Are there objects that could be put together? *ret: so many. */
+static bool is_loose(struct lsvd_volume *v, unsigned *ret)
+{
+	bool any_dead = false;
+	unsigned n = 0;
+
+	lsvd_port_enter(&v->port);
+	v->gc_below = UINT64_MAX;
+	for (uint64_t i = lsvd_object_table_next(&v->objects, 0); i != UINT64_MAX;
+	     i = lsvd_object_table_next(&v->objects, i + 1)) {
+		const struct object_entry *e = lsvd_object_table_get(&v->objects, i);
+
+		if (e->died.epoch || e->damaged || lsvd_snapshots_needing(&v->snapshots, e) ||
+		    !lsvd_vol_gc_takes(v, i, e, GC_NOT_FULL))
+			continue;
+		any_dead = any_dead || e->live < e->data;
+		n++;
+	}
+	v->gc_below = lsvd_log_reserve_object(v->log);
+	lsvd_port_leave(&v->port, false);
+	*ret = n;
+	return n > 1 || any_dead;
+}
+
+/*
+ * What one round puts together ends with an object that is not full. So it is gone over again as long as
+ * that leaves at most half as many of these.
+ */
+static int pack(struct collect *c)
+{
+	unsigned loose, before = UINT_MAX;
+	int err = 0;
+
+	while (!err && is_loose(c->v, &loose) && loose <= before / 2) {
+		before = loose;
+		err = lsvd_collect_copy(c, GC_NOT_FULL);
+	}
 	return err;
 }
 
@@ -184,6 +237,13 @@ static int delete_dead(struct collect *c)
 	return err;
 }
 
+static int copy(struct collect *c)
+{
+	if (c->o.flags & LSVD_COLLECT_NO_COPY)
+		return 0;
+	return c->o.flags & LSVD_COLLECT_PACK ? pack(c) : lsvd_collect_copy(c, GC_DEAD);
+}
+
 static int collect(struct collect *c)
 {
 	struct lsvd_volume *v = c->v;
@@ -191,15 +251,17 @@ static int collect(struct collect *c)
 
 	if (!err)
 		err = lsvd_volume_sync(v, c->o.timeout_ms);
-	if (!err && !(c->o.flags & LSVD_COLLECT_NO_COPY))
+	if (!err && c->o.flags & LSVD_COLLECT_FLATTEN)
+		return lsvd_collect_flatten(c);
+	if (!err)
 		err = copy(c);
 	if (!err)
 		err = delete_dead(c);
 	if (!err)
-		err = tell(c);
+		err = lsvd_collect_tell(c);
 	if (!err && c->o.flags & LSVD_COLLECT_ORPHANS)
 		err = lsvd_vol_remove_orphans(v);
-	return err ? err : tell(c);
+	return err ? err : lsvd_collect_tell(c);
 }
 
 static int check_options(struct collect *c, const struct lsvd_collect_options *given)
@@ -211,9 +273,14 @@ static int check_options(struct collect *c, const struct lsvd_collect_options *g
 		return err;
 	if (v->readonly)
 		return lsvd_fail(-EROFS, "volume %s is open read-only", v->name);
-	if (c->o.flags & ~(LSVD_COLLECT_ORPHANS | LSVD_COLLECT_NO_COPY))
-		return lsvd_fail(-EINVAL, "option flags is %#x, known are %#x", c->o.flags,
-				 LSVD_COLLECT_ORPHANS | LSVD_COLLECT_NO_COPY);
+	if (c->o.flags & ~FLAGS)
+		return lsvd_fail(-EINVAL, "option flags is %#x, known are %#x", c->o.flags, FLAGS);
+	if (c->o.flags & LSVD_COLLECT_FLATTEN && c->o.flags != LSVD_COLLECT_FLATTEN)
+		return lsvd_fail(-EINVAL, "option flags is %#x: a clone is flattened, and nothing else "
+				 "done", c->o.flags);
+	if (c->o.flags & LSVD_COLLECT_PACK && c->o.flags & LSVD_COLLECT_NO_COPY)
+		return lsvd_fail(-EINVAL, "option flags is %#x: nothing is packed that is not copied",
+				 c->o.flags);
 	if (!c->o.percent)
 		c->o.percent = v->opt.gc_target_percent;
 	if (!c->o.timeout_ms)

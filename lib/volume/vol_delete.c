@@ -222,6 +222,17 @@ void lsvd_vol_delete_dead(struct lsvd_volume *v)
 	lsvd_log_delete(v->log, &d->d);
 }
 
+bool lsvd_vol_root_is_named(const struct lsvd_volume *v)
+{
+	return lsvd_log_acked_seq(v->log) >= v->root_first_seq;
+}
+
+void lsvd_vol_name_root(struct lsvd_volume *v)
+{
+	v->root_named_by = max_u64(v->root_first_seq, 1);
+	lsvd_vol_delete_dead(v);
+}
+
 /* ---------------------------------------------------------------------------------- to the anchor */
 
 /*
@@ -242,11 +253,8 @@ static void anchoring_over(struct anchoring *a, int err)
 
 	v->anchoring = NULL;
 	lsvd_free(a);
-	if (!err) {
-		/* Once more, and no sooner than the newest root is named. */
-		v->root_named_by = max_u64(v->root_first_seq, 1);
-		lsvd_vol_delete_dead(v);
-	}
+	if (!err)
+		lsvd_vol_name_root(v); /* what is left is deleted now */
 	lsvd_port_changed(&v->port);
 }
 

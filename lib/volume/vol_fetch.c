@@ -87,8 +87,8 @@ static void answer(struct fetch *f, int err)
 	f->req = NULL;
 	if (err)
 		req->bad_object = f->object;
-	if (o)
-		o->readers--;
+	if (o && --o->readers == 0 && o->ancestor)
+		lsvd_port_changed(&f->v->port); /* a clone that leaves its base waits for that */
 	lsvd_vol_read_part_done(req, err);
 }
 

@@ -13,6 +13,9 @@
  *   surveys (headers, the map) -> move: READING -> BUILDING -> PUTTING -> ADOPTING -> over
  *      any -> over, with an error: nothing has happened; objects that were put are abandoned
  *
+ * By hand other objects are victims, too: those of a clone's ancestors (vol_flatten.c), and those
+ * that are not full of what lives, to be packed.
+ *
  * What does not verify is never copied: its object is marked, and left alone until the next open.
  * What is entirely dead is not read at all.
  *
@@ -31,6 +34,7 @@
 
 #define HEADER_BYTES 65536u
 #define BUDGET_SEGMENTS 2u
+#define BY_HAND_SEGMENTS 4u    /* of what is copied to be together: one of so many is not full */
 
 /* Sectors that live: where they are, and where they go to in the round's memory. */
 struct gc_piece {
@@ -484,7 +488,8 @@ static int take_header(struct survey *s, const struct object_head *head)
 	s->had_done = 0;
 	if (!e || e->died.epoch)
 		return 0; /* nothing is left of it by now */
-	err = lsvd_object_head_expect(head, &g->v->uuid, 0, e->epoch, e->seq, s->get.key);
+	err = lsvd_object_head_expect(head, lsvd_vol_uuid_of(g->v, s->victim.id), 0, e->epoch,
+				      e->seq, s->get.key);
 	if (!err && head->object != s->victim.id)
 		err = lsvd_fail(LSVD_E_CORRUPT, "object %s: number %llu, expected %llu", s->get.key,
 				(unsigned long long)head->object, (unsigned long long)s->victim.id);
@@ -673,10 +678,24 @@ static bool is_kept(const struct lsvd_volume *v, const struct object_entry *e)
 	return lsvd_snapshots_needing(&v->snapshots, e) != NULL;
 }
 
+static bool is_full(const struct lsvd_volume *v, const struct object_entry *e)
+{
+	return e->live == e->data && e->data >= v->opt.segment_bytes / 4 * 3;
+}
+
+bool lsvd_vol_gc_takes(const struct lsvd_volume *v, uint64_t number, const struct object_entry *e,
+		       enum gc_scope scope)
+{
+	if (!lsvd_object_is_data(e) || !e->data || !!e->ancestor != (scope == GC_ANCESTORS))
+		return false;
+	return scope != GC_NOT_FULL || (number < v->gc_below && !is_full(v, e));
+}
+
 static int describe(void *ctx, struct gc_segment **ret, unsigned *ret_n, struct gc_policy *policy)
 {
 	struct lsvd_volume *v = ctx;
 	const struct object_table *t = &v->objects;
+	enum gc_scope scope = v->gc.by_hand ? v->gc_scope : GC_DEAD;
 	struct gc_segment *s = lsvd_malloc(t->used * sizeof *s);
 	unsigned n = 0;
 
@@ -688,9 +707,10 @@ static int describe(void *ctx, struct gc_segment **ret, unsigned *ret_n, struct 
 	     i = lsvd_object_table_next(t, i + 1)) {
 		const struct object_entry *e = lsvd_object_table_get(t, i);
 		/* What is half in the map looks dead where it is not in yet. */
-		bool pinned = e->damaged || e->died.epoch || i == v->applying_object || is_kept(v, e);
+		bool pinned = e->damaged || e->died.epoch || i == v->applying_object ||
+			      (scope != GC_ANCESTORS && is_kept(v, e));
 
-		if (!lsvd_object_is_data(e) || e->ancestor || !e->data)
+		if (!lsvd_vol_gc_takes(v, i, e, scope))
 			continue;
 		s[n++] = (struct gc_segment){ .id = i, .data = e->data, .live = e->live,
 					      .sealed = e->sealed, .written = e->written,
@@ -698,6 +718,10 @@ static int describe(void *ctx, struct gc_segment **ret, unsigned *ret_n, struct 
 	}
 	policy->now = v->written;
 	policy->lifespan = v->lifespan;
+	if (scope != GC_DEAD) {
+		policy->strategy = GC_EVERY;
+		policy->budget = (uint64_t)BY_HAND_SEGMENTS * v->opt.segment_bytes;
+	}
 	*ret = s;
 	*ret_n = n;
 	return 0;

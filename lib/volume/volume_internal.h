@@ -34,6 +34,7 @@
  *   vol_rollback.c    a volume that becomes what it was at a snapshot
  *   vol_resize.c      another size
  *   vol_clone.c       volumes that begin as a snapshot of another
+ *   vol_flatten.c     a clone that needs its base no more
  *   vol_status.c      block status; statistics
  *   vol_cached.c      which data the read cache has
  *   vol_admin.c       create, look up, list, usage, delete
@@ -246,6 +247,7 @@ struct lsvd_volume {
 	uint64_t root_number;          /* of the newest root; 0: none */
 	struct place root_at;          /* the chain object it stands at */
 	uint64_t root_bytes;           /* the volume's size there, while it is loaded */
+	bool leaving_base;             /* checkpoints empty page objects of ancestors, too */
 
 	/* vol_delete.c */
 	uint64_t root_first_seq;       /* the chain object that names it first; 0: it is as old as the open */
@@ -271,6 +273,10 @@ struct lsvd_volume {
 
 	/* vol_gc.c */
 	struct log_gc gc;
+	/* What is copied out of by hand: what is mostly dead; what a clone's ancestors have; what is not
+	 * full of what lives. */
+	enum gc_scope { GC_DEAD, GC_ANCESTORS, GC_NOT_FULL } gc_scope;
+	uint64_t gc_below;             /* GC_NOT_FULL: of objects before this one; the rest is new */
 	struct gc_round *gc_round;     /* on its way, or NULL */
 	uint64_t written;              /* user bytes stored: what collection takes for the time */
 	uint64_t lifespan;             /* in these, of hot segments; 0: not known */
@@ -427,6 +433,9 @@ void lsvd_vol_root_is_put(struct lsvd_volume *v);
 void lsvd_vol_delete_dead(struct lsvd_volume *v);
 /* Nothing is frozen any more. */
 void lsvd_vol_deleted_more(struct lsvd_volume *v);
+/* Sees to it that a chain object names the newest root: lsvd_vol_root_is_named(), soon. */
+void lsvd_vol_name_root(struct lsvd_volume *v);
+bool lsvd_vol_root_is_named(const struct lsvd_volume *v);
 /* If that would let something go: brings about an anchor, and deletes again. False: it would not. */
 bool lsvd_vol_anchor(struct lsvd_volume *v);
 void lsvd_vol_free_deletion(struct lsvd_volume *v); /* nothing is in the world */
@@ -450,6 +459,8 @@ static inline uint64_t lsvd_vol_owner_of(const struct lsvd_volume *v, uint64_t o
 /* Procedures. The record says that it is a clone; what it began as, if it has no root yet. */
 int lsvd_vol_take_base(struct lsvd_volume *v, const struct fmt_base *base);
 int lsvd_vol_load_base(struct lsvd_volume *v, const struct log_ops *ops);
+/* The clone needs its base no more. The lock is free. */
+int lsvd_vol_drop_base(struct lsvd_volume *v);
 /* Nobody may clone the snapshot any more: -EBUSY if somebody has. And its slots, when it is gone. */
 int lsvd_vol_close_slots(struct port *port, const struct uuid *volume, const struct snapshot *s);
 void lsvd_vol_remove_slots(struct port *port, const struct uuid *volume, const struct snapshot *s);
@@ -478,6 +489,9 @@ void lsvd_vol_end_change(struct lsvd_volume *v);
 /* ---- vol_gc.c */
 /* The store map is there. */
 void lsvd_vol_gc_init(struct lsvd_volume *v);
+/* Is it to be copied out of by a run of that scope? */
+bool lsvd_vol_gc_takes(const struct lsvd_volume *v, uint64_t number, const struct object_entry *e,
+		       enum gc_scope scope);
 /* Something was stored. */
 void lsvd_vol_gc_poke(struct lsvd_volume *v);
 /* An object has lost a part of what lived in it. */

@@ -187,7 +187,7 @@ make_store() {
 admin() {
 	local leave=()
 	case $1 in
-	init | delete | resize | seal | gc | snapshot | clone | flatten | import | check)
+	init | delete | resize | seal | gc | pack | snapshot | clone | flatten | import | check)
 		leave=("${unsafe_store[@]}")
 		;;
 	esac

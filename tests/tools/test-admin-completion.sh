@@ -30,7 +30,7 @@ offers() {
 	[[ ! -s $tmp/err ]] || fail "${COMP_WORDS[*]}: messages"
 }
 
-offers _lsvd_admin lsvd-admin '' -- init list inspect stats delete resize seal gc snapshot clone flatten \
+offers _lsvd_admin lsvd-admin '' -- init list inspect stats delete resize seal gc pack snapshot clone flatten \
 	import export sha256 warm check doctor vlog --help --version
 offers _lsvd_admin lsvd-admin in -- init inspect
 offers _lsvd_admin lsvd-admin vlog i -- inspect import

@@ -41,6 +41,17 @@ START_TEST(the_stale_strategy_takes_what_is_stale_enough_the_most_stale_first)
 }
 END_TEST
 
+START_TEST(every_one_that_lives_and_is_not_pinned_is_taken_in_order_until_the_budget_is_spent)
+{
+	struct gc_policy p = { .strategy = GC_EVERY, .target = 2.1, .budget = 1000, .now = 1000 };
+
+	expect(&p, N, (uint64_t[]){ 1, 2, 4, 6, 7 }, 5);
+	expect(&p, 2, (uint64_t[]){ 1, 2 }, 2);
+	p.budget = 120;
+	expect(&p, N, (uint64_t[]){ 1, 2 }, 2);
+}
+END_TEST
+
 START_TEST(the_space_strategy_stops_when_the_target_is_reached)
 {
 	struct gc_policy p = { .strategy = GC_SPACE, .target = 2.1, .budget = 1000, .now = 1000 };
@@ -157,6 +168,7 @@ static Suite *gc_choose_suite(void)
 	TCase *c = tcase_create("choices");
 
 	tcase_add_test(c, the_stale_strategy_takes_what_is_stale_enough_the_most_stale_first);
+	tcase_add_test(c, every_one_that_lives_and_is_not_pinned_is_taken_in_order_until_the_budget_is_spent);
 	tcase_add_test(c, the_space_strategy_stops_when_the_target_is_reached);
 	tcase_add_test(c, cost_benefit_prefers_what_has_been_left_alone);
 	tcase_add_test(c, what_was_collected_before_is_sorted_by_age);

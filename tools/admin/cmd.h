@@ -35,7 +35,7 @@ struct admin_cmd {
 extern const struct admin_cmd cmd_init, cmd_list, cmd_inspect, cmd_delete, cmd_doctor;
 extern const struct admin_cmd cmd_vlog;
 extern const struct admin_cmd cmd_import, cmd_export, cmd_sha256, cmd_warm, cmd_seal, cmd_stats;
-extern const struct admin_cmd cmd_snapshot, cmd_clone, cmd_flatten, cmd_resize, cmd_gc;
+extern const struct admin_cmd cmd_snapshot, cmd_clone, cmd_flatten, cmd_resize, cmd_gc, cmd_pack;
 extern const struct admin_cmd cmd_check;
 
 /* What the command line of every command may hold, and what it opens. */

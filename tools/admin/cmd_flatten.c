@@ -15,14 +15,16 @@ struct flatten {
 static int flatten(void *ctx)
 {
 	struct flatten *f = ctx;
-	char sentence[128];
+	char sentence[160], copied[32];
 	int status;
 	json_t *facts = reach_ask(&f->admin, &f->reach, json_pack("{s:s}", "verb", "flatten"),
 				  &status);
 
 	if (!facts)
 		return status;
-	(void)snprintf(sentence, sizeof sentence, "volume %s needs no other", f->admin.name);
+	output_bytes(copied, (uint64_t)json_integer_value(json_object_get(facts, "copied_bytes")));
+	(void)snprintf(sentence, sizeof sentence, "volume %s needs no other: %s copied",
+		       f->admin.name, copied);
 	return output_sentence(sentence, facts, f->admin.json);
 }
 

@@ -14,7 +14,7 @@
 
 static const struct admin_cmd *const cmds[] = {
 	&cmd_init,   &cmd_list,	   &cmd_inspect, &cmd_stats,  &cmd_delete,
-	&cmd_resize, &cmd_seal, &cmd_gc,	   &cmd_snapshot, &cmd_clone, &cmd_flatten,
+	&cmd_resize, &cmd_seal, &cmd_gc, &cmd_pack, &cmd_snapshot, &cmd_clone, &cmd_flatten,
 	&cmd_import, &cmd_export,  &cmd_sha256,	 &cmd_warm,   &cmd_check,  &cmd_doctor,
 	&cmd_vlog,
 };

@@ -220,40 +220,57 @@ static int give_collected(struct call *c, const struct lsvd_gc_status *s,
 				 (json_int_t)s->damaged_objects));
 }
 
+/* A collection that is waited for. */
+struct collecting {
+	struct call *call;
+	const char *what;        /* as progress calls it */
+	struct lsvd_gc_status before, after;
+	unsigned snapshots;      /* deleted before it */
+};
+
 static int on_collected(void *ctx, const struct lsvd_gc_status *s)
 {
-	struct call *c = ctx;
+	const struct collecting *g = ctx;
+	uint64_t done = s->copied_bytes - g->before.copied_bytes;
 
-	tell(c, "collect", s->copied_bytes, 0);
-	return stopped(c);
+	tell(g->call, g->what, done, s->left_bytes ? done + s->left_bytes : 0);
+	return stopped(g->call);
 }
 
 /* What is counted since the open is told as what this request has done. */
-static int gc_start(struct call *c, json_int_t percent, bool orphans)
+static int collect_now(struct collecting *g, uint32_t flags, uint32_t percent)
 {
+	const struct lsvd_gc_status blank = LSVD_GC_STATUS_INIT;
 	struct lsvd_collect_options o = LSVD_COLLECT_OPTIONS_INIT;
-	struct lsvd_gc_status before = LSVD_GC_STATUS_INIT, after = LSVD_GC_STATUS_INIT;
-	unsigned snapshots = 0;
-	int err = store_all(c);
+	int err = store_all(g->call);
 
-	o.flags = orphans ? LSVD_COLLECT_ORPHANS : 0;
-	o.percent = (uint32_t)percent;
+	o.flags = flags;
+	o.percent = percent;
 	o.progress = on_collected;
-	o.ctx = c;
+	o.ctx = g;
+	g->before = g->after = blank;
 	if (!err)
-		err = lsvd_volume_gc_status(c->volume, &before);
+		err = drop_spent(g->call, &g->snapshots);
 	if (!err)
-		err = drop_spent(c, &snapshots);
+		err = lsvd_volume_gc_status(g->call->volume, &g->before);
 	if (!err)
-		err = lsvd_volume_collect(c->volume, &o, &after);
+		err = lsvd_volume_collect(g->call->volume, &o, &g->after);
 	if (err)
 		return err;
-	after.rounds -= before.rounds;
-	after.copied_bytes -= before.copied_bytes;
-	after.deleted_objects -= before.deleted_objects;
-	after.deleted_bytes -= before.deleted_bytes;
-	after.orphans -= before.orphans;
-	return give_collected(c, &after, snapshots);
+	g->after.rounds -= g->before.rounds;
+	g->after.copied_bytes -= g->before.copied_bytes;
+	g->after.deleted_objects -= g->before.deleted_objects;
+	g->after.deleted_bytes -= g->before.deleted_bytes;
+	g->after.orphans -= g->before.orphans;
+	return 0;
+}
+
+static int gc_start(struct call *c, json_int_t percent, bool orphans)
+{
+	struct collecting g = {.call = c, .what = "collect"};
+	int err = collect_now(&g, orphans ? LSVD_COLLECT_ORPHANS : 0, (uint32_t)percent);
+
+	return err ? err : give_collected(c, &g.after, g.snapshots);
 }
 
 static int gc_control(struct call *c, uint32_t verb)
@@ -312,11 +329,38 @@ static int run_resize(struct call *c)
 
 static int run_flatten(struct call *c)
 {
+	struct collecting g = {.call = c, .what = "flatten"};
 	int err = UNPACK(c, "");
 
 	if (!err)
-		err = lsvd_volume_flatten(c->volume, UINT32_MAX);
-	return err ? err : give_stored(c);
+		err = collect_now(&g, LSVD_COLLECT_FLATTEN, 0);
+	if (err)
+		return err;
+	return give(c, json_pack("{s:i, s:I, s:I, s:I}", "deleted_snapshots", (int)g.snapshots,
+				 "copied_bytes", (json_int_t)g.after.copied_bytes, "live_bytes",
+				 (json_int_t)g.after.live_bytes, "stored_bytes",
+				 (json_int_t)g.after.stored_bytes));
+}
+
+static int run_pack(struct call *c)
+{
+	struct collecting g = {.call = c, .what = "pack"};
+	int err = UNPACK(c, "");
+
+	if (!err)
+		err = collect_now(&g, LSVD_COLLECT_PACK, 0);
+	if (err)
+		return err;
+	return give(c, json_pack("{s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+				 "deleted_snapshots", (int)g.snapshots, "copied_bytes",
+				 (json_int_t)g.after.copied_bytes, "deleted_objects",
+				 (json_int_t)g.after.deleted_objects, "deleted_bytes",
+				 (json_int_t)g.after.deleted_bytes, "data_objects_before",
+				 (json_int_t)g.before.data_objects, "data_objects",
+				 (json_int_t)g.after.data_objects, "stored_bytes_before",
+				 (json_int_t)g.before.stored_bytes, "stored_bytes",
+				 (json_int_t)g.after.stored_bytes, "live_bytes",
+				 (json_int_t)g.after.live_bytes));
 }
 
 /* ---------------------------------------------------------------------------------- snapshots */
@@ -441,6 +485,7 @@ static const struct {
 	{"gc", run_gc},
 	{"resize", run_resize},
 	{"flatten", run_flatten},
+	{"pack", run_pack},
 	{"snapshot", run_snapshot},
 };
 
