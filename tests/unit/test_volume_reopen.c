@@ -369,6 +369,8 @@ static void make_torn(struct torn *x)
 	memset(x, 0, sizeof *x);
 	x->t = tv_new();
 	x->t->o.log_bytes = 1u << 20;
+	/* Two segments before the last write, which fills none: nothing syncs or stores it. */
+	x->t->o.segment_bytes = 96u << 10;
 	tv_killed(x->t, write_and_flush);
 	log = tv_log_path(x->t);
 	(void)snprintf(before, sizeof before, "%s.before", log); /* shorter than that */
