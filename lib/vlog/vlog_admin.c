@@ -102,6 +102,7 @@ int lsvd_vlog_list(struct lsvd_store *store, lsvd_vlog_fn fn, void *ctx)
 static int delete_on(struct visit *v, const char *name, uint32_t flags)
 {
 	struct obj_io io = { .io = { .kind = IO_REMOVE } };
+	char uuid[UUID_TEXT_LEN + 1];
 	struct fmt_volume record;
 	int err;
 
@@ -117,9 +118,11 @@ static int delete_on(struct visit *v, const char *name, uint32_t flags)
 	if (err)
 		return err;
 	err = lsvd_lineage_remove(v, &record.uuid);
-	return err ? lsvd_fail_context(err, "value log %s: its name is gone, some of its objects are "
-				       "not", name)
-		   : 0;
+	if (!err)
+		return 0;
+	lsvd_uuid_format(&record.uuid, uuid);
+	return lsvd_fail_context(err, "value log %s: its name is gone, some of its objects v/%s/… are "
+				 "not", name, uuid);
 }
 
 int lsvd_vlog_delete_flags(struct lsvd_store *store, const char *name, uint32_t flags)

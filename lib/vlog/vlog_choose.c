@@ -72,20 +72,29 @@ static int choose_oldest(struct lsvd_vlog_segment *s, size_t n, double share, ui
 	return chosen;
 }
 
-/* Entirely stale ones cost nothing: they are among what any strategy picks. */
+static int by_number(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Entirely stale ones cost nothing: they are among what any strategy picks. -ENOMEM. */
 static int add_stale(const struct lsvd_vlog_segment *s, size_t n, uint64_t *ids, int chosen)
 {
-	int first = chosen;
+	size_t first = (size_t)chosen;
+	uint64_t *there = lsvd_calloc(first + 1, sizeof *there);
 
-	for (size_t i = 0; i < n; i++) {
-		bool there = s[i].stale_items < s[i].items ||
-			     s[i].flags & LSVD_VLOG_SEGMENT_UNCERTAIN;
-
-		for (int j = 0; j < first && !there; j++)
-			there = ids[j] == s[i].id;
-		if (!there)
+	if (!there)
+		return lsvd_fail_plain(-ENOMEM);
+	for (size_t i = 0; i < first; i++)
+		there[i] = ids[i];
+	qsort(there, first, sizeof *there, by_number);
+	for (size_t i = 0; i < n; i++)
+		if (s[i].stale_items == s[i].items && !(s[i].flags & LSVD_VLOG_SEGMENT_UNCERTAIN) &&
+		    !bsearch(&s[i].id, there, first, sizeof *there, by_number))
 			ids[chosen++] = s[i].id;
-	}
+	lsvd_free(there);
 	return chosen;
 }
 

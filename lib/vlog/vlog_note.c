@@ -64,13 +64,14 @@ static void make_uncertain(struct lsvd_vlog *log, const struct vlog_change *c)
 
 static int check_new(const struct lsvd_vlog *log, const struct vlog_change *c, const char *what)
 {
-	for (size_t i = 0; i < c->add_count; i++)
-		for (size_t j = 0; j <= i; j++)
-			if (j < i ? c->add[j]->id == c->add[i]->id
-				  : lsvd_vlog_table_find(&log->table, c->add[i]->id) != NULL)
-				return lsvd_fail(LSVD_E_CORRUPT, "object %s: commits segment %llu, "
-						 "which is there", what,
-						 (unsigned long long)c->add[i]->id);
+	for (size_t i = 0; i < c->add_count; i++) {
+		uint64_t id = c->add[i]->id;
+
+		/* Numbers are given in order: any other order would be looked through for long. */
+		if ((i && c->add[i - 1]->id >= id) || lsvd_vlog_table_find(&log->table, id))
+			return lsvd_fail(LSVD_E_CORRUPT, "object %s: commits segment %llu, which is "
+					 "there, or out of its order", what, (unsigned long long)id);
+	}
 	return 0;
 }
 

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* test_vlog_faults.c - a value log when things go wrong: damage, races, misuse, other openers. */
+/*
+ * test_vlog_faults.c - a value log when things go wrong: damage, races, misuse, other openers.
+ *
+ * lsvd-test: labels=tsan
+ */
 #include <dirent.h>
 #include <errno.h>
 

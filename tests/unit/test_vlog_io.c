@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* test_vlog_io.c - a value log in use: writing, reading, collecting, reopening. */
+/*
+ * test_vlog_io.c - a value log in use: writing, reading, collecting, reopening.
+ *
+ * lsvd-test: labels=tsan
+ */
 #include <errno.h>
 #include <malloc.h>
 
 #include "base/alloc.h"
 #include "base/hash.h"
+#include "store_fault.h"
 #include "t_vlog.h"
 
 static struct t_vlog t;
@@ -590,6 +595,49 @@ START_TEST(a_cache_answers_without_the_store_and_prefetch_fills_it)
 }
 END_TEST
 
+static struct lsvd_vlog_stats stats_of(struct lsvd_vlog *log)
+{
+	struct lsvd_vlog_stats s = { .size = sizeof s };
+
+	ck_assert_ok(lsvd_vlog_stats(log, &s));
+	return s;
+}
+
+/* Both number their segments from 1 on, and have a record of the same length at the same place. */
+START_TEST(two_logs_on_one_cache_never_get_each_others_values)
+{
+	struct t_vlog one = { .store = t.store, .ops = t.ops }, other = one;
+	struct lsvd_vlog_options o = t.options;
+	struct lsvd_vlog_handle a, b;
+	uint64_t requests;
+
+	ck_assert_ok(lsvd_vlog_cache_new(&o.cache, 1u << 20));
+	ck_assert_ok(lsvd_vlog_open(&one.log, t.store, "one", &o));
+	ck_assert_ok(lsvd_vlog_open(&other.log, t.store, "other", &o));
+	a = t_store(&one, "key", 1000, 1);
+	b = t_store(&other, "key", 1000, 2);
+	ck_assert(memcmp(&a, &b, sizeof a) == 0);
+	t_reads(&one, &a, 1000, 1);
+	t_reads(&other, &b, 1000, 2);
+	requests = stats_of(one.log).get_requests + stats_of(other.log).get_requests;
+	t_reads(&one, &a, 1000, 1);
+	t_reads(&other, &b, 1000, 2);
+	ck_assert_uint_eq(stats_of(one.log).get_requests + stats_of(other.log).get_requests, requests);
+	ck_assert_uint_eq(stats_of(one.log).cache_hits, 1);
+	ck_assert_uint_eq(stats_of(other.log).cache_hits, 1);
+	/* What one log drops the other still has. */
+	ck_assert_ok(lsvd_vlog_clear(one.log));
+	ck_assert_err(t_get(&one, &a), LSVD_E_STALE);
+	t_reads(&other, &b, 1000, 2);
+	ck_assert_uint_eq(stats_of(other.log).cache_hits, 2);
+	ck_assert_ok(lsvd_vlog_close(one.log));
+	ck_assert_ok(lsvd_vlog_close(other.log));
+	lsvd_vlog_cache_free(o.cache);
+	t_index_fini(&one.ix);
+	t_index_fini(&other.ix);
+}
+END_TEST
+
 /* ---------------------------------------------------------------------------------------- scanning */
 
 static unsigned walk(const struct lsvd_vlog_scan *scan, char *order)
@@ -798,6 +846,30 @@ START_TEST(logs_are_created_listed_and_deleted)
 }
 END_TEST
 
+START_TEST(a_deletion_that_leaves_objects_says_whose_they_are)
+{
+	struct t_vlog doomed = { .options = t.options, .ops = t.ops };
+	struct lsvd_vlog_info info = { .size = sizeof info };
+	struct lsvd_store *inner, *store;
+	struct store_fault *f;
+
+	ck_assert_ok(lsvd_store_open(&inner, "mem:", NULL));
+	ck_assert_ok(store_fault_open(&store, &f, inner, 1));
+	ck_assert_ok(lsvd_vlog_open(&doomed.log, store, "doomed", &doomed.options));
+	(void)t_store(&doomed, "key", 100, 1);
+	ck_assert_ok(lsvd_vlog_close(doomed.log));
+	t_index_fini(&doomed.ix);
+	ck_assert_ok(lsvd_vlog_lookup(store, "doomed", &info));
+	ck_assert_ok(store_fault_add(f, &(struct fault_rule){ .verbs = FAULT_REMOVE, .key = "v/",
+							      .kind = FAULT_FAIL, .err = -EIO }));
+	ck_assert_int_lt(lsvd_vlog_delete(store, "doomed"), 0);
+	ck_assert_ptr_nonnull(strstr(lsvd_last_error(), info.uuid));
+	ck_assert_ptr_nonnull(strstr(lsvd_last_error(), "doomed"));
+	ck_assert_err(lsvd_vlog_lookup(store, "doomed", &info), -ENOENT);
+	lsvd_store_close(store);
+}
+END_TEST
+
 START_TEST(reports_are_text_and_json)
 {
 	struct lsvd_vlog_report r;
@@ -844,11 +916,13 @@ static Suite *vlog_suite(void)
 	tcase_add_test(reading, many_near_records_are_one_request);
 	tcase_add_loop_test(reading, a_range_of_a_large_value_reads_only_its_pieces, 0, 2);
 	tcase_add_test(reading, a_cache_answers_without_the_store_and_prefetch_fills_it);
+	tcase_add_test(reading, two_logs_on_one_cache_never_get_each_others_values);
 	tcase_add_test(scanning, a_merged_scan_has_the_newest_of_each_key_in_order);
 	tcase_add_loop_test(scanning, a_scan_keeps_within_its_memory_and_sees_the_same, 0, 2);
 	tcase_add_test(scanning, a_scan_with_unknown_flags_is_refused);
 	tcase_add_test(scanning, a_stored_scan_is_in_the_order_of_writing);
 	tcase_add_test(names, logs_are_created_listed_and_deleted);
+	tcase_add_test(names, a_deletion_that_leaves_objects_says_whose_they_are);
 	tcase_add_test(names, reports_are_text_and_json);
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		tcase_add_checked_fixture(cases[i], setup, teardown);
