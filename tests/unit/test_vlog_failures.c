@@ -35,6 +35,27 @@ static void teardown(void)
 	t_vlog_fini(&t);
 }
 
+/* What stays for that is in the way of nothing: an open has no more to read than before. */
+START_TEST(a_store_that_removes_nothing_does_not_keep_the_log_from_its_roots)
+{
+	size_t roots = 0, least;
+
+	for (unsigned i = 0; i < 12; i++)
+		(void)t_store(&t, "key", 1000, i);
+	least = t_objects(&t, 'k')->count;
+	ck_assert_ok(store_fault_add(faults, &(struct fault_rule){ .verbs = FAULT_REMOVE,
+								   .err = -EACCES }));
+	for (unsigned i = 0; i < 12; i++)
+		(void)t_store(&t, "key", 1000, 20 + i);
+	roots = t_objects(&t, 'k')->count;
+	ck_assert_uint_gt(store_fault_hits(faults, FAULT_FAIL), 0);
+	ck_assert_uint_ge(roots, least + 3); /* one in three commits, and none is removed */
+	store_fault_clear(faults);
+	t_vlog_reopen(&t);
+	t_key_reads(&t, "key", 1000, 31);
+}
+END_TEST
+
 /* ----------------------------------------------------------------------------------- the program */
 
 
@@ -243,6 +264,7 @@ static Suite *vlog_failures_suite(void)
 
 	tcase_add_checked_fixture(c, setup, teardown);
 	tcase_set_timeout(c, 120);
+	tcase_add_test(c, a_store_that_removes_nothing_does_not_keep_the_log_from_its_roots);
 	tcase_add_loop_test(c, refused_memory_loses_nothing_wherever_it_is_refused, 0, 8);
 	tcase_add_test(c, an_open_without_memory_leaves_a_log_that_can_be_opened);
 	tcase_add_loop_test(c, a_damaged_answer_loses_nothing_whichever_it_is, 0,

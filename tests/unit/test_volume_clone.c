@@ -283,6 +283,33 @@ START_TEST(an_entry_of_a_clone_that_was_never_made_keeps_nothing)
 }
 END_TEST
 
+/* Its record could not be seen for a while, and when it was looked for again the store did not say. */
+START_TEST(an_entry_of_which_the_second_look_says_nothing_stays)
+{
+	struct tv *t = fresh();
+	struct other *c;
+
+	scatter(t, 100, 1);
+	snapshot(t, "s");
+	c = clone_of(t, TV_NAME, "s", "c");
+	close_other(c);
+	tv_fault(t, (struct fault_rule){ .verbs = FAULT_GET, .key = "volumes/c", .times = 1,
+					 .kind = FAULT_STALE });
+	tv_fault(t, (struct fault_rule){ .verbs = FAULT_GET, .key = "volumes/c", .times = 1,
+					 .err = -EACCES });
+	ck_assert_err(lsvd_snapshot_delete(t->v, "s", EVER), -EACCES);
+	ck_assert_uint_eq(store_fault_hits(t->fault, FAULT_FAIL), 1);
+	/* The record again as it was that moment, and nobody looks twice: it is the entry that counts. */
+	tv_fault(t, (struct fault_rule){ .verbs = FAULT_GET, .key = "volumes/c", .times = 1,
+					 .kind = FAULT_STALE });
+	ck_assert_err(lsvd_snapshot_delete(t->v, "s", EVER), -EBUSY);
+	open_other(c);
+	tv_check_all(&c->t);
+	end_other(c);
+	tv_free(t);
+}
+END_TEST
+
 START_TEST(a_volume_whose_deletion_did_not_end_keeps_what_its_clones_need)
 {
 	struct tv *t = fresh();
@@ -423,6 +450,7 @@ static Suite *suite(void)
 	tcase_add_test(c, a_clone_is_found_behind_many_snapshots_that_had_clones);
 	tcase_add_test(c, a_clone_that_may_have_been_created_keeps_its_base);
 	tcase_add_loop_test(c, an_entry_of_a_clone_that_was_never_made_keeps_nothing, 0, 3);
+	tcase_add_test(c, an_entry_of_which_the_second_look_says_nothing_stays);
 	tcase_add_test(c, a_volume_whose_deletion_did_not_end_keeps_what_its_clones_need);
 	tcase_add_loop_test(c, a_cloner_that_was_overtaken_by_a_deletion_has_made_no_clone, 0, 2);
 	tcase_add_test(c, a_base_as_it_is_now_is_cloned_by_a_snapshot_made_for_that);
