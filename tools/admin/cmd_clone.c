@@ -3,9 +3,14 @@
  * cmd_clone.c - "lsvd-admin clone": a new volume that begins as a snapshot, or as another is now.
  *
  * A clone is always one of a snapshot. If none is named one is made: by the library where the volume
- * is not served; else through its server, under the name "clone-" and the clone's.
+ * is not served; else through its server, under a name of the same form, "for-" and a UUID, by which "gc" knows
+ * what nobody needs once the clone is gone (or was not made after all, and nobody was left to say so).
  */
+#include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
 
 #include <lsvd/snapshot.h>
 
@@ -78,16 +83,27 @@ int clone_of_snapshot(const struct admin *admin, const char *base, const char *s
 	return clone_snapshot(&c);
 }
 
+/* The clone's own UUID is not known before there is a snapshot. */
+static int name_snapshot(struct clone *c)
+{
+	uint8_t b[16];
+
+	if (getrandom(b, sizeof b, 0) != (ssize_t)sizeof b) /* so few bytes come whole */
+		return admin_error("getrandom: %s", strerror(errno));
+	b[6] = (uint8_t)((b[6] & 0x0f) | 0x40);
+	b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
+	(void)snprintf(c->snapshot, sizeof c->snapshot, "for-%02x%02x%02x%02x-%02x%02x-%02x%02x-"
+		       "%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1], b[2], b[3], b[4], b[5], b[6],
+		       b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]); /* fits */
+	return 0;
+}
+
 static int clone_served(struct clone *c)
 {
 	int status;
 
-	if (snprintf(c->snapshot, sizeof c->snapshot, "clone-%s", c->name) >=
-	    (int)sizeof c->snapshot) {
-		(void)admin_error("volume %s is served, and '%s' is too long a name for a snapshot: make "
-				  "one, and clone that", c->base, c->snapshot);
+	if (name_snapshot(c) < 0)
 		return ADMIN_FAILED;
-	}
 	status = ask_snapshot(c, "create");
 	if (status != ADMIN_OK)
 		return status;
