@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """decode.py - a second decoder of objects, written from docs/format.md alone.
 
-    decode.py FILE...        says what is in objects; exit 1 if one is damaged, 3 if it is newer
+    decode.py FILE...        says what is in objects, or mirrors; exit 1 if one is damaged, 3 if it is newer
     decode.py --sums         says whether checksums can be verified here
 
 It shares no code with the library and needs nothing but Python's own modules, which have no XXH3:
@@ -395,6 +395,9 @@ def show_moved(head, data):
 # ---- Roots
 
 def show_root(head, data):
+    if head.header_bytes == 128:
+        show_vlog_root(head, data)
+        return
     must(head.header_bytes == 160 and head.object == head.seq, "no root's header")
     pages, objects, new = u64(data, 120), u64(data, 128), u64(data, 136)
     snapshots = u64(data, 152)
@@ -479,8 +482,246 @@ def show_records(head, data):
             show_snapshot_gone(data[at + 8:at + 8 + length])
         elif kind == 4:
             show_rollback(data[at + 8:at + 8 + length])
+        elif kind in (16, 17):
+            show_vlog_record(kind, data[at + 8:at + 8 + length])
         at += (8 + length + 7) // 8 * 8
     must(at == end, "bytes after the last record")
+
+
+# ---- Value logs
+
+SEGMENT_FIELDS = ("number", "epoch", "commit", "object_bytes", "footer_at", "items", "raw", "stored",
+                  "records", "created_ms", "flags", "stale_items", "stale_raw", "stale_records")
+
+
+def show_segment(data, at):
+    """A segment as records and roots describe it; its number, and where the next one is."""
+    f = {}
+    for name in SEGMENT_FIELDS:
+        f[name], at = varint(data, at)
+    must(f["number"] and f["epoch"] and f["items"], "a segment of nothing")
+    must(f["records"] == f["footer_at"] - 96 and f["object_bytes"] >= f["footer_at"] + 48,
+         "a segment's lengths do not add up")
+    must(f["stored"] <= f["raw"] and f["stored"] <= f["records"], "a segment's sums do not add up")
+    must(f["stale_items"] <= f["items"] and f["stale_raw"] <= f["raw"] and
+         f["stale_records"] <= f["records"], "more is stale than there is")
+    print("segment", *(f[name] for name in SEGMENT_FIELDS))
+    return f["number"], at
+
+
+def show_vlog_record(kind, payload):
+    at = last = 0
+    if kind == 16:
+        count, at = varint(payload, 0)
+        print("commits", count)
+        for _ in range(count):
+            number, at = show_segment(payload, at)
+            must(number > last, "segments are not in order")
+            last = number
+    count, at = varint(payload, at)
+    numbers = []
+    for _ in range(count):
+        number, at = varint(payload, at)
+        numbers.append(number)
+    print("out of" if kind == 16 else "retires", *numbers)
+    whole(payload, at)
+
+
+def show_vlog_root(head, data):
+    must(head.object == head.seq, "no root's header")
+    body = data[128:]
+    segments, dead = u32(data, 104), u32(data, 108)
+    if xxhash:
+        must(u64(data, 112) == bind(xxh3(body), owner(head.volume), head.epoch, head.seq),
+             "the body's checksum")
+    print("at", u64(data, 80), u64(data, 88), "commits", u64(data, 96))
+    at = last = 0
+    for _ in range(segments):
+        number, at = show_segment(body, at)
+        must(number > last, "segments are not in order")
+        last = number
+    for _ in range(dead):
+        numbers = []
+        for _ in range(4):
+            number, at = varint(body, at)
+            numbers.append(number)
+        must(numbers[0] in b"dfk" and numbers[1], "nothing can be dead by that name")
+        print("dead", chr(numbers[0]), *numbers[1:])
+    whole(body, at)
+
+
+def open_value(codec, stored, raw):
+    if len(stored) == raw:
+        return stored
+    if codec in (1, 2):
+        value = (unpack_lz4 if codec == 1 else unpack_deflate)(stored, raw)
+        must(len(value) == raw, f"{len(value)} bytes, expected {raw}")
+        return value
+    return None  # there is nothing here for zstd, nor for codecs of programs
+
+
+def open_pieces(codec, table, stored, raw):
+    out, at = [], 0
+    for i in range(0, len(table), 12):
+        length = u32(table, i)
+        must(at + length <= len(stored), "a piece is cut off")
+        piece = stored[at:at + length]
+        if xxhash:
+            must(u64(table, i + 4) == xxh3(piece), "a piece's checksum")
+        out.append(open_value(codec, piece, min(65536, raw - 65536 * len(out))))
+        at += length
+    must(at == len(stored), "bytes after the last piece")
+    return None if None in out else b"".join(out)
+
+
+def show_value(head, data, at, end):
+    """A value's record: its key, offset, size and length, as the index is to have them."""
+    must(at + 24 <= end, "a record is cut off")
+    codec, flags, key_bytes, raw, stored = struct.unpack_from("<BBHIQ", data, at + 8)
+    must(flags <= 1 and key_bytes and (codec <= 3 or codec >= 16), "a record that cannot be")
+    must((raw > 1048576) == (flags == 1), "in pieces, or not, by mistake")
+    must(stored <= raw and (codec or stored == raw), "a record's lengths")
+    table_at = at + 24 + key_bytes
+    value_at = table_at + 12 * ((raw + 65535) // 65536 if flags else 0)
+    must(value_at + stored <= end, "a record is cut off")
+    key, value = data[at + 24:table_at], data[value_at:value_at + stored]
+    if xxhash:
+        h = xxh3(data[at + 8:value_at] + (b"" if flags else value))
+        must(u64(data, at) == bind(h, owner(head.volume), head.object, at), "a record's checksum")
+    if flags:
+        value = open_pieces(codec, data[table_at:value_at], value, raw)
+    else:
+        must(codec == 0 or stored < raw, "a codec for nothing")
+        value = open_value(codec, value, raw)
+    print("value", at, "codec", codec, "key", key.hex(), "raw", raw, "stored", stored, "crc",
+          "?" if value is None else f"{zlib.crc32(value):08x}")
+    return (key, at, value_at + stored - at, raw)
+
+
+def show_values(head, data):
+    must(head.header_bytes == 96 and head.object == head.seq and head.object, "no segment's header")
+    tail = len(data) - 48
+    must(tail >= 96 and data[tail:tail + 8] == b"LSVDVSEG", "no tail")
+    index_at, index_bytes, metadata, items = struct.unpack_from("<QQQQ", data, tail + 8)
+    must(96 <= index_at and index_at + index_bytes + metadata == tail and metadata <= 65536,
+         "the footer does not fill its place")
+    if xxhash:
+        must(u64(data, tail + 40) == bind(xxh3(data[index_at:tail + 40]), owner(head.volume),
+                                          head.object, index_at), "the footer's checksum")
+    print("created_ms", i64(data, 80))
+    at, values = 96, []
+    while at < index_at:
+        values.append(show_value(head, data, at, index_at))
+        at += values[-1][2]
+    values.sort(key=lambda v: (v[0], -v[1]))
+    must(len(values) == items, f"{len(values)} records, {items} in the index")
+    at, key, index = index_at, b"", data[:index_at + index_bytes]
+    for value in values:
+        shared, at = varint(index, at)
+        more, at = varint(index, at)
+        must(shared <= len(key) and at + more <= len(index), "a key that cannot be")
+        key = key[:shared] + index[at:at + more]
+        at += more
+        numbers = []
+        for _ in range(4):
+            number, at = varint(index, at)
+            numbers.append(number)
+        must((key, *numbers[:3]) == value, "the index says another thing than the records")
+        print("index", key.hex(), *numbers)
+    whole(index, at)
+    print("metadata", data[at:at + metadata].hex())
+
+
+# ---- Mirrors
+
+def show_page(data):
+    must(data[:1] == b"\1", "a page of another format")
+    count, at = varint(data, 1)
+    must(count <= 8192, f"{count} extents")
+    end = last = 0
+    for _ in range(count):
+        gap, at = varint(data, at)
+        length, at = varint(data, at)
+        kind, sectors, first = length % 4, length // 4 + 1, end + gap
+        end = first + sectors
+        must(kind < 3 and end <= 8192, "an extent beyond its page, or of no kind")
+        if kind == 2:
+            print("extent", first, sectors, "zeroes")
+            continue
+        step, at = varint(data, at)
+        place, at = varint(data, at)
+        sub = 0
+        if place % 2:
+            must(at < len(data) and data[at], "a sub of nothing")
+            sub, at = data[at], at + 1
+        last += unzigzag(step)
+        must(0 < last < 1 << 40 and place // 2 * 16 < 1 << 27, "an extent of nothing")
+        must(sub <= 7 if kind == 0 else sub + sectors <= 128, "an extent beyond its unit")
+        print("extent", first, sectors, ("raw", "unit")[kind], last, "off", place // 2 * 16, "sub", sub)
+    whole(data, at)
+
+
+def show_mirror_pages(payload):
+    at = 0
+    while at < len(payload):
+        length = u32(payload, at + 8)
+        must(at + 16 + length <= len(payload), "a page is cut off")
+        print("page", u64(payload, at))
+        show_page(payload[at + 16:at + 16 + length])
+        at += 16 + length
+
+
+def show_mirror_objects(payload):
+    must(len(payload) % 48 == 0, "an object is cut off")
+    for at in range(0, len(payload), 48):
+        number, epoch, name, length, user, home, live = struct.unpack_from("<QQQQIIQ", payload, at)
+        must(number and epoch and home in (1, 2), "an object that cannot be")
+        print("object", number, ("data", "moved")[home - 1], epoch, name, "bytes", length, "data", user,
+              "live", live)
+
+
+def show_mirror(data):
+    """The records up to the first that does not verify; all before snapshot_end must."""
+    must(len(data) >= 4096, "the head is cut off")
+    if u32(data, 8) > 1:
+        raise Newer(f"version {u32(data, 8)}")
+    must(u32(data, 8) == 1, "version 0")
+    if xxhash:
+        must(u64(data, 4088) == xxh3(data[:4088]), "the head's checksum")
+    volume, nonce, snapshot_end = data[24:40], data[64:72], u64(data, 112)
+    check_volume_bytes(u64(data, 72))
+    must(u32(data, 12) & 1, "not complete")
+    print("kind mirror")
+    print("generation", u64(data, 16), "volume", uuid(data, 24), "cache", uuid(data, 40), "run",
+          u64(data, 56))
+    print("volume_bytes", u64(data, 72), "at", u64(data, 80), u64(data, 88), "last_op", u64(data, 96),
+          "next_object", u64(data, 104), "snapshot_end", snapshot_end)
+    at = 4096
+    while at + 48 <= len(data):
+        kind, length = u32(data, at + 24), u32(data, at + 28)
+        end = at + 48 + length
+        if data[at:at + 8] != b"LSVDMREC" or data[at + 8:at + 16] != nonce or \
+                u64(data, at + 16) != at or length > 17825792 or end > len(data):
+            break
+        bare = data[at:at + 32] + bytes(8) + data[at + 40:end]
+        if xxhash and u64(data, at + 32) != xxh3(bare, owner(volume)):
+            break
+        payload = data[at + 48:end]
+        print("mirrors", kind, length)
+        if kind == 1:
+            show_mirror_pages(payload)
+        elif kind == 2:
+            show_mirror_objects(payload)
+        elif kind == 3:
+            print("seq", u64(payload, 48))
+        elif kind == 4:
+            must(length == 32, "a mark of another length")
+            print("mark", u64(payload, 0), u64(payload, 8), "last_op", u64(payload, 16))
+            nonce = payload[24:32]
+        else:
+            raise Damaged(f"a record of kind {kind}")
+        at = (end + 4095) // 4096 * 4096
+    must(at >= snapshot_end, f"the records end at {at}, before {snapshot_end}")
 
 
 # ---- Pages and nodes: what a reference leads to
@@ -564,10 +805,13 @@ def show_node(what, index, data):
 
 
 SHOW = {1: show_volume, 12: show_volume, 2: show_claim, 3: show_base, 4: show_data, 5: show_fence, 6: show_chain,
-        8: show_root, 9: show_note, 10: show_moved, 13: show_slot}
+        8: show_root, 9: show_note, 10: show_moved, 11: show_values, 13: show_slot}
 
 
 def show(data):
+    if data[:8] == b"LSVDMAP\0":
+        show_mirror(data)
+        return
     head = Head(data)
     head.show(data)
     if head.kind in SHOW:

@@ -50,16 +50,17 @@ def agrees(folder):
     nodes = sorted(folder.glob("*.node"))
     if not objects or not nodes:
         fault(f"{folder}: no objects, or no nodes")
-    for path in objects + nodes:
+    mirrors = sorted(folder.glob("*.map"))
+    for path in objects + nodes + mirrors:
         try:
-            said = listing(path.read_bytes()) if path.suffix == ".obj" else \
-                node_listing(path, path.read_bytes())
+            said = node_listing(path, path.read_bytes()) if path.suffix == ".node" else \
+                listing(path.read_bytes())
         except (decode.Damaged, decode.Newer) as e:
             fault(f"{path}: {e}")
             continue
         if said != path.with_suffix(".txt").read_text():
             fault(f"{path}: decode.py says\n{said}")
-    return len(objects) + len(nodes)
+    return len(objects) + len(nodes) + len(mirrors)
 
 
 def refused(data, show=listing):
@@ -99,6 +100,15 @@ def cut_node_is_noticed(path):
             fault(f"{path.name}: not refused with a length of {cut}")
 
 
+def cut_mirror_is_noticed(path):
+    """Behind the snapshot's end a mirror may stop anywhere; before it nothing may be missing."""
+    data = path.read_bytes()
+    for cut in list(range(0, 4096, 97)) + [4096, 8191]:
+        if not refused(data[:cut]):
+            fault(f"{path.name}: not refused when cut to {cut} bytes")
+    refused(data[:-4096])
+
+
 def main():
     seed = random.randrange(1 << 32)
     print("seed", seed)
@@ -111,6 +121,8 @@ def main():
         print(agrees(pathlib.Path(folder)), "objects of today read")
     for path in GOLDEN.glob("*.node"):
         cut_node_is_noticed(path)
+    for path in GOLDEN.glob("*.map"):
+        cut_mirror_is_noticed(path)
     tried = sum(is_noticed(p.name, p.read_bytes()) for p in sorted(GOLDEN.glob("*.obj")))
     print(tried, "damaged objects tried")
     return 1 if faults else 0

@@ -15,9 +15,12 @@
 #include <zlib.h>
 
 #include "base/alloc.h"
+#include "format/fmt_mirror.h"
 #include "format/fmt_record.h"
 #include "segment/seg_adopt.h"
 #include "volume/checkpoint.h"
+#include "vlog/vlog_build.h"
+#include "vlog/vlog_table.h"
 #include "t_segment.h"
 
 static const struct uuid volume = { { 0x5e, 0x9d, 0x11, 0x0a, 0x77, 0x01, 0x4c, 0x3b, 0x9f, 0x00,
@@ -567,6 +570,197 @@ static void make_root(struct sample *s)
 		(uint64_t)LSVD_VOLUME_MAX_BYTES);
 }
 
+/* -------------------------------------------------------------------------------- value logs */
+
+static void list_value(FILE *f, const struct lsvd_vlog_handle *h, int codec, const char *key,
+		       const void *value, size_t len, uint64_t stored)
+{
+	fprintf(f, "value %" PRIu64 " codec %d key ", h->offset, codec);
+	for (const char *p = key; *p; p++)
+		fprintf(f, "%02x", (unsigned)*p);
+	fprintf(f, " raw %zu stored %" PRIu64 " crc %08lx\n", len, stored,
+		crc32(0, value, (uInt)len));
+}
+
+static void take_build(struct sample *s, struct vlog_build *b, FILE *text, const char *values,
+		       const char *index)
+{
+	struct object_head h = { .header_bytes = VLOG_SEGMENT_HEADER, .epoch = 5, .seq = 4804,
+				 .object = 4804 };
+	uint8_t *p = malloc(b->object_bytes);
+
+	ck_assert_ptr_nonnull(p);
+	s->object.bytes = p;
+	s->object.len = b->object_bytes;
+	for (int i = 0; i < b->iovcnt; i++, p += b->iov[i - 1].iov_len)
+		memcpy(p, b->iov[i].iov_base, b->iov[i].iov_len);
+	h.body_bytes = b->object_bytes - h.header_bytes;
+	list_head(text, "values", &h);
+	fprintf(text, "created_ms 1700000000789\n%s%smetadata 6d657461\n", values, index);
+	lsvd_vlog_build_free(b);
+}
+
+/* Two keys, one twice: the index has the later one first. */
+static void make_values(struct sample *s)
+{
+	static const char *const keys[] = { "pear", "peach", "pear" };
+	struct lsvd_vlog_handle h[3];
+	struct vlog_build *b = NULL;
+	char *values, index[200], value[200];
+	size_t values_len;
+	FILE *f = open_memstream(&values, &values_len);
+
+	ck_assert_ptr_nonnull(f);
+	ck_assert_ok(lsvd_vlog_build_new(&b, &volume, 5, 4804));
+	b->created_ms = 1700000000789;
+	memset(value, 'v', sizeof value);
+	for (unsigned i = 0; i < 3; i++) {
+		ck_assert_ok(lsvd_vlog_build_add(b, NULL, 0, keys[i], strlen(keys[i]), value, 100 * i,
+						 &h[i]));
+		list_value(f, &h[i], 0, keys[i], value, 100 * i, 100 * i);
+	}
+	ck_assert_ok(lsvd_vlog_build_seal(b, "meta", 4));
+	ck_assert_int_eq(fclose(f), 0);
+	(void)snprintf(index, sizeof index, "index 7065616368 %" PRIu64 " %" PRIu64 " 100 0\n"
+		       "index 70656172 %" PRIu64 " %" PRIu64 " 200 0\n"
+		       "index 70656172 %" PRIu64 " %" PRIu64 " 0 0\n", h[1].offset, h[1].size,
+		       h[2].offset, h[2].size, h[0].offset, h[0].size);
+	take_build(s, b, s->text, values, index);
+	free(values);
+}
+
+/* More than a mebibyte, hence in pieces. */
+static void make_values_zlib(struct sample *s)
+{
+	const size_t len = (1u << 20) + 1;
+	struct vlog_codecs codecs;
+	struct vlog_packer *packer = NULL;
+	struct vlog_build *b = NULL;
+	struct lsvd_vlog_handle h;
+	char *zeroes = calloc(1, len), *values, index[100];
+	size_t values_len;
+	FILE *f = open_memstream(&values, &values_len);
+
+	ck_assert(zeroes && f);
+	ck_assert_ok(lsvd_vlog_codecs_init(&codecs, NULL, 0, NULL, LSVD_VLOG_CODEC_ZLIB));
+	ck_assert_ok(lsvd_vlog_packer_new(&packer, &codecs));
+	ck_assert_ok(lsvd_vlog_build_new(&b, &volume, 5, 4804));
+	b->created_ms = 1700000000789;
+	ck_assert_ok(lsvd_vlog_build_add(b, packer, LSVD_VLOG_CODEC_ZLIB, "big", 3, zeroes, len, &h));
+	list_value(f, &h, LSVD_VLOG_CODEC_ZLIB, "big", zeroes, len, b->totals.stored);
+	ck_assert_ok(lsvd_vlog_build_seal(b, "meta", 4));
+	ck_assert_int_eq(fclose(f), 0);
+	(void)snprintf(index, sizeof index, "index 626967 %" PRIu64 " %" PRIu64 " %zu 0\n", h.offset,
+		       h.size, len);
+	take_build(s, b, s->text, values, index);
+	lsvd_vlog_packer_free(packer);
+	free(values);
+	free(zeroes);
+}
+
+static struct vlog_segment a_segment(uint64_t id)
+{
+	return (struct vlog_segment){ .id = id, .epoch = 5, .object_bytes = 1000, .footer_at = 800,
+				      .totals = { 3, 600, 500, 704 }, .created_ms = 1700000000789,
+				      .stale_items = 1, .stale_raw = 200, .stale_records = 230 };
+}
+#define SEGMENT_TEXT "1000 800 3 600 500 704 1700000000789"
+
+static void make_note_vlog(struct sample *s)
+{
+	struct object_head h = { .kind = OBJECT_NOTE, .volume = volume, .epoch = 5, .seq = 10 };
+	struct vlog_segment one = a_segment(4804), two = a_segment(4806);
+	struct vlog_segment *segments[] = { &one, &two };
+	uint64_t from[] = { 70, 4000 }, gone[] = { 70 };
+	const struct vlog_change commit = { .add = segments, .add_count = 2, .ids = from,
+					    .id_count = 2 };
+	const struct vlog_change retire = { .ids = gone, .id_count = 1 };
+	struct chain_part c = a_chain();
+	uint8_t buf[1024] = { 0 };
+	size_t first, second;
+
+	two.uncertain = true;
+	c.records = 2;
+	first = lsvd_vlog_change_encode(buf + 208 + RECORD_HEAD_BYTES, RECORD_VLOG_COMMIT, &commit);
+	c.record_bytes = lsvd_record_frame(buf + 208, RECORD_VLOG_COMMIT, 0, (uint32_t)first);
+	second = lsvd_vlog_change_encode(buf + 208 + c.record_bytes + RECORD_HEAD_BYTES,
+					 RECORD_VLOG_RETIRE, &retire);
+	c.record_bytes += lsvd_record_frame(buf + 208 + c.record_bytes, RECORD_VLOG_RETIRE, 0,
+					    (uint32_t)second);
+	h.header_bytes = (uint32_t)round_up(208 + c.record_bytes, 16);
+	lsvd_chain_part_encode(buf + OBJECT_HEAD_BYTES, &c);
+	lsvd_object_head_encode(buf, &h);
+	take_bytes(s, buf, h.header_bytes);
+	list_head(s->text, "note", &h);
+	list_chain(s->text, &c);
+	fprintf(s->text, "records 2\nrecord 16 0 %zu\ncommits 2\n"
+			 "segment 4804 5 0 " SEGMENT_TEXT " 0 1 200 230\n"
+			 "segment 4806 5 0 " SEGMENT_TEXT " 1 1 200 230\n"
+			 "out of 70 4000\nrecord 17 0 %zu\nretires 70\n", first, second);
+}
+
+static void make_root_vlog(struct sample *s)
+{
+	struct object_head h = { .volume = volume, .epoch = 5, .seq = 4807, .object = 4807 };
+	struct vlog_segment one = a_segment(4804), two = a_segment(4806);
+	struct vlog_segment *segments[] = { &one, &two };
+	struct vlog_dead dead[] = { { .kind = KEY_FREE, .epoch = 4, .number = 70, .bytes = 9000 },
+				    { .kind = KEY_CHAIN, .epoch = 5, .number = 9 },
+				    { .kind = KEY_ROOT, .epoch = 5, .number = 4803 } };
+	const struct vlog_table t = { .at = segments, .count = 2, .commits = 12, .dead = dead,
+				      .dead_count = 3 };
+	uint8_t *bytes = NULL;
+	size_t len;
+
+	one.commit = 11;
+	two.commit = 12;
+	ck_assert_ok(lsvd_vlog_root_encode(&t, &h, 10, &bytes, &len));
+	take_bytes(s, bytes, len);
+	lsvd_free(bytes);
+	list_head(s->text, "root", &h);
+	fprintf(s->text, "at 5 10 commits 12\nsegment 4804 5 11 " SEGMENT_TEXT " 0 1 200 230\n"
+			 "segment 4806 5 12 " SEGMENT_TEXT " 0 1 200 230\n"
+			 "dead f 4 70 9000\ndead d 5 9 0\ndead k 5 4803 0\n");
+}
+
+/* ----------------------------------------------------------------------------------- a mirror */
+
+static void make_mirror(struct sample *s)
+{
+	static uint8_t buf[4 * MIRROR_HEAD_BYTES];
+	/* Sectors 3 and 4 in a unit, 5 … 12 zeroes. */
+	static const uint8_t page[] = { 1, 2, 3, 1 * 4 + 1, 2 * 50, 6 * 2 + 1, 9, 0, 7 * 4 + 2 };
+	static const uint8_t objects[MIRROR_OBJECT_ENTRY_BYTES] = { 50, [8] = 5, [16] = 30, [25] = 8,
+								    [33] = 4, [36] = 1, [41] = 4 };
+	struct mirror_head h = { .flags = MIRROR_COMPLETE, .generation = 3, .volume = volume,
+				 .cache_id = cache, .run = 2, .nonce = UINT64_C(0x1122334455667788),
+				 .volume_bytes = 1 << 30, .epoch = 5, .seq = 31, .last_op = 2000,
+				 .next_object = 78, .snapshot_end = 3 * MIRROR_HEAD_BYTES };
+	const struct mirror_mark mark = { 5, 31, 2000, 99 };
+	uint8_t *p;
+
+	memset(buf, 0, sizeof buf);
+	lsvd_mirror_head_encode(buf, &h);
+	p = buf + MIRROR_HEAD_BYTES + MIRROR_RECORD_BYTES;
+	p[0] = 2;
+	p[8] = sizeof page;
+	memcpy(p + MIRROR_PAGE_ENTRY_BYTES, page, sizeof page);
+	lsvd_mirror_record_encode(buf + MIRROR_HEAD_BYTES, &h, MIRROR_HEAD_BYTES, MIRROR_PAGES,
+				  MIRROR_PAGE_ENTRY_BYTES + sizeof page);
+	memcpy(buf + 2 * MIRROR_HEAD_BYTES + MIRROR_RECORD_BYTES, objects, sizeof objects);
+	lsvd_mirror_record_encode(buf + 2 * MIRROR_HEAD_BYTES, &h, 2 * MIRROR_HEAD_BYTES,
+				  MIRROR_OBJECTS, sizeof objects);
+	lsvd_mirror_mark_encode(buf + 3 * MIRROR_HEAD_BYTES + MIRROR_RECORD_BYTES, &mark);
+	lsvd_mirror_record_encode(buf + 3 * MIRROR_HEAD_BYTES, &h, 3 * MIRROR_HEAD_BYTES, MIRROR_MARK,
+				  MIRROR_MARK_BYTES);
+	take_bytes(s, buf, sizeof buf);
+	fprintf(s->text, "kind mirror\ngeneration 3 volume " VOLUME_TEXT " cache " CACHE_TEXT " run 2\n"
+			 "volume_bytes 1073741824 at 5 31 last_op 2000 next_object 78 snapshot_end 12288\n"
+			 "mirrors 1 25\npage 2\nextent 3 2 unit 50 off 96 sub 9\nextent 5 8 zeroes\n"
+			 "mirrors 2 48\nobject 50 data 5 30 bytes 2048 data 1024 live 1024\n"
+			 "mirrors 4 32\nmark 5 31 last_op 2000\n");
+}
+
 /* ------------------------------------------------------------------------------------ the files */
 
 static const struct golden {
@@ -576,6 +770,7 @@ static const struct golden {
 		EXACT,
 		COMPRESSED,    /* other versions of the compressor may give other bytes */
 		NODE,          /* is no object */
+		MIRROR,        /* is a file of the cache directory */
 	} as;
 } goldens[] = {
 	{ "volume", make_volume, EXACT },      { "claim", make_claim, EXACT },
@@ -588,6 +783,9 @@ static const struct golden {
 	{ "note-snapshot", make_note_snapshot, EXACT },
 	{ "clone", make_clone, EXACT },        { "vlog", make_vlog, EXACT },
 	{ "slot", make_slot, EXACT },          { "slot-close", make_slot_close, EXACT },
+	{ "values", make_values, EXACT },      { "values-zlib", make_values_zlib, COMPRESSED },
+	{ "note-vlog", make_note_vlog, EXACT }, { "root-vlog", make_root_vlog, EXACT },
+	{ "mirror", make_mirror, MIRROR },
 	{ "pages-of", make_page_node, NODE },
 	{ "objects-of", make_object_node, NODE },
 	{ "snapshots-of", make_snapshot_node, NODE },
@@ -596,7 +794,7 @@ static const struct golden {
 
 static const char *ending_of(const struct golden *g)
 {
-	return g->as == NODE ? "node" : "obj";
+	return g->as == NODE ? "node" : g->as == MIRROR ? "map" : "obj";
 }
 
 static FILE *open_golden(const char *dir, const char *name, const char *ending, const char *mode)
