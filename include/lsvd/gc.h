@@ -20,7 +20,7 @@ LSVD_BEGIN_DECLS
 #define LSVD_GC_AUTOMATIC 0x1u   /* the volume collects by itself */
 #define LSVD_GC_RUNNING 0x2u     /* something is being copied */
 #define LSVD_GC_PAUSED 0x4u
-#define LSVD_GC_BY_HAND 0x8u     /* somebody waits in lsvd_volume_collect() or lsvd_volume_gc() */
+#define LSVD_GC_BY_HAND 0x8u     /* somebody is in lsvd_volume_collect() or lsvd_volume_gc() */
 
 struct lsvd_gc_status {
 	uint32_t size;            /* sizeof, set by LSVD_GC_STATUS_INIT before a call fills it */
@@ -102,9 +102,10 @@ struct lsvd_collect_options {
  * copied into new ones until the target is reached, a checkpoint is written, and all that is dead is
  * deleted. Fills `ret` (may be NULL). A paused volume waits until it is resumed.
  *
- * 0; -ECANCELED by lsvd_volume_gc_control() or the progress function; -ETIMEDOUT, -EROFS, -EINVAL,
- * -ENOMEM, LSVD_E_UNAVAILABLE, LSVD_E_FENCED, LSVD_E_FAILED, LSVD_E_SHUTDOWN. What was done until then
- * stays done, and nothing else has happened.
+ * 0; -ECANCELED by lsvd_volume_gc_control() or the progress function; -EBUSY: another call collects
+ * already, or the volume is being rolled back; -ETIMEDOUT, -EROFS, -EINVAL, -ENOMEM,
+ * LSVD_E_UNAVAILABLE, LSVD_E_FENCED, LSVD_E_FAILED, LSVD_E_SHUTDOWN. What was done until then stays done,
+ * and nothing else has happened.
  */
 LSVD_API LSVD_MUST_USE int lsvd_volume_collect(struct lsvd_volume *volume,
 					       const struct lsvd_collect_options *options,

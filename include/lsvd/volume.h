@@ -437,7 +437,7 @@ LSVD_API LSVD_MUST_USE int lsvd_volume_checkpoint(struct lsvd_volume *volume, ui
  * data objects together hold at most `percent` (100 to 10000) of what is alive, or none of them holds
  * anything dead; then a checkpoint is written, and what is dead is deleted. Blocks; reads and writes go
  * on. The newest objects of this open stay, also if they are dead: the next open's turn. Each step
- * takes at most `timeout_ms`. Errors as lsvd_volume_checkpoint(), and LSVD_E_UNAVAILABLE.
+ * takes at most `timeout_ms`. Errors as lsvd_volume_checkpoint(), and -EBUSY (<lsvd/gc.h>).
  */
 LSVD_API LSVD_MUST_USE int lsvd_volume_gc(struct lsvd_volume *volume, uint32_t percent,
 					  uint32_t timeout_ms);

@@ -78,6 +78,12 @@ int lsvd_gc_choose(const struct gc_segment *segments, unsigned n, const struct g
 /* How much is stored for each byte that lives; 1 if nothing does. What is entirely dead is left out. */
 double lsvd_gc_amplification(const struct gc_segment *segments, unsigned n);
 
+/* The share of a segment that is dead when what is stored is `target` times what lives in it. */
+static inline double gc_stale_of(double target)
+{
+	return 1 - 1 / target;
+}
+
 /* The stream of what a user writes over data that was written at `written`; hot while nobody knows. */
 static inline uint8_t gc_user_class(uint64_t now, uint64_t written, uint64_t lifespan)
 {

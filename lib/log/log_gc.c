@@ -57,10 +57,16 @@ static void pace(struct log_gc *gc)
 
 static void timer_due(struct io *io);
 
+/* Wakes at `at_ms`, or earlier if an earlier time was asked for already. */
 static void arm(struct log_gc *gc, uint64_t at_ms)
 {
-	if (gc->timer_set || gc->stopped)
+	if (gc->stopped || (gc->timer_set && gc->timer_ms <= at_ms))
 		return;
+	gc->timer_ms = at_ms;
+	if (gc->timer_set) { /* comes back soon, and what is asked for then is armed */
+		gc->port->world->clk->cancel(gc->port->world, &gc->timer);
+		return;
+	}
 	gc->timer_set = true;
 	gc->timer.io = (struct io){ .kind = IO_TIMER, .done = timer_due, .owner = gc };
 	gc->timer.at_ms = at_ms;
@@ -160,6 +166,7 @@ static void consider_hand(struct log_gc *gc)
 	int err;
 
 	p.target = gc->hand_target;
+	p.stale = gc_stale_of(p.target);
 	err = begin(gc, &p);
 	if (err <= 0)
 		hand_over(gc, err);
@@ -222,9 +229,8 @@ static void timer_due(struct io *io)
 {
 	struct log_gc *gc = io->owner;
 
-	gc->timer_set = false;
-	if (!io->err)
-		consider(gc);
+	gc->timer_set = false; /* also if it was cancelled, for an earlier one */
+	consider(gc);
 }
 
 void lsvd_gc_poke(struct log_gc *gc)

@@ -6,7 +6,8 @@
  * Its owner, a volume, has these parts. How it is used:
  *
  *   lsvd_gc_init()         once, with the owner's callbacks and a policy
- *   lsvd_gc_poke()         whenever there may be more garbage: a segment was stored, an index changed
+ *   lsvd_gc_poke()         whenever there may be more garbage: a segment was stored, a snapshot went,
+ *                          and once when all that describe() needs is there
  *   lsvd_gc_run()          by hand: until a target is reached
  *   lsvd_gc_stop()         before the end
  *
@@ -50,7 +51,10 @@ struct gc_sums {
 
 struct log_gc_ops {
 	void (*sums)(void *ctx, struct gc_sums *ret);
-	/* All segments, allocated with lsvd_malloc(), and in the policy what time it is. -ENOMEM. */
+	/*
+	 * All segments, allocated with lsvd_malloc(), and in the policy what time it is. -ENOMEM;
+	 * -EBUSY: nothing can be collected now, a poke follows when it can.
+	 */
 	int (*describe)(void *ctx, struct gc_segment **ret, unsigned *n, struct gc_policy *policy);
 	/*
 	 * Begins with a victim; ends with lsvd_gc_surveyed(). One that is damaged the owner pins, and
@@ -87,10 +91,10 @@ struct log_gc {
 	struct gc_pass pass;     /* over them */
 	bool driving;            /* in the loop that asks it what is next */
 	uint64_t not_before_ms;
-	bool pack_wanted, packing;
+	bool pack_wanted;
 	struct timer_io timer;
 	bool timer_set;
-	uint64_t timer_ms;
+	uint64_t timer_ms;       /* when it is to come: earlier than it was armed for, if it was cancelled */
 
 	uint64_t rounds, failures, victims_sum, copied, packed; /* counters */
 };

@@ -62,7 +62,7 @@ void lsvd_vol_stop(struct lsvd_volume *v, int err)
 	lsvd_vol_fail_flushes(v, err);
 	if (v->log)
 		lsvd_log_cancel(v->log, err);
-	while (!nothing_in_world(v) || v->collectors || v->changing) {
+	while (!nothing_in_world(v) || v->collect || v->changing) {
 		cancel_timers(v);
 		lsvd_port_wait(&v->port);
 	}

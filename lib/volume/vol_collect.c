@@ -6,6 +6,9 @@
  * Of the running epoch's chain only what lies before an anchor goes (log_delete.c), so if that holds
  * anything back an anchor is brought about (vol_delete.c), and what is left is deleted. To pack is the
  * same with other victims; to flatten a clone is in vol_flatten.c.
+ *
+ * One at a time: a second call is refused, so that whoever waits, gives up or has no more time speaks of
+ * his own.
  */
 #include <lsvd/gc.h>
 
@@ -47,7 +50,7 @@ static void fill_locked(struct lsvd_volume *v, struct lsvd_gc_status *s)
 		.flags = (gc->options.automatic ? LSVD_GC_AUTOMATIC : 0) |
 			 (gc->running ? LSVD_GC_RUNNING : 0) |
 			 (gc->paused ? LSVD_GC_PAUSED : 0) |
-			 (v->collectors ? LSVD_GC_BY_HAND : 0),
+			 (v->collect ? LSVD_GC_BY_HAND : 0),
 		.target_percent = v->opt.gc_target_percent,
 		.rounds = gc->rounds,
 		.failed_rounds = gc->failures,
@@ -78,6 +81,15 @@ int lsvd_volume_gc_status(struct lsvd_volume *v, struct lsvd_gc_status *ret)
 	return lsvd_options_fill(ret, &s, sizeof s, STATUS_FIRST, "gc status");
 }
 
+/* Lock held. */
+static void cancel(struct lsvd_volume *v)
+{
+	if (v->collect)
+		v->collect->cancelled = true;
+	lsvd_gc_cancel(&v->gc);
+	lsvd_port_changed(&v->port);
+}
+
 int lsvd_volume_gc_control(struct lsvd_volume *v, uint32_t verb)
 {
 	if (v->readonly)
@@ -87,7 +99,7 @@ int lsvd_volume_gc_control(struct lsvd_volume *v, uint32_t verb)
 				 LSVD_GC_CANCEL);
 	lsvd_port_enter(&v->port);
 	if (verb == LSVD_GC_CANCEL)
-		lsvd_gc_cancel(&v->gc);
+		cancel(v);
 	else
 		lsvd_gc_pause(&v->gc, verb == LSVD_GC_PAUSE);
 	lsvd_port_leave(&v->port, true);
@@ -95,6 +107,11 @@ int lsvd_volume_gc_control(struct lsvd_volume *v, uint32_t verb)
 }
 
 /* --------------------------------------------------------------------------------------- by hand */
+
+static int given_up(const struct collect *c)
+{
+	return lsvd_fail(-ECANCELED, "volume %s: garbage collection: given up", c->v->name);
+}
 
 int lsvd_collect_tell(struct collect *c)
 {
@@ -109,29 +126,41 @@ int lsvd_collect_tell(struct collect *c)
 	if (c->o.progress(c->o.ctx, &s) == 0)
 		return 0;
 	lsvd_port_enter(&c->v->port);
-	lsvd_gc_cancel(&c->v->gc);
+	cancel(c->v);
 	lsvd_port_leave(&c->v->port, true);
-	return lsvd_fail(-ECANCELED, "volume %s: garbage collection: given up", c->v->name);
+	return given_up(c);
+}
+
+/* Lock held: until it holds, or there is no point in waiting. */
+static int wait_for(struct collect *c, vol_cond_fn holds)
+{
+	int err = c->cancelled ? 0 : lsvd_vol_wait(c->v, holds, c, c->o.timeout_ms);
+
+	return !err && c->cancelled ? given_up(c) : err;
+}
+
+static bool is_over(const struct lsvd_volume *v, const struct collect *c)
+{
+	return v->failed || v->closing || c->cancelled;
 }
 
 static bool nobody_runs(struct lsvd_volume *v, const void *arg)
 {
-	(void)arg;
-	return v->failed || v->closing || !v->gc.by_hand;
+	return is_over(v, arg) || !v->gc.by_hand;
 }
 
 static bool run_has_moved(struct lsvd_volume *v, const void *arg)
 {
 	const struct collect *c = arg;
 
-	return nobody_runs(v, NULL) || (c->o.progress && v->gc.rounds != c->rounds);
+	return nobody_runs(v, c) || (c->o.progress && v->gc.rounds != c->rounds);
 }
 
 /* Lock held: until a round is over, or all of them. */
 static int wait_for_round(struct collect *c)
 {
 	struct lsvd_volume *v = c->v;
-	int err = lsvd_vol_wait(v, run_has_moved, c, c->o.timeout_ms);
+	int err = wait_for(c, run_has_moved);
 
 	if (err == -ETIMEDOUT) {
 		lsvd_gc_cancel(&v->gc);
@@ -142,13 +171,19 @@ static int wait_for_round(struct collect *c)
 	return err;
 }
 
+static int run_failed(const struct collect *c, int err)
+{
+	return lsvd_fail(err, "volume %s: garbage collection: %s", c->v->name,
+			 err == -EBUSY ? "it is being rolled back" : lsvd_strerror(err));
+}
+
 int lsvd_collect_copy(struct collect *c, enum gc_scope scope)
 {
 	struct lsvd_volume *v = c->v;
 	int err;
 
 	lsvd_port_enter(&v->port);
-	err = lsvd_vol_wait(v, nobody_runs, NULL, c->o.timeout_ms); /* another's */
+	err = wait_for(c, nobody_runs); /* the last round of one that was given up */
 	if (!err) {
 		v->gc_scope = scope;
 		lsvd_gc_run(&v->gc, c->o.percent / 100.0);
@@ -161,8 +196,7 @@ int lsvd_collect_copy(struct collect *c, enum gc_scope scope)
 		lsvd_port_enter(&v->port);
 	}
 	if (!err && v->gc.err)
-		err = lsvd_fail(v->gc.err, "volume %s: garbage collection: %s", v->name,
-				lsvd_strerror(v->gc.err));
+		err = run_failed(c, v->gc.err);
 	lsvd_port_leave(&v->port, true);
 	return err;
 }
@@ -209,14 +243,12 @@ static int pack(struct collect *c)
 
 static bool all_is_deleted(struct lsvd_volume *v, const void *arg)
 {
-	(void)arg;
-	return v->failed || v->closing || (!v->root_named_by && !v->deletion);
+	return is_over(v, arg) || (!v->root_named_by && !v->deletion);
 }
 
 static bool anchor_is_there(struct lsvd_volume *v, const void *arg)
 {
-	(void)arg;
-	return v->failed || v->closing || !v->anchoring;
+	return is_over(v, arg) || !v->anchoring;
 }
 
 static int delete_dead(struct collect *c)
@@ -227,11 +259,11 @@ static int delete_dead(struct collect *c)
 	if (err)
 		return err;
 	lsvd_port_enter(&v->port);
-	err = lsvd_vol_wait(v, all_is_deleted, NULL, c->o.timeout_ms);
+	err = wait_for(c, all_is_deleted);
 	if (!err && lsvd_vol_anchor(v)) {
-		err = lsvd_vol_wait(v, anchor_is_there, NULL, c->o.timeout_ms);
+		err = wait_for(c, anchor_is_there);
 		if (!err)
-			err = lsvd_vol_wait(v, all_is_deleted, NULL, c->o.timeout_ms);
+			err = wait_for(c, all_is_deleted);
 	}
 	lsvd_port_leave(&v->port, true);
 	return err;
@@ -290,11 +322,26 @@ static int check_options(struct collect *c, const struct lsvd_collect_options *g
 	return 0;
 }
 
-static void count_collector(struct lsvd_volume *v, int by)
+static int take_turn(struct collect *c)
+{
+	struct lsvd_volume *v = c->v;
+	int err = 0;
+
+	lsvd_port_enter(&v->port);
+	if (v->collect)
+		err = lsvd_fail(-EBUSY, "volume %s: garbage is being collected by hand already",
+				v->name);
+	else
+		v->collect = c;
+	lsvd_port_leave(&v->port, false);
+	return err;
+}
+
+static void end_turn(struct lsvd_volume *v)
 {
 	lsvd_port_enter(&v->port);
-	v->collectors += (unsigned)by;
-	lsvd_port_changed(&v->port); /* a close waits for them */
+	v->collect = NULL;
+	lsvd_port_changed(&v->port); /* a close waits for it */
 	lsvd_port_leave(&v->port, true);
 }
 
@@ -304,13 +351,14 @@ int lsvd_volume_collect(struct lsvd_volume *v, const struct lsvd_collect_options
 	struct collect c = { .v = v };
 	int err = check_options(&c, options);
 
+	if (!err)
+		err = take_turn(&c);
 	if (err)
 		return err;
-	count_collector(v, 1);
 	err = collect(&c);
 	if (!err && ret)
 		err = lsvd_volume_gc_status(v, ret);
-	count_collector(v, -1);
+	end_turn(v);
 	return err;
 }
 

@@ -11,6 +11,7 @@ struct collect {
 	struct lsvd_volume *v;
 	struct lsvd_collect_options o;
 	uint64_t rounds;         /* when progress was last told */
+	bool cancelled;
 };
 
 /* Procedures; the lock is free. */

@@ -168,10 +168,20 @@ static void note_acked(struct log_put *put, int err)
 	lsvd_vol_delete_dead(v);
 }
 
-/* Nothing else is going to say where the root is. */
+/*
+ * Will a segment say where the root is? One that is still being filled may never be full; who collects by
+ * hand does not wait for that.
+ */
+static bool segment_comes(const struct lsvd_volume *v)
+{
+	if (list_empty(&v->segments))
+		return false;
+	return !v->collect || list_first(&v->segments, struct vseg, link)->state != VSEG_OPEN;
+}
+
 static void put_note(struct lsvd_volume *v)
 {
-	if (v->note_out || v->closing || !list_empty(&v->segments))
+	if (v->note_out || v->closing || segment_comes(v))
 		return;
 	v->note_out = true;
 	v->note_put = (struct log_put){ .kind = OBJECT_NOTE, .acked = note_acked, .owner = v };

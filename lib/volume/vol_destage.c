@@ -780,6 +780,7 @@ void lsvd_vol_apply(struct lsvd_volume *v)
 		lsvd_vol_stored_more(v);
 		lsvd_vol_maybe_checkpoint(v);
 		lsvd_vol_form_groups(v);
+		lsvd_vol_delete_dead(v); /* it was stored before the newest root, and no other comes */
 		lsvd_vol_gc_poke(v);
 	}
 	apply_more(v);

@@ -696,14 +696,18 @@ static int describe(void *ctx, struct gc_segment **ret, unsigned *ret_n, struct 
 	struct lsvd_volume *v = ctx;
 	const struct object_table *t = &v->objects;
 	enum gc_scope scope = v->gc.by_hand ? v->gc_scope : GC_DEAD;
-	struct gc_segment *s = lsvd_malloc(t->used * sizeof *s);
+	struct gc_segment *s;
 	unsigned n = 0;
+	int err = lsvd_vol_refuse_rolling(v);
 
+	if (err)
+		return err;
+	s = lsvd_malloc(t->used * sizeof *s);
 	if (!s)
 		return lsvd_fail_plain(-ENOMEM);
 	/* Without checkpoints nothing is deleted any more: copies would only be added. */
 	for (uint64_t i = lsvd_object_table_next(t, 0);
-	     i != UINT64_MAX && !v->rolling && !v->checkpoints_off;
+	     i != UINT64_MAX && !v->checkpoints_off;
 	     i = lsvd_object_table_next(t, i + 1)) {
 		const struct object_entry *e = lsvd_object_table_get(t, i);
 		/* What is half in the map looks dead where it is not in yet. */
@@ -747,6 +751,34 @@ void lsvd_vol_gc_poke(struct lsvd_volume *v)
 		lsvd_gc_poke(&v->gc);
 }
 
+/* Of what is dead: how much may leave after the next checkpoint, as far as it is known here. */
+static uint64_t freed_bytes(const struct lsvd_volume *v)
+{
+	const struct object_table *t = &v->objects;
+	uint64_t sum = 0;
+
+	for (uint64_t i = lsvd_object_table_next(t, 0); i != UINT64_MAX;
+	     i = lsvd_object_table_next(t, i + 1)) {
+		const struct object_entry *e = lsvd_object_table_get(t, i);
+
+		if (e->died.epoch && lsvd_object_is_data(e) && !e->ancestor && !is_kept(v, e))
+			sum += e->bytes;
+	}
+	return sum;
+}
+
+/* What died in an earlier open, or was a snapshot's alone: nothing else would ask for a checkpoint. */
+void lsvd_vol_gc_look(struct lsvd_volume *v)
+{
+	uint64_t died = v->objects.died_bytes;
+
+	if (!v->gc.options.automatic || v->closing || v->failed)
+		return;
+	v->died_at_root = died - max_u64(freed_bytes(v), died - v->died_at_root);
+	lsvd_vol_maybe_checkpoint(v);
+	lsvd_vol_gc_poke(v);
+}
+
 /* What was there before is of streams that nobody knows any more, and as old as its number says. */
 static void guess_ages(struct lsvd_volume *v)
 {
@@ -780,7 +812,7 @@ void lsvd_vol_gc_init(struct lsvd_volume *v)
 		.automatic = o->gc == LSVD_GC_AUTO && v->log && !v->readonly && !v->rebuild,
 		.policy = { .strategy = strategy_of[o->gc_strategy],
 			    .target = o->gc_target_percent / 100.0,
-			    .stale = 1 - 100.0 / o->gc_target_percent,
+			    .stale = gc_stale_of(o->gc_target_percent / 100.0),
 			    .budget = (uint64_t)BUDGET_SEGMENTS * o->segment_bytes },
 		.rate = o->gc_bytes_per_second == UINT64_MAX ? 0 : o->gc_bytes_per_second,
 		.idle_ms = o->gc_idle_ms,
@@ -789,5 +821,6 @@ void lsvd_vol_gc_init(struct lsvd_volume *v)
 	lsvd_port_enter(&v->port);
 	lsvd_gc_init(&v->gc, &v->port, &options, &gc_ops, v);
 	guess_ages(v);
+	v->last_write_ms = lsvd_vol_now(v); /* it has not been idle yet */
 	lsvd_port_leave(&v->port, false);
 }

@@ -318,6 +318,9 @@ static int open_on(struct lsvd_volume **ret, struct world *world, bool own_world
 	}
 	if (!listing)
 		report_opened(v);
+	lsvd_port_enter(&v->port);
+	lsvd_vol_gc_look(v);
+	lsvd_port_leave(&v->port, true);
 	*ret = v;
 	return 0;
 }

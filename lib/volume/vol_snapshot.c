@@ -449,6 +449,7 @@ static int delete(struct lsvd_volume *v, const char *name, uint32_t timeout_ms)
 		err = put_note(v, &s, true, timeout_ms);
 	if (err)
 		return err;
+	lsvd_vol_gc_look(v);
 	lsvd_port_leave(&v->port, false);
 	lsvd_vol_remove_slots(&v->port, &v->uuid, &s);
 	lsvd_port_enter(&v->port);

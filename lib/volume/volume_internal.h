@@ -72,6 +72,7 @@
 struct rcache;
 struct mirror;
 struct gc_round;
+struct collect;
 struct moved;
 struct deletion;
 struct snapshot_op;
@@ -280,9 +281,10 @@ struct lsvd_volume {
 	struct gc_round *gc_round;     /* on its way, or NULL */
 	uint64_t written;              /* user bytes stored: what collection takes for the time */
 	uint64_t lifespan;             /* in these, of hot segments; 0: not known */
-	unsigned collectors;           /* calls of lsvd_volume_collect() under way */
+	struct collect *collect;       /* the call of lsvd_volume_collect() under way, or NULL */
 	uint64_t orphans, orphan_bytes;
-	uint64_t died_at_root;         /* objects.died_bytes when the last checkpoint began */
+	uint64_t died_at_root;         /* objects.died_bytes when the last checkpoint began, less what
+					* lsvd_vol_gc_look() has found: may wrap around */
 
 	/* vol_adopt.c */
 	struct list adoptions;         /* by seq */
@@ -494,6 +496,8 @@ bool lsvd_vol_gc_takes(const struct lsvd_volume *v, uint64_t number, const struc
 		       enum gc_scope scope);
 /* Something was stored. */
 void lsvd_vol_gc_poke(struct lsvd_volume *v);
+/* The volume is open, or a snapshot was deleted: there may be garbage that nobody has told of. */
+void lsvd_vol_gc_look(struct lsvd_volume *v);
 /* An object has lost a part of what lived in it. */
 void lsvd_vol_gc_lost(struct lsvd_volume *v, const struct object_entry *e);
 void lsvd_vol_free_round(struct lsvd_volume *v); /* nothing is in the world */

@@ -429,6 +429,192 @@ START_TEST(a_collection_can_be_given_up_and_begun_again)
 }
 END_TEST
 
+/* The first thing that is waited for is idleness, an hour away. */
+START_TEST(a_long_wait_does_not_hide_a_short_one)
+{
+	struct tv *t = tv_new();
+
+	t->o.gc = LSVD_GC_AUTO;
+	t->o.gc_idle_ms = 3600000;
+	t->o.gc_bytes_per_second = 4u << 20; /* some tens of ms after each round near the target */
+	tv_open(t);
+	fill(t, 3);
+	scatter(t, 4000, 1);
+	tv_sync(t);
+	tv_wait_for(is_on_target(t));
+	ck_assert_uint_gt(status_of(t).copied_bytes, 0);
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(a_volume_gives_space_back_after_an_open_without_a_write)
+{
+	struct tv *t = fresh();
+
+	fill(t, 3);
+	scatter(t, 4000, 1);
+	tv_close(t);
+	t->o.gc = LSVD_GC_AUTO;
+	t->o.gc_bytes_per_second = UINT64_MAX;
+	tv_open(t);
+	tv_wait_for(is_on_target(t));
+	ck_assert_uint_gt(status_of(t).copied_bytes, 0);
+	tv_wait_for(tv_stats(t).deleted_objects > 0);
+	tv_check_all(t);
+	tv_free(t);
+}
+END_TEST
+
+/* All that the snapshot alone needed had died before: there is nothing to copy. */
+START_TEST(what_died_before_its_snapshot_leaves_with_it_by_itself)
+{
+	struct tv *t = tv_new();
+
+	t->o.gc = LSVD_GC_AUTO;
+	t->o.gc_idle_ms = UINT32_MAX;
+	tv_open(t);
+	fill(t, 1);
+	ck_assert_ok(lsvd_snapshot_create(t->v, "before", UINT32_MAX, NULL));
+	fill(t, 2);
+	checkpoint(t);
+	ck_assert_uint_gt(bytes_of(t, KEY_CHAIN), 2 * TV_BYTES);
+	ck_assert_ok(lsvd_snapshot_delete(t->v, "before", UINT32_MAX));
+	tv_wait_for(bytes_of(t, KEY_CHAIN) < TV_BYTES * 11 / 10);
+	tv_check_all(t);
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(what_lives_beside_what_a_snapshot_needed_is_copied_when_it_goes)
+{
+	struct tv *t = tv_new();
+
+	t->o.gc = LSVD_GC_AUTO;
+	t->o.gc_idle_ms = UINT32_MAX;
+	t->o.gc_bytes_per_second = UINT64_MAX;
+	tv_open(t);
+	fill(t, 1);
+	ck_assert_ok(lsvd_snapshot_create(t->v, "before", UINT32_MAX, NULL));
+	scatter(t, 4000, 1);
+	tv_sync(t);
+	ck_assert(!is_on_target(t));
+	ck_assert_ok(lsvd_snapshot_delete(t->v, "before", UINT32_MAX));
+	tv_wait_for(is_on_target(t));
+	tv_check_all(t);
+	tv_free(t);
+}
+END_TEST
+
+struct by_hand {
+	struct tv *t;
+	pthread_t thread;
+	int err;
+};
+
+static void *collect_once(void *arg)
+{
+	struct by_hand *h = arg;
+
+	h->err = lsvd_volume_gc(h->t->v, 100, UINT32_MAX);
+	return NULL;
+}
+
+static void begin_by_hand(struct by_hand *h, struct tv *t)
+{
+	h->t = t;
+	ck_assert_int_eq(pthread_create(&h->thread, NULL, collect_once, h), 0);
+	tv_wait_for(status_of(t).flags & LSVD_GC_BY_HAND);
+}
+
+static int end_by_hand(struct by_hand *h)
+{
+	ck_assert_int_eq(pthread_join(h->thread, NULL), 0);
+	return h->err;
+}
+
+START_TEST(a_second_collection_by_hand_is_refused_and_does_not_touch_the_first)
+{
+	struct tv *t = fresh();
+	struct by_hand h;
+
+	fill(t, 3);
+	scatter(t, 2500, 1);
+	tv_sync(t);
+	ck_assert_ok(lsvd_volume_gc_control(t->v, LSVD_GC_PAUSE));
+	begin_by_hand(&h, t);
+	ck_assert_err(lsvd_volume_gc(t->v, 200, 50), -EBUSY);
+	ck_assert_error_says("by hand already");
+	ck_assert(status_of(t).flags & LSVD_GC_BY_HAND);
+	ck_assert_ok(lsvd_volume_gc_control(t->v, LSVD_GC_RESUME));
+	ck_assert_ok(end_by_hand(&h));
+	ck_assert_uint_eq(status_of(t).data_bytes, status_of(t).live_bytes);
+	ck_assert_ok(lsvd_volume_gc(t->v, 100, UINT32_MAX));
+	tv_check_all(t);
+	tv_free(t);
+}
+END_TEST
+
+/* Nothing is being copied yet: it still waits for the store. */
+START_TEST(a_collection_is_cancelled_whatever_it_waits_for)
+{
+	struct tv *t = fresh();
+	struct by_hand h;
+
+	fill(t, 3);
+	tv_sync(t);
+	scatter(t, 100, 1);
+	tv_fault(t, (struct fault_rule){ .verbs = FAULT_PUT, .key = "/d/", .kind = FAULT_HOLD });
+	begin_by_hand(&h, t);
+	ck_assert_ok(lsvd_volume_gc_control(t->v, LSVD_GC_CANCEL));
+	store_fault_clear(t->fault);
+	ck_assert_err(end_by_hand(&h), -ECANCELED);
+	ck_assert_uint_eq(status_of(t).rounds, 0);
+	ck_assert_ok(lsvd_volume_gc(t->v, 100, UINT32_MAX));
+	tv_free(t);
+}
+END_TEST
+
+/* Segments are never sealed by time here: what is written meanwhile keeps one open for ever. */
+START_TEST(a_collection_does_not_wait_for_what_is_written_meanwhile)
+{
+	struct tv *t = fresh();
+	struct by_hand h;
+
+	fill(t, 3);
+	scatter(t, 2500, 1);
+	tv_fault(t, (struct fault_rule){ .verbs = FAULT_PUT, .key = "/k/", .kind = FAULT_HOLD });
+	begin_by_hand(&h, t);
+	store_fault_wait_held(t->fault, 1);
+	tv_write(t, 0, TV_BLOCK, 5);
+	store_fault_clear(t->fault);
+	ck_assert_ok(end_by_hand(&h));
+	ck_assert_uint_gt(tv_stats(t).deleted_objects, 0);
+	tv_check_all(t);
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(by_hand_the_stale_strategy_goes_as_far_as_it_is_told)
+{
+	struct tv *t = tv_new();
+
+	t->o.gc_strategy = LSVD_GC_STALE;
+	t->o.gc_target_percent = 1000;
+	tv_open(t);
+	fill(t, 3);
+	scatter(t, 1000, 1);
+	ck_assert_ok(lsvd_volume_gc(t->v, 1000, UINT32_MAX));
+	ck_assert_uint_eq(status_of(t).copied_bytes, 0);
+	ck_assert_ok(lsvd_volume_gc(t->v, 110, UINT32_MAX));
+	ck_assert_uint_gt(status_of(t).copied_bytes, 0);
+	ck_assert_uint_le(status_of(t).data_bytes * 100, status_of(t).live_bytes * 110);
+	ck_assert_ok(lsvd_volume_gc(t->v, 100, UINT32_MAX));
+	ck_assert_uint_eq(status_of(t).data_bytes, status_of(t).live_bytes);
+	tv_check_all(t);
+	tv_free(t);
+}
+END_TEST
+
 /* Also what this open has written, and the notes that said so. */
 START_TEST(a_collection_leaves_little_more_than_what_is_alive)
 {
@@ -513,7 +699,15 @@ static Suite *suite(void)
 	c = tcase_create("control");
 	tcase_set_timeout(c, 120);
 	tcase_add_test(c, a_volume_that_is_overwritten_gives_space_back_by_itself);
+	tcase_add_test(c, a_long_wait_does_not_hide_a_short_one);
+	tcase_add_test(c, a_volume_gives_space_back_after_an_open_without_a_write);
+	tcase_add_test(c, what_died_before_its_snapshot_leaves_with_it_by_itself);
+	tcase_add_test(c, what_lives_beside_what_a_snapshot_needed_is_copied_when_it_goes);
 	tcase_add_test(c, while_it_is_paused_nothing_is_copied);
+	tcase_add_test(c, a_second_collection_by_hand_is_refused_and_does_not_touch_the_first);
+	tcase_add_test(c, a_collection_is_cancelled_whatever_it_waits_for);
+	tcase_add_test(c, a_collection_does_not_wait_for_what_is_written_meanwhile);
+	tcase_add_test(c, by_hand_the_stale_strategy_goes_as_far_as_it_is_told);
 	tcase_add_test(c, a_collection_can_be_given_up_and_begun_again);
 	tcase_add_test(c, a_collection_leaves_little_more_than_what_is_alive);
 	tcase_add_test(c, objects_that_nobody_knows_are_removed_unless_they_are_of_this_epoch);

@@ -316,6 +316,7 @@ START_TEST(operations_that_come_meanwhile_are_refused)
 	ck_assert_err(lsvd_volume_write(t->v, buf, 0, TV_BLOCK, 0), -EBUSY);
 	ck_assert_err(lsvd_volume_flush(t->v), -EBUSY);
 	ck_assert_err(lsvd_volume_block_status(t->v, 0, TV_BLOCK, &e, 1), -EBUSY);
+	ck_assert_err(lsvd_volume_gc(t->v, 100, UINT32_MAX), -EBUSY); /* nothing was collected: said so */
 	store_fault_clear(t->fault);
 	ck_assert_int_eq(pthread_join(thread, NULL), 0);
 	ck_assert_ok(g.err);
