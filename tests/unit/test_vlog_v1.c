@@ -8,6 +8,7 @@
  */
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <lz4.h>
 #include <xxhash.h>
@@ -371,6 +372,82 @@ START_TEST(cut_short_segments_are_damage_at_every_length)
 }
 END_TEST
 
+/* Opening a pipe, or reading one, would wait for ever. */
+START_TEST(what_is_no_file_in_a_segments_place_is_told_by_name)
+{
+	char *path = tmpdir_path(dir, "segments/0"), *elsewhere = tmpdir_path(dir, "vlog_manifest");
+	struct lsvd_vlog_v1 *folder;
+
+	for (unsigned i = 0; i < 3; i++) {
+		ck_assert_int_eq(remove(path), 0);
+		ck_assert_int_eq(i == 0 ? mkfifo(path, 0600) : i == 1 ? mkdir(path, 0700)
+							     : symlink(elsewhere, path), 0);
+		folder = open_folder(0, LSVD_VLOG_V1_STORED);
+		expect_damage(folder, "segments/0");
+		expect_end(folder);
+	}
+	free(path);
+	free(elsewhere);
+}
+END_TEST
+
+/* A record twice, in another's place, of another segment: whatever it says of itself, it is not ours. */
+START_TEST(records_moved_about_are_told_by_the_metadata_or_read_whole)
+{
+	struct lsvd_vlog_v1 *folder;
+
+	memmove(segment + 32, segment, 26); /* beta's 26 bytes with a part of alpha's 32 */
+	write_file("segments/0", segment, sizeof segment);
+	folder = open_folder(0, LSVD_VLOG_V1_STORED);
+	expect_item(folder, 0, 0, "alpha", "hello");
+	expect_damage(folder, "byte 32");
+	lsvd_vlog_v1_close(folder);
+
+	make_golden();
+	memcpy(segment, golden + 32, 26); /* beta first, then alpha: both are whole */
+	memcpy(segment + 26, golden, 32);
+	write_file("segments/0", segment, sizeof segment);
+	folder = open_folder(0, LSVD_VLOG_V1_STORED);
+	expect_item(folder, 0, 0, "beta", "");
+	expect_item(folder, 0, 26, "alpha", "hello");
+	expect_item(folder, 0, 58, "gamma", "value log");
+	expect_end(folder);
+}
+END_TEST
+
+/* Changed, cut, lengthened, at random: it ends, with as many records as there can be at most. */
+START_TEST(random_damage_of_all_files_ends_in_errors_only)
+{
+	uint64_t rng = t_seed();
+
+	for (unsigned run = 0; run < 500; run++) {
+		unsigned char manifest[24] = { 0 }, bytes[SEGMENT_BYTES + 64];
+		size_t len = (size_t)t_random_below(&rng, sizeof bytes + 1);
+		struct lsvd_vlog_v1_options o = LSVD_VLOG_V1_OPTIONS_INIT;
+		struct lsvd_vlog_v1 *folder = NULL;
+		struct lsvd_vlog_v1_item item;
+		unsigned steps = 0;
+
+		memset(bytes, 0, sizeof bytes);
+		memcpy(bytes, segment, SEGMENT_BYTES);
+		for (uint64_t n = t_random_below(&rng, 5); n; n--)
+			bytes[t_random_below(&rng, sizeof bytes)] = (unsigned char)t_random(&rng);
+		write_file("segments/0", bytes, t_random_below(&rng, 2) ? SEGMENT_BYTES : len);
+		manifest[7] = (unsigned char)t_random_below(&rng, 3);
+		manifest[15] = (unsigned char)t_random_below(&rng, 2);
+		manifest[t_random_below(&rng, 16)] ^= (unsigned char)t_random_below(&rng, 3);
+		write_file("vlog_manifest", manifest, 8 + 8 * (size_t)t_random_below(&rng, 3));
+		o.flags = t_random_below(&rng, 2) ? LSVD_VLOG_V1_ALL : 0;
+		o.codec = t_random_below(&rng, 2) ? LSVD_VLOG_V1_LZ4 : LSVD_VLOG_V1_STORED;
+		if (lsvd_vlog_v1_open(&folder, dir, &o) < 0)
+			continue;
+		while (lsvd_vlog_v1_next(folder, &item) != 0)
+			ck_assert_uint_lt(++steps, SEGMENT_BYTES);
+		lsvd_vlog_v1_close(folder);
+	}
+}
+END_TEST
+
 START_TEST(missing_segment_is_told_by_name)
 {
 	struct lsvd_vlog_v1 *folder;
@@ -469,6 +546,9 @@ static Suite *make_suite(void)
 	tcase_add_test(t, record_cut_out_is_told_by_the_metadata);
 	tcase_add_test(t, cut_short_segments_are_damage_at_every_length);
 	tcase_add_test(t, missing_segment_is_told_by_name);
+	tcase_add_test(t, what_is_no_file_in_a_segments_place_is_told_by_name);
+	tcase_add_test(t, records_moved_about_are_told_by_the_metadata_or_read_whole);
+	tcase_add_test(t, random_damage_of_all_files_ends_in_errors_only);
 	tcase_add_test(t, zeroed_manifest_is_not_an_empty_log);
 	tcase_add_test(t, manifests_that_do_not_add_up_are_refused);
 	tcase_add_test(t, markers_of_another_kind_are_refused);
