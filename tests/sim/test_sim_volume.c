@@ -19,7 +19,7 @@
  * top of the recovered prefix, and another crash.
  *
  * Clones are volumes with a model each, which begins as the history of what they were made of. They are
- * written to by fibers of their own while the base goes on, cloned and deleted; so does an operator, one thing at
+ * written to by fibers of their own while the base goes on, cloned, made flat and deleted; so does an operator, one thing at
  * a time, what is not writing: snapshots, clones, collection, checkpoints. All of that is crashed,
  * and afterwards read and compared.
  *
@@ -85,6 +85,7 @@ struct model_clone {
 	enum { CLONE_NONE, CLONE_MAKING, CLONE_THERE, CLONE_LOST } state;
 	unsigned of;             /* 0: of the volume; i + 1: of clone i */
 	unsigned generation;     /* no name is used again */
+	bool leaving;            /* it may not need that any more: it is being made flat, or is */
 };
 
 /* What the tester knows; it survives every crash of the host. */
@@ -159,7 +160,8 @@ struct tester {
 	bool flags_needed;
 	bool in_duel;
 	uint64_t states, points, deep, offline_opens, rots, checks, snapshots_read, sizes, clones_read;
-	uint64_t clones_written, clones_deleted, clones_of_clones, bases_refused;
+	uint64_t clones_written, clones_deleted, clones_of_clones, bases_refused, flattened;
+	uint64_t bases_left;     /* found so after a crash in the middle */
 	uint64_t rollbacks, rollbacks_found; /* done; found done after a crash in the middle */
 };
 
@@ -706,7 +708,8 @@ static bool has_clones(const struct tester *t)
 	const struct model_clone *clones = first_of(t)->m.clones;
 
 	for (unsigned j = 0; j < CLONES; j++)
-		if (clones[j].state == CLONE_THERE && clones[j].of == number_of(t))
+		if (clones[j].state == CLONE_THERE && clones[j].of == number_of(t) &&
+		    !clones[j].leaving)
 			return true;
 	return false;
 }
@@ -883,7 +886,7 @@ static void make_clone(struct tester *t)
 	if (s->state != SNAP_THERE || c->state == CLONE_THERE)
 		return;
 	snapshot_name(snapshot, SNAPSHOTS - 1);
-	*c = (struct model_clone){ CLONE_MAKING, number_of(from), c->generation + 1 };
+	*c = (struct model_clone){ CLONE_MAKING, number_of(from), c->generation + 1, false };
 	from->m.cloned = true;
 	cloned_in_duel = cloned_in_duel || t->in_duel;
 	inherit(heir_of(t, i), from, s->op);
@@ -917,7 +920,7 @@ static void delete_clone(struct tester *t)
 	c->state = CLONE_LOST;
 	err = lsvd_volume_delete_world(sim_host_world(t->host), h->name);
 	h->visited = false;
-	if (!err && needed)
+	if (!err && needed && has_clones(h))
 		complain(t, "%s was deleted, and has clones", h->name);
 	if (err == -ENOENT || (err == -EBUSY && !h->m.cloned))
 		complain(t, "deletion of %s: %s", h->name, lsvd_last_error());
@@ -925,13 +928,28 @@ static void delete_clone(struct tester *t)
 	t->clones_deleted += !err;
 }
 
+/* A clone of the volume that is not worked on, and so remains one. */
+static struct tester *steady_clone(struct tester *t)
+{
+	for (unsigned j = 0; j < CLONES; j++) {
+		const struct model_clone *c = &t->m.clones[j];
+
+		if (c->state == CLONE_THERE && !c->of && !c->leaving && !t->heirs[j].visited)
+			return &t->heirs[j];
+	}
+	return NULL;
+}
+
 static void try_to_delete_base(struct tester *t)
 {
+	struct tester *h = steady_clone(t);
 	int err;
 
-	if (!has_clones(t))
+	if (!h)
 		return;
+	h->visited = true;
 	err = lsvd_volume_delete_world(sim_host_world(t->host), t->name);
+	h->visited = false;
 	if (err != -EBUSY && err != LSVD_E_UNAVAILABLE && err != -ENOMEM)
 		complain(t, "deletion of a base: %d", err);
 	t->bases_refused += err == -EBUSY;
@@ -1007,6 +1025,31 @@ static void send(struct tester *t, enum errand errand)
 	sim_spawn(t->host, run_errand, t);
 }
 
+static bool may_have_snapshots(const struct tester *t)
+{
+	for (unsigned i = 0; i < SNAPSHOTS; i++)
+		if (t->m.snapshots[i].state != SNAP_NONE)
+			return true;
+	return false;
+}
+
+/* A clone, which is open. From now on it may need its base no more, unless its snapshots do. */
+static int flatten(struct tester *h)
+{
+	struct model_clone *c = &h->base->m.clones[number_of(h) - 1];
+	bool was = c->leaving;
+	int err;
+
+	c->leaving = true;
+	err = lsvd_volume_flatten(h->volume, UINT32_MAX);
+	if (err == -EBUSY)
+		c->leaving = was;
+	if (err == LSVD_E_CORRUPT || (err == -EBUSY && !may_have_snapshots(h)))
+		complain(h, "flatten: %s", lsvd_last_error());
+	h->base->flattened += !err;
+	return err;
+}
+
 static void work_a_little_on_clone(struct tester *h)
 {
 	uint32_t what = below(h, 24);
@@ -1023,6 +1066,8 @@ static void work_a_little_on_clone(struct tester *h)
 		change_size(h);
 	else if (what == 6)
 		check_now(h);
+	else if (what == 7)
+		(void)flatten(h); /* may fail as anything else here */
 	else if (h->m.issued < OPS_MAX)
 		submit_one(h);
 }
@@ -1347,6 +1392,47 @@ static void rolling_life(void *arg)
 			roll_back(t);
 		t->to = sim_boundaries(t->sim);
 		check_now(t);
+	}
+	t->finished = true;
+}
+
+static void flatten_it(void *arg)
+{
+	struct tester *h = arg;
+
+	while (!h->failed && flatten(h) == LSVD_E_UNAVAILABLE)
+		sim_sleep(h->host, 1000);
+	h->visited = false;
+}
+
+/* What the crashes are tried in is a clone that is made flat while it is written to. */
+static void flattening_life(void *arg)
+{
+	struct tester *t = arg, *h = heir_of(t, CLONES - 1);
+	static const enum deed deeds[] = { DEED_WRITE, DEED_SEAL, DEED_WRITE, DEED_WRITE, DEED_CHECKPOINT,
+					   DEED_WRITE, DEED_WRITE, DEED_SNAPSHOT, DEED_WRITE, DEED_CLONE };
+
+	t->scripted = true;
+	if (create_and_open(t)) {
+		for (unsigned i = 0; i < sizeof deeds / sizeof deeds[0] && !t->failed; i++)
+			(void)do_deed(t, deeds[i]);
+		wait_for_operator(t);
+	}
+	t->scripted = false;
+	h = heir_of(t, CLONES - 1); /* by its name */
+	if (!t->failed && t->m.clones[CLONES - 1].state == CLONE_THERE && open_volume(h, h->host, 0)) {
+		submit_one(h);
+		if (t->seed % 2)
+			checkpoint(h);
+		t->from = sim_boundaries(t->sim);
+		h->visited = true;
+		sim_spawn(h->host, flatten_it, h);
+		for (unsigned i = 0; i < 3; i++)
+			submit_one(h);
+		while (h->visited)
+			sim_sleep(h->host, 1);
+		t->to = sim_boundaries(t->sim);
+		check_now(h);
 	}
 	t->finished = true;
 }
@@ -1715,11 +1801,79 @@ static void next_life(void *arg)
 	t->finished = true;
 }
 
+/* 0, also if an earlier try had got that far, or -EBUSY. */
+static int delete_patiently(struct tester *t, struct sim_host *host)
+{
+	int err = LSVD_E_UNAVAILABLE;
+
+	for (unsigned i = 0; i < 50 && err == LSVD_E_UNAVAILABLE; i++) {
+		err = lsvd_volume_delete_world(sim_host_world(host), t->name);
+		if (i && err == -ENOENT)
+			err = 0;
+	}
+	if (err && err != -EBUSY)
+		complain(t, "deletion of the base: %s: %s", lsvd_error_name(err), lsvd_last_error());
+	return err;
+}
+
+/* It goes on where it was, and then the base goes. */
+static void finish_flattening(struct tester *h, struct sim_host *host)
+{
+	int err = LSVD_E_UNAVAILABLE;
+
+	for (unsigned i = 0; i < 50 && err == LSVD_E_UNAVAILABLE && !h->failed; i++)
+		err = flatten(h);
+	check_now(h);
+	if (err)
+		complain(h, "flatten after a crash: %s", lsvd_last_error());
+	if (!h->failed && delete_patiently(h->base, host) == -EBUSY)
+		complain(h, "the base of a flat clone: %s", lsvd_last_error());
+}
+
+/* The base goes at once, if nothing keeps it: then the clone has no use for it. */
+static void leave_base_behind(struct tester *t, struct sim_host *host)
+{
+	struct tester *h = heir_of(t, CLONES - 1);
+	int err;
+
+	close_volume(t);
+	err = t->failed ? 0 : delete_patiently(t, host);
+	t->bases_left += !err;
+	if (t->failed || !open_volume(h, host, h->bound == BY_STORE ? LSVD_OPEN_ACCEPT_ROLLBACK : 0) ||
+	    !check_recovered(h))
+		return;
+	if (err)
+		finish_flattening(h, host);
+	for (unsigned i = 0; i < 2 && !h->failed; i++)
+		submit_one(h);
+	check_now(h);
+	if (!h->failed)
+		close_volume(h);
+	if (!h->failed && t->states % CHECK_EVERY == 0)
+		check_store(h, host);
+}
+
+static void recover_and_leave(struct tester *t)
+{
+	struct sim_host *host = t->bound == BY_STORE ? t->other : t->host;
+
+	t->finished = false;
+	settle_clones(t);
+	if (open_volume(t, host, t->bound == BY_STORE ? LSVD_OPEN_ACCEPT_ROLLBACK : 0) &&
+	    check_recovered(t))
+		leave_base_behind(t, host);
+	t->finished = !t->failed;
+}
+
 /* A round trip, so that a state that reads well but cannot go on is found too. */
 static void recover_and_write(void *arg)
 {
 	struct tester *t = arg;
 
+	if (t->first == flattening_life) {
+		recover_and_leave(t);
+		return;
+	}
 	recover(t);
 	if (t->failed || !t->volume)
 		return;
@@ -1912,10 +2066,12 @@ static void run_case(struct tester *t, uint64_t seed, uint64_t at, unsigned dept
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define USUAL_RUNS 20
 #define ROLLBACK_SEEDS 1
+#define FLATTEN_SEEDS 1
 #define SCRIPT_STRIDE 10
 #else
 #define USUAL_RUNS 200
 #define ROLLBACK_SEEDS 3
+#define FLATTEN_SEEDS 2
 #define SCRIPT_STRIDE 2
 #endif
 
@@ -1994,6 +2150,7 @@ static void reset_counts(struct tester *t)
 	t->states = t->points = t->deep = t->offline_opens = t->rots = t->checks = 0;
 	t->snapshots_read = t->sizes = t->clones_read = t->clones_written = t->clones_deleted = 0;
 	t->clones_of_clones = t->bases_refused = t->rollbacks = t->rollbacks_found = 0;
+	t->flattened = t->bases_left = 0;
 }
 
 /*
@@ -2046,6 +2203,33 @@ START_TEST(a_crash_at_every_request_of_a_rollback_leaves_what_was_or_what_is_the
 	printf("%" PRIu64 " crash points, %" PRIu64 " states, %" PRIu64 " of them rolled back\n",
 	       t->points, t->states, t->rollbacks_found);
 	ck_assert_uint_gt(t->rollbacks_found, 0);
+}
+END_TEST
+
+START_TEST(a_crash_at_every_request_of_a_flattening_leaves_what_the_clone_needs)
+{
+	struct tester *t = &tester;
+	uint64_t first = env_u64("LSVD_SIM_SEED", 1), to;
+
+	maybe_trace();
+	t->first = flattening_life;
+	reset_counts(t);
+	for (uint64_t seed = first; seed < first + FLATTEN_SEEDS; seed++) {
+		(void)boundaries_of(t, seed);
+		to = t->to;
+		for (uint64_t at = env_u64("LSVD_SIM_AT", t->from + 1); at <= to; at++) {
+			run_case(t, seed, at, 0);
+			expect_well(t, seed, at);
+			halt_all(t);
+			sim_free(t->sim);
+		}
+	}
+	t->first = NULL;
+	printf("%" PRIu64 " crash points, %" PRIu64 " states, in %" PRIu64 " of them the base was left\n",
+	       t->points, t->states, t->bases_left);
+	ck_assert_uint_gt(t->bases_left, 0);
+	ck_assert_uint_gt(t->states, t->bases_left);
+	ck_assert_uint_gt(t->flattened, 0);
 }
 END_TEST
 
@@ -2679,6 +2863,7 @@ static Suite *suite(void)
 	add(s, "digest", the_same_seed_gives_the_same_digest);
 	add(s, "script", a_crash_anywhere_in_one_workload_leaves_a_prefix);
 	add(s, "rollback", a_crash_at_every_request_of_a_rollback_leaves_what_was_or_what_is_then);
+	add(s, "flatten", a_crash_at_every_request_of_a_flattening_leaves_what_the_clone_needs);
 	add(s, "memory", allocations_that_fail_lose_nothing_and_hang_nothing);
 	add(s, "disk", a_local_disk_that_fails_ends_writing_and_keeps_what_was_flushed);
 	add(s, "outage", outages_are_waited_out_also_when_the_log_is_full);
