@@ -132,7 +132,8 @@ LSVD_API LSVD_MUST_USE int lsvd_volume_clone(struct lsvd_store *store, const cha
  * it.
  *
  * -EBUSY: snapshots of the clone, made before this call or during it, need the base, too; the text
- * names them. Delete them, and call again. LSVD_E_CORRUPT: something that it needs does not verify; all
+ * names them. Delete them, and call again. -EBUSY, too, while another collection by hand goes on, or the
+ * volume is rolled back. LSVD_E_CORRUPT: something that it needs does not verify; all
  * else was copied, and the base is still protected.
  */
 LSVD_API LSVD_MUST_USE int lsvd_volume_flatten(struct lsvd_volume *volume, uint32_t timeout_ms);
