@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
-# gc.sh - a volume of 4 GiB written over -n times under collection; space, memory, latency, a verified
+# gc.sh - a volume of 4 GiB written over 24 (-n) times under collection; space, memory, latency, a verified
 # end: -n OVERWRITES [-s MIB] [--csv FILE]
 set -euo pipefail
 export LSVD_E2E_LIMIT=${LSVD_E2E_LIMIT:-86400}
