@@ -155,7 +155,7 @@ START_TEST(trims_alone_fill_segments_too)
 	for (unsigned i = 0; i < 3000; i++)
 		tv_trim(t, 512 * (i % 512), 512);
 	tv_sync(t);
-	ck_assert_uint_lt(tv_stats(t).log_used, 1u << 20);
+	tv_wait_for(tv_stats(t).log_used < 1u << 20); /* room is given back after the sync, not by it */
 	tv_check_all(t);
 	tv_reopen(t);
 	tv_check_all(t);
