@@ -13,7 +13,7 @@
 # From outside:  LSVD_BIN_DIR        where lsvd-nbd and lsvd-admin are
 #                LSVD_E2E_WRITER     the program made of writer*.c (made here if not set)
 #                LSVD_TEST_SEED      repeats a run's random choices
-#                LSVD_E2E_LIMIT      seconds after which a script is given up (300)
+#                LSVD_E2E_LIMIT      seconds after which a script is given up (580)
 #                LSVD_E2E_KEEP       leave the directories of a failure behind, and say where
 #                LSVD_E2E_STORE      dir, curl or libs3: what volumes are stored in (support/s3.sh)
 # Exit codes:    0 passed, 1 failed, 77 the kernel lacks something (the message says what)
@@ -25,7 +25,7 @@ e2e_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source_dir=$(cd "$e2e_dir/../.." && pwd)
 . "$source_dir/tests/support/s3.sh"
 if [[ -z ${E2E_GUARD:-} ]]; then
-	E2E_GUARD=1 exec timeout -k 20 "${LSVD_E2E_LIMIT:-300}" bash "$0" "$@"
+	E2E_GUARD=1 exec timeout -k 20 "${LSVD_E2E_LIMIT:-580}" bash "$0" "$@"
 fi
 
 # Debian's nbd module for Python belongs to Debian's interpreter.

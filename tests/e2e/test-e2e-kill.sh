@@ -11,7 +11,7 @@
 # it and kills it after a random number of replies. Some rounds also kill it while it starts, and so
 # while it recovers, or while it ends. The small local log wraps many times; the volume is
 # made anew every 25 rounds, so that the store stays small.
-LSVD_E2E_LIMIT=${LSVD_E2E_LIMIT:-400}
+LSVD_E2E_LIMIT=${LSVD_E2E_LIMIT:-800}
 export LSVD_E2E_LIMIT
 . "$(dirname "$0")/functions.sh"
 begin

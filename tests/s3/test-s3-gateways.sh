@@ -9,7 +9,7 @@
 # The proxy gives each request to the next gateway that takes a connection. fio and the writer load the
 # volume meanwhile, and verify; no error may reach them, and nothing may be missing at the end, read
 # from the store alone.
-LSVD_E2E_LIMIT=${LSVD_E2E_LIMIT:-290}
+LSVD_E2E_LIMIT=${LSVD_E2E_LIMIT:-580}
 export LSVD_E2E_LIMIT
 . "$(dirname "$0")/../e2e/functions.sh"
 begin

@@ -6,7 +6,7 @@
 # requests stay bounded, and when it is back everything drains by itself.
 #
 #   test-s3-outage.sh [-s SECONDS] [--json FILE]
-LSVD_E2E_LIMIT=${LSVD_E2E_LIMIT:-290}
+LSVD_E2E_LIMIT=${LSVD_E2E_LIMIT:-580}
 export LSVD_E2E_LIMIT
 . "$(dirname "$0")/../e2e/functions.sh"
 begin

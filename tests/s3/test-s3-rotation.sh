@@ -3,7 +3,7 @@
 # lsvd-test: timeout=240 s3
 #
 # test-s3-rotation.sh - access keys are exchanged under a verified load, and no client notices.
-LSVD_E2E_LIMIT=${LSVD_E2E_LIMIT:-220}
+LSVD_E2E_LIMIT=${LSVD_E2E_LIMIT:-460}
 export LSVD_E2E_LIMIT
 . "$(dirname "$0")/../e2e/functions.sh"
 begin

@@ -9,7 +9,7 @@
 # That the search would find them is shown each time: a core file has a mark of another kind, and one
 # that was told to hold everything has the secret too. The environment itself is in every core file and
 # is not counted; neither is the session token alone, which goes to the server in a header.
-LSVD_E2E_LIMIT=${LSVD_E2E_LIMIT:-280}
+LSVD_E2E_LIMIT=${LSVD_E2E_LIMIT:-580}
 export LSVD_E2E_LIMIT
 . "$(dirname "$0")/../e2e/functions.sh"
 begin
