@@ -602,7 +602,7 @@ int lsvd_slot_decode(struct fmt_slot *ret, const struct uuid *volume, uint64_t n
 		return err;
 	ret->what = (enum slot_what)le32_get(p + SLOT_WHAT);
 	memcpy(ret->clone.b, p + SLOT_CLONE, sizeof ret->clone.b);
-	if (!get_text(ret->name, p + SLOT_NAME) || ret->what < SLOT_ADD || ret->what > SLOT_CLOSE ||
+	if (!get_text(ret->name, p + SLOT_NAME) || ret->what < SLOT_ADD || ret->what > SLOT_DOUBT ||
 	    (ret->what != SLOT_CLOSE && !lsvd_name_valid(ret->name))) /* it is shown */
 		return lsvd_fail(LSVD_E_CORRUPT, "object %s: slot of kind %u", what,
 				 (unsigned)ret->what);

@@ -159,6 +159,7 @@ enum slot_what {
 	SLOT_ADD = 1,           /* a clone does */
 	SLOT_DROP = 2,          /* that one does not any more */
 	SLOT_CLOSE = 3,         /* nobody may any more: the snapshot is about to go */
+	SLOT_DOUBT = 4,         /* is there such a clone? If it is made after this, it is none */
 };
 struct fmt_slot {
 	enum slot_what what;

@@ -15,10 +15,11 @@
  * go when the snapshot is gone.
  *
  * A cloner that dies leaves an entry and no clone. Whoever is kept from deleting by an entry without a
- * record drops it, and looks for the record once more: if it has come, the entry comes back. The cloner
- * looks at its entry when its record is there: if it has been dropped there is no clone after all.
- * One of the two looks comes after both writes. (A record that its store puts when its cloner is dead
- * is no clone that anybody was promised.)
+ * record doubts it, in a slot, and looks for the record once more; only if there is none then is the entry
+ * dropped. The cloner looks at its entry when its record is there: if it has been doubted there is no
+ * clone after all. One of the two looks comes after both writes, and no entry of a clone that somebody was
+ * promised is ever away, whoever dies when. (A record that its store puts when its cloner is dead is no clone
+ * that anybody was promised.)
  */
 #include <lsvd/snapshot.h>
 
@@ -40,7 +41,7 @@ struct slots {
 	const struct uuid *volume, *snapshot;
 	uint32_t next;             /* the first free one */
 	bool closed;
-	struct fmt_slot *users;    /* added and not dropped */
+	struct fmt_slot *users;    /* added and not dropped; of what is doubted, that says so */
 	unsigned count, room;
 };
 
@@ -59,13 +60,27 @@ static int add_user(struct slots *s, const struct fmt_slot *slot)
 	return 0;
 }
 
-static void drop_user(struct slots *s, const struct uuid *clone)
+/* NULL: it is none. */
+static struct fmt_slot *user_of(const struct slots *s, const struct uuid *clone)
 {
 	for (unsigned i = 0; i < s->count; i++)
-		if (lsvd_uuid_equal(&s->users[i].clone, clone)) {
-			s->users[i] = s->users[--s->count];
-			return;
-		}
+		if (lsvd_uuid_equal(&s->users[i].clone, clone))
+			return &s->users[i];
+	return NULL;
+}
+
+static int take_slot(struct slots *s, const struct fmt_slot *slot)
+{
+	struct fmt_slot *user = user_of(s, &slot->clone);
+
+	s->closed |= slot->what == SLOT_CLOSE;
+	if (slot->what == SLOT_ADD && !user)
+		return add_user(s, slot);
+	if (slot->what == SLOT_DROP && user)
+		*user = s->users[--s->count];
+	if (slot->what == SLOT_DOUBT && user)
+		user->what = SLOT_DOUBT;
+	return 0;
 }
 
 /* From where it got to before on. */
@@ -88,11 +103,7 @@ static int read_slots(struct port *port, struct slots *s)
 		if (err)
 			break;
 		s->next++;
-		s->closed |= slot.what == SLOT_CLOSE;
-		if (slot.what == SLOT_ADD)
-			err = add_user(s, &slot);
-		else if (slot.what == SLOT_DROP)
-			drop_user(s, &slot.clone);
+		err = take_slot(s, &slot);
 	}
 	return err == -ENOENT ? 0 : err;
 }
@@ -109,22 +120,23 @@ static int put_slot(struct port *port, const struct slots *s, const struct fmt_s
 	return lsvd_lineage_run(port, &io);
 }
 
-static bool is_user(const struct slots *s, const struct uuid *clone)
+/* Once more or not does not matter, nor does it to drop or to doubt who is not there. */
+static bool is_so(const struct slots *s, const struct fmt_slot *slot)
 {
-	for (unsigned i = 0; i < s->count; i++)
-		if (lsvd_uuid_equal(&s->users[i].clone, clone))
-			return true;
-	return false;
+	const struct fmt_slot *user = user_of(s, &slot->clone);
+
+	if (slot->what == SLOT_DOUBT)
+		return !user || user->what == SLOT_DOUBT;
+	return !user == (slot->what == SLOT_DROP);
 }
 
-/* Who is added, is; once more or not does not matter, nor does it to drop who is not there. */
 static int change_user(struct port *port, struct slots *s, const struct fmt_slot *slot)
 {
 	int err = -EEXIST;
 
 	while (err == -EEXIST) {
 		err = read_slots(port, s);
-		if (err || is_user(s, &slot->clone) == (slot->what == SLOT_ADD))
+		if (err || is_so(s, slot))
 			return err;
 		if (s->closed && slot->what == SLOT_ADD)
 			return lsvd_fail(-EBUSY, "the snapshot is being deleted");
@@ -178,17 +190,14 @@ static int drop_unless_there(struct port *port, struct slots *s, const struct fm
 
 	if (err || *ret_there)
 		return err;
+	slot.what = SLOT_DOUBT;
+	err = change_user(port, s, &slot);
+	if (!err)
+		err = find_user(port, user, ret_there);
+	if (err || *ret_there) /* who cannot be seen may be there */
+		return err;
 	slot.what = SLOT_DROP;
 	err = change_user(port, s, &slot);
-	if (err)
-		return err;
-	err = find_user(port, user, ret_there);
-	slot.what = SLOT_ADD;
-	if (err || *ret_there) { /* who cannot be seen may be there */
-		int back = change_user(port, s, &slot);
-
-		err = err ? err : back;
-	}
 	return err ? err : read_slots(port, s);
 }
 
@@ -490,13 +499,14 @@ static int look_again(struct cloning *c)
 	return err;
 }
 
-/* Is the entry still there, now that the record is? From the first slot on: all may have gone. */
+/* Is the entry still there, and not doubted, now that the record is? From the first slot on: all may have gone. */
 static int look_at_entry(struct cloning *c)
 {
 	struct slots s = { .volume = &c->base.uuid, .snapshot = &c->s.id };
 	int err = read_slots(c->port, &s);
+	const struct fmt_slot *entry = user_of(&s, &c->clone.uuid);
 
-	if (!err && !is_user(&s, &c->clone.uuid))
+	if (!err && (!entry || entry->what == SLOT_DOUBT))
 		err = lsvd_fail(-EBUSY, "volume %s: its snapshot \"%s\" is being deleted",
 				c->base_name, c->s.name);
 	lsvd_free(s.users);

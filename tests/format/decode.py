@@ -183,8 +183,8 @@ def show_volume(head, data):
 
 def show_slot(head, data):
     must(head.header_bytes == 192 and head.epoch == 0, "no slot's header")
-    must(1 <= u32(data, 80) <= 3, "what the slot says")
-    print("slot", ("", "add", "drop", "close")[u32(data, 80)], uuid(data, 88), text(data, 104, 64))
+    must(1 <= u32(data, 80) <= 4, "what the slot says")
+    print("slot", ("", "add", "drop", "close", "doubt")[u32(data, 80)], uuid(data, 88), text(data, 104, 64))
 
 
 def show_claim(head, data):

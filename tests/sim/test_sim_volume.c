@@ -2580,6 +2580,9 @@ static void check_quarrel(void *arg)
 	struct lsvd_volume *v = NULL;
 
 	o.flags = LSVD_OPEN_READONLY;
+	/* Whoever died in the middle of the deletion, the next one finds the clone's entry. */
+	if (quarrel.cloned == 0 && lsvd_volume_delete_world(sim_host_world(t->other), t->name) == 0)
+		complain(t, "what a clone stands on was deleted by the next one");
 	if (quarrel.cloned == 0 ||
 	    lsvd_volume_open_world(&v, sim_host_world(t->other), h->name, &o) == 0)
 		check_past(h, t->other, NULL, h->m.issued);

@@ -482,7 +482,7 @@ START_TEST(a_slot_read_back_is_the_same)
 	ck_assert_int_eq(got.what, SLOT_DROP);
 	ck_assert_str_eq(got.name, "c");
 	ck_assert_err(lsvd_slot_decode(&got, &volume, 8, buf, sizeof buf, "x"), LSVD_E_CORRUPT);
-	slot.what = (enum slot_what)4;
+	slot.what = (enum slot_what)5;
 	lsvd_slot_encode(buf, &volume, 7, &slot);
 	ck_assert_err(lsvd_slot_decode(&got, &volume, 7, buf, sizeof buf, "x"), LSVD_E_CORRUPT);
 }

@@ -310,6 +310,52 @@ START_TEST(an_entry_of_which_the_second_look_says_nothing_stays)
 }
 END_TEST
 
+static void *delete_in_vain(void *arg)
+{
+	struct tv *t = arg;
+
+	(void)!lsvd_snapshot_delete(t->v, "s", EVER); /* the process dies first */
+	return NULL;
+}
+
+/* The first look does not see the record of the clone; before the second one there is nobody left. */
+static void die_between_the_looks(struct tv *t)
+{
+	pthread_t thread;
+
+	tv_open(t);
+	tv_fault(t, (struct fault_rule){ .verbs = FAULT_GET, .key = "volumes/c", .times = 1,
+					 .kind = FAULT_STALE });
+	tv_fault(t, (struct fault_rule){ .verbs = FAULT_GET, .key = "volumes/c",
+					 .kind = FAULT_HOLD });
+	ck_assert_int_eq(pthread_create(&thread, NULL, delete_in_vain, t), 0);
+	store_fault_wait_held(t->fault, 1);
+}
+
+START_TEST(a_deleter_that_dies_half_way_leaves_every_clone_its_entry)
+{
+	struct tv *t = fresh();
+	struct other *c;
+
+	scatter(t, 100, 1);
+	snapshot(t, "s");
+	c = clone_of(t, TV_NAME, "s", "c");
+	close_other(c);
+	tv_close(t);
+	tv_killed(t, die_between_the_looks);
+	tv_open(t);
+	ck_assert_err(lsvd_snapshot_delete(t->v, "s", EVER), -EBUSY);
+	ck_assert_error_says("c");
+	open_other(c);
+	tv_check_all(&c->t);
+	close_other(c);
+	ck_assert_ok(lsvd_volume_delete(t->store, "c"));
+	ck_assert_ok(lsvd_snapshot_delete(t->v, "s", EVER));
+	end_other(c);
+	tv_free(t);
+}
+END_TEST
+
 START_TEST(a_volume_whose_deletion_did_not_end_keeps_what_its_clones_need)
 {
 	struct tv *t = fresh();
@@ -451,6 +497,7 @@ static Suite *suite(void)
 	tcase_add_test(c, a_clone_that_may_have_been_created_keeps_its_base);
 	tcase_add_loop_test(c, an_entry_of_a_clone_that_was_never_made_keeps_nothing, 0, 3);
 	tcase_add_test(c, an_entry_of_which_the_second_look_says_nothing_stays);
+	tcase_add_test(c, a_deleter_that_dies_half_way_leaves_every_clone_its_entry);
 	tcase_add_test(c, a_volume_whose_deletion_did_not_end_keeps_what_its_clones_need);
 	tcase_add_loop_test(c, a_cloner_that_was_overtaken_by_a_deletion_has_made_no_clone, 0, 2);
 	tcase_add_test(c, a_base_as_it_is_now_is_cloned_by_a_snapshot_made_for_that);
