@@ -16,6 +16,7 @@
 #include "io/world_real.h"
 #include "log/lineage.h"
 #include "volume/vol_check.h"
+#include "volume/vol_clone.h"
 
 const char *const lsvd_check_advice_data =
 	"restore the object from a copy of the store; what lies in it reads as errors until it is "
@@ -136,6 +137,37 @@ static int check_record(struct check *c)
 	return record.base.ancestors ? lsvd_vol_take_base(v, &record.base) : 0;
 }
 
+static void say_dead(void *ctx, const struct uuid *snapshot, const char *clone)
+{
+	struct check_fault f = { .severity = LSVD_CHECK_INFO, .kind = LSVD_CHECK_ORPHAN,
+				 .advice = "it goes with the snapshot, which it does not keep from being "
+					   "deleted" };
+	struct check *c = ctx;
+	char key[KEY_CAP];
+
+	lsvd_key_slot(key, &c->v->uuid, snapshot, 0);
+	f.object = key;
+	lsvd_check_found(c, &f, "volume %s has an entry of a clone %s, which is not there",
+			 c->v->name, clone);
+}
+
+/* Does it know of clones that were begun and never made? */
+static int check_clones(struct check *c)
+{
+	int err = lsvd_vol_each_dead_user(&c->v->port, &c->v->uuid, say_dead, c);
+
+	if (err == LSVD_E_CORRUPT) {
+		struct check_fault f = { .severity = LSVD_CHECK_WARNING, .kind = LSVD_CHECK_DAMAGED,
+					 .advice = "restore it from a copy: until then snapshots of "
+						   "the volume cannot be deleted" };
+
+		f.object = c->v->name;
+		lsvd_check_found_last(c, &f);
+		return 0;
+	}
+	return err;
+}
+
 static int run_stages(struct check *c)
 {
 	int err = lsvd_check_progress(c, LSVD_CHECK_LISTING, 0, 0);
@@ -148,6 +180,8 @@ static int run_stages(struct check *c)
 		err = lsvd_check_list(c);
 	if (!err)
 		err = lsvd_check_claims(c);
+	if (!err)
+		err = check_clones(c);
 	if (!err)
 		err = lsvd_check_path(c);
 	if (!err)

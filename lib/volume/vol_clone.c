@@ -302,6 +302,50 @@ static int note_snapshot(void *ctx, const struct lsvd_object_info *info)
 	return 0;
 }
 
+static int list_used(struct port *port, const struct uuid *volume, struct used *u)
+{
+	char prefix[KEY_CAP];
+	unsigned tries = 0;
+	int err;
+
+	lsvd_key_prefix(prefix, volume, KEY_SLOT);
+	do {
+		u->n = 0;
+		err = lsvd_lineage_list(port, prefix, note_snapshot, u);
+	} while (lsvd_try_again(port, &tries, err));
+	return err ? err : u->err;
+}
+
+/* Of the users of one snapshot. */
+static int tell_dead(struct port *port, struct slots *s, dead_user_fn fn, void *ctx)
+{
+	int err = read_slots(port, s);
+
+	for (unsigned i = 0; i < s->count && !err; i++) {
+		bool there;
+
+		err = find_user(port, &s->users[i], &there);
+		if (!err && !there)
+			fn(ctx, s->snapshot, s->users[i].name);
+	}
+	return err;
+}
+
+int lsvd_vol_each_dead_user(struct port *port, const struct uuid *volume, dead_user_fn fn, void *ctx)
+{
+	struct used u = { .n = 0 };
+	int err = list_used(port, volume, &u);
+
+	for (size_t i = 0; i < u.n && !err; i++) {
+		struct slots s = { .volume = volume, .snapshot = &u.ids[i] };
+
+		err = tell_dead(port, &s, fn, ctx);
+		lsvd_free(s.users);
+	}
+	lsvd_free(u.ids);
+	return err;
+}
+
 /* What was left of a deletion may say of a clone that it came, and no more that it went. */
 static void keep_existing(struct port *port, struct slots *s)
 {
@@ -316,18 +360,11 @@ static void keep_existing(struct port *port, struct slots *s)
 int lsvd_vol_refuse_base(struct port *port, const struct fmt_volume *record, bool leftover)
 {
 	struct slots all = { .volume = &record->uuid };
+	char what[LSVD_NAME_MAX + 16];
 	struct used u = { .n = 0 };
-	char prefix[KEY_CAP], what[LSVD_NAME_MAX + 16];
-	unsigned tries = 0;
 	int err;
 
-	lsvd_key_prefix(prefix, &record->uuid, KEY_SLOT);
-	do {
-		u.n = 0;
-		err = lsvd_lineage_list(port, prefix, note_snapshot, &u);
-	} while (lsvd_try_again(port, &tries, err));
-	if (!err)
-		err = u.err;
+	err = list_used(port, &record->uuid, &u);
 	for (size_t i = 0; i < u.n && !err; i++) {
 		unsigned first = all.count;
 

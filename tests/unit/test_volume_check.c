@@ -1162,6 +1162,31 @@ END_TEST
 
 /* ------------------------------------------------------------------------------------- ends and limits */
 
+START_TEST(entries_of_clones_that_were_never_made_are_told_of_and_of_others_not)
+{
+	struct tv *t = young();
+	struct found *f;
+	unsigned told = 0;
+
+	tv_open(t);
+	ck_assert_ok(lsvd_snapshot_create(t->v, "s", UINT32_MAX, NULL));
+	tv_close(t);
+	ck_assert_ok(lsvd_volume_clone(t->store, TV_NAME, "s", "made", NULL, NULL));
+	tv_fault(t, (struct fault_rule){ .verbs = FAULT_PUT, .key = "/never", .times = 1,
+					 .err = -EIO });
+	ck_assert_err(lsvd_volume_clone(t->store, TV_NAME, "s", "never", NULL, NULL), -EIO);
+	f = check(t, 0);
+	for (unsigned i = 0; i < f->n; i++)
+		told += strstr(f->at[i].text, "a clone never,") != NULL;
+	ck_assert_uint_eq(told, 1);
+	for (unsigned i = 0; i < f->n; i++)
+		ck_assert_ptr_null(strstr(f->at[i].text, "a clone made,"));
+	ck_assert_uint_eq(f->report.errors + f->report.warnings, 0);
+	free(f);
+	tv_free(t);
+}
+END_TEST
+
 START_TEST(a_volume_that_is_written_meanwhile_is_told)
 {
 	struct tv *t = abandoned();
@@ -1296,6 +1321,7 @@ int main(void)
 	tcase_add_test(c, a_clone_is_whole_as_long_as_its_base_is);
 	suite_add_tcase(s, c);
 	c = new_case("ends");
+	tcase_add_test(c, entries_of_clones_that_were_never_made_are_told_of_and_of_others_not);
 	tcase_add_test(c, a_volume_that_is_written_meanwhile_is_told);
 	tcase_add_test(c, it_ends_when_it_is_told_to_and_says_how_far_it_came);
 	tcase_add_test(c, answers_that_were_damaged_on_the_way_are_asked_for_again);
