@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """decode.py - a second decoder of objects, written from docs/format.md alone.
 
-    decode.py FILE...        says what is in objects, or mirrors; exit 1 if one is damaged, 3 if it is newer
+    decode.py FILE...        says what is in objects, local logs, mirrors; exit 1 if one is damaged, 3 if it is newer
     decode.py --sums         says whether checksums can be verified here
 
 It shares no code with the library and needs nothing but Python's own modules, which have no XXH3:
@@ -632,6 +632,94 @@ def show_values(head, data):
     print("metadata", data[at:at + metadata].hex())
 
 
+# ---- The local log
+
+SUPER_FIELDS = ("run", "epoch", "base_epoch", "ring_bytes", "tail", "tail_op", "tail_run", "durable",
+                "stored_op", "run_start", "whole_run", "offline_op")
+
+
+def superblock(data):
+    """The valid slot with the greater generation."""
+    best = None
+    for at in (0, 4096):
+        slot = data[at:at + 4096]
+        if slot[:8] != b"LSVDWAL\0" or (xxhash and u64(slot, 4088) != xxh3(slot[:4088])):
+            continue
+        if u32(slot, 8) > 1:
+            raise Newer(f"version {u32(slot, 8)}")
+        must(u64(slot, 16) % 2 == at // 4096, "a generation in the other's slot")
+        if best is None or u64(slot, 16) > u64(best, 16):
+            best = slot
+    must(best is not None, "no superblock is valid")
+    return best
+
+
+def show_group(ring, pos, place, volume, counts):
+    """Prints the group there; run, operations and length, or None: there is none that counts."""
+    data = ring[place:]
+    if len(data) < 4096 or data[:8] != b"LSVDWGRP" or u64(data, 8) != pos:
+        return None
+    records, header, size, flags = struct.unpack_from("<IIII", data, 64)
+    blocks = size // 4096
+    if records > 4096 or size % 4096 or size > 2097152 or header + size > len(data) or \
+            header != (96 + 24 * records + 8 * blocks + 4095) // 4096 * 4096:
+        return None
+    bare = data[:80] + bytes(8) + data[88:header]
+    if xxhash and u64(data, 80) != xxh3(bare, owner(volume)):
+        return None
+    if not counts(u64(data, 16), u64(data, 24), u64(data, 40)):
+        return None
+    lines, block, sums = [], 0, 96 + 24 * records
+    for i in range(records):
+        lba, sectors, kind = struct.unpack_from("<QQI", data, 96 + 24 * i)
+        must(sectors and lba + sectors <= 1 << 41 and kind <= 2, "a record that cannot be")
+        lines.append(f"op {u64(data, 40) + i} {('data', 'zeroes', 'hole')[kind]} {lba} {sectors}")
+        left = 512 * sectors if kind == 0 else 0
+        must(left <= 2097152, "a record of more than 4096 sectors")
+        while left:
+            must(block < blocks, "more data than blocks")
+            at = header + 4096 * block
+            content = data[at:at + min(left, 4096)]
+            bound = bind(xxh3(content), owner(volume), u64(data, 16), pos + at) if xxhash else 0
+            must(not xxhash or u64(data, sums + 8 * block) == bound, "a data block's checksum")
+            left -= len(content)
+            block += 1
+    must(block == blocks, "blocks that belong to no record")
+    print("group", pos, "run", u64(data, 16), "after", u64(data, 24), "epoch", u64(data, 32), "durable",
+          u64(data, 48), "stored_op", u64(data, 56), "pad" if flags & 1 else "bytes", header + size)
+    for line in lines:
+        print(line)
+    length = len(ring) - place if flags & 1 else header + size
+    return u64(data, 16), records, length
+
+
+def show_log(data):
+    """The groups from the tail up to the first that does not count."""
+    slot = superblock(data)
+    volume = slot[24:40]
+    f = {name: u64(slot, 56 + 8 * i) for i, name in enumerate(SUPER_FIELDS)}
+    must(f["ring_bytes"] % 4096 == 0 and 65536 <= f["ring_bytes"] <= 1 << 40, "a ring that cannot be")
+    must(f["tail"] % 4096 == 0 and f["tail_op"], "a tail that cannot be")
+    must(len(data) >= 65536 + f["ring_bytes"], "the ring is cut off")
+    print("kind log")
+    print("generation", u64(slot, 16), "volume", uuid(slot, 24), "cache", uuid(slot, 40), "flags",
+          u32(slot, 12))
+    print(*(x for item in f.items() for x in item))
+    ring = data[65536:65536 + f["ring_bytes"]]
+    pos, op, run = f["tail"], f["tail_op"], f["tail_run"]
+
+    def counts(its, before, first):
+        return its <= f["run"] and (pos < f["run_start"] or its == f["run"]) and first == op and \
+            (its == run or (its > run and before == run))
+
+    while pos - f["tail"] < len(ring):
+        group = show_group(ring, pos, pos % len(ring), volume, counts)
+        if group is None:
+            break
+        run, op, pos = group[0], op + group[1], pos + group[2]
+    print("end", pos, "next op", op)
+
+
 # ---- Mirrors
 
 def show_page(data):
@@ -811,6 +899,9 @@ SHOW = {1: show_volume, 12: show_volume, 2: show_claim, 3: show_base, 4: show_da
 def show(data):
     if data[:8] == b"LSVDMAP\0":
         show_mirror(data)
+        return
+    if b"LSVDWAL\0" in (data[:8], data[4096:4104]):
+        show_log(data)
         return
     head = Head(data)
     head.show(data)

@@ -50,8 +50,8 @@ def agrees(folder):
     nodes = sorted(folder.glob("*.node"))
     if not objects or not nodes:
         fault(f"{folder}: no objects, or no nodes")
-    mirrors = sorted(folder.glob("*.map"))
-    for path in objects + nodes + mirrors:
+    files = sorted(folder.glob("*.map")) + sorted(folder.glob("*.log"))
+    for path in objects + nodes + files:
         try:
             said = node_listing(path, path.read_bytes()) if path.suffix == ".node" else \
                 listing(path.read_bytes())
@@ -60,7 +60,7 @@ def agrees(folder):
             continue
         if said != path.with_suffix(".txt").read_text():
             fault(f"{path}: decode.py says\n{said}")
-    return len(objects) + len(nodes) + len(mirrors)
+    return len(objects) + len(nodes) + len(files)
 
 
 def refused(data, show=listing):
@@ -109,6 +109,17 @@ def cut_mirror_is_noticed(path):
     refused(data[:-4096])
 
 
+def damaged_log_is_noticed(path):
+    """Without one superblock the other counts; without both, or without its ring, it is none."""
+    data = path.read_bytes()
+    if not refused(data[:-1]) or not refused(bytes(8192) + data[8192:]):
+        fault(f"{path.name}: not refused without its end, or its beginning")
+    changed = bytearray(data)
+    changed[65536 + 8192] ^= 1  # the first block of data
+    if decode.xxhash and not refused(bytes(changed)):
+        fault(f"{path.name}: not refused with changed data")
+
+
 def main():
     seed = random.randrange(1 << 32)
     print("seed", seed)
@@ -123,6 +134,8 @@ def main():
         cut_node_is_noticed(path)
     for path in GOLDEN.glob("*.map"):
         cut_mirror_is_noticed(path)
+    for path in GOLDEN.glob("*.log"):
+        damaged_log_is_noticed(path)
     tried = sum(is_noticed(p.name, p.read_bytes()) for p in sorted(GOLDEN.glob("*.obj")))
     print(tried, "damaged objects tried")
     return 1 if faults else 0

@@ -17,6 +17,7 @@
 #include "base/alloc.h"
 #include "format/fmt_mirror.h"
 #include "format/fmt_record.h"
+#include "format/fmt_wal.h"
 #include "segment/seg_adopt.h"
 #include "volume/checkpoint.h"
 #include "vlog/vlog_build.h"
@@ -761,6 +762,51 @@ static void make_mirror(struct sample *s)
 			 "mirrors 4 32\nmark 5 31 last_op 2000\n");
 }
 
+/* -------------------------------------------------------------------------------- a local log */
+
+/* One group: 9 sectors of data, zeroes, a hole; behind it one of another run, which does not count. */
+static void make_log(struct sample *s)
+{
+	static uint8_t buf[WAL_RING_START + WAL_RING_MIN_BYTES];
+	const struct wal_super super = { .generation = 4, .volume = volume, .cache_id = cache, .run = 2,
+					 .run_start = 4096, .epoch = 5, .base_epoch = 3,
+					 .ring_bytes = WAL_RING_MIN_BYTES, .tail = 4096, .tail_op = 7,
+					 .tail_run = 1, .durable = 4096, .stored_op = 6 };
+	struct wal_super older = super;
+	const struct wal_record records[] = { { .lba = 100, .sectors = 9, .kind = WAL_DATA },
+					      { .lba = 8, .sectors = 1000000, .kind = WAL_ZERO },
+					      { .lba = 0, .sectors = 8, .kind = WAL_HOLE } };
+	struct wal_group_head h = { .pos = 4096, .run = 2, .prev_run = 1, .epoch = 5, .first_op = 7,
+				    .durable = 4096, .stored_op = 6, .records = 3,
+				    .header_bytes = wal_header_bytes(3, 2),
+				    .data_bytes = 2 * BLOCK_BYTES };
+	uint8_t *at = buf + WAL_RING_START + 4096;
+	uint64_t hashes[2];
+
+	memset(buf, 0, sizeof buf);
+	older.generation = 3;
+	older.tail = 0;
+	lsvd_wal_super_encode(buf, &super);
+	lsvd_wal_super_encode(buf + WAL_SLOT_BYTES, &older);
+	memset(at + h.header_bytes, 'd', 9 * SECTOR_BYTES);
+	hashes[0] = lsvd_hash(at + h.header_bytes, BLOCK_BYTES);
+	hashes[1] = lsvd_hash(at + h.header_bytes + BLOCK_BYTES, SECTOR_BYTES);
+	lsvd_wal_group_encode(at, &h, records, hashes, lsvd_uuid_seed(&volume));
+	h.pos += h.header_bytes + h.data_bytes;
+	h.run = h.prev_run = 1;
+	h.records = h.data_bytes = 0;
+	h.header_bytes = wal_header_bytes(0, 0);
+	h.first_op = 10;
+	lsvd_wal_group_encode(buf + WAL_RING_START + h.pos, &h, NULL, NULL, lsvd_uuid_seed(&volume));
+	take_bytes(s, buf, sizeof buf);
+	fprintf(s->text, "kind log\ngeneration 4 volume " VOLUME_TEXT " cache " CACHE_TEXT " flags 0\n"
+			 "run 2 epoch 5 base_epoch 3 ring_bytes 65536 tail 4096 tail_op 7 tail_run 1 "
+			 "durable 4096 stored_op 6 run_start 4096 whole_run 0 offline_op 0\n"
+			 "group 4096 run 2 after 1 epoch 5 durable 4096 stored_op 6 bytes 12288\n"
+			 "op 7 data 100 9\nop 8 zeroes 8 1000000\nop 9 hole 0 8\n"
+			 "end 16384 next op 10\n");
+}
+
 /* ------------------------------------------------------------------------------------ the files */
 
 static const struct golden {
@@ -770,7 +816,7 @@ static const struct golden {
 		EXACT,
 		COMPRESSED,    /* other versions of the compressor may give other bytes */
 		NODE,          /* is no object */
-		MIRROR,        /* is a file of the cache directory */
+		MIRROR, LOG,   /* are files of the cache directory */
 	} as;
 } goldens[] = {
 	{ "volume", make_volume, EXACT },      { "claim", make_claim, EXACT },
@@ -785,7 +831,7 @@ static const struct golden {
 	{ "slot", make_slot, EXACT },          { "slot-close", make_slot_close, EXACT },
 	{ "values", make_values, EXACT },      { "values-zlib", make_values_zlib, COMPRESSED },
 	{ "note-vlog", make_note_vlog, EXACT }, { "root-vlog", make_root_vlog, EXACT },
-	{ "mirror", make_mirror, MIRROR },
+	{ "mirror", make_mirror, MIRROR },    { "local", make_log, LOG },
 	{ "pages-of", make_page_node, NODE },
 	{ "objects-of", make_object_node, NODE },
 	{ "snapshots-of", make_snapshot_node, NODE },
@@ -794,7 +840,7 @@ static const struct golden {
 
 static const char *ending_of(const struct golden *g)
 {
-	return g->as == NODE ? "node" : g->as == MIRROR ? "map" : "obj";
+	return g->as == NODE ? "node" : g->as == MIRROR ? "map" : g->as == LOG ? "log" : "obj";
 }
 
 static FILE *open_golden(const char *dir, const char *name, const char *ending, const char *mode)
