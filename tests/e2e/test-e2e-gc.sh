@@ -7,7 +7,8 @@
 #   test-e2e-gc.sh [-n OVERWRITES] [-s MIB] [--latency] [--csv FILE]
 #
 # An overwrite writes every block of 4 KiB once, in an order by chance; the last one is read back and
-# verified after a restart. After each the store has to come to rest below the target and 5 % of it.
+# verified after a restart. After each the store has to come to rest by itself below the target, 5 % of it,
+# and what may be held back until an anchor; when it is asked to collect, below the target and 5 % of it.
 # Also shown: the most that was ever there, the server's memory, and what was copied. --latency adds two
 # overwrites without collection, with the second of which the 99th percentile is compared: for a long run
 # on a machine that has nothing else to do. --csv keeps the figures for tests/campaigns/gc_plot.py.
@@ -27,6 +28,8 @@ while [[ $# -gt 0 ]]; do
 done
 target=125
 bound=$((mib * 1048576 / 10000 * target * 105))
+# By itself it leaves so much of what is dead until the chain's next anchor: vol_delete.c.
+held=$((mib * 1048576 / 10 + 8 * 1048576))
 
 # In small volumes small objects: so that four of them are little.
 segment=$((mib >= 4096 ? 8 : 1))M
@@ -38,7 +41,7 @@ memory() { awk '$1 == "VmRSS:" { print $2 }' "/proc/$server_pid/status"; }
 
 is_bounded() {
 	now=$(stored)
-	[[ $now -le $bound ]]
+	[[ $now -le $((bound + held)) ]]
 }
 
 # overwrite NUMBER [ARG...]: each block says where it is and which overwrite wrote it, in whatever order.
@@ -84,7 +87,7 @@ if [[ -n $latency ]]; then
 	rm -rf "$tmp/cache"
 fi
 
-it 'what is stored comes to rest below the target and 5 % of it after each overwrite'
+it 'what is stored comes to rest below what is allowed after each overwrite'
 make_store "${options[@]}"
 make_volume "${mib}M"
 start_server
@@ -95,7 +98,7 @@ printf 'overwrite,stored,most,copied,p99_us,memory_kib\n' >"$csv"
 worst=0 before=0
 for ((i = 0; i <= overwrites; i++)); do
 	overwrite "$i" --do_verify=0
-	wait_until 120 is_bounded || fail "$now bytes are stored, may be $bound"
+	wait_until 120 is_bounded || fail "$now bytes are stored, may be $((bound + held))"
 	all=$(copied) us=$(p99) kib=$(memory)
 	[[ $us -le $worst || $i -eq 0 ]] || worst=$us
 	printf '%d,%d,%d,%d,%d,%d\n' "$i" "$now" "$(<"$tmp/most")" "$((all - before))" "$us" "$kib" >>"$csv"
@@ -103,14 +106,17 @@ for ((i = 0; i <= overwrites; i++)); do
 		-v u="$us" -v k="$kib" \
 		'BEGIN { printf "%9d  %12.3f  %.3f  %14.3f  %6d  %d\n", i, s / v, m / v, c / v, u, k }'
 	before=$all
-	[[ $i -ne 2 ]] || flat=$kib
 done
 
-it 'the memory of the server does not grow with what is written'
-[[ $overwrites -lt 3 || $kib -le $((flat * 5 / 4 + 32768)) ]] ||
-	fail "$kib KiB after $overwrites overwrites, $flat after 2"
+it 'asked to collect it gives back what was held, too'
+ask gc -n "$volume" --percent "$target"
+now=$(stored)
+[[ $now -le $bound ]] || fail "$now bytes are stored, may be $bound"
 
 if [[ -n $latency ]]; then
+	it 'the server has at most twice the memory that memory_size and map_memory allow'
+	[[ $kib -le $((256 * 1024)) ]] || fail "$kib KiB"
+
 	it 'writes wait at most three times as long as without collection'
 	[[ $worst -le $((plain * 3)) ]] || fail "99 %: $worst us, without $plain"
 fi
