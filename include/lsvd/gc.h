@@ -43,7 +43,7 @@ struct lsvd_gc_status {
 	uint64_t map_bytes;       /* of pages and roots */
 	/* orphans, found by lsvd_volume_collect() */
 	uint64_t orphans, orphan_bytes; /* removed */
-	/* gauges: data objects; and user bytes that a run which packs or flattens has yet to copy */
+	/* gauges: data objects in which something is alive; and user bytes that a run which packs or flattens has yet to copy */
 	uint64_t data_objects;
 	uint64_t left_bytes;
 	uint64_t reserved[4];

@@ -26,7 +26,7 @@
 
 /* ------------------------------------------------------------------------------------ how it stands */
 
-/* Data objects, and what lives in those that a run by hand copies out of. */
+/* Objects in which data lives, and what lives in those that a run by hand copies out of. */
 static void count_objects(const struct lsvd_volume *v, struct lsvd_gc_status *s)
 {
 	const bool counts = v->gc.by_hand && v->gc_scope != GC_DEAD;
@@ -35,7 +35,7 @@ static void count_objects(const struct lsvd_volume *v, struct lsvd_gc_status *s)
 	     i = lsvd_object_table_next(&v->objects, i + 1)) {
 		const struct object_entry *e = lsvd_object_table_get(&v->objects, i);
 
-		s->data_objects += lsvd_object_is_data(e) && !e->ancestor;
+		s->data_objects += lsvd_object_is_data(e) && !e->ancestor && e->live;
 		if (counts && !e->damaged && lsvd_vol_gc_takes(v, i, e, v->gc_scope))
 			s->left_bytes += e->live;
 	}

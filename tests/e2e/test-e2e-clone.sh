@@ -80,3 +80,49 @@ for bad in "$volume@one x@y" "$volume@ x" "$volume@one" "$volume@one a b"; do
 done
 ask list
 json 'sorted(v["name"] for v in o["volumes"]) == ["child", "disk", "grandchild"]'
+
+it 'a clone that is served becomes flat while it is read, and its base can go'
+ask clone "$volume@one" middle
+start_server_as -U "$sock"
+ask snapshot create middle@mine
+ask clone middle@mine last
+refuses 'mine' flatten -n middle
+ask flatten -n last
+json 'o["name"] == "last" and o["copied_bytes"] >= 16 << 20'
+holds last 1
+ask snapshot delete middle@mine
+ask flatten -n middle
+json 'o["copied_bytes"] >= 16 << 20'
+ask flatten -n middle
+json 'o["copied_bytes"] == 0'
+stop_server
+[[ $server_status -eq 0 ]]
+refuses 'child' delete -n "$volume" --yes
+ask flatten -n child
+ask delete -n "$volume" --yes
+ask delete -n middle --yes
+for name in child last; do
+	ask check -n "$name" --deep
+	json 'o["errors"] == 0 and o["warnings"] == 0'
+done
+start_server_as -U "$sock"
+holds last 1
+holds child 3
+stop_server
+
+it 'packed, a volume is in fewer objects and the same; packed again, nothing is copied'
+make_volume 16M
+for seed in 1 2 3; do
+	start_server_as -U "$sock"
+	write_image "$volume" "$seed"
+	qemu-io -f raw -c "write -P $seed $((seed * 3))M 128k" "$(uri_of "$volume")" >/dev/null
+	stop_server
+done
+ask sha256 -n "$volume"
+sum=$(python3 -c 'import json, sys; print(json.load(sys.stdin)["sha256"])' <"$tmp/out")
+ask pack -n "$volume"
+json 'o["data_objects"] <= o["data_objects_before"] and o["stored_bytes"] <= o["stored_bytes_before"]'
+ask pack -n "$volume"
+json 'o["copied_bytes"] == 0 and o["data_objects"] == o["data_objects_before"]'
+ask sha256 -n "$volume"
+json "o['sha256'] == '$sum'"

@@ -342,6 +342,7 @@ static int run_flatten(struct call *c)
 				 (json_int_t)g.after.stored_bytes));
 }
 
+/* Of the objects it counts those in which something is alive: others may have been deleted already. */
 static int run_pack(struct call *c)
 {
 	struct collecting g = {.call = c, .what = "pack"};
@@ -358,8 +359,9 @@ static int run_pack(struct call *c)
 				 (json_int_t)g.after.deleted_bytes, "data_objects_before",
 				 (json_int_t)g.before.data_objects, "data_objects",
 				 (json_int_t)g.after.data_objects, "stored_bytes_before",
-				 (json_int_t)g.before.stored_bytes, "stored_bytes",
-				 (json_int_t)g.after.stored_bytes, "live_bytes",
+				 (json_int_t)(g.before.stored_bytes - g.before.dead_bytes),
+				 "stored_bytes",
+				 (json_int_t)(g.after.stored_bytes - g.after.dead_bytes), "live_bytes",
 				 (json_int_t)g.after.live_bytes));
 }
 
