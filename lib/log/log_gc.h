@@ -94,7 +94,7 @@ struct log_gc {
 	bool pack_wanted;
 	struct timer_io timer;
 	bool timer_set;
-	uint64_t timer_ms;       /* when it is to come: earlier than it was armed for, if it was cancelled */
+	uint64_t timer_ms;       /* when it is to come: sooner than armed for, if cancelled */
 
 	uint64_t rounds, failures, victims_sum, copied, packed; /* counters */
 };
