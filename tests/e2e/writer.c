@@ -5,6 +5,7 @@
  *   writer init  STATE --size BYTES [--offset BYTES] [--seed N]
  *   writer load  STATE URI [--acks N] [--depth N] [--connections N] [--seed N]
  *                          [--kill PID] [--may-die] [--no-reads] [--flush] [--most SECTORS]
+ *                          [--patience SECONDS]
  *   writer count STATE
  *   writer check STATE URI [--flushed | --prefix | --first N] [--atomic BYTES]
  *
@@ -29,7 +30,7 @@
 
 enum { OPT_SIZE = 256, OPT_OFFSET, OPT_SEED, OPT_ACKS, OPT_DEPTH, OPT_CONNECTIONS, OPT_KILL,
        OPT_MAY_DIE, OPT_NO_READS, OPT_FLUSH, OPT_FLUSHED, OPT_ATOMIC, OPT_MOST, OPT_PREFIX,
-       OPT_FIRST };
+       OPT_FIRST, OPT_PATIENCE };
 
 static const struct option long_options[] = {
 	{ "size", required_argument, NULL, OPT_SIZE },
@@ -47,6 +48,7 @@ static const struct option long_options[] = {
 	{ "most", required_argument, NULL, OPT_MOST },
 	{ "prefix", no_argument, NULL, OPT_PREFIX },
 	{ "first", required_argument, NULL, OPT_FIRST },
+	{ "patience", required_argument, NULL, OPT_PATIENCE },
 	{ NULL, 0, NULL, 0 }
 };
 
@@ -84,6 +86,7 @@ static void take(struct args *a, int c)
 	case OPT_FLUSHED: a->check.flushed_only = true; break;
 	case OPT_ATOMIC: a->check.atomic_bytes = number(optarg); break;
 	case OPT_MOST: a->load.most_sectors = number(optarg); break;
+	case OPT_PATIENCE: a->load.patience_ms = (int)number(optarg) * 1000; break;
 	case OPT_PREFIX: a->check.any_prefix = true; break;
 	case OPT_FIRST: a->check.exactly = true; a->check.first = number(optarg); break;
 	default: exit(1); /* getopt has said why */
@@ -136,7 +139,7 @@ int main(int argc, char **argv)
 	struct args a = {
 		.seed = 1,
 		.load = { .acks = UINT64_MAX, .depth = 32, .connections = 2, .seed = 1,
-			  .read_back = true, .most_sectors = UINT64_MAX },
+			  .read_back = true, .most_sectors = UINT64_MAX, .patience_ms = 30000 },
 		.check = { .atomic_bytes = UINT64_C(1) << 20 },
 	};
 	int c;

@@ -75,6 +75,7 @@ struct load_options {
 	bool read_back;        /* mix reads in, and check them */
 	bool flush_last;       /* end with a flush, when the end is not the server's */
 	uint64_t most_sectors; /* no request is longer */
+	int patience_ms;       /* without any reply for so long it fails */
 };
 
 int load_run(struct state *st, const struct load_options *opt);

@@ -308,8 +308,9 @@ static bool turn(struct load *ld)
 			fds[i].events |= POLLOUT;
 	}
 	/* All may have been answered while they were being sent: then there is nothing to wait for. */
-	if (poll(fds, n, ld->inflight ? 30000 : 0) == 0 && ld->inflight)
-		errx(1, "no reply for 30 s, %u requests in flight", ld->inflight);
+	if (poll(fds, n, ld->inflight ? ld->opt->patience_ms : 0) == 0 && ld->inflight)
+		errx(1, "no reply for %d ms, %u requests in flight", ld->opt->patience_ms,
+		     ld->inflight);
 	for (i = 0; i < n; i++) {
 		/* Read first: replies are taken out even of a socket whose peer has gone. */
 		if (fds[i].revents & (POLLIN | POLLHUP | POLLERR))

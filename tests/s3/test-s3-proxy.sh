@@ -38,6 +38,10 @@ is "$(answer put "$d/a" "$tmp/b" --if-none-match)" '412 *'
 is "$(proxy get verbs.PUT)" 2
 is "$(proxy get verbs.LIST)" 1
 
+it 'passes on an answer that comes before the request is there'
+head -c 8M /dev/zero >"$tmp/large"
+is "$(LSVD_TEST_S3_SECRET_KEY=wrong answer put "$d/early" "$tmp/large")" '403 *'
+
 it 'answers an error by verb, key and count, and forwards nothing'
 rule row answer '"status": 503' '"code": "SlowDown"' '"verb": "PUT"' '"key": "/x$"' \
 	'"skip": 1' '"first": 2'
