@@ -286,23 +286,120 @@ int lsvd_lineage_names(struct lsvd_store *store, int kind, struct names *n)
 
 /* ------------------------------------------------------------------------------------ removing */
 
-/* The host of a claim that nobody will ever use: it has no cache either. */
-#define GONE "deleted"
+/* What claims say that nobody opens a volume with: they have no cache, bind everybody, and differ in their host. */
+#define DELETED "deleted"
+#define KEPT "not deleted"
 
-int lsvd_lineage_take_away(struct port *port, const struct uuid *uuid)
+bool lsvd_claim_deletes(const struct fmt_claim *claim)
 {
-	struct fmt_claim claim = { .host = GONE };
+	static const struct uuid no_cache;
+
+	return strcmp(claim->host, DELETED) == 0 && !claim->void_from &&
+	       lsvd_uuid_equal(&claim->cache_id, &no_cache);
+}
+
+static int note_epoch(void *ctx, const struct lsvd_object_info *info)
+{
+	uint64_t *newest = ctx;
+	struct key_parts k;
+
+	if (lsvd_key_parse(&k, info->key) && k.kind == KEY_CLAIM && k.epoch > *newest)
+		*newest = k.epoch;
+	return 0;
+}
+
+/* 0: there is none. A LIST may be old: it says where to begin. */
+static int newest_claim(struct port *port, const struct uuid *uuid, uint64_t *ret)
+{
+	struct obj_io list = { .io = { .kind = IO_LIST }, .list_fn = note_epoch, .list_ctx = ret };
+	int err;
+
+	*ret = 0;
+	lsvd_key_prefix(list.key, uuid, KEY_CLAIM);
+	err = lsvd_lineage_run(port, &list);
+	while (!err) {
+		struct obj_io head = { .io = { .kind = IO_HEAD } };
+
+		lsvd_key_claim(head.key, uuid, *ret + 1);
+		err = lsvd_lineage_run(port, &head);
+		*ret += !err;
+	}
+	return err == -ENOENT ? 0 : err;
+}
+
+/* No claim may be left out. */
+static int claim_next(struct port *port, const struct uuid *uuid, const char *host)
+{
+	struct fmt_claim claim = { .created_ms = port->world->clk->wall_ms(port->world) };
 	uint8_t buf[FMT_CLAIM_BYTES];
 	struct iovec iov = { buf, sizeof buf };
 	struct obj_io io = { .io = { .kind = IO_PUT }, .iov = &iov, .iovcnt = 1 };
-	int err = -EEXIST;
+	uint64_t epoch;
+	int err = newest_claim(port, uuid, &epoch);
 
-	for (uint64_t epoch = 1; err == -EEXIST; epoch++) {
+	(void)snprintf(claim.host, sizeof claim.host, "%s", host); /* fits */
+	if (err)
+		return err;
+	do {
+		epoch++;
 		lsvd_claim_encode(buf, uuid, epoch, &claim);
 		lsvd_key_claim(io.key, uuid, epoch);
 		err = lsvd_lineage_run(port, &io);
-	}
+	} while (err == -EEXIST);
 	return err;
+}
+
+int lsvd_lineage_take_away(struct port *port, const struct uuid *uuid)
+{
+	return claim_next(port, uuid, DELETED);
+}
+
+int lsvd_lineage_give_back(struct port *port, const struct uuid *uuid)
+{
+	return claim_next(port, uuid, KEPT);
+}
+
+static int ask_gone(struct port *port, const struct uuid *uuid, bool *ret)
+{
+	struct fmt_claim claim;
+	char key[KEY_CAP];
+	uint64_t epoch;
+	uint8_t *buf;
+	size_t len;
+	int err = newest_claim(port, uuid, &epoch);
+
+	*ret = false;
+	if (err || !epoch)
+		return err;
+	lsvd_key_claim(key, uuid, epoch);
+	err = lsvd_lineage_get(port, key, &buf, &len, FMT_CLAIM_BYTES);
+	if (err)
+		return err;
+	err = lsvd_claim_decode(&claim, uuid, epoch, buf, len, key);
+	lsvd_free(buf);
+	*ret = !err && lsvd_claim_deletes(&claim);
+	return err;
+}
+
+bool lsvd_lineage_is_gone(struct port *port, const struct uuid *uuid)
+{
+	bool gone;
+
+	return ask_gone(port, uuid, &gone) == 0 && gone;
+}
+
+int lsvd_lineage_refuse_gone(struct port *port, const struct fmt_volume *record)
+{
+	char text[UUID_TEXT_LEN + 1];
+	bool gone;
+	int err = ask_gone(port, &record->uuid, &gone);
+
+	if (err || !gone)
+		return err;
+	lsvd_uuid_format(&record->uuid, text);
+	return lsvd_fail(-EEXIST, "%s %s: UUID %s was a %s's that has been deleted, and is never used again",
+			 lsvd_lineage_word(record->kind), record->name, text,
+			 lsvd_lineage_word(record->kind));
 }
 
 struct deletion {
@@ -384,46 +481,4 @@ int lsvd_lineage_remove(struct visit *v, const struct uuid *uuid)
 	} while (!err && d.count);
 	lsvd_free(d.keys);
 	return err;
-}
-
-/* ----------------------------------------------------------------------------- is it still there? */
-
-static int note_epoch(void *ctx, const struct lsvd_object_info *info)
-{
-	uint64_t *newest = ctx;
-	struct key_parts k;
-
-	if (lsvd_key_parse(&k, info->key) && k.kind == KEY_CLAIM && k.epoch > *newest)
-		*newest = k.epoch;
-	return 0;
-}
-
-/* 0 if there is none. */
-static int newest_claim(struct port *port, const struct uuid *uuid, uint64_t *ret)
-{
-	struct obj_io io = { .io = { .kind = IO_LIST }, .list_fn = note_epoch, .list_ctx = ret };
-
-	*ret = 0;
-	lsvd_key_prefix(io.key, uuid, KEY_CLAIM);
-	return lsvd_lineage_run(port, &io);
-}
-
-bool lsvd_lineage_is_gone(struct port *port, const struct uuid *uuid)
-{
-	static const struct uuid no_cache;
-	struct fmt_claim claim;
-	char key[KEY_CAP];
-	uint64_t epoch;
-	uint8_t *buf;
-	size_t len;
-	int err = newest_claim(port, uuid, &epoch);
-
-	if (err || !epoch)
-		return false;
-	lsvd_key_claim(key, uuid, epoch);
-	if (lsvd_lineage_get(port, key, &buf, &len, FMT_CLAIM_BYTES))
-		return false;
-	err = lsvd_claim_decode(&claim, uuid, epoch, buf, len, key);
-	lsvd_free(buf);
-	return !err && strcmp(claim.host, GONE) == 0 && lsvd_uuid_equal(&claim.cache_id, &no_cache);
 }

@@ -68,14 +68,20 @@ struct names {
 };
 int lsvd_lineage_names(struct lsvd_store *store, int kind, struct names *n);
 
-/* Claims the next epoch: whoever has it open is fenced. */
+/* Claims the next epoch: whoever has it open is fenced, and nobody opens it any more. */
 int lsvd_lineage_take_away(struct port *port, const struct uuid *uuid);
+/* It is not deleted after all. */
+int lsvd_lineage_give_back(struct port *port, const struct uuid *uuid);
+/* Is it the claim of a deletion? */
+bool lsvd_claim_deletes(const struct fmt_claim *claim);
 /* Removes all objects but the claims. */
 int lsvd_lineage_remove(struct visit *v, const struct uuid *uuid);
 /*
  * Was it taken away for good? Its newest claim says so for ever. Only a yes means anything: false,
- * too, if the store cannot be asked, or lists too little.
+ * too, if the store cannot be asked.
  */
 bool lsvd_lineage_is_gone(struct port *port, const struct uuid *uuid);
+/* -EEXIST if it was: its claims are there for ever, and caches that know them may be. */
+int lsvd_lineage_refuse_gone(struct port *port, const struct fmt_volume *record);
 
 #endif

@@ -189,16 +189,25 @@ struct chain_end {
 int lsvd_scan_claims(struct log *log, uint64_t from, const struct log_also *also, uint64_t *ret);
 /*
  * The newest activated epoch, of those up to `newest`, and its end; all zero: there is none. Of the
- * epochs after it *ret_open is the oldest that may yet be activated, 0: none may.
+ * epochs after it *ret_open is the oldest that may yet be activated, 0: none may. `also` (may be NULL) is
+ * run with the first requests; if `newest` is 0 there are none.
  */
-int lsvd_scan_newest(struct log *log, uint64_t newest, struct chain_end *end, uint64_t *ret_open);
+int lsvd_scan_newest(struct log *log, uint64_t newest, struct chain_end *end, uint64_t *ret_open,
+		     const struct log_also *also);
 /*
  * The end of end->epoch: what *end says of it is brought up to date. `also` (may be NULL) is run with
  * the first requests. 0: there is none, and nothing is asked.
  */
 int lsvd_scan_end(struct log *log, struct chain_end *end, const struct log_also *also);
-/* Is the epoch activated? If it is not, and another object has the place of its base, it never will be. */
-int lsvd_scan_base(struct log *log, uint64_t epoch, bool *ret);
+/* What is in the place of an epoch's base. */
+enum log_first {
+	LOG_FIRST_NONE,
+	LOG_FIRST_PART,              /* of an object: it may yet be all of it, or stay as it is for ever */
+	LOG_FIRST_BASE,              /* the epoch is activated */
+	LOG_FIRST_FENCE,             /* it never will be */
+};
+/* Something is there: what? */
+int lsvd_scan_first(struct log *log, uint64_t epoch, enum log_first *ret);
 /*
  * How many objects may have been in the world when the writer died, so that nobody knows them to be
  * whole: at most LOG_WINDOW_MAX. Requests for their lengths, to be run with others; when they have

@@ -9,6 +9,8 @@
  *   claim, then scan   else the old writer stores and acknowledges behind the scan
  *   shut what is older else its opener, who stood still, is activated beside us
  *   or look again      he was activated first: our claim is void, by what it says, and he serves on
+ *   or claim above     the store shows a part of his object 1, which may be all of it any time: our claim
+ *                      would be void to him, the next one, which says so, is not
  *   decide again       the end has moved since the look
  *   decide, then fence a refusal must not stop the writer
  *   note, then object 1  else a crash in between makes our own cache look foreign
@@ -22,7 +24,9 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/bytes.h"
 #include "base/err.h"
+#include "log/lineage.h"
 
 #define CLAIMS_MAX 100u
 #define CHASE_MAX 1000u
@@ -40,6 +44,7 @@ struct opening {
 	struct log *log;
 	struct log_view view;
 	struct log_verdict verdict;
+	uint64_t bound;              /* our claim binds who has claimed this epoch, activated or not */
 };
 
 /* ---------------------------------------------------------------------------------- 1 look */
@@ -68,16 +73,44 @@ static int look_at_claims(struct opening *o, uint64_t from)
 	return lsvd_verdict_claim(log, &call, &o->view.cache_known);
 }
 
+/* Claims that do not verify bind, but delete nothing. */
+static int refuse_deleted(const struct log *log, uint64_t epoch, const struct log_call *call)
+{
+	struct fmt_claim claim;
+
+	if (call->err < 0 || lsvd_claim_decode(&claim, &log->options.volume, epoch, call->io.buf,
+					       call->io.ret_len, call->io.key) < 0 ||
+	    !lsvd_claim_deletes(&claim))
+		return 0;
+	return lsvd_fail(-ENOENT, "volume %s is being deleted", log->options.name);
+}
+
+/* Who finds the newest claim to be a deletion's leaves it: no claim is ever made above one by an opener. */
 static int look_once(struct opening *o)
 {
 	const struct log_cache *cache = &o->log->options.cache;
+	struct log *log = o->log;
+	uint8_t bytes[FMT_CLAIM_BYTES];
+	struct log_call call;
 	int err;
 
 	o->view = (struct log_view){ .newest = 0 };
 	err = look_at_claims(o, cache->present ? cache->epoch : 0);
-	if (err < 0)
+	if (err < 0 || !o->view.newest)
 		return err;
-	return lsvd_scan_newest(o->log, o->view.newest, &o->view.end, &o->view.open);
+	lsvd_call_init(&call, IO_GET);
+	lsvd_key_claim(call.io.key, &log->options.volume, o->view.newest);
+	call.io.buf = bytes;
+	call.io.len = sizeof bytes;
+	log->stats.fence_requests++;
+	err = lsvd_scan_newest(log, o->view.newest, &o->view.end, &o->view.open,
+			       &(struct log_also){ &call, 1 });
+	if (err == 0 || err == LSVD_E_CORRUPT) {
+		int deleted = refuse_deleted(log, o->view.newest, &call);
+
+		err = deleted ? deleted : err;
+	}
+	return err;
 }
 
 /*
@@ -100,8 +133,9 @@ static int look(struct opening *o)
  * The claim's bytes are unlike those of any other attempt, also of one by the same cache: so after a
  * lost answer it is certain whose claim it is.
  */
-static void describe_claimer(struct log *log, uint64_t base, struct fmt_claim *claim)
+static void describe_claimer(const struct opening *opening, struct fmt_claim *claim)
 {
+	const struct log *log = opening->log;
 	const struct log_options *o = &log->options;
 	struct world *w = log->port->world;
 
@@ -109,7 +143,7 @@ static void describe_claimer(struct log *log, uint64_t base, struct fmt_claim *c
 	claim->cache_id = o->cache.id;
 	claim->pid = o->pid;
 	claim->created_ms = w->clk->wall_ms(w);
-	claim->void_from = base + 1;
+	claim->void_from = max_u64(opening->view.end.epoch, opening->bound) + 1;
 	if (o->host)
 		memcpy(claim->host, o->host, strnlen(o->host, sizeof claim->host - 1));
 	w->rnd->fill(w, &claim->nonce, sizeof claim->nonce);
@@ -221,21 +255,33 @@ static void prepare_fence(struct opening *o, struct creation *c, uint8_t bytes[O
 	lsvd_key_chain(c->call.io.key, &o->log->options.volume, at->epoch, at->seq);
 }
 
-/* Sees to it that the epoch is never activated. -EEXIST: it is. */
+/*
+ * Sees to it that the epoch is never activated. -EEXIST: it is.
+ *
+ * Of its object 1 the store may show a part. If we have claimed the volume by a claim that binds its opener,
+ * and see only a part then, he will see that claim before he serves: his object was not acknowledged yet. Or
+ * -EEXIST: the next claim will bind him.
+ */
 static int shut(struct opening *o, uint64_t epoch)
 {
 	const struct log_where at = { epoch, 1 };
 	uint8_t bytes[OBJECT_HEADER_BYTES];
 	struct creation c;
-	bool activated;
+	enum log_first first;
 	int err;
 
 	prepare_fence(o, &c, bytes, &at);
 	err = create(o->log, &c, NULL);
 	if (err != -EEXIST)
 		return err;
-	err = lsvd_scan_base(o->log, epoch, &activated);
-	return err == 0 && activated ? -EEXIST : err;
+	err = lsvd_scan_first(o->log, epoch, &first);
+	if (err < 0 || first == LOG_FIRST_FENCE)
+		return err;
+	if (first == LOG_FIRST_PART && epoch <= o->bound)
+		return 0;
+	if (first == LOG_FIRST_PART)
+		o->bound = epoch;
+	return -EEXIST;
 }
 
 /*
@@ -272,7 +318,7 @@ static int claim_next(struct opening *o)
 
 	log->epoch = o->view.newest + 1;
 	log->newer = log->epoch + 1;
-	describe_claimer(log, o->view.end.epoch, &claim);
+	describe_claimer(o, &claim);
 	lsvd_claim_encode(bytes, &log->options.volume, log->epoch, &claim);
 	init_creation(log, &c, bytes, sizeof bytes);
 	lsvd_key_claim(c.call.io.key, &log->options.volume, log->epoch);
@@ -499,6 +545,18 @@ static void settle_activation(struct activation *a)
 	a->log->stats.fence_requests += a->asked;
 }
 
+/* Its name is taken: by a fence, or by a part of what we sent ourselves. */
+static int not_activated(struct log *log)
+{
+	enum log_first first;
+	int err = lsvd_scan_first(log, log->epoch, &first);
+
+	if (err == 0 && first == LOG_FIRST_PART)
+		return lsvd_fail(LSVD_E_UNAVAILABLE, "volume %s: the store shows a part of object 1 of "
+				 "epoch %llu", log->options.name, (unsigned long long)log->epoch);
+	return err < 0 ? err : fenced_while_opening(log);
+}
+
 static int end_activation(struct activation *a)
 {
 	struct log *log = a->log;
@@ -513,7 +571,7 @@ static int end_activation(struct activation *a)
 	lsvd_key_chain(a->object.call.io.key, &log->options.volume, log->epoch, 1);
 	err = create(log, &a->object, NULL);
 	if (err == -EEXIST)
-		return fenced_while_opening(log);
+		return not_activated(log);
 	if (err < 0)
 		return err;
 	log->activated = true;

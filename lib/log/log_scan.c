@@ -14,8 +14,9 @@
  *
  * A store creates objects whole. One that does not may show a part of what was being put when the
  * writer died: at the end of the chain, where nothing says that it was acknowledged, that is as good
- * as missing, and as good as a fence, because nothing else can have its name. A part of an object
- * that was acknowledged is damage.
+ * as missing, and as good as a fence, because nothing else can have its name. Not so in the place of an
+ * epoch's base: a part of it may yet be all of it (log_open.c). A part of an object that was
+ * acknowledged is damage.
  */
 #include "log/log_internal.h"
 
@@ -388,15 +389,8 @@ static int scan_on(struct log *log, struct chain_end *end, const struct log_also
 
 /* ----------------------------------------------------------------- the newest activated epoch */
 
-/* What is in the place of an epoch's base. */
-enum first {
-	FIRST_NONE,            /* nothing, or a part of an object that may yet be all of it */
-	FIRST_BASE,
-	FIRST_FENCE,           /* it is not activated, and never will be */
-};
-
-/* Reads it alone, which says what is wrong with it; a part of it that stays one is as good as a fence. */
-static int read_first(struct log *log, uint64_t epoch, enum first torn, enum first *ret)
+/* Reads it alone, which says what is wrong with it. */
+static int read_first_once(struct log *log, uint64_t epoch, enum log_first *ret)
 {
 	const struct log_where at = { epoch, 1 };
 	struct chain_end end = { .epoch = epoch };
@@ -405,41 +399,48 @@ static int read_first(struct log *log, uint64_t epoch, enum first torn, enum fir
 
 	if (err < 0)
 		return err;
-	*ret = FIRST_NONE;
+	*ret = LOG_FIRST_NONE;
 	if (h.err == -ENODATA) {
-		*ret = torn;
+		*ret = LOG_FIRST_PART;
 		err = check_torn(log, &end, 1);
 	} else if (h.err == 0) {
-		*ret = h.head.kind == OBJECT_FENCE ? FIRST_FENCE : FIRST_BASE;
+		*ret = h.head.kind == OBJECT_FENCE ? LOG_FIRST_FENCE : LOG_FIRST_BASE;
 	}
 	lsvd_headers_free(&h, 1);
 	return err;
 }
 
-int lsvd_scan_base(struct log *log, uint64_t epoch, bool *ret)
+/* It may have become whole, and later ones have come, between the two looks that check_torn() compares. */
+static int read_first(struct log *log, uint64_t epoch, enum log_first *ret)
 {
-	enum first first = FIRST_NONE;
-	int err = read_first(log, epoch, FIRST_FENCE, &first);
+	int err = read_first_once(log, epoch, ret);
 
-	if (err == 0 && first == FIRST_NONE)
+	return err == LSVD_E_CORRUPT ? read_first_once(log, epoch, ret) : err;
+}
+
+int lsvd_scan_first(struct log *log, uint64_t epoch, enum log_first *ret)
+{
+	int err = read_first(log, epoch, ret);
+
+	if (err == 0 && *ret == LOG_FIRST_NONE)
 		return lsvd_fail(LSVD_E_UNAVAILABLE, "volume %s: object 1 of epoch %llu: the store says "
 				 "that it is there, and that it is not", log->options.name,
 				 (unsigned long long)epoch);
-	*ret = first == FIRST_BASE;
 	return err;
 }
 
-static int take_first(struct log *log, const struct log_call *call, uint64_t epoch, enum first *ret)
+static int take_first(struct log *log, const struct log_call *call, uint64_t epoch,
+		      enum log_first *ret)
 {
 	struct object_head head;
 
-	*ret = FIRST_NONE;
+	*ret = LOG_FIRST_NONE;
 	if (call->err < 0)
 		return 0;
 	if (lsvd_object_head_decode(&head, call->io.buf, call->io.ret_len, call->io.key) < 0 ||
 	    lsvd_object_head_expect(&head, &log->options.volume, 0, epoch, 1, call->io.key) < 0)
-		return read_first(log, epoch, FIRST_NONE, ret);
-	*ret = head.kind == OBJECT_FENCE ? FIRST_FENCE : FIRST_BASE;
+		return read_first(log, epoch, ret);
+	*ret = head.kind == OBJECT_FENCE ? LOG_FIRST_FENCE : LOG_FIRST_BASE;
 	return 0;
 }
 
@@ -460,12 +461,12 @@ static int find_among(struct log *log, uint64_t upto, unsigned n, uint64_t *ret,
 	err = lsvd_call_run(log, calls, n);
 	*ret = 0;
 	for (unsigned i = 0; i < n && err == 0 && !*ret; i++) {
-		enum first first;
+		enum log_first first;
 
 		err = take_first(log, &calls[i], upto - i, &first);
-		if (err == 0 && first == FIRST_BASE)
+		if (err == 0 && first == LOG_FIRST_BASE)
 			*ret = upto - i;
-		else if (err == 0 && first == FIRST_NONE)
+		else if (err == 0 && first != LOG_FIRST_FENCE)
 			*ret_open = upto - i;
 	}
 	return err;
@@ -492,7 +493,8 @@ int lsvd_scan_end(struct log *log, struct chain_end *end, const struct log_also 
 }
 
 /* Mostly the newest claim is that of the newest activated epoch: begins as if it were. */
-int lsvd_scan_newest(struct log *log, uint64_t newest, struct chain_end *end, uint64_t *ret_open)
+int lsvd_scan_newest(struct log *log, uint64_t newest, struct chain_end *end, uint64_t *ret_open,
+		     const struct log_also *also)
 {
 	uint64_t epoch = 0;
 	int err;
@@ -501,7 +503,7 @@ int lsvd_scan_newest(struct log *log, uint64_t newest, struct chain_end *end, ui
 	*end = (struct chain_end){ .epoch = newest };
 	if (!newest)
 		return 0;
-	err = scan_on(log, end, NULL);
+	err = scan_on(log, end, also);
 	if (err < 0 || end->seq)
 		return err;
 	if (!end->fenced || end->torn)

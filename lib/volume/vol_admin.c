@@ -62,6 +62,8 @@ static int create_on(struct port *port, const char *name, uint64_t bytes, const 
 		err = make_record(port->world, name, bytes, uuid, &record);
 	if (!err)
 		err = lsvd_probe_check(port, flags, false);
+	if (!err && uuid)
+		err = lsvd_lineage_refuse_gone(port, &record);
 	if (err)
 		return err;
 	err = lsvd_lineage_create(port, &record);
@@ -297,7 +299,9 @@ static int remove_record(struct visit *v, const struct fmt_volume *record)
 	if (err != -EBUSY)
 		return err;
 	(void)snprintf(text, sizeof text, "%s", lsvd_last_error()); /* survives what follows */
-	err = lsvd_lineage_create(&v->port, record);
+	err = lsvd_lineage_give_back(&v->port, &record->uuid);
+	if (!err)
+		err = lsvd_lineage_create(&v->port, record);
 	if (err)
 		return err;
 	lsvd_error_restore(text);

@@ -102,7 +102,7 @@ static int list_chain(struct search *s)
 	     n = lsvd_object_table_next(t, n + 1)) {
 		const struct object_entry *e = lsvd_object_table_get(t, n);
 
-		if (lsvd_object_is_in_chain(e))
+		if (lsvd_object_is_in_chain(e) && !e->ancestor)
 			s->chain[s->chain_count++] = (struct orphan){ .epoch = e->epoch,
 								      .number = e->seq };
 	}
@@ -117,7 +117,7 @@ static bool is_known(const struct search *s, const struct orphan *o)
 	if (o->kind == KEY_CHAIN)
 		return bsearch(o, s->chain, s->chain_count, sizeof *o, by_name) != NULL;
 	e = lsvd_object_table_get(&s->v->objects, o->number);
-	return e && !lsvd_object_is_in_chain(e) && e->epoch == o->epoch && e->seq == o->number;
+	return e && !e->ancestor && !lsvd_object_is_in_chain(e) && e->epoch == o->epoch && e->seq == o->number;
 }
 
 /* Lock held. */

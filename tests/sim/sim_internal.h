@@ -51,6 +51,7 @@ struct sim_event {
 	struct blob *blob;           /* PUT: the object */
 	enum io_kind verb;           /* of EVENT_EFFECT and EVENT_GHOST */
 	int fate;                    /* enum fate */
+	bool half;                   /* PUT: a part of the object is seen, the effect is to come */
 	int result;
 	char key[LSVD_KEY_MAX + 1];
 };

@@ -173,6 +173,28 @@ static int usual_effect(struct sim *s, struct sim_event *e)
 	}
 }
 
+/* What is seen of an object while it comes, and for ever if it never does. */
+static int put_half(struct sim *s, struct sim_event *e)
+{
+	struct blob *half = sim_blob_new(e->blob->bytes, e->blob->len / 2);
+	int err = put(s, e->key, half);
+
+	sim_blob_unref(half);
+	e->half = err == 0;
+	if (sim_chance(s, 500))
+		e->at_ms = s->now_ms + sim_random_below(s, 60000);
+	return err;
+}
+
+static void take_half_away(struct sim *s, struct sim_event *e)
+{
+	size_t i;
+
+	if (find(&s->store, e->key, &i))
+		delete(&s->store, i);
+	e->half = false;
+}
+
 static int damaged_get(struct sim *s, struct sim_event *e)
 {
 	struct obj_io *io = lsvd_container_of(e->io, struct obj_io, io);
@@ -187,6 +209,8 @@ static int effect(struct sim *s, struct sim_event *e)
 {
 	int result = SIM_AS_USUAL;
 
+	if (e->half)
+		take_half_away(s, e);
 	if (s->watch)
 		result = s->watch(s->watch_ctx, e->host, e->verb, e->key,
 				  e->blob ? e->blob->bytes : NULL, e->blob ? e->blob->len : 0);
@@ -194,6 +218,8 @@ static int effect(struct sim *s, struct sim_event *e)
 		result = usual_effect(s, e);
 	else if (result == SIM_DAMAGED)
 		result = damaged_get(s, e);
+	else if (result == SIM_HALF)
+		result = put_half(s, e);
 	sim_note(s, 100u + e->verb, e->host, lsvd_hash(e->key, strlen(e->key)),
 		 (uint64_t)(int64_t)result);
 	return result;
@@ -211,7 +237,7 @@ static struct sim_event *ghost_of(const struct sim_event *e)
 
 static int by_fate(struct sim *s, struct sim_event *e)
 {
-	if (s->away) {
+	if (s->away && !e->half) {
 		s->stats.away++;
 		return LSVD_E_UNAVAILABLE;
 	}
@@ -238,7 +264,8 @@ void sim_store_effect(struct sim_event *e)
 
 	e->result = by_fate(s, e);
 	sim_boundary(s);
-	e->kind = EVENT_ANSWER;
+	if (!e->half)
+		e->kind = EVENT_ANSWER;
 	sim_list_add(&s->pool, e);
 }
 
@@ -256,7 +283,10 @@ void sim_ghost_effect(struct sim_event *e)
 {
 	e->host->sim->stats.ghosts++;
 	(void)effect(e->host->sim, e); /* nobody is told */
-	sim_event_free(e->host->sim, e);
+	if (e->half)
+		sim_list_add(&e->host->sim->ghosts, e);
+	else
+		sim_event_free(e->host->sim, e);
 }
 
 /* ------------------------------------------------------------------------------------- requests */

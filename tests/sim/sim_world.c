@@ -127,6 +127,7 @@ struct sim_event *sim_event_new(struct sim *s, enum event_kind kind, struct sim_
 	e->io = io;
 	e->at_ms = 0;
 	e->blob = NULL;
+	e->half = false;
 	return e;
 }
 

@@ -40,7 +40,8 @@
  * Objects. A request has its effect in one step and its answer in a later one, so others see the
  * effect before the answer is there, and a GET may answer what is no longer true. A PUT or REMOVE in
  * flight when the machine halts lands, or does not, or lands at any later time: the last kind is
- * called a ghost. Requests may also be made to fail before or after their effect.
+ * called a ghost. Requests may also be made to fail before or after their effect. An object is there whole
+ * or not at all, unless a test wants otherwise (SIM_HALF).
  */
 #ifndef SIM_WORLD_H
 #define SIM_WORLD_H
@@ -202,6 +203,7 @@ void sim_ghosts_land(struct sim *s);
  */
 #define SIM_AS_USUAL 1
 #define SIM_DAMAGED 2     /* of a GET: as usual, but one bit of what is answered is wrong */
+#define SIM_HALF 3        /* of a PUT: half of it is seen, until its effect comes; asked again then */
 typedef int (*sim_store_fn)(void *ctx, struct sim_host *h, enum io_kind kind, const char *key,
 			    const uint8_t *bytes, size_t len);
 void sim_store_watch(struct sim *s, sim_store_fn fn, void *ctx);

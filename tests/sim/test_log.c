@@ -1148,6 +1148,39 @@ START_TEST(a_part_of_an_object_at_the_end_is_as_good_as_none)
 }
 END_TEST
 
+/* What b takes for a part that stays is all there a moment later, and its opener serves. */
+START_TEST(a_part_of_an_epochs_first_object_is_no_fence)
+{
+	static const size_t left[] = { 1, 60, OBJECT_HEAD_BYTES + 20 };
+	struct user a, b;
+	char key[KEY_CAP];
+	uint8_t copy[OBJECT_HEAD_BYTES + CHAIN_PART_BYTES];
+	const uint8_t *bytes;
+	size_t len;
+
+	user_init(&a, "a");
+	user_init(&b, "b");
+	ck_assert_ok(user_open(&a));
+	close_chain(&a);
+	user_leave(&a);
+	ck_assert_ok(user_open(&a));
+	ck_assert_uint_eq(a.opened.epoch, 2);
+	chain_key(key, 2, 1);
+	bytes = sim_store_find(sim, key, &len);
+	ck_assert_uint_eq(len, sizeof copy);
+	memcpy(copy, bytes, sizeof copy);
+	chain_cut(2, 1, left[_i]);
+	ck_assert_ok(user_open(&b));
+	ck_assert_uint_eq(b.opened.base_epoch, 1);
+	ck_assert_uint_eq(b.opened.epoch, 4);
+	sim_store_put(sim, key, copy, sizeof copy);
+	look_now(&a, LSVD_E_FENCED);
+	look_now(&b, 0);
+	user_leave(&a);
+	user_leave(&b);
+}
+END_TEST
+
 START_TEST(a_part_of_an_object_that_was_acknowledged_is_damage)
 {
 	static const size_t left[] = { 60, OBJECT_HEAD_BYTES + 20 };
@@ -2183,6 +2216,7 @@ static Suite *suite(void)
 	tcase_add_test(c, a_fence_may_stand_in_an_anchors_place);
 	tcase_add_test(c, a_damaged_header_is_named_and_nothing_is_claimed);
 	tcase_add_loop_test(c, a_part_of_an_object_at_the_end_is_as_good_as_none, 0, 4);
+	tcase_add_loop_test(c, a_part_of_an_epochs_first_object_is_no_fence, 0, 3);
 	tcase_add_loop_test(c, a_part_of_an_object_that_was_acknowledged_is_damage, 0, 2);
 	tcase_add_test(c, a_header_that_does_not_verify_is_asked_for_once_more);
 	suite_add_tcase(s, c);
