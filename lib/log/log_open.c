@@ -31,6 +31,7 @@
 #define CLAIMS_MAX 100u
 #define CHASE_MAX 1000u
 #define LOOKS_MAX 4u
+#define SETTLES_MAX 20u
 #define OBJECT_HEADER_BYTES (OBJECT_HEAD_BYTES + CHAIN_PART_BYTES)
 
 /*
@@ -665,14 +666,72 @@ static int take_over(struct opening *o)
 	return err < 0 ? err : activate(o);
 }
 
+/*
+ * A reader claims nothing, so a writer may have deleted what it is about to read, and the first name that it finds
+ * free is not the end. Then there was a newer anchor before, or a newer epoch: if neither is there when the end
+ * has been seen, it was the end. Asked together with whether the last objects are whole.
+ */
+static int see_newer(struct opening *o, bool *ret)
+{
+	struct log *log = o->log;
+	const struct chain_end *end = &o->view.end;
+	unsigned n = lsvd_scan_unsized(end), more = end->epoch ? 2 : 1;
+	struct log_call *calls = lsvd_calloc(n + 2, sizeof *calls);
+	int err;
+
+	if (!calls)
+		return lsvd_fail_plain(-ENOMEM);
+	lsvd_scan_sizes(log, end, calls, n);
+	lsvd_call_init(&calls[n], IO_HEAD);
+	lsvd_key_claim(calls[n].io.key, &log->options.volume, o->view.newest + 1);
+	lsvd_call_init(&calls[n + 1], IO_HEAD);
+	lsvd_key_chain(calls[n + 1].io.key, &log->options.volume, end->epoch,
+		       (end->anchor + 1) * log->options.anchor_every);
+	log->stats.fence_requests += more;
+	err = lsvd_call_run(log, calls, n + more);
+	*ret = calls[n].err == 0 || (more > 1 && calls[n + 1].err == 0);
+	if (err == 0 && !*ret)
+		err = lsvd_scan_sized(log, &o->view.end, calls, n);
+	lsvd_free(calls);
+	return err;
+}
+
+/* An epoch that was claimed, and may be activated by now: only another look says. */
+static int look_again(struct opening *o, bool *ret_newer)
+{
+	const struct log_view before = o->view;
+	int err = look(o);
+
+	*ret_newer = o->view.newest != before.newest || o->view.end.epoch != before.end.epoch ||
+		     o->view.end.anchor != before.end.anchor;
+	if (err < 0 || *ret_newer)
+		return err;
+	o->view = before;
+	return lsvd_scan_check(o->log, &o->view.end);
+}
+
+static int look_until_settled(struct opening *o)
+{
+	bool newer = true;
+	int err = 0;
+
+	for (unsigned i = 0; i < SETTLES_MAX && newer && err == 0; i++) {
+		err = look(o);
+		if (err == 0)
+			err = o->view.open ? look_again(o, &newer) : see_newer(o, &newer);
+	}
+	if (err == 0 && newer)
+		return lsvd_fail(LSVD_E_UNAVAILABLE, "volume %s: its writer stores faster than the end can "
+				 "be found", o->log->options.name);
+	return err;
+}
+
 /* Nothing is asked of a reader; a cache that is not current is none to it. */
 static int look_only(struct opening *o)
 {
 	int err;
 
-	err = look(o);
-	if (err == 0)
-		err = lsvd_scan_check(o->log, &o->view.end);
+	err = look_until_settled(o);
 	if (err < 0)
 		return err;
 	err = lsvd_verdict(o->log, &o->view, &o->verdict);

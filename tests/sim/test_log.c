@@ -1148,6 +1148,54 @@ START_TEST(a_part_of_an_object_at_the_end_is_as_good_as_none)
 }
 END_TEST
 
+/*
+ * While b looks for the end a gets on: when b asks for object 11 that is deleted already, as is all up to 120, and
+ * what leads further is there only from then on.
+ */
+static struct {
+	bool on, later;
+} overtaken;
+
+static int overtake(void *ctx, struct sim_host *h, enum io_kind kind, const char *key,
+		    const uint8_t *bytes, size_t len)
+{
+	struct key_parts p;
+
+	(void)ctx;
+	(void)h;
+	(void)bytes;
+	(void)len;
+	if (!overtaken.on || !lsvd_key_parse(&p, key) || p.kind != KEY_CHAIN || p.number <= 10)
+		return SIM_AS_USUAL;
+	if (!overtaken.later) {
+		overtaken.later = kind == IO_GET && p.number == 11;
+		return -ENOENT;
+	}
+	return p.number <= 120 && p.number % 64 ? -ENOENT : SIM_AS_USUAL;
+}
+
+START_TEST(a_reader_that_is_overtaken_by_deletions_finds_the_end)
+{
+	struct user a, b;
+
+	user_init(&a, "a");
+	ck_assert_ok(user_open(&a));
+	for (unsigned i = 0; i < 140; i++)
+		put_many(&a, 1);
+	overtaken.on = true;
+	overtaken.later = false;
+	sim_store_watch(sim, overtake, NULL);
+	user_init(&b, "b");
+	b.options.readonly = true;
+	ck_assert_ok(user_open(&b));
+	ck_assert(overtaken.later);
+	ck_assert_uint_eq(b.opened.last_op, 140);
+	overtaken.on = false;
+	user_leave(&b);
+	user_leave(&a);
+}
+END_TEST
+
 /* What b takes for a part that stays is all there a moment later, and its opener serves. */
 START_TEST(a_part_of_an_epochs_first_object_is_no_fence)
 {
@@ -2216,6 +2264,7 @@ static Suite *suite(void)
 	tcase_add_test(c, a_fence_may_stand_in_an_anchors_place);
 	tcase_add_test(c, a_damaged_header_is_named_and_nothing_is_claimed);
 	tcase_add_loop_test(c, a_part_of_an_object_at_the_end_is_as_good_as_none, 0, 4);
+	tcase_add_test(c, a_reader_that_is_overtaken_by_deletions_finds_the_end);
 	tcase_add_loop_test(c, a_part_of_an_epochs_first_object_is_no_fence, 0, 3);
 	tcase_add_loop_test(c, a_part_of_an_object_that_was_acknowledged_is_damage, 0, 2);
 	tcase_add_test(c, a_header_that_does_not_verify_is_asked_for_once_more);

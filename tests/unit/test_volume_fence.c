@@ -7,6 +7,8 @@
 
 #include "t_volume.h"
 
+#include "format/fmt_object.h"
+
 /* Another host: the same store, a cache directory of its own. */
 struct host {
 	char *cache;
@@ -152,6 +154,47 @@ START_TEST(a_deleted_volume_fences_its_writer)
 	ck_assert_err(lsvd_volume_flush(t->v), LSVD_E_FENCED);
 	ck_assert_err(tv_close_in(t, UINT32_MAX), LSVD_E_FENCED);
 	ck_assert_err(tv_try_open(t), -ENOENT);
+	tv_free(t);
+}
+END_TEST
+
+/* Its deletion got no further than to its claim and its objects: the name is there still. */
+START_TEST(who_opens_what_is_being_deleted_finds_no_volume)
+{
+	struct tv *t = writing(LSVD_FLUSH_LOCAL, UINT32_MAX);
+	struct iovec iov = { .iov_len = 0 };
+	uint8_t record[FMT_VOLUME_BYTES_MAX];
+	char key[KEY_CAP];
+
+	ck_assert_ok(tv_close_in(t, UINT32_MAX));
+	lsvd_key_record(key, OBJECT_VOLUME, TV_NAME);
+	ck_assert_ok(lsvd_store_get(t->store, key, 0, record, sizeof record, &iov.iov_len));
+	iov.iov_base = record;
+	ck_assert_ok(lsvd_volume_delete(t->store, TV_NAME));
+	ck_assert_ok(lsvd_store_put_if_absent(t->store, key, &iov, 1));
+	ck_assert_err(tv_try_open(t), -ENOENT);
+	ck_assert_error_says("is being deleted");
+	t->o.flags |= LSVD_OPEN_READONLY;
+	ck_assert_err(tv_try_open(t), -ENOENT);
+	ck_assert_uint_eq(tv_count(t, KEY_CLAIM), 2);
+	ck_assert_ok(lsvd_volume_delete(t->store, TV_NAME));
+	tv_free(t);
+}
+END_TEST
+
+/* Its claims are there for ever, and its old cache may be. */
+START_TEST(the_uuid_of_a_deleted_volume_is_not_used_again)
+{
+	struct tv *t = writing(LSVD_FLUSH_LOCAL, UINT32_MAX);
+	struct lsvd_volume_info info = LSVD_VOLUME_INFO_INIT;
+
+	ck_assert_ok(tv_close_in(t, UINT32_MAX));
+	ck_assert_ok(lsvd_volume_lookup(t->store, TV_NAME, &info));
+	ck_assert_ok(lsvd_volume_delete(t->store, TV_NAME));
+	ck_assert_err(lsvd_volume_create(t->store, TV_NAME, TV_BYTES, info.uuid, NULL), -EEXIST);
+	ck_assert_error_says(info.uuid);
+	ck_assert_err(tv_try_open(t), -ENOENT);
+	ck_assert_ok(lsvd_volume_create(t->store, TV_NAME, TV_BYTES, NULL, NULL));
 	tv_free(t);
 }
 END_TEST
@@ -532,6 +575,8 @@ static Suite *volume_fence_suite(void)
 	tcase_add_loop_test(c, a_fenced_remote_flush_is_not_acknowledged, 0, 2);
 	tcase_add_test(c, a_fenced_writer_notices_when_it_looks);
 	tcase_add_test(c, a_deleted_volume_fences_its_writer);
+	tcase_add_test(c, who_opens_what_is_being_deleted_finds_no_volume);
+	tcase_add_test(c, the_uuid_of_a_deleted_volume_is_not_used_again);
 	tcase_add_test(c, of_racing_openers_one_can_write);
 	tcase_add_test(c, without_the_cache_an_open_is_refused_and_leaves_nothing_behind);
 	tcase_add_test(c, accepting_the_rollback_goes_on_from_what_the_store_has);
