@@ -276,15 +276,23 @@ static int look(struct collect *c)
 	return refuse_snapshots(c->v);
 }
 
+/* A checkpoint that begins by itself looks at it. */
+static void set_leaving(struct lsvd_volume *v, bool leaving)
+{
+	lsvd_port_enter(&v->port);
+	v->leaving_base = leaving;
+	lsvd_port_leave(&v->port, false);
+}
+
 static int finish(struct collect *c)
 {
 	int err;
 
-	c->v->leaving_base = true;
+	set_leaving(c->v, true);
 	err = take_all(c);
 	if (!err)
 		err = leave(c);
-	c->v->leaving_base = false;
+	set_leaving(c->v, false);
 	return err;
 }
 

@@ -35,6 +35,7 @@
 #define HEADER_BYTES 65536u
 #define BUDGET_SEGMENTS 2u
 #define BY_HAND_SEGMENTS 4u    /* of what is copied to be together: one of so many is not full */
+#define PIECE_SHARE 8u         /* of an object, at most, is one piece: so little is left free */
 
 /* Sectors that live: where they are, and where they go to in the round's memory. */
 struct gc_piece {
@@ -448,11 +449,13 @@ static int add_piece(struct gc_round *g, const struct map_extent *e, uint8_t cla
 /* What the map still has of the victim in a range whose pages are here. */
 static int add_live(struct gc_round *g, const struct gc_choice *victim, uint64_t lba, uint64_t end)
 {
+	const uint64_t most = max_u64(g->v->opt.segment_bytes / PIECE_SHARE, BLOCK_BYTES) / SECTOR_BYTES;
 	struct map_extent e;
 	int err = 0;
 
 	while (!err && lba < end && lsvd_store_map_find(g->v->map, lba, &e) && e.lba < end) {
-		struct map_extent part = lsvd_vol_extent_part(&e, lba, end);
+		uint64_t from = max_u64(lba, e.lba);
+		struct map_extent part = lsvd_vol_extent_part(&e, from, min_u64(end, from + most));
 
 		lba = part.lba + part.len;
 		if (part.kind != MAP_ZERO && part.object == victim->id)

@@ -70,6 +70,25 @@ START_TEST(what_is_scattered_over_many_objects_is_in_few_and_reads_the_same)
 }
 END_TEST
 
+/* Of what is larger than half an object two do not fit into one: they are cut. */
+START_TEST(long_extents_are_packed_as_well_as_short_ones)
+{
+	struct tv *t = fresh();
+	const uint32_t len = t->o.segment_bytes / 8 * 5;
+	struct lsvd_gc_status s;
+
+	for (uint64_t i = 0; i < 24; i++) {
+		tv_write(t, i * 4 * t->o.segment_bytes, len, i);
+		ck_assert_ok(lsvd_volume_seal(t->v));
+	}
+	s = pack(t);
+	ck_assert_uint_le(s.data_objects, few(t, &s));
+	tv_check_all(t);
+	ck_assert_uint_eq(pack(t).copied_bytes, s.copied_bytes); /* nothing more */
+	tv_free(t);
+}
+END_TEST
+
 /* What there is in an object whose snapshot keeps it would only be there twice. */
 START_TEST(what_a_snapshot_keeps_is_not_copied)
 {
@@ -171,6 +190,7 @@ static Suite *suite(void)
 
 	tcase_set_timeout(c, 60);
 	tcase_add_test(c, what_is_scattered_over_many_objects_is_in_few_and_reads_the_same);
+	tcase_add_test(c, long_extents_are_packed_as_well_as_short_ones);
 	tcase_add_test(c, what_a_snapshot_keeps_is_not_copied);
 	tcase_add_test(c, what_was_packed_when_it_was_stopped_stays_so);
 	tcase_add_test(c, a_clone_packs_its_own_and_leaves_what_is_its_base_s);
