@@ -16,6 +16,8 @@
  * snapshot keeps. So a snapshot with clones cannot be deleted, nor can its volume, before the
  * clones are deleted or *flattened*: given a copy of what they still need.
  *
+ * A volume may also lie over any snapshots of other volumes, its *lowers*: see the end.
+ *
  * Names of snapshots follow the rule of volume names (LSVD_NAME_MAX).
  *
  * Threads: as for volumes. The calls here that change something exclude each other on one handle:
@@ -137,6 +139,55 @@ LSVD_API LSVD_MUST_USE int lsvd_volume_clone(struct lsvd_store *store, const cha
  * else was copied, and the base is still protected.
  */
 LSVD_API LSVD_MUST_USE int lsvd_volume_flatten(struct lsvd_volume *volume, uint32_t timeout_ms);
+
+/* ------------------------------------------------------------------------------- lower volumes */
+
+/* At most; but each may have lowers itself. */
+#define LSVD_LOWERS_MAX 32u
+
+struct lsvd_lower {
+	const char *volume;      /* of the same store */
+	const char *snapshot;    /* of that volume */
+	uint64_t bytes;          /* how much of it shows; not looked at when a volume is created */
+};
+
+/*
+ * Creates a volume that lies over `count` snapshots of other volumes: where it has nothing itself,
+ * the last of them that has something shows; where none has, zeroes. What is written to it covers
+ * them, as does what is trimmed or zeroed in it. They are never changed.
+ *
+ * `bytes` 0: as large as the largest of them. They show up to that size; what the volume grows to
+ * reads as zeroes. It cannot be made smaller than what they show (LSVD_E_UNSUPPORTED).
+ *
+ * They are part of the volume: its record lists them, and each lsvd_volume_open() opens them with it,
+ * as readers, which nobody can forget to do. If one cannot be read the open fails, and so does a
+ * read that needs it; the text names it. The snapshots cannot be deleted before the volume,
+ * and what is done to their volumes afterwards does not show.
+ *
+ * A volume has nothing where nothing was ever written to it; one that does not lie over others itself
+ * also where it was trimmed: what is below its snapshot shows there. lsvd_volume_block_status() has
+ * LSVD_STATUS_HOLE where no level has anything, and what was trimmed over lowers is
+ * LSVD_STATUS_ZERO once it is stored, and takes a little of the map for each 4 MiB.
+ *
+ * Snapshots, clones, garbage collection, checks and rollback are those of the volume's own data; a
+ * clone has the same lowers. Such a volume cannot be opened offline (LSVD_E_UNAVAILABLE), and
+ * lsvd_volume_cache_status() tells of its own data alone.
+ *
+ * -EINVAL (names, size, count), -EEXIST: there is a volume `name`; -ENOENT: no such volume or
+ * snapshot; -EBUSY: a snapshot is being deleted; LSVD_E_UNSUPPORTED: the store cannot
+ * create-if-absent. `flags`: 0 or LSVD_OPEN_UNSAFE_STORE. `ret` may be NULL.
+ */
+LSVD_API LSVD_MUST_USE int lsvd_volume_create_over(struct lsvd_store *store, const char *name,
+						   uint64_t bytes, const struct lsvd_lower *lowers,
+						   unsigned count, uint32_t flags,
+						   struct lsvd_volume_info *ret);
+
+/* Non-zero ends the walk early. `lower` is valid during the call only. */
+typedef int (*lsvd_lower_fn)(void *ctx, const struct lsvd_lower *lower);
+
+/* Calls `fn` for the lowers of a volume, the uppermost last. -ENOENT: no such volume. */
+LSVD_API LSVD_MUST_USE int lsvd_volume_lowers(struct lsvd_store *store, const char *name,
+					      lsvd_lower_fn fn, void *ctx);
 
 LSVD_END_DECLS
 

@@ -25,7 +25,11 @@
 #include "base/hash.h"
 #include "format/fmt_key.h"
 
-#define KNOWN_INCOMPAT 0u
+/* Of all kinds of objects but one there are none. */
+static uint32_t known_incompat(uint16_t kind)
+{
+	return kind == OBJECT_VOLUME ? OBJECT_INCOMPAT_LOWERS : 0;
+}
 
 static const char magic[8] = "LSVDOBJ";
 
@@ -78,7 +82,13 @@ enum record_at {
 	VOLUME_SNAPSHOT = 184,
 	VOLUME_ROOT = 200,
 	VOLUME_AT = 216,
+	VOLUME_LOWERS = 232,
 	VOLUME_LIST = 256,
+	LOWER_VOLUME = 0,
+	LOWER_SNAPSHOT = 16,
+	LOWER_BYTES = 32,
+	LOWER_NAME = 48,
+	LOWER_SNAPSHOT_NAME = 120,
 	SLOT_WHAT = 80,
 	SLOT_CLONE = 88,
 	SLOT_NAME = 104,
@@ -173,10 +183,10 @@ static int check_outline(const uint8_t *p, size_t len, const char *what)
 
 static int check_known(const struct object_head *h, const char *what)
 {
-	if (h->incompat & ~KNOWN_INCOMPAT)
+	if (h->incompat & ~known_incompat(h->kind))
 		return lsvd_fail(LSVD_E_VERSION,
 				 "object %s: incompatible features %08x, this library knows %08x",
-				 what, h->incompat, KNOWN_INCOMPAT);
+				 what, h->incompat, known_incompat(h->kind));
 	if (h->kind < OBJECT_VOLUME || h->kind > OBJECT_SLOT)
 		return lsvd_fail(LSVD_E_VERSION, "object %s: kind %u, this library knows %u to %u",
 				 what, h->kind, OBJECT_VOLUME, OBJECT_SLOT);
@@ -521,16 +531,68 @@ static int decode_base(struct fmt_base *ret, const uint8_t *p, const struct obje
 	return 0;
 }
 
+static void encode_lowers(uint8_t *buf, const struct fmt_volume *v)
+{
+	uint8_t *p = buf + fmt_volume_lowers_at(v->base.ancestors);
+
+	le32_put(buf + VOLUME_LOWERS, v->lowers.count);
+	for (uint32_t i = 0; i < v->lowers.count; i++, p += FMT_LOWER_BYTES) {
+		const struct fmt_lower *l = &v->lowers.list[i];
+
+		memcpy(p + LOWER_VOLUME, l->volume.b, sizeof l->volume.b);
+		memcpy(p + LOWER_SNAPSHOT, l->snapshot.b, sizeof l->snapshot.b);
+		le64_put(p + LOWER_BYTES, l->bytes);
+		put_text(p + LOWER_NAME, l->name);
+		put_text(p + LOWER_SNAPSHOT_NAME, l->snapshot_name);
+	}
+}
+
+/* A list without its feature bit, or the bit without a list: whoever did not know it would not see it. */
+static int check_lowers(uint32_t n, uint32_t at, const struct object_head *h, const char *what)
+{
+	if (n > FMT_LOWERS_MAX || h->header_bytes < at + FMT_LOWER_BYTES * n ||
+	    !(h->incompat & OBJECT_INCOMPAT_LOWERS) != !n)
+		return lsvd_fail(LSVD_E_CORRUPT, "object %s: %u lower volumes in %u bytes, features %08x",
+				 what, n, h->header_bytes, h->incompat);
+	return 0;
+}
+
+static int decode_lowers(struct fmt_volume *v, const uint8_t *buf, const struct object_head *h,
+			 const char *what)
+{
+	uint32_t at = fmt_volume_lowers_at(v->base.ancestors), n = le32_get(buf + VOLUME_LOWERS);
+	const uint8_t *p = buf + at;
+	int err = check_lowers(n, at, h, what);
+
+	memset(&v->lowers, 0, sizeof v->lowers);
+	for (uint32_t i = 0; i < n && !err; i++, p += FMT_LOWER_BYTES) {
+		struct fmt_lower *l = &v->lowers.list[i];
+
+		memcpy(l->volume.b, p + LOWER_VOLUME, sizeof l->volume.b);
+		memcpy(l->snapshot.b, p + LOWER_SNAPSHOT, sizeof l->snapshot.b);
+		l->bytes = le64_get(p + LOWER_BYTES);
+		if (!get_text(l->name, p + LOWER_NAME) || !lsvd_name_valid(l->name) ||
+		    !get_text(l->snapshot_name, p + LOWER_SNAPSHOT_NAME) ||
+		    !lsvd_name_valid(l->snapshot_name) || !volume_bytes_valid(l->bytes))
+			err = lsvd_fail(LSVD_E_CORRUPT, "object %s: lower volume %u has no name, or "
+					"%" PRIu64 " bytes", what, i, l->bytes);
+	}
+	v->lowers.count = n;
+	return err;
+}
+
 void lsvd_volume_record_encode(uint8_t *buf, const struct fmt_volume *v)
 {
 	struct object_head h = {
 		.kind = v->kind,
 		.header_bytes = fmt_volume_bytes(v),
+		.incompat = v->lowers.count ? OBJECT_INCOMPAT_LOWERS : 0,
 		.volume = v->uuid,
 	};
 
 	memset(buf, 0, h.header_bytes);
 	encode_base(buf, &v->base);
+	encode_lowers(buf, v);
 	le64_put(buf + VOLUME_BYTES, v->bytes);
 	le64_put(buf + VOLUME_CREATED_MS, (uint64_t)v->created_ms);
 	put_text(buf + VOLUME_NAME, v->name);
@@ -566,6 +628,8 @@ int lsvd_volume_record_decode(struct fmt_volume *ret, const void *buf, size_t le
 				 " bytes, expected whole sectors up to %" PRIu64,
 				 what, v.bytes, (uint64_t)LSVD_VOLUME_MAX_BYTES);
 	err = decode_base(&v.base, p, &h, what);
+	if (err == 0)
+		err = decode_lowers(&v, p, &h, what);
 	if (err < 0)
 		return err;
 	*ret = v;

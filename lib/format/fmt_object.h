@@ -135,6 +135,16 @@ struct fmt_base {
 		struct uuid volume;
 	} list[FMT_ANCESTORS_MAX];
 };
+#define FMT_LOWERS_MAX 32u
+/* Snapshots of other volumes that show where nothing was ever written; the last is the uppermost. */
+struct fmt_lowers {
+	uint32_t count;
+	struct fmt_lower {
+		struct uuid volume, snapshot;
+		uint64_t bytes; /* the size of the snapshot */
+		char name[65], snapshot_name[65];
+	} list[FMT_LOWERS_MAX];
+};
 struct fmt_volume {
 	uint16_t kind;          /* OBJECT_VOLUME, OBJECT_VLOG */
 	struct uuid uuid;
@@ -142,13 +152,21 @@ struct fmt_volume {
 	uint64_t bytes;         /* 0 of a value log */
 	int64_t created_ms;
 	struct fmt_base base;
+	struct fmt_lowers lowers;
 };
-#define FMT_VOLUME_BYTES 256u           /* of what is no clone; ancestors follow */
-#define FMT_VOLUME_BYTES_MAX (FMT_VOLUME_BYTES + 24u * FMT_ANCESTORS_MAX)
+#define OBJECT_INCOMPAT_LOWERS 1u       /* a feature bit of a volume's record: it has lowers */
+#define FMT_VOLUME_BYTES 256u           /* of neither a clone nor one with lowers; ancestors follow, */
+#define FMT_LOWER_BYTES 192u            /* then lowers, at a multiple of 16 */
+#define FMT_VOLUME_BYTES_MAX (FMT_VOLUME_BYTES + 24u * FMT_ANCESTORS_MAX + \
+			      FMT_LOWER_BYTES * FMT_LOWERS_MAX)
+static inline uint32_t fmt_volume_lowers_at(uint32_t ancestors)
+{
+	return (FMT_VOLUME_BYTES + 24u * ancestors + 15) & ~UINT32_C(15);
+}
 /* The bytes it takes. */
 static inline uint32_t fmt_volume_bytes(const struct fmt_volume *v)
 {
-	return (FMT_VOLUME_BYTES + 24u * v->base.ancestors + 15) & ~UINT32_C(15);
+	return fmt_volume_lowers_at(v->base.ancestors) + FMT_LOWER_BYTES * v->lowers.count;
 }
 void lsvd_volume_record_encode(uint8_t *buf, const struct fmt_volume *v);
 int lsvd_volume_record_decode(struct fmt_volume *ret, const void *buf, size_t len,

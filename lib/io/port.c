@@ -114,6 +114,10 @@ static void hand_to_world(struct world *w, struct io *io, bool may_wait)
 	case IO_TIMER:
 		w->clk->start(w, lsvd_container_of(io, struct timer_io, io));
 		break;
+	case IO_OTHER:
+		lsvd_container_of(io, struct other_io, io)->start(
+			lsvd_container_of(io, struct other_io, io));
+		break;
 	case IO_STEP:
 		lsvd_port_finish(io);
 		break;

@@ -65,7 +65,7 @@ void lsvd_port_call(struct port *p, struct call *call);
 /* lock held: wakes procedures that wait for a change. */
 void lsvd_port_changed(struct port *p);
 
-/* For tables, any thread, no lock: the request has ended with io->err. */
+/* For tables, and who does an IO_OTHER; any thread, no lock: the request has ended with io->err. */
 void lsvd_port_finish(struct io *io);
 
 /*

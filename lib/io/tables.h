@@ -39,6 +39,7 @@ enum io_kind {
 	IO_JOB,
 	IO_TIMER,
 	IO_STEP,   /* no table at all: prepare and conclude, on the spot */
+	IO_OTHER,  /* no table: what another core does, struct other_io */
 };
 
 /* What every request begins with. */
@@ -95,6 +96,12 @@ struct obj_io {
 struct job_io {
 	struct io io;
 	void (*run)(struct job_io *job);
+};
+
+/* Begun by start, without the lock; whoever does it calls lsvd_port_finish() once, perhaps at once. */
+struct other_io {
+	struct io io;
+	void (*start)(struct other_io *other);
 };
 
 /* Ends at a time of the monotonic clock, with err 0, or -ECANCELED after clk->cancel. */

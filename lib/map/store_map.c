@@ -65,6 +65,7 @@ struct store_map {
 	uint64_t memory;
 	uint64_t clean;           /* of that, pages that can be sent away */
 	uint64_t hand;            /* the page at which eviction goes on */
+	uint64_t keep;            /* sectors below which pages of zeroes are mapped */
 };
 
 /* The nodes from a leaf, node[0], up to the root. */
@@ -374,11 +375,11 @@ static int insert_in_page(struct store_map *m, const struct map_extent *e, map_g
 	return page_change(m, &p, lo, hi, &part, gone, ctx);
 }
 
-/* Whole pages of zeroes become holes; what they cost is what was there. */
+/* Whole pages of zeroes become holes, unless they are kept; what they cost is what was there. */
 static int insert_zeroes(struct store_map *m, const struct map_extent *e, map_gone_fn gone,
 			 void *ctx)
 {
-	uint64_t whole = round_up(e->lba, STORE_MAP_PAGE_SECTORS);
+	uint64_t whole = round_up(max_u64(e->lba, m->keep), STORE_MAP_PAGE_SECTORS);
 	uint64_t end = e->lba + e->len, whole_end = round_down(end, STORE_MAP_PAGE_SECTORS);
 	struct map_extent part = *e;
 	uint32_t len;
@@ -501,6 +502,11 @@ uint64_t lsvd_store_map_memory(const struct store_map *m)
 }
 
 /* ---------------------------------------------------------------------------------- life */
+
+void lsvd_store_map_keep_zeroes(struct store_map *m, uint64_t sectors)
+{
+	m->keep = sectors;
+}
 
 int lsvd_store_map_new(struct store_map **ret)
 {

@@ -9,7 +9,7 @@
  * bytes a block).
  *
  * An extent lies within one page; longer ones are cut by insert and joined by nobody. A page that
- * would be zeroes and nothing else is not mapped: it is a hole.
+ * would be zeroes and nothing else is not mapped: it is a hole (but see lsvd_store_map_keep_zeroes()).
  *
  * A page may be *away*: it has been saved, and is not in memory. Changes to it are noted and made when
  * it is loaded; only then is what they replace reported. What reads the map must see to it that the
@@ -59,6 +59,9 @@ typedef void (*map_gone_fn)(void *ctx, const struct map_extent *gone);
 
 int lsvd_store_map_new(struct store_map **ret);
 void lsvd_store_map_free(struct store_map *m);
+
+/* Pages of zeroes below that sector are mapped, too: a hole means something else there. */
+void lsvd_store_map_keep_zeroes(struct store_map *m, uint64_t sectors);
 
 /* The bounds of a place. */
 #define STORE_MAP_OBJECT_LIMIT (UINT64_C(1) << 40)

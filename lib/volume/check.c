@@ -134,6 +134,7 @@ static int check_record(struct check *c)
 	v->owner = lsvd_uuid_seed(&v->uuid);
 	v->bytes = record.bytes;
 	v->sectors = v->bytes / SECTOR_BYTES;
+	lsvd_vol_take_lowers(v, &record.lowers);
 	return record.base.ancestors ? lsvd_vol_take_base(v, &record.base) : 0;
 }
 
@@ -218,7 +219,7 @@ static int check_on(struct world *world, bool own_world, const char *name,
 	}
 	c.v->readonly = true;
 	c.anchor_every = own_world ? CHAIN_ANCHOR_EVERY : VOL_TINY_ANCHOR_EVERY;
-	err = lsvd_store_map_new(&c.v->map);
+	err = lsvd_vol_new_map(c.v);
 	if (!err)
 		err = run_stages(&c);
 	c.report.gets = c.v->stats.recovery_gets;

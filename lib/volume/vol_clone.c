@@ -8,6 +8,8 @@
  * saves only what changed. Nothing is copied. The base's objects are never deleted by it, nor
  * collected.
  *
+ * A volume with lower volumes (vol_lower.h) needs snapshots in the same way, and so does what follows.
+ *
  * Who uses a snapshot is written down at the base, in *slots*: objects with consecutive numbers, each
  * created only if it is absent, so that all agree on their order. A clone adds itself, and drops
  * itself when it is deleted; whoever deletes the snapshot closes it, if nobody has it. The cloner
@@ -227,7 +229,7 @@ static int refuse_used(const struct slots *s, const char *what)
 	for (unsigned i = 0; i < s->count && at < sizeof names - 1; i++)
 		at += (size_t)snprintf(names + at, sizeof names - at, "%s%s", i ? ", " : "",
 				       s->users[i].name);
-	return lsvd_fail(-EBUSY, "%s is needed by %u clone%s: %s", what, s->count,
+	return lsvd_fail(-EBUSY, "%s is needed by %u volume%s: %s", what, s->count,
 			 s->count == 1 ? "" : "s", names);
 }
 
@@ -385,20 +387,48 @@ int lsvd_vol_refuse_base(struct port *port, const struct fmt_volume *record, boo
 	return err;
 }
 
+/* A snapshot that a volume needs: its base, as a clone; the names of that are not in the record. */
+struct use {
+	const struct uuid *volume, *snapshot;
+	const char *name, *snapshot_name;
+};
+
+/* The i-th; false: there are not so many. */
+static bool use_of(const struct fmt_volume *r, unsigned i, struct use *ret)
+{
+	const struct fmt_base *b = &r->base;
+	const struct fmt_lower *l;
+
+	if (b->ancestors && i-- == 0) {
+		*ret = (struct use){ &b->list[b->ancestors - 1].volume, &b->snapshot, NULL, NULL };
+		return true;
+	}
+	if (i >= r->lowers.count)
+		return false;
+	l = &r->lowers.list[i];
+	*ret = (struct use){ &l->volume, &l->snapshot, l->name, l->snapshot_name };
+	return true;
+}
+
+static int change_uses(struct port *port, const struct fmt_volume *record, enum slot_what what)
+{
+	struct fmt_slot slot = { .what = what, .clone = record->uuid };
+	struct use u;
+	int err = 0;
+
+	memcpy(slot.name, record->name, sizeof slot.name);
+	for (unsigned i = 0; !err && use_of(record, i, &u); i++) {
+		struct slots s = { .volume = u.volume, .snapshot = u.snapshot };
+
+		err = change_user(port, &s, &slot);
+		lsvd_free(s.users);
+	}
+	return err;
+}
+
 int lsvd_vol_leave_base(struct port *port, const struct fmt_volume *record)
 {
-	const struct fmt_base *b = &record->base;
-	struct fmt_slot slot = { .what = SLOT_DROP, .clone = record->uuid };
-	struct slots s = { .snapshot = &b->snapshot };
-	int err;
-
-	if (!b->ancestors)
-		return 0;
-	s.volume = &b->list[b->ancestors - 1].volume;
-	memcpy(slot.name, record->name, sizeof slot.name);
-	err = change_user(port, &s, &slot);
-	lsvd_free(s.users);
-	return err;
+	return change_uses(port, record, SLOT_DROP);
 }
 
 int lsvd_vol_drop_base(struct lsvd_volume *v)
@@ -448,21 +478,12 @@ int lsvd_vol_load_base(struct lsvd_volume *v, const struct log_ops *ops)
 
 /* -------------------------------------------------------------------------------------- cloning */
 
-struct cloning {
-	struct lsvd_store *store;  /* NULL: in a simulation */
-	struct world *world;
-	struct port *port;
-	const char *base_name;
-	struct fmt_volume base, clone;
-	struct snapshot s;
-};
-
-/* The snapshot as the base lists it now. */
-static int find_snapshot(struct cloning *c, const char *name, struct snapshot *ret)
+int lsvd_vol_find_snapshot(struct cloning *c, const char *volume, const char *name,
+			   struct snapshot *ret)
 {
 	const struct snapshot *s;
 	struct lsvd_volume *v;
-	int err = lsvd_vol_open_listing(&v, c->store, c->world, c->base_name);
+	int err = lsvd_vol_open_listing(&v, c->store, c->world, volume);
 
 	if (err)
 		return err;
@@ -470,7 +491,7 @@ static int find_snapshot(struct cloning *c, const char *name, struct snapshot *r
 	if (s)
 		*ret = *s;
 	else
-		err = lsvd_fail(-ENOENT, "volume %s has no snapshot \"%s\"", c->base_name, name);
+		err = lsvd_fail(-ENOENT, "volume %s has no snapshot \"%s\"", volume, name);
 	(void)lsvd_volume_close(v, 0); /* a reader has nothing to lose */
 	return err;
 }
@@ -516,37 +537,66 @@ static int describe_clone(struct cloning *c)
 	b->at_epoch = c->s.at.epoch;
 	b->at_seq = c->s.at.seq;
 	c->clone.bytes = c->s.bytes;
+	c->clone.lowers = c->base.lowers; /* what it shows is the same */
 	err = read_note(c, &b->own_first);
 	return err;
 }
 
-/* Are snapshot and base still there, now that they know of us? */
-static int look_again(struct cloning *c)
+/* With its names. */
+static bool named_use_of(const struct cloning *c, unsigned i, struct use *ret)
 {
-	struct fmt_volume base;
+	if (!use_of(&c->clone, i, ret))
+		return false;
+	if (!ret->name) {
+		ret->name = c->base_name;
+		ret->snapshot_name = c->s.name;
+	}
+	return true;
+}
+
+static int is_still_there(struct cloning *c, const struct use *u)
+{
+	struct fmt_volume volume;
 	struct snapshot s;
-	int err = lsvd_lineage_find(c->port, OBJECT_VOLUME, c->base_name, &base);
+	int err = lsvd_lineage_find(c->port, OBJECT_VOLUME, u->name, &volume);
 
 	if (!err)
-		err = find_snapshot(c, c->s.name, &s);
-	if (!err && (!lsvd_uuid_equal(&base.uuid, &c->base.uuid) ||
-		     !lsvd_uuid_equal(&s.id, &c->s.id)))
+		err = lsvd_vol_find_snapshot(c, u->name, u->snapshot_name, &s);
+	if (!err && (!lsvd_uuid_equal(&volume.uuid, u->volume) ||
+		     !lsvd_uuid_equal(&s.id, u->snapshot)))
 		err = lsvd_fail(-ENOENT, "volume %s: its snapshot \"%s\" is another one by now",
-				c->base_name, c->s.name);
+				u->name, u->snapshot_name);
 	return err;
 }
 
-/* Is the entry still there, and not doubted, now that the record is? From the first slot on: all may have gone. */
-static int look_at_entry(struct cloning *c)
+/* Are snapshots and volumes still there, now that they know of us? */
+static int look_again(struct cloning *c)
 {
-	struct slots s = { .volume = &c->base.uuid, .snapshot = &c->s.id };
-	int err = read_slots(c->port, &s);
-	const struct fmt_slot *entry = user_of(&s, &c->clone.uuid);
+	struct use u;
+	int err = 0;
 
-	if (!err && (!entry || entry->what == SLOT_DOUBT))
-		err = lsvd_fail(-EBUSY, "volume %s: its snapshot \"%s\" is being deleted",
-				c->base_name, c->s.name);
-	lsvd_free(s.users);
+	for (unsigned i = 0; !err && named_use_of(c, i, &u); i++)
+		err = is_still_there(c, &u);
+	return err;
+}
+
+/* Is each entry still there, and not doubted, now that the record is? From the first slot on: all may have gone. */
+static int look_at_entries(struct cloning *c)
+{
+	struct use u;
+	int err = 0;
+
+	for (unsigned i = 0; !err && named_use_of(c, i, &u); i++) {
+		struct slots s = { .volume = u.volume, .snapshot = u.snapshot };
+		const struct fmt_slot *entry;
+
+		err = read_slots(c->port, &s);
+		entry = user_of(&s, &c->clone.uuid);
+		if (!err && (!entry || entry->what == SLOT_DOUBT))
+			err = lsvd_fail(-EBUSY, "volume %s: its snapshot \"%s\" is being deleted",
+					u.name, u.snapshot_name);
+		lsvd_free(s.users);
+	}
 	/* Slots that are going away tell what was. */
 	return err ? err : look_again(c);
 }
@@ -568,27 +618,21 @@ static int remove_own_record(struct cloning *c)
 	return err == -ENOENT ? 0 : err;
 }
 
-static int protect_and_create(struct cloning *c)
+int lsvd_vol_protect_and_create(struct cloning *c)
 {
-	struct slots s = { .volume = &c->base.uuid, .snapshot = &c->s.id };
-	struct fmt_slot slot = { .what = SLOT_ADD, .clone = c->clone.uuid };
 	char text[512];
 	bool none;
-	int err;
+	int err = change_uses(c->port, &c->clone, SLOT_ADD);
 
-	memcpy(slot.name, c->clone.name, sizeof slot.name);
-	err = change_user(c->port, &s, &slot);
-	lsvd_free(s.users);
-	if (err)
-		return err;
-	err = look_again(c);
+	if (!err)
+		err = look_again(c);
 	none = err != 0;
 	if (!err) {
 		err = lsvd_lineage_create(c->port, &c->clone);
 		none = err == -EEXIST; /* of other errors the record may be there, or come late */
 	}
 	if (!err) {
-		err = look_at_entry(c);
+		err = look_at_entries(c);
 		none = err && remove_own_record(c) == 0;
 	}
 	if (err && none) {
@@ -604,10 +648,10 @@ static int clone_on(struct cloning *c, const char *snapshot)
 	int err = lsvd_lineage_find(c->port, OBJECT_VOLUME, c->base_name, &c->base);
 
 	if (!err)
-		err = find_snapshot(c, snapshot, &c->s);
+		err = lsvd_vol_find_snapshot(c, c->base_name, snapshot, &c->s);
 	if (!err)
 		err = describe_clone(c);
-	return err ? err : protect_and_create(c);
+	return err ? err : lsvd_vol_protect_and_create(c);
 }
 
 int lsvd_volume_clone_world(struct world *world, const char *base, const char *snapshot,

@@ -3,6 +3,8 @@
 #ifndef VOLUME_VOL_CLONE_H
 #define VOLUME_VOL_CLONE_H
 
+#include <lsvd/snapshot.h>
+
 #include "log/lineage.h"
 #include "volume/volume_internal.h"
 
@@ -14,10 +16,30 @@ int lsvd_vol_refuse_base(struct port *port, const struct fmt_volume *record, boo
 /* Clones that a volume knows of and that are not there, snapshot by snapshot; nothing is changed. */
 typedef void (*dead_user_fn)(void *ctx, const struct uuid *snapshot, const char *clone);
 int lsvd_vol_each_dead_user(struct port *port, const struct uuid *volume, dead_user_fn fn, void *ctx);
-/* A clone goes, or needs its base no more. */
+/* A volume goes, and needs neither base nor lowers any more. */
 int lsvd_vol_leave_base(struct port *port, const struct fmt_volume *record);
+
+/* A volume to be created that needs snapshots: those that its record says. */
+struct cloning {
+	struct lsvd_store *store;  /* NULL: in a simulation */
+	struct world *world;
+	struct port *port;
+	struct fmt_volume clone;   /* its record */
+	/* of a clone: */
+	const char *base_name;
+	struct fmt_volume base;
+	struct snapshot s;
+};
+/* The snapshot as its volume lists it now. */
+int lsvd_vol_find_snapshot(struct cloning *c, const char *volume, const char *name,
+			   struct snapshot *ret);
+/* Enters it where it needs something, and creates it. On failure it is nowhere. */
+int lsvd_vol_protect_and_create(struct cloning *c);
 /* For the simulator, on a world of its own */
 int lsvd_volume_clone_world(struct world *world, const char *base, const char *snapshot,
 			    const char *name);
+/* ---- vol_over.c, for the simulator */
+int lsvd_volume_create_over_world(struct world *world, const char *name, uint64_t bytes,
+				  const struct lsvd_lower *lowers, unsigned count);
 
 #endif

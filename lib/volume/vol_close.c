@@ -178,6 +178,7 @@ int lsvd_volume_close(struct lsvd_volume *v, uint32_t drain_ms)
 
 	if (!v)
 		return 0;
+	lsvd_vol_hurry_lowers(v);
 	if (!v->readonly)
 		err = end_writing(v, drain_ms);
 	lsvd_vol_stop(v, LSVD_E_SHUTDOWN);

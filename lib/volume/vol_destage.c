@@ -548,11 +548,16 @@ static int apply_range(struct lsvd_volume *v, uint64_t object, const struct seg_
 	uint64_t left = e->sectors;
 	int err;
 
-	if (e->kind == SEG_HOLE)
-		return lsvd_store_map_remove(v->map, e->lba, e->sectors, gone, v);
 	m.kind = map_kind_of(e);
 	if (m.kind == MAP_ZERO)
 		m.object = m.off = 0;
+	if (e->kind == SEG_HOLE) {
+		/* Above lower volumes what was trimmed must not become what was never written. */
+		left = e->lba < v->hides ? min_u64(left, v->hides - e->lba) : 0;
+		err = lsvd_store_map_remove(v->map, e->lba + left, e->sectors - left, gone, v);
+		if (err)
+			return err;
+	}
 	for (; left; left -= m.len, m.lba += m.len) {
 		/* Cut between pages of the map, so that what it has of zeroes stays as large. */
 		m.len = (uint32_t)min_u64(left, INSERT_SECTORS - m.lba % STORE_MAP_PAGE_SECTORS);

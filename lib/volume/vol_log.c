@@ -168,7 +168,8 @@ static int recover(void *ctx, struct log *log, const struct log_opened *opened)
 	}
 	if (opened->volume_bytes)
 		lsvd_vol_set_bytes(v, opened->volume_bytes);
-	if (!v->readonly && !v->ancestry) /* a mirror would not say whose the objects are */
+	/* A mirror would not say whose the objects are, nor what is below. */
+	if (!v->readonly && !v->ancestry && !v->hides)
 		lsvd_mirror_open(v);
 	err = v->base && !opened->root.epoch ? lsvd_vol_load_base(v, &lsvd_vol_log_ops) : 0;
 	if (!err)
@@ -208,7 +209,8 @@ int lsvd_vol_open_log(struct lsvd_volume *v, const struct wal_found *found)
 		.takeover = v->opt.flags & LSVD_OPEN_TAKEOVER,
 		.flush_remote = v->opt.flush == LSVD_FLUSH_REMOTE,
 		.put_window = v->opt.put_window,
-		.anchor_every = v->own_world ? lsvd_vol_public_limits.anchor_every : lsvd_vol_tiny_limits.anchor_every,
+		.anchor_every = v->tiny ? lsvd_vol_tiny_limits.anchor_every
+					: lsvd_vol_public_limits.anchor_every,
 		.denied_retry_ms = v->opt.denied_retry_ms,
 		.rebuild = v->rebuild != NULL,
 		.name = v->name,

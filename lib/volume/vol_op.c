@@ -107,6 +107,18 @@ void *lsvd_iov_piece(const struct iovec *iov, int iovcnt, uint64_t off, size_t l
 	return p && n == len ? p : NULL;
 }
 
+int lsvd_iov_cut(const struct iovec *iov, int iovcnt, uint64_t off, size_t len, struct iovec *ret)
+{
+	struct cursor c = cursor_at(iov, iovcnt, off);
+	uint8_t *p;
+	size_t n;
+	int count = 0;
+
+	for (; len && (p = cursor_next(&c, len, &n)); len -= n)
+		ret[count++] = (struct iovec){ p, n };
+	return count;
+}
+
 /* --------------------------------------------------------------------------------- begin and end */
 
 static bool is_write(const struct lsvd_io *io)

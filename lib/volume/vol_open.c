@@ -33,6 +33,7 @@ static const enum codec codec_of[] = {
 void lsvd_vol_destroy(struct lsvd_volume *v)
 {
 	lsvd_port_settle(&v->port);
+	lsvd_vol_close_lowers(v);
 	lsvd_vol_drop_segments(v);
 	lsvd_misses_fini(&v->misses);
 	lsvd_log_free(v->log);
@@ -68,7 +69,11 @@ static int find_volume(struct lsvd_volume *v)
 	v->created_ms = record.created_ms;
 	v->owner = lsvd_uuid_seed(&v->uuid);
 	lsvd_vol_set_bytes(v, record.bytes);
-	return record.base.ancestors ? lsvd_vol_take_base(v, &record.base) : 0;
+	err = record.base.ancestors ? lsvd_vol_take_base(v, &record.base) : 0;
+	if (err || !record.lowers.count)
+		return err;
+	lsvd_vol_take_lowers(v, &record.lowers);
+	return v->listing ? 0 : lsvd_vol_open_lowers(v, &record.lowers);
 }
 
 static void start_mirror(struct lsvd_volume *v)
@@ -105,7 +110,7 @@ int lsvd_vol_forget_map(struct lsvd_volume *v)
 	lsvd_object_table_fini(&v->objects);
 	lsvd_page_table_fini(&v->pages);
 	lsvd_snapshots_fini(&v->snapshots);
-	return lsvd_store_map_new(&v->map);
+	return lsvd_vol_new_map(v);
 }
 
 /* As before the first try. */
@@ -158,11 +163,12 @@ int lsvd_vol_load_past(struct lsvd_volume **ret, struct lsvd_volume *v, const st
 	if (!err) {
 		w->uuid = v->uuid;
 		w->owner = v->owner;
+		w->hides = v->hides;
 		w->opt.map_memory_bytes = v->opt.map_memory_bytes;
 		err = v->base ? lsvd_vol_take_base(w, v->base) : 0;
 	}
 	if (!err)
-		err = lsvd_store_map_new(&w->map);
+		err = lsvd_vol_new_map(w);
 	if (!err)
 		err = read_snapshot(w, s);
 	if (err && w)
@@ -189,6 +195,7 @@ static int find_and_read(struct lsvd_volume *v, const char *name)
 	if (!found)
 		return lsvd_fail(-ENOENT, "volume %s has no snapshot \"%s\"", v->name, name);
 	s = *found;
+	v->past = s.id;
 	lsvd_snapshots_fini(&v->snapshots);
 	return read_snapshot(v, &s);
 }
@@ -230,10 +237,10 @@ static int open_parts(struct lsvd_volume *v)
 	if (!err)
 		err = lsvd_extent_map_new(&v->overlay);
 	if (!err)
-		err = lsvd_store_map_new(&v->map);
+		err = lsvd_vol_new_map(v);
 	if (!err)
 		err = open_reading(v, &found);
-	if (!err && v->opt.cache_dir && v->opt.rcache_bytes != UINT64_MAX && v->own_world &&
+	if (!err && v->opt.cache_dir && v->opt.rcache_bytes != UINT64_MAX && !v->tiny &&
 	    (!v->readonly || v->opt.flags & LSVD_OPEN_RCACHE))
 		err = lsvd_shared_rcache_get(&v->rcache, v->opt.cache_dir, v->opt.rcache_bytes);
 	if (!err)
@@ -276,6 +283,7 @@ struct lsvd_volume *lsvd_vol_new(struct world *world, bool own_world, const char
 	}
 	v->world = world;
 	v->own_world = own_world;
+	v->tiny = !own_world;
 	(void)snprintf(v->name, sizeof v->name, "%s", name); /* checked to fit */
 	list_init(&v->writes);
 	list_init(&v->segments);
@@ -287,20 +295,13 @@ struct lsvd_volume *lsvd_vol_new(struct world *world, bool own_world, const char
 	return v;
 }
 
-static int open_on(struct lsvd_volume **ret, struct world *world, bool own_world, const char *name,
-		   const struct lsvd_volume_options *opt, bool listing, struct rebuild *rebuild)
+/* Takes the volume, also on failure. */
+static int open_new(struct lsvd_volume **ret, struct lsvd_volume *v,
+		    const struct lsvd_volume_options *opt)
 {
-	struct lsvd_volume *v = lsvd_vol_new(world, own_world, name);
 	int err;
 
-	if (!v) {
-		if (own_world)
-			lsvd_world_real_close(world);
-		return lsvd_fail_plain(-ENOMEM);
-	}
 	v->opt = *opt;
-	v->listing = listing;
-	v->rebuild = rebuild;
 	v->readonly = opt->flags & LSVD_OPEN_READONLY;
 	v->seg_opt = (struct seg_options){ .codec = codec_of[opt->compression],
 					   .unit_bytes = opt->unit_bytes };
@@ -316,13 +317,39 @@ static int open_on(struct lsvd_volume **ret, struct world *world, bool own_world
 		lsvd_error_restore(text);
 		return err;
 	}
-	if (!listing)
+	if (!v->listing)
 		report_opened(v);
 	lsvd_port_enter(&v->port);
 	lsvd_vol_gc_look(v);
 	lsvd_port_leave(&v->port, true);
 	*ret = v;
 	return 0;
+}
+
+static int open_on(struct lsvd_volume **ret, struct world *world, bool own_world, const char *name,
+		   const struct lsvd_volume_options *opt, bool listing, struct rebuild *rebuild)
+{
+	struct lsvd_volume *v = lsvd_vol_new(world, own_world, name);
+
+	if (!v) {
+		if (own_world)
+			lsvd_world_real_close(world);
+		return lsvd_fail_plain(-ENOMEM);
+	}
+	v->listing = listing;
+	v->rebuild = rebuild;
+	return open_new(ret, v, opt);
+}
+
+int lsvd_vol_open_under(struct lsvd_volume **ret, const struct lsvd_volume *upper, const char *name,
+			const struct lsvd_volume_options *opt)
+{
+	struct lsvd_volume *v = lsvd_vol_new(upper->world, false, name);
+
+	if (!v)
+		return lsvd_fail_plain(-ENOMEM);
+	v->tiny = upper->tiny;
+	return open_new(ret, v, opt);
 }
 
 static int check_name(const char *name)

@@ -306,9 +306,11 @@ static int fetch_stretch(struct read_req *req, struct stretch *s)
 	return lsvd_vol_fetch(req, s->extents, n);
 }
 
+#define MAP_NOTHING 4u /* not of the map: a hole */
+
 /*
  * What the store map says of [lba, end): a hole up to where the next extent begins, or an extent cut
- * to the range. Returns where it ends; *ret is of kind MAP_ZERO for a hole, too.
+ * to the range. Returns where it ends.
  */
 static uint64_t next_stored(const struct lsvd_volume *v, uint64_t lba, uint64_t end,
 			    struct map_extent *ret)
@@ -317,7 +319,7 @@ static uint64_t next_stored(const struct lsvd_volume *v, uint64_t lba, uint64_t 
 	bool found = lsvd_store_map_find(v->map, lba, &e);
 
 	if (!found || e.lba > lba) {
-		*ret = (struct map_extent){ .lba = lba, .kind = MAP_ZERO };
+		*ret = (struct map_extent){ .lba = lba, .kind = MAP_NOTHING };
 		return found ? min_u64(e.lba, end) : end;
 	}
 	if (e.lba < lba)
@@ -325,6 +327,24 @@ static uint64_t next_stored(const struct lsvd_volume *v, uint64_t lba, uint64_t 
 	e.len = (uint32_t)min_u64(e.len, end - lba);
 	*ret = e;
 	return lba + e.len;
+}
+
+/* What was never written: what a lower volume shows there, or zeroes. */
+static int add_hole(struct read_req *req, struct memory_step **step, uint64_t lba, uint64_t end)
+{
+	int err = 0;
+
+	for (uint64_t stop; lba < end && !err; lba = stop) {
+		struct lsvd_volume *w = lsvd_vol_showing(req->v, lba);
+
+		stop = w ? min_u64(end, w->shows) : end;
+		if (w)
+			err = lsvd_vol_read_lower(req, w, lba, stop);
+		else
+			err = add_memory(req, step, NULL, NULL, lba * SECTOR_BYTES - req->io->off,
+					 (stop - lba) * SECTOR_BYTES);
+	}
+	return err;
 }
 
 /* A range the overlay knows nothing of, and whose pages are here. */
@@ -337,10 +357,12 @@ static int add_known(struct read_req *req, struct memory_step **step, uint64_t l
 
 	for (; lba < end && !err; lba = stop) {
 		stop = next_stored(req->v, lba, end, &e);
-		if (e.kind == MAP_ZERO || s.n == FETCH_EXTENTS)
+		if (e.kind >= MAP_ZERO || s.n == FETCH_EXTENTS)
 			err = fetch_stretch(req, &s);
-		if (e.kind != MAP_ZERO)
+		if (e.kind < MAP_ZERO)
 			s.extents[s.n++] = e;
+		else if (!err && e.kind == MAP_NOTHING && req->v->below)
+			err = add_hole(req, step, lba, stop);
 		else if (!err)
 			err = add_memory(req, step, NULL, NULL, lba * SECTOR_BYTES - req->io->off,
 					 (stop - lba) * SECTOR_BYTES);

@@ -10,6 +10,8 @@
  * about; so nothing is beyond the end when the end moves, and whoever makes the volume larger
  * again finds zeroes there. A round of garbage collection that began before the trim may be about to
  * adopt what lies there: its end is waited for, too.
+ *
+ * As far as lower volumes show it cannot shrink: they would show again when it grows.
  */
 #include <errno.h>
 
@@ -27,6 +29,10 @@ static int check(const struct lsvd_volume *v, uint64_t bytes, uint32_t flags)
 				 (unsigned long long)LSVD_VOLUME_MAX_BYTES);
 	if (v->readonly)
 		return lsvd_fail(-EROFS, "volume %s is open read-only", v->name);
+	if (bytes / SECTOR_BYTES < v->hides)
+		return lsvd_fail(LSVD_E_UNSUPPORTED, "volume %s: size %llu: it lies over lower volumes up "
+				 "to %llu, and cannot be smaller", v->name, (unsigned long long)bytes,
+				 (unsigned long long)v->hides * SECTOR_BYTES);
 	return lsvd_vol_refuse_offline(v, "it is resized");
 }
 

@@ -18,6 +18,7 @@ struct status {
 	struct lsvd_status_extent *ret;
 	size_t max, n;
 	unsigned steps;          /* extents of the maps that may still be looked at */
+	uint32_t hole;           /* the flags of what the map does not have */
 };
 
 /* The lock is held meanwhile: a dense terabyte is described in several calls. */
@@ -52,10 +53,9 @@ static bool add_stored(const struct lsvd_volume *v, struct status *s, uint64_t l
 		uint64_t stop;
 
 		if (!lsvd_store_map_find(v->map, lba, &e) || e.lba >= end)
-			return add(s, end - lba, LSVD_STATUS_HOLE | LSVD_STATUS_ZERO) &&
-			       away == UINT64_MAX;
+			return add(s, end - lba, s->hole) && away == UINT64_MAX;
 		if (e.lba > lba) {
-			if (!add(s, e.lba - lba, LSVD_STATUS_HOLE | LSVD_STATUS_ZERO))
+			if (!add(s, e.lba - lba, s->hole))
 				return false;
 			lba = e.lba;
 		}
@@ -105,14 +105,20 @@ static int check_status(const struct lsvd_volume *v, uint64_t off, uint64_t len,
 	return 0;
 }
 
-int lsvd_volume_block_status_known(struct lsvd_volume *v, uint64_t off, uint64_t len,
-				   struct lsvd_status_extent *ret, size_t max)
+static struct status begin_status(const struct lsvd_volume *v, struct lsvd_status_extent *ret,
+				  size_t max)
 {
-	struct status s = { ret, max, 0, STATUS_STEPS };
-	int err = check_status(v, off, len, max);
+	return (struct status){ .ret = ret, .max = max, .steps = STATUS_STEPS,
+				.hole = v->below ? STATUS_BELOW
+						 : LSVD_STATUS_HOLE | LSVD_STATUS_ZERO };
+}
 
-	if (err)
-		return err;
+static int status_known(struct lsvd_volume *v, uint64_t off, uint64_t len,
+			struct lsvd_status_extent *ret, size_t max)
+{
+	struct status s = begin_status(v, ret, max);
+	int err;
+
 	lsvd_port_enter(&v->port);
 	err = lsvd_vol_refuse_rolling(v);
 	if (!err)
@@ -121,20 +127,18 @@ int lsvd_volume_block_status_known(struct lsvd_volume *v, uint64_t off, uint64_t
 	return err ? err : (int)s.n;
 }
 
-int lsvd_volume_block_status(struct lsvd_volume *v, uint64_t off, uint64_t len,
-			     struct lsvd_status_extent *ret, size_t max)
+static int status_waiting(struct lsvd_volume *v, uint64_t off, uint64_t len,
+			  struct lsvd_status_extent *ret, size_t max)
 {
 	uint64_t lba = off / SECTOR_BYTES, end = (off + len) / SECTOR_BYTES, page;
-	int err = check_status(v, off, len, max);
 	struct status s;
+	int err;
 
-	if (err)
-		return err;
 	lsvd_port_enter(&v->port);
 	err = lsvd_vol_refuse_rolling(v);
 	lsvd_vol_hold_pages(v);
 	while (!err) {
-		s = (struct status){ ret, max, 0, STATUS_STEPS };
+		s = begin_status(v, ret, max);
 		walk(v, &s, lba, end);
 		if (s.n || !len)
 			break;
@@ -145,6 +149,36 @@ int lsvd_volume_block_status(struct lsvd_volume *v, uint64_t off, uint64_t len,
 	lsvd_vol_release_pages(v);
 	lsvd_port_leave(&v->port, true);
 	return err ? err : (int)s.n;
+}
+
+/* Of v alone: what it does not have is STATUS_BELOW, if there is something below it. */
+static int own_status(struct lsvd_volume *v, uint64_t off, uint64_t len,
+		      struct lsvd_status_extent *ret, size_t max, bool wait)
+{
+	return wait ? status_waiting(v, off, len, ret, max) : status_known(v, off, len, ret, max);
+}
+
+static int status(struct lsvd_volume *v, uint64_t off, uint64_t len,
+		  struct lsvd_status_extent *ret, size_t max, bool wait)
+{
+	int err = check_status(v, off, len, max);
+
+	if (err)
+		return err;
+	return v->below ? lsvd_vol_status_below(v, off, len, ret, max, wait, own_status)
+			: own_status(v, off, len, ret, max, wait);
+}
+
+int lsvd_volume_block_status_known(struct lsvd_volume *v, uint64_t off, uint64_t len,
+				   struct lsvd_status_extent *ret, size_t max)
+{
+	return status(v, off, len, ret, max, false);
+}
+
+int lsvd_volume_block_status(struct lsvd_volume *v, uint64_t off, uint64_t len,
+			     struct lsvd_status_extent *ret, size_t max)
+{
+	return status(v, off, len, ret, max, true);
 }
 
 /* LSVD_IO_MAP */
@@ -158,7 +192,10 @@ static void looked_up(struct page_wait *w, int err)
 {
 	struct look_up *l = lsvd_container_of(w, struct look_up, wait);
 
-	lsvd_vol_end(l->v, l->io, err);
+	if (err)
+		lsvd_vol_end(l->v, l->io, err);
+	else
+		lsvd_vol_look_below(l->v, l->io);
 	lsvd_free(l);
 }
 
@@ -177,7 +214,10 @@ void lsvd_vol_look_up(struct lsvd_volume *v, struct lsvd_io *io)
 			return;
 		lsvd_free(l);
 	}
-	lsvd_vol_end(v, io, page == UINT64_MAX ? 0 : lsvd_fail_plain(-ENOMEM));
+	if (page == UINT64_MAX)
+		lsvd_vol_look_below(v, io);
+	else
+		lsvd_vol_end(v, io, lsvd_fail_plain(-ENOMEM));
 }
 
 /* --------------------------------------------------------------------------------------- statistics */

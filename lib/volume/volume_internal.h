@@ -35,6 +35,7 @@
  *   vol_resize.c      another size
  *   vol_clone.c       volumes that begin as a snapshot of another
  *   vol_flatten.c     a clone that needs its base no more
+ *   vol_lower.c       volumes that show others where they have nothing
  *   vol_status.c      block status; statistics
  *   vol_cached.c      which data the read cache has
  *   vol_admin.c       create, look up, list, usage, delete
@@ -157,6 +158,7 @@ struct lsvd_volume {
 	struct port port;
 	struct world *world;
 	bool own_world;
+	bool tiny;                     /* the world is a simulation's */
 	char name[LSVD_NAME_MAX + 1];
 	struct uuid uuid;
 	int64_t created_ms;          /* 0: not known */
@@ -165,6 +167,11 @@ struct lsvd_volume {
 	uint64_t chain_bytes;          /* as the chain says; more than bytes while it shrinks */
 	struct ancestry *ancestry;     /* of a clone, else NULL */
 	struct fmt_base *base;         /* what it began as */
+	struct lower_set *lowers;      /* vol_lower.c: opened with it, and closed with it; or NULL */
+	struct lsvd_volume *below;     /* shows where this one has nothing, or NULL */
+	uint64_t shows;                /* sectors of this one that show, if it is below another */
+	uint64_t hides;                /* sectors below which a trim hides what is below; 0: none */
+	struct uuid past;              /* the snapshot it was opened at */
 	bool readonly;
 	bool offline;                  /* opened on the cache alone: no log, nothing is stored */
 	struct lsvd_volume_options opt;
@@ -338,6 +345,8 @@ void lsvd_iov_from(const struct iovec *iov, int iovcnt, uint64_t off, void *dst,
 void lsvd_iov_zero(const struct iovec *iov, int iovcnt, uint64_t off, size_t len);
 /* The one piece of memory that holds the range, NULL if it is spread. */
 void *lsvd_iov_piece(const struct iovec *iov, int iovcnt, uint64_t off, size_t len);
+/* The range as a vector of its own, at most as long; its length. */
+int lsvd_iov_cut(const struct iovec *iov, int iovcnt, uint64_t off, size_t len, struct iovec *ret);
 
 /* ---- vol_write.c */
 void lsvd_vol_write(struct lsvd_volume *v, struct lsvd_io *io);
@@ -466,6 +475,29 @@ int lsvd_vol_drop_base(struct lsvd_volume *v);
 /* Nobody may clone the snapshot any more: -EBUSY if somebody has. And its slots, when it is gone. */
 int lsvd_vol_close_slots(struct port *port, const struct uuid *volume, const struct snapshot *s);
 void lsvd_vol_remove_slots(struct port *port, const struct uuid *volume, const struct snapshot *s);
+/* ---- vol_lower.c */
+struct fmt_lowers;
+/* Procedures. What the record says of lowers, for who reads no data; and they are opened. */
+void lsvd_vol_take_lowers(struct lsvd_volume *v, const struct fmt_lowers *lowers);
+int lsvd_vol_open_lowers(struct lsvd_volume *v, const struct fmt_lowers *lowers);
+void lsvd_vol_close_lowers(struct lsvd_volume *v);
+/* No lock: v is about to be closed: reads that wait below it end. */
+void lsvd_vol_hurry_lowers(struct lsvd_volume *v);
+/* The first below v that shows sector lba; NULL: none does. */
+struct lsvd_volume *lsvd_vol_showing(const struct lsvd_volume *v, uint64_t lba);
+/* Lock held: [lba, end) of the request is what `w` shows. */
+int lsvd_vol_read_lower(struct read_req *req, struct lsvd_volume *w, uint64_t lba, uint64_t end);
+/* LSVD_IO_MAP has done what v itself can do; it is ended, now or later. */
+void lsvd_vol_look_below(struct lsvd_volume *v, struct lsvd_io *io);
+#define STATUS_BELOW 0x80000000u /* a flag between the two: nothing is known of it, look below */
+typedef int (*vol_status_fn)(struct lsvd_volume *v, uint64_t off, uint64_t len,
+			     struct lsvd_status_extent *ret, size_t max, bool wait);
+/* Without the lock: block status of v and all below it, each as `own` tells. */
+int lsvd_vol_status_below(struct lsvd_volume *v, uint64_t off, uint64_t len,
+			  struct lsvd_status_extent *ret, size_t max, bool wait,
+			  vol_status_fn own);
+/* An empty store map. */
+int lsvd_vol_new_map(struct lsvd_volume *v);
 /* ---- vol_snapshot.c */
 /* lock held: a note from which on the volume has another size, and its end. */
 int lsvd_vol_put_size(struct lsvd_volume *v, uint64_t bytes, uint32_t timeout_ms);
@@ -557,6 +589,9 @@ int lsvd_vol_open_listing(struct lsvd_volume **ret, struct lsvd_store *store, st
 			  const char *name);
 /* A procedure: what the volume was at a snapshot, in parts of a volume that is nothing else. */
 int lsvd_vol_load_past(struct lsvd_volume **ret, struct lsvd_volume *v, const struct snapshot *s);
+/* A reader of a snapshot, in the world of `upper`, for it alone. The options are checked ones. */
+int lsvd_vol_open_under(struct lsvd_volume **ret, const struct lsvd_volume *upper, const char *name,
+			const struct lsvd_volume_options *opt);
 /* A volume that has no parts yet; NULL: no memory, or its name is too long. */
 struct lsvd_volume *lsvd_vol_new(struct world *world, bool own_world, const char *name);
 void lsvd_vol_destroy(struct lsvd_volume *v); /* nothing is in the world */
