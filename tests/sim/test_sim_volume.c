@@ -23,6 +23,9 @@
  * a time, what is not writing: snapshots, clones, collection, checkpoints. All of that is crashed,
  * and afterwards read and compared.
  *
+ * In some runs the volume lies over a snapshot of another, half as large: what was never written
+ * is what that shows, and what was trimmed is not, whatever happens in between.
+ *
  * Every sector written carries a tag of its operation and its address, and the rest is made
  * from them: torn, stale, misplaced and foreign data all show.
  */
@@ -57,6 +60,8 @@
 #define DEPTH_MAX 3u
 #define SNAPSHOTS 4u
 #define CLONES 3u
+#define LOWER_SECTORS (SECTORS / 2) /* that a lower volume has, */
+#define LOWER_TAG (1u << 30)        /* and what they carry */
 #define OVERTAKEN_MAX 5u         /* tries of a reader of what somebody writes to */
 
 enum model_kind { MODEL_WRITE, MODEL_ZERO };
@@ -142,6 +147,7 @@ struct tester {
 	uint32_t chunks;         /* that may be written: it has them, and will keep them */
 	bool remote;
 	bool collects;           /* garbage by itself */
+	bool over;               /* it lies over a lower volume */
 	uint64_t seed;
 	unsigned compression;
 	bool unseen;             /* what it was recovered to could not be looked at */
@@ -247,7 +253,7 @@ static uint32_t tag_of(const struct model *m, uint32_t op)
 	return m->ops[op].kind == MODEL_WRITE ? m->ops[op].tag : 0;
 }
 
-/* The tags of P(k), over zeroes. */
+/* The tags of P(k), over those of P(0). */
 static void content(const struct model *m, uint32_t k, uint32_t want[SECTORS])
 {
 	uint32_t from = k;
@@ -261,11 +267,21 @@ static void content(const struct model *m, uint32_t k, uint32_t want[SECTORS])
 			want[m->ops[i].lba + j] = tag_of(m, i);
 }
 
+/* What shows where nothing was written; a clone shows what its base does. */
+static void begin_content(const struct tester *t, uint32_t want[SECTORS])
+{
+	bool over = t->base ? t->base->over : t->over;
+
+	for (uint32_t i = 0; i < SECTORS; i++)
+		want[i] = over && i < LOWER_SECTORS ? LOWER_TAG : 0;
+}
+
 /* How many sectors differ from P(k): the nearest prefix shows what went wrong. */
 static uint32_t distance(const struct tester *t, uint32_t k, bool tell)
 {
-	uint32_t want[SECTORS] = { 0 }, wrong = 0, end = t->offline ? t->readable : SECTORS;
+	uint32_t want[SECTORS], wrong = 0, end = t->offline ? t->readable : SECTORS;
 
+	begin_content(t, want);
 	content(&t->m, k, want);
 	for (uint32_t i = 0; i < end; i++) {
 		uint32_t have = sector_tag(t->image + i * SECTOR_BYTES, i);
@@ -662,7 +678,7 @@ static void change_size(struct tester *t)
 	int err;
 
 	wait_all(t);
-	if (t->m.issued == OPS_MAX || t->broken)
+	if (t->m.issued == OPS_MAX || t->broken || (t->over && chunks < LOWER_SECTORS / CHUNK))
 		return;
 	if (chunks < t->chunks) {
 		op = ++t->m.issued;
@@ -1362,13 +1378,52 @@ static void work(struct tester *t)
 		check_now(t);
 }
 
+/* Before what is to be crashed. */
+static void found_lower(void *arg)
+{
+	struct tester *t = arg;
+	struct lsvd_volume_options o = options_of(t, 0);
+	struct world *w = sim_host_world(t->host);
+	struct lsvd_volume *v = NULL;
+	uint8_t data[SECTOR_BYTES];
+	int err = LSVD_E_UNAVAILABLE;
+
+	o.segment_fn = NULL;
+	for (unsigned i = 0; err == LSVD_E_UNAVAILABLE && i < 50; i++)
+		err = lsvd_volume_create_world(w, "low", LOWER_SECTORS / CHUNK * CHUNK_SPAN, NULL,
+					       NULL);
+	err = LSVD_E_UNAVAILABLE;
+	for (unsigned i = 0; err == LSVD_E_UNAVAILABLE && i < 50; i++)
+		err = lsvd_volume_open_world(&v, w, "low", &o);
+	for (uint32_t i = 0; i < LOWER_SECTORS && !err; i++) {
+		fill_sector(data, LOWER_TAG, i);
+		err = lsvd_volume_write(v, data, place_of(i), SECTOR_BYTES, 0);
+	}
+	if (!err)
+		err = lsvd_snapshot_create(v, "s", UINT32_MAX, NULL);
+	if (!err)
+		err = lsvd_volume_close(v, UINT32_MAX);
+	if (err)
+		complain(t, "lower volume: %s: %s", lsvd_error_name(err), lsvd_last_error());
+	t->finished = true;
+}
+
+static int create(struct tester *t)
+{
+	const struct lsvd_lower lower = { "low", "s", 0 };
+	struct world *w = sim_host_world(t->host);
+
+	return t->over ? lsvd_volume_create_over_world(w, t->name, BYTES, &lower, 1)
+		       : lsvd_volume_create_world(w, t->name, BYTES, NULL, NULL);
+}
+
 static bool create_and_open(struct tester *t)
 {
 	int err = LSVD_E_UNAVAILABLE;
 	unsigned tries = 0;
 
 	for (; err == LSVD_E_UNAVAILABLE && tries < 50; tries++)
-		err = lsvd_volume_create_world(sim_host_world(t->host), t->name, BYTES, NULL, NULL);
+		err = create(t);
 	if (err && !(err == -EEXIST && tries > 1)) /* an earlier try may have got through */
 		complain(t, "create: %s: %s", lsvd_error_name(err), lsvd_last_error());
 	return !t->failed && open_volume(t, t->host, 0);
@@ -2034,7 +2089,11 @@ static void run_case(struct tester *t, uint64_t seed, uint64_t at, unsigned dept
 	t->tight = seed / 3 % 3;
 	t->ops_wanted = 60;
 	t->failed = false;
-	if (depth && seed % 2) {
+	if (t->over) {
+		run_phase(t, found_lower, t->host);
+		(void)sim_run_until(t->sim, phase_over, t);
+	}
+	if (!t->failed && depth && seed % 2) {
 		run_phase(t, found_family, t->host);
 		(void)sim_run_until(t->sim, phase_over, t);
 	}
@@ -2849,6 +2908,31 @@ START_TEST(each_stall_has_its_own_time)
 }
 END_TEST
 
+START_TEST(crashes_of_a_volume_over_a_lower_one_leave_a_prefix_over_what_that_shows)
+{
+	struct tester *t = &tester;
+	uint64_t first = env_u64("LSVD_TEST_SEED", 5000);
+	uint64_t runs = env_u64("LSVD_SIM_RUNS", USUAL_RUNS) / 5;
+
+	maybe_trace();
+	reset_counts(t);
+	t->over = true;
+	for (uint64_t seed = first; seed < first + runs; seed++) {
+		uint64_t at = 1 + lsvd_hash_bind(seed, 1, 2, 3) % 1500;
+
+		run_case(t, seed, at, DEPTH_MAX);
+		expect_well(t, seed, at);
+		halt_all(t);
+		sim_free(t->sim);
+	}
+	t->over = false;
+	printf("%" PRIu64 " runs over a lower volume, %" PRIu64 " crash points, %" PRIu64 " states, "
+	       "%" PRIu64 " snapshots and %" PRIu64 " clones read, %" PRIu64 " rollbacks\n", runs,
+	       t->points, t->states, t->snapshots_read, t->clones_read, t->rollbacks);
+	ck_assert_uint_gt(t->states, 0);
+}
+END_TEST
+
 static void add(Suite *s, const char *name, const TTest *test)
 {
 	TCase *c = tcase_create(name);
@@ -2875,6 +2959,7 @@ static Suite *suite(void)
 	add(s, "look", a_flush_that_cannot_look_for_a_claim_asks_ever_more_rarely);
 	add(s, "stall", each_stall_has_its_own_time);
 	add(s, "lease", a_writer_that_cannot_look_for_a_claim_asks_no_more_often);
+	add(s, "lower", crashes_of_a_volume_over_a_lower_one_leave_a_prefix_over_what_that_shows);
 	add(s, "random", crashes_of_crashes_of_random_workloads_leave_a_prefix);
 	return s;
 }
