@@ -8,7 +8,7 @@
  * saves only what changed. Nothing is copied. The base's objects are never deleted by it, nor
  * collected.
  *
- * A volume with lower volumes (vol_lower.h) needs snapshots in the same way, and so does what follows.
+ * A volume with lower volumes (vol_lower.c) needs snapshots in the same way, and so does what follows.
  *
  * Who uses a snapshot is written down at the base, in *slots*: objects with consecutive numbers, each
  * created only if it is absent, so that all agree on their order. A clone adds itself, and drops

@@ -19,6 +19,8 @@
 #include "volume/vol_clone.h"
 #include "volume/volume_internal.h"
 
+_Static_assert(LSVD_LOWERS_MAX == FMT_LOWERS_MAX, "the record has room for all");
+
 static int check_lowers(const struct lsvd_lower *lowers, unsigned count)
 {
 	if (!lowers || count == 0 || count > FMT_LOWERS_MAX)

@@ -90,7 +90,7 @@ START_TEST(a_clone_that_is_not_flat_keeps_its_base)
 
 	ck_assert_ok(lsvd_volume_flatten(a->t.v, EVER));
 	ck_assert_err(lsvd_snapshot_delete(t->v, "s", EVER), -EBUSY);
-	ck_assert_error_says("1 clone: b");
+	ck_assert_error_says("1 volume: b");
 	ck_assert_ok(lsvd_volume_flatten(b->t.v, EVER));
 	ck_assert_ok(lsvd_snapshot_delete(t->v, "s", EVER));
 	ck_assert_ok(lsvd_volume_gc(t->v, 100, EVER));
