@@ -140,7 +140,7 @@ class Head:
         if xxhash:
             must(u64(data, 72) == header_sum(data[:self.header_bytes], self.volume),
                  "the header's checksum")
-        if u32(data, 20):
+        if u32(data, 20) & ~(1 if self.kind == 1 else 0):
             raise Newer(f"incompatible features {u32(data, 20):08x}")
         if self.kind not in KINDS:
             raise Newer(f"kind {self.kind}")
@@ -179,6 +179,13 @@ def show_volume(head, data):
         must(at == 256 or u64(data, at) >= u64(data, at - 24), "ancestors are not in order")
         must(u64(data, at) <= u64(data, 176), "an ancestor begins behind the clone")
         print("ancestor", uuid(data, at + 8), "from", u64(data, at))
+    lowers, at = u32(data, 232), 256 + (24 * count + 15) // 16 * 16
+    must(lowers <= 32 and head.header_bytes >= at + 192 * lowers, "more lowers than room")
+    must(bool(lowers) == bool(u32(data, 20) & 1), "lowers without their feature, or it without them")
+    for at in range(at, at + 192 * lowers, 192):
+        check_volume_bytes(u64(data, at + 32))
+        print("lower", uuid(data, at), uuid(data, at + 16), u64(data, at + 32),
+              text(data, at + 48, 64), text(data, at + 120, 64))
 
 
 def show_slot(head, data):
