@@ -2,7 +2,7 @@
 /*
  * Tests of lower volumes: what was never written to a volume is what those below it show, the latest
  * first; what was written, trimmed or zeroed covers them, for good.
- * lsvd-test: timeout=120 labels=tsan
+ * lsvd-test: timeout=120
  */
 #include <pthread.h>
 
