@@ -602,7 +602,7 @@ void lsvd_vol_note_is_in(struct lsvd_volume *v, const struct log_place *place, u
 	const struct object_entry e = { .epoch = at.epoch, .seq = at.seq, .born = at, .died = at,
 					.bytes = (uint32_t)bytes, .home = HOME_NOTE };
 
-	/* Without memory nobody knows of it, until somebody looks for orphans. */
+	/* Else nobody knows of it until the chain is read again, or somebody looks for orphans. */
 	if (!v->encoding && lsvd_object_table_reserve(&v->objects, place->object) == 0)
 		lsvd_object_table_set(&v->objects, place->object, &e);
 }

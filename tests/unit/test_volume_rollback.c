@@ -540,6 +540,82 @@ START_TEST(a_writer_that_is_fenced_before_the_note_changes_nothing_and_shows_not
 }
 END_TEST
 
+static void write_and_die(struct tv *t)
+{
+	tv_open(t);
+	scatter(t, 100, 2);
+	tv_flush(t); /* in the log alone, but for what fills segments */
+}
+
+/* A cache directory of before it went back comes back, of a closed volume or of a killed writer's. */
+static struct tv *with_old_cache(struct past *ret, bool killed)
+{
+	struct tv *t = fresh();
+
+	scatter(t, 300, 1);
+	*ret = take(t, "s");
+	tv_close(t);
+	tv_killed(t, write_and_die);
+	if (!killed) {
+		tv_open(t);
+		tv_wait_for(mirror_is_made(t));
+		tv_close(t);
+	}
+	tv_run("cp -a '%s' '%s.old'", t->cache, t->cache);
+	tv_open(t);
+	go_back(t, ret);
+	tv_close(t);
+	tv_run("rm -rf '%s%s'", t->cache, "");
+	tv_run("mv '%s.old' '%s'", t->cache, t->cache);
+	return t;
+}
+
+/* With no cache at all. */
+static void check_elsewhere(struct tv *t)
+{
+	tv_run("rm -rf '%s%s'", t->cache, "");
+	t->o.flags = LSVD_OPEN_ACCEPT_ROLLBACK;
+	tv_open(t);
+	tv_check_all(t);
+}
+
+START_TEST(an_older_cache_that_comes_back_is_refused_or_changes_nothing)
+{
+	struct past p;
+	struct tv *t = with_old_cache(&p, _i);
+	int err = tv_try_open(t);
+
+	/* Of what the killed one had written nobody can tell that it was stored. */
+	ck_assert_err(err, _i ? LSVD_E_FOREIGN_CACHE : 0);
+	if (!err) {
+		tv_check_all(t);
+		tv_close(t);
+	}
+	check_elsewhere(t);
+	forget(&p);
+	tv_free(t);
+}
+END_TEST
+
+/* Alone it is the volume that it was; what is written to that does not come upon the other one. */
+START_TEST(what_is_written_offline_to_an_older_cache_does_not_come_upon_what_was_gone_back_to)
+{
+	struct past p;
+	struct tv *t = with_old_cache(&p, _i);
+	uint8_t block[TV_BLOCK];
+	int err = open_offline(t);
+
+	memset(block, 7, sizeof block);
+	ck_assert_ok(err);
+	ck_assert_ok(lsvd_volume_write(t->v, block, 0, sizeof block, 0));
+	ck_assert_int_ge(tv_close_in(t, 0), 0);
+	ck_assert_int_lt(tv_try_open(t), 0);
+	check_elsewhere(t);
+	forget(&p);
+	tv_free(t);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("volume_rollback");
@@ -558,6 +634,10 @@ static Suite *suite(void)
 	tcase_add_test(c, offline_the_volume_is_what_it_went_back_to);
 	tcase_add_test(c, a_writer_that_dies_before_the_note_leaves_the_volume_as_it_was);
 	tcase_add_test(c, a_writer_that_is_fenced_before_the_note_changes_nothing_and_shows_nothing);
+	tcase_add_loop_test(c, an_older_cache_that_comes_back_is_refused_or_changes_nothing, 0, 2);
+	tcase_add_loop_test(c,
+			    what_is_written_offline_to_an_older_cache_does_not_come_upon_what_was_gone_back_to,
+			    0, 2);
 	suite_add_tcase(s, c);
 	return s;
 }
