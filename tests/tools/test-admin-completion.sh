@@ -55,6 +55,7 @@ offers _lsvd_admin lsvd-admin inspect --config = lsvd.conf --name = a -- alpha
 offers _lsvd_admin lsvd-admin inspect -n '' -- ''
 offers _lsvd_admin lsvd-admin init -c lsvd.conf -n '' -- ''
 offers _lsvd_admin lsvd-admin init -s '' -- ''
+offers _lsvd_admin lsvd-admin init -c lsvd.conf --lower al -- alpha
 offers _lsvd_admin lsvd-admin snapshot '' -- create delete rollback list
 offers _lsvd_admin lsvd-admin snapshot create -c lsvd.conf al -- alpha
 offers _lsvd_admin lsvd-admin clone -c lsvd.conf '' -- alpha beta

@@ -62,7 +62,7 @@ prints_line '  segments +0'
 expect 0 inspect -c lsvd.conf -n test --json
 is 'o["name"] == "test" and o["bytes"] == 2**41 and o["epoch"] == 0 and o["operations"] == 0'
 is 'o["segments"] == 0 and o["checkpoints"] == 0 and o["closed_cleanly"] is None'
-is 'len(o) == 14'
+is 'len(o) == 15'
 expect 1 inspect -c lsvd.conf -n nobody
 says nobody
 [[ $(fingerprint store) = "$before" ]] || fail "list or inspect has changed the store"

@@ -12,6 +12,7 @@
 
 #include "admin/cmd.h"
 #include "admin/long.h"
+#include "admin/lowers.h"
 #include "admin/output.h"
 #include "common/facts.h"
 
@@ -167,7 +168,10 @@ static int print_all(struct inspect *in, json_t *all, json_t *space)
 
 	if (in->admin.json)
 		return output_record(NULL, all, true);
-	status = output_record(fields, all, false);
+	status = output_record(fields, json_incref(all), false);
+	if (status == ADMIN_OK)
+		status = lowers_print(all);
+	json_decref(all);
 	if (status != ADMIN_OK || !space)
 		return status;
 	(void)printf("of what is stored\n");
@@ -188,6 +192,10 @@ static int inspect(struct inspect *in)
 	    lsvd_volume_usage(in->admin.store, in->admin.name, &usage) < 0)
 		return admin_fail();
 	all = facts(&info, &usage);
+	if (all && lowers_add(&in->admin, all) < 0) {
+		json_decref(all);
+		return ADMIN_FAILED;
+	}
 	if (!in->quick && usage.epoch) {
 		if (ask_space(in) < 0) {
 			json_decref(all);

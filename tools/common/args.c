@@ -40,8 +40,8 @@ int args_fail(const struct args *args, const char *format, ...)
 
 static bool takes_value(const struct args_option *opt)
 {
-	return opt->kind == ARGS_STRING || opt->kind == ARGS_NUMBER || opt->kind == ARGS_SIZE ||
-	       opt->kind == ARGS_CHOICE;
+	return opt->kind == ARGS_STRING || opt->kind == ARGS_LIST || opt->kind == ARGS_NUMBER ||
+	       opt->kind == ARGS_SIZE || opt->kind == ARGS_CHOICE;
 }
 
 bool args_number(const char *text, uint64_t *ret)
@@ -124,6 +124,18 @@ static int store_choice(const struct args *args, const struct args_option *opt, 
 	return args_fail(args, "option %s: '%s' is none of %s", shown(opt, buf), text, opt->value);
 }
 
+static int store_listed(const struct args *args, const struct args_option *opt, const char *text)
+{
+	struct args_list *list = opt->ret;
+	char buf[64];
+
+	if (list->count == list->max)
+		return args_fail(args, "option %s: given more than %u times", shown(opt, buf),
+				 list->max);
+	list->values[list->count++] = text;
+	return 0;
+}
+
 /* The column of the help that names an option: "  -c, --config FILE". */
 static void help_left(const struct args_option *opt, char *buf, size_t len)
 {
@@ -163,6 +175,8 @@ static int apply(const struct args *args, const struct args_option *opt, const c
 	case ARGS_STRING:
 		*(const char **)opt->ret = text;
 		return 0;
+	case ARGS_LIST:
+		return store_listed(args, opt, text);
 	case ARGS_NUMBER:
 		return store_number(args, opt, text);
 	case ARGS_SIZE:

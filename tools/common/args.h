@@ -21,11 +21,17 @@ enum args_kind {
 	ARGS_END = 0, /* ends the table */
 	ARGS_FLAG,    /* bool: set to true */
 	ARGS_STRING,  /* const char *: points into argv */
+	ARGS_LIST,    /* struct args_list: the same, but the option may be given again */
 	ARGS_NUMBER,  /* uint64_t: decimal, min <= value <= max */
 	ARGS_SIZE,    /* uint64_t: bytes as lsvd_parse_size() reads them, min <= value <= max */
 	ARGS_CHOICE,  /* int: place of the word in `value`, a list such as "text|json" */
 	ARGS_HELP,    /* prints the help to standard output */
 	ARGS_VERSION  /* prints program and version to standard output */
+};
+
+struct args_list {
+	const char **values; /* room for `max` */
+	unsigned count, max;
 };
 
 struct args_option {

@@ -68,7 +68,7 @@ _lsvd_admin() {
 		offers='raw qcow2'
 		[[ ${words[1]} != import ]] || offers='auto raw qcow2'
 		;;
-	--parent)
+	--parent | --lower)
 		offers=$(_lsvd_admin_places)
 		;;
 	-s | -S | --size | -u | --uuid | --verify | -r | --range)
