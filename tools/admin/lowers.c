@@ -16,9 +16,8 @@ static const struct output_field fields[] = {
 
 static int add_lower(void *ctx, const struct lsvd_lower *lower)
 {
-	return facts_rows_add(ctx, json_pack("{s:s, s:s, s:I}", "volume", lower->volume,
-					     "snapshot", lower->snapshot, "bytes",
-					     (json_int_t)lower->bytes));
+	return facts_rows_add(ctx, json_pack("{s:s, s:s, s:I}", "volume", lower->volume, "snapshot",
+					     lower->snapshot, "bytes", (json_int_t)lower->bytes));
 }
 
 int lowers_add(const struct admin *a, json_t *facts)

@@ -8,8 +8,8 @@
 #include "admin/cmd.h"
 
 /*
- * Sets "lowers" in `facts`: a list, the uppermost last; empty if the volume a->name, in the store that
- * is open, lies over nothing. -1: it has been said why not.
+ * Sets "lowers" in `facts`: a list, the uppermost last; empty if the volume a->name, in the store
+ * that is open, lies over nothing. -1: it has been said why not.
  */
 int lowers_add(const struct admin *a, json_t *facts);
 
