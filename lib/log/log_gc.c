@@ -3,7 +3,9 @@
  * log_gc.c - rounds of garbage collection, one at a time, by hand or by themselves.
  *
  * What a round is to do is chosen when it begins, from what there is then. A round that fails is counted;
- * the automatic machine tries again after a pause, and who runs it by hand is told.
+ * the automatic machine tries again after a pause, and who runs it by hand is told. Pauses grow from
+ * failure to failure, and are cut by chance: a round begins with several requests at once, and nobody
+ * waits for it while the store is away.
  */
 #include "log/log_gc.h"
 
@@ -15,6 +17,7 @@
 #include "base/err.h"
 
 #define AGAIN_MS 1000u     /* after a failure, or when there was nothing to choose */
+#define AGAIN_MAX_MS 30000u /* after many */
 
 static uint64_t now(const struct log_gc *gc)
 {
@@ -77,6 +80,28 @@ static void arm(struct log_gc *gc, uint64_t at_ms)
 
 static void consider(struct log_gc *gc);
 
+/* What is damaged is pinned by now: the next round passes over it. */
+static bool is_damage(int err)
+{
+	return err == LSVD_E_CORRUPT || err == -ENOENT;
+}
+
+static void pause_after(struct log_gc *gc, int err)
+{
+	struct world *w = gc->port->world;
+	uint32_t chance;
+
+	if (!err || is_damage(err))
+		gc->again_ms = 0;
+	if (!err)
+		return;
+	gc->again_ms = gc->again_ms ? (uint32_t)min_u64(2 * (uint64_t)gc->again_ms, AGAIN_MAX_MS)
+				    : AGAIN_MS;
+	w->rnd->fill(w, &chance, sizeof chance);
+	gc->not_before_ms = max_u64(gc->not_before_ms, now(gc) + gc->again_ms / 2 +
+				    chance % (gc->again_ms / 2 + 1));
+}
+
 static void hand_over(struct log_gc *gc, int err)
 {
 	gc->by_hand = false;
@@ -96,10 +121,8 @@ static void round_over(struct log_gc *gc)
 	gc->copied += gc->pass.copied;
 	gc->err = err;
 	pace(gc);
-	if (err)
-		gc->not_before_ms = max_u64(gc->not_before_ms, now(gc) + AGAIN_MS);
-	/* What is damaged is pinned by now: the next round passes over it. */
-	if (gc->by_hand && err && err != LSVD_E_CORRUPT && err != -ENOENT)
+	pause_after(gc, err);
+	if (gc->by_hand && err && !is_damage(err))
 		hand_over(gc, err);
 	lsvd_port_changed(gc->port);
 	consider(gc);

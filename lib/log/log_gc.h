@@ -91,6 +91,7 @@ struct log_gc {
 	struct gc_pass pass;     /* over them */
 	bool driving;            /* in the loop that asks it what is next */
 	uint64_t not_before_ms;
+	uint32_t again_ms;       /* the pause after the last failure; 0: none has been */
 	bool pack_wanted;
 	struct timer_io timer;
 	bool timer_set;

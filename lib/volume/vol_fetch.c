@@ -34,6 +34,7 @@
 #define FETCH_MAX_BYTES MISS_MAX_BYTES
 #define BACKOFF_MIN_MS 50u
 #define BACKOFF_MAX_MS 2000u
+#define GC_RETRIES 32u          /* for all of a round together */
 
 struct fetch {
 	struct read_req *req;         /* NULL once it has been answered */
@@ -346,13 +347,23 @@ static void missing(struct fetch *f)
 	free_fetch(f);
 }
 
+/*
+ * A round of garbage collection reads hundreds of parts, and is nothing if one is lacking; there will be
+ * another round. Each of them insisting for as long as a user's read would be a load on a store in trouble.
+ */
+static bool is_worth_it(struct read_req *req)
+{
+	return !req->sink || (!req->err && req->retries++ < GC_RETRIES);
+}
+
 /* True: after a pause, if there is time for one. */
 static bool try_later(struct fetch *f)
 {
 	struct lsvd_volume *v = f->v;
 	uint64_t now = lsvd_vol_now(v);
 
-	if (now + f->backoff_ms >= f->deadline_ms || v->closing || f->want.ahead)
+	if (now + f->backoff_ms >= f->deadline_ms || v->closing || f->want.ahead ||
+	    !is_worth_it(f->req))
 		return false;
 	v->stats.retries++;
 	f->timer.io.kind = IO_TIMER;

@@ -386,6 +386,7 @@ struct read_req {
 	/* Of an extent of kind FETCH_BLOB: verifies and takes its bytes, without the lock. */
 	int (*blob)(struct read_req *req, const uint8_t *bytes);
 	uint64_t bad_object;
+	unsigned retries;              /* of all its parts, if it has a sink */
 	struct page_wait wait;         /* vol_read.c: for a page of the map, */
 	uint64_t next;                 /* to go on from this sector */
 };

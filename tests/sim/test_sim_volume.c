@@ -2908,6 +2908,90 @@ START_TEST(each_stall_has_its_own_time)
 }
 END_TEST
 
+/* After so many GETs that are answered nothing is, of any kind. */
+struct silence {
+	unsigned answered, gets;
+};
+
+static int fall_silent(void *ctx, struct sim_host *h, enum io_kind kind, const char *key,
+		       const uint8_t *bytes, size_t len)
+{
+	struct silence *s = ctx;
+
+	(void)h, (void)key, (void)bytes, (void)len;
+	s->gets += kind == IO_GET;
+	return s->gets <= s->answered ? SIM_AS_USUAL : LSVD_E_UNAVAILABLE;
+}
+
+static void write_twice(struct tester *t)
+{
+	static uint8_t data[SECTOR_BYTES];
+	int err = lsvd_volume_gc_control(t->volume, LSVD_GC_PAUSE);
+
+	for (unsigned turn = 0; turn < 2; turn++)
+		for (uint32_t i = 0; i < SECTORS && !err; i += 1 + turn) {
+			fill_sector(data, turn, i);
+			err = lsvd_volume_write(t->volume, data, place_of(i), sizeof data, 0);
+		}
+	if (!err)
+		err = lsvd_volume_sync(t->volume, UINT32_MAX);
+	if (err)
+		complain(t, "%s", lsvd_last_error());
+}
+
+static struct lsvd_gc_status collection_of(struct tester *t)
+{
+	struct lsvd_gc_status s = { .size = sizeof s };
+
+	if (lsvd_volume_gc_status(t->volume, &s) < 0)
+		complain(t, "%s", lsvd_last_error());
+	return s;
+}
+
+/* Half of what is stored is dead when the store falls silent. */
+static void collect_in_silence(struct tester *t, unsigned answered)
+{
+	struct silence silence = { .answered = answered };
+	struct lsvd_gc_status before, after;
+
+	write_twice(t);
+	before = collection_of(t);
+	sim_store_watch(t->sim, fall_silent, &silence);
+	if (lsvd_volume_gc_control(t->volume, LSVD_GC_RESUME) < 0)
+		complain(t, "%s", lsvd_last_error());
+	sim_sleep(t->host, 90000);
+	after = collection_of(t);
+	sim_store_watch(t->sim, NULL, NULL);
+	if (after.failed_rounds < before.failed_rounds + 2)
+		complain(t, "it is not tried again");
+	if (silence.gets > answered + 130)
+		complain(t, "%u GETs in 90 s without an answer", silence.gets - answered);
+	sim_sleep(t->host, 60000);
+	before = after;
+	after = collection_of(t);
+	if (after.rounds - after.failed_rounds <= before.rounds - before.failed_rounds)
+		complain(t, "no round succeeds when the store is back");
+}
+
+static void collecting_life(void *arg)
+{
+	struct tester *t = arg;
+
+	t->collects = true;
+	if (create_and_open(t))
+		for (unsigned answered = 0; answered <= 12 && !t->failed; answered += 6)
+			collect_in_silence(t, answered);
+	if (!t->failed)
+		close_volume(t);
+	t->finished = true;
+}
+
+START_TEST(garbage_collection_asks_ever_more_rarely_while_the_store_is_away)
+{
+	run_plain(collecting_life, false);
+}
+END_TEST
+
 START_TEST(crashes_of_a_volume_over_a_lower_one_leave_a_prefix_over_what_that_shows)
 {
 	struct tester *t = &tester;
@@ -2959,6 +3043,7 @@ static Suite *suite(void)
 	add(s, "look", a_flush_that_cannot_look_for_a_claim_asks_ever_more_rarely);
 	add(s, "stall", each_stall_has_its_own_time);
 	add(s, "lease", a_writer_that_cannot_look_for_a_claim_asks_no_more_often);
+	add(s, "silence", garbage_collection_asks_ever_more_rarely_while_the_store_is_away);
 	add(s, "lower", crashes_of_a_volume_over_a_lower_one_leave_a_prefix_over_what_that_shows);
 	add(s, "random", crashes_of_crashes_of_random_workloads_leave_a_prefix);
 	return s;
