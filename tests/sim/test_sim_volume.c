@@ -1057,6 +1057,7 @@ static int flatten(struct tester *h)
 	int err;
 
 	c->leaving = true;
+	(void)!lsvd_volume_gc_control(h->volume, LSVD_GC_RESUME); /* or it would wait for that */
 	err = lsvd_volume_flatten(h->volume, UINT32_MAX);
 	if (err == -EBUSY)
 		c->leaving = was;
