@@ -170,8 +170,8 @@ struct lsvd_lower {
  * LSVD_STATUS_ZERO once it is stored, and takes a little of the map for each 4 MiB.
  *
  * Snapshots, clones, garbage collection, checks and rollback are those of the volume's own data; a
- * clone has the same lowers, and cannot be flattened yet (LSVD_E_UNSUPPORTED). Such a volume cannot
- * be opened offline (LSVD_E_UNAVAILABLE), and lsvd_volume_cache_status() tells of its own data alone.
+ * clone has the same lowers. Such a volume cannot be opened offline (LSVD_E_UNAVAILABLE), and
+ * lsvd_volume_cache_status() tells of its own data alone.
  *
  * -EINVAL (names, size, count), -EEXIST: there is a volume `name`; -ENOENT: no such volume or
  * snapshot; -EBUSY: a snapshot is being deleted; LSVD_E_UNSUPPORTED: the store cannot

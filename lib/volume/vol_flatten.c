@@ -302,9 +302,6 @@ int lsvd_collect_flatten(struct collect *c)
 
 	if (!c->v->ancestry)
 		return 0;
-	if (c->v->hides)
-		return lsvd_fail(LSVD_E_UNSUPPORTED, "volume %s: a clone with lower volumes cannot be "
-				 "flattened yet", c->v->name);
 	err = alone(c, look); /* before much is copied in vain */
 	if (!err)
 		err = lsvd_collect_copy(c, GC_ANCESTORS);

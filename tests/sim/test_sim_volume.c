@@ -3012,8 +3012,9 @@ START_TEST(crashes_of_a_volume_over_a_lower_one_leave_a_prefix_over_what_that_sh
 	}
 	t->over = false;
 	printf("%" PRIu64 " runs over a lower volume, %" PRIu64 " crash points, %" PRIu64 " states, "
-	       "%" PRIu64 " snapshots and %" PRIu64 " clones read, %" PRIu64 " rollbacks\n", runs,
-	       t->points, t->states, t->snapshots_read, t->clones_read, t->rollbacks);
+	       "%" PRIu64 " snapshots and %" PRIu64 " clones read, %" PRIu64 " made flat, %" PRIu64
+	       " rollbacks\n", runs, t->points, t->states, t->snapshots_read, t->clones_read,
+	       t->flattened, t->rollbacks);
 	ck_assert_uint_gt(t->states, 0);
 }
 END_TEST
