@@ -2,10 +2,11 @@
 /*
  * gc.h - garbage collection of an open volume: by hand, paused, how it stands.
  *
- * What is overwritten or trimmed stays in the store until the object it lies in is deleted, and that needs
- * all that is alive in it to be copied elsewhere. A volume does this by itself, as its options say
- * (gc, gc_target_percent and the rest in <lsvd/volume.h>); or it is asked to, here. Reads and writes go
- * on meanwhile. What does not verify is never copied: its object is reported, and left as it is.
+ * What is overwritten or trimmed stays in the store until the object it lies in is deleted, and
+ * that needs all that is alive in it to be copied elsewhere. A volume does this by itself, as its
+ * options say (gc, gc_target_percent and the rest in <lsvd/volume.h>); or it is asked to, here.
+ * Reads and writes go on meanwhile. What does not verify is never copied: its object is reported,
+ * and left as it is.
  *
  * Threads: all calls may be made from any thread, at any time.
  */
@@ -43,7 +44,8 @@ struct lsvd_gc_status {
 	uint64_t map_bytes;       /* of pages and roots */
 	/* orphans, found by lsvd_volume_collect() */
 	uint64_t orphans, orphan_bytes; /* removed */
-	/* gauges: data objects in which something is alive; and user bytes that a run which packs or flattens has yet to copy */
+	/* Gauges: data objects in which something is alive; and user bytes that a run which packs or
+	 * flattens has yet to copy. */
 	uint64_t data_objects;
 	uint64_t left_bytes;
 	uint64_t reserved[4];

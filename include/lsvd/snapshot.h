@@ -71,19 +71,21 @@ LSVD_API LSVD_MUST_USE int lsvd_snapshot_delete(struct lsvd_volume *volume, cons
 						uint32_t timeout_ms);
 
 /*
- * Makes the volume what it was at the snapshot, size included. What was written since is lost, unless
- * another snapshot has it; all snapshots stay. Stores what is not stored yet, during which the volume
- * is served, and then waits for collection and checkpoints on their way. Nothing is copied: it takes as long as opening the snapshot and writing a
- * checkpoint. Atomic: whatever happens, the volume is found afterwards either as it was before or as it is
- * afterwards. Interrupted by a crash it may have to be opened with the store once, before it can be opened
+ * Makes the volume what it was at the snapshot, size included. What was written since is lost,
+ * unless another snapshot has it; all snapshots stay. Stores what is not stored yet, during which
+ * the volume is served, and then waits for collection and checkpoints on their way. Nothing is
+ * copied: it takes as long as opening the snapshot and writing a checkpoint. Atomic: whatever
+ * happens, the volume is found afterwards either as it was before or as it is afterwards.
+ * Interrupted by a crash it may have to be opened with the store once, before it can be opened
  * offline again.
  *
- * -EBUSY: operations are in flight when all is stored. Those that come after that fail with -EBUSY until it
- * ends. -ENOENT: there is no such snapshot. -ETIMEDOUT: the store has not taken what was to be stored, or
- * what was on its way did not end, within `timeout_ms`; nothing has changed. LSVD_E_CORRUPT, LSVD_E_UNAVAILABLE: what the snapshot needs cannot be read; nothing
- * has changed. If it fails in the middle, for want of time, of the local disk or because another writer
- * came (LSVD_E_FAILED, LSVD_E_FENCED), the handle is of no more use, reads included, and the next
- * open finds the volume before or after it.
+ * -EBUSY: operations are in flight when all is stored. Those that come after that fail with
+ * -EBUSY until it ends. -ENOENT: there is no such snapshot. -ETIMEDOUT: the store has not taken
+ * what was to be stored, or what was on its way did not end, within `timeout_ms`; nothing has
+ * changed. LSVD_E_CORRUPT, LSVD_E_UNAVAILABLE: what the snapshot needs cannot be read; nothing
+ * has changed. If it fails in the middle, for want of time, of the local disk or because another
+ * writer came (LSVD_E_FAILED, LSVD_E_FENCED), the handle is of no more use, reads included, and
+ * the next open finds the volume before or after it.
  */
 LSVD_API LSVD_MUST_USE int lsvd_snapshot_rollback(struct lsvd_volume *volume, const char *name,
 						  uint32_t timeout_ms);
@@ -124,11 +126,12 @@ LSVD_API LSVD_MUST_USE int lsvd_volume_clone(struct lsvd_store *store, const cha
 					     struct lsvd_volume_info *ret);
 
 /*
- * Copies into an open clone what it still reads from its ancestors, its base and that one's bases, and ends the
- * protection there. Reads and writes go on. Takes as long as reading and writing that; ended
- * half-way, by a crash too, it may be called again, and goes on where it was. A volume that is no
- * clone, or is flat: 0 at once, or nearly. lsvd_volume_collect() with LSVD_COLLECT_FLATTEN is the
- * same, with progress; it can be paused and cancelled as a collection is.
+ * Copies into an open clone what it still reads from its ancestors, its base and that one's
+ * bases, and ends the protection there. Reads and writes go on. Takes as long as reading and
+ * writing that; ended half-way, by a crash too, it may be called again, and goes on where it was.
+ * A volume that is no clone, or is flat: 0 at once, or nearly. lsvd_volume_collect() with
+ * LSVD_COLLECT_FLATTEN is the same, with progress; it can be paused and cancelled as a collection
+ * is.
  *
  * Who has the clone open read-only since before the call may get -ESTALE when the base is deleted after
  * it.

@@ -380,7 +380,8 @@ struct lsvd_vlog_scan {
 	 * bound. Must stay until the iterator is closed. Not with STORED. */
 	struct lsvd_vlog_slice first, last;
 	/* About so much memory is used for what is read ahead of indices and values, if there is a choice:
-	 * 8 KiB of each segment, and a record, are always needed. Default 64 MiB. Beyond it indices are read
+	 * 8 KiB of each segment, and a record, are always needed. Default 64 MiB. Beyond it
+	 * indices are read
 	 * in parts, and twice. */
 	uint64_t memory_bytes;
 	uint64_t reserved[3];

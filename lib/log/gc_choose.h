@@ -14,10 +14,11 @@
  *   pack          those with little in them, dead or not, the least first, so that few are left of many
  *   every         all that are described and not pinned, in that order: for who has chosen already
  *
- * Streams (in the manner of SepBIT). What is in one segment is best when it dies together, or not at all. So
- * what users write is kept apart by how long that lived which it replaces, hot and cold; and what was
- * collected by its age, but for what comes out of hot segments, which is most likely to die soon. How old
- * is old follows from how long hot segments lived until they were dead or collected.
+ * Streams (in the manner of SepBIT). What is in one segment is best when it dies together, or not
+ * at all. So what users write is kept apart by how long that lived which it replaces, hot and
+ * cold; and what was collected by its age, but for what comes out of hot segments, which is most
+ * likely to die soon. How old is old follows from how long hot segments lived until they were
+ * dead or collected.
  *
  * Pure but for memory: no I/O, no locks. Time is whatever the caller counts in, say bytes written.
  */

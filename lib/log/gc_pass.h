@@ -29,7 +29,6 @@ struct gc_limits {
 	unsigned at_once;        /* surveys, 1 … */
 	uint64_t round_bytes;    /* gathered, with which a round is full; 0: all victims are one round */
 	uint64_t bytes;          /* gathered in all, with which it is enough; 0: all victims */
-	uint64_t rate;           /* bytes a second; 0: as many as possible */
 };
 
 struct gc_pass {

@@ -286,7 +286,10 @@ int lsvd_lineage_names(struct lsvd_store *store, int kind, struct names *n)
 
 /* ------------------------------------------------------------------------------------ removing */
 
-/* What claims say that nobody opens a volume with: they have no cache, bind everybody, and differ in their host. */
+/*
+ * What claims say that nobody opens a volume with: they have no cache, bind everybody, and differ in
+ * their host.
+ */
 #define DELETED "deleted"
 #define KEPT "not deleted"
 

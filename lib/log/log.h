@@ -238,14 +238,18 @@ struct log_put {
  */
 void lsvd_log_put(struct log *log, struct log_put *put);
 
-/* A free object: pages, roots, what garbage collection copied. Its first piece holds at least the fixed part of its header. */
+/*
+ * A free object: pages, roots, what garbage collection copied. Its first piece holds at least the fixed
+ * part of its header.
+ */
 struct log_free_put {
 	char key[KEY_CAP];
 	const struct iovec *iov;
 	int iovcnt;
 	/*
 	 * lock held: 0 when it is in the store under this name with these bytes, -EEXIST when other
-	 * bytes have the name, LSVD_E_CORRUPT when a part of them has, else why the log gave it up. Never called before put_free returns.
+	 * bytes have the name, LSVD_E_CORRUPT when a part of them has, else why the log gave it
+	 * up. Never called before put_free returns.
 	 */
 	void (*done)(struct log_free_put *put, int err);
 	void *owner;
@@ -268,10 +272,10 @@ struct log_look {
 void lsvd_log_look(struct log *log, struct log_look *look);
 
 /*
- * Deletion. Names that may be probed are not free to be deleted: of chain objects only DATA and NOTEs
- * that are no anchors may be, and of this epoch only what lies before the place that its newest acknowledged anchor calls
- * acknowledged, where every opener's search begins (docs/design.md, "Deletion"). What lies later is
- * left, and may be asked for again.
+ * Deletion. Names that may be probed are not free to be deleted: of chain objects only DATA and
+ * NOTEs that are no anchors may be, and of this epoch only what lies before the place that its
+ * newest acknowledged anchor calls acknowledged, where every opener's search begins
+ * (docs/design.md, "Deletion"). What lies later is left, and may be asked for again.
  */
 #define LOG_REMOVALS 8u
 

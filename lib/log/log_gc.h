@@ -11,21 +11,22 @@
  *   lsvd_gc_run()          by hand: until a target is reached
  *   lsvd_gc_stop()         before the end
  *
- * A round: the machine asks ops->describe() for what there is, chooses, and goes through the victims in
- * one pass (gc_pass.h), several at a time, with ops->survey(): the owner reads the list of records of that segment and asks
- * its index for each of them *is it alive, here*. Then ops->move(): the owner reads what is alive, writes
- * it anew, publishes that, and *relocates* each record in its index by compare-and-swap: only where the
- * index still has the old address; what changed meanwhile stays what it is. Both end by a call, at once
- * or later, with the lock held. A victim in which nothing is alive any more the owner retires by its own
- * rules; the machine is told by nothing but the next describe().
+ * A round: the machine asks ops->describe() for what there is, chooses, and goes through the
+ * victims in one pass (gc_pass.h), several at a time, with ops->survey(): the owner reads the
+ * list of records of that segment and asks its index for each of them *is it alive, here*. Then
+ * ops->move(): the owner reads what is alive, writes it anew, publishes that, and *relocates*
+ * each record in its index by compare-and-swap: only where the index still has the old address;
+ * what changed meanwhile stays what it is. Both end by a call, at once or later, with the lock
+ * held. A victim in which nothing is alive any more the owner retires by its own rules; the
+ * machine is told by nothing but the next describe().
  *
  *   idle -> running (one pass) -> idle     after it the pace decides about the next
  *
  * Automatic: begins when more than `target` is stored for each byte that is alive, and ends when no
- * more is. Between rounds it waits so that `rate` bytes a second are copied, more the further the target is
- * exceeded, and not at all from GC_URGENT over it or while space is scarce (gc_sums.pressed). When nothing
- * has been written for idle_ms, segments with little in them are packed together. Nothing is armed while
- * there is nothing to do.
+ * more is. Between rounds it waits so that `rate` bytes a second are copied, more the further the
+ * target is exceeded, and not at all from GC_URGENT over it or while space is scarce
+ * (gc_sums.pressed). When nothing has been written for idle_ms, segments with little in them are
+ * packed together. Nothing is armed while there is nothing to do.
  *
  * Threads: everything with the port's lock held; callbacks are made with it held.
  */

@@ -83,7 +83,8 @@ static int refuse_deleted(const struct log *log, uint64_t epoch, const struct lo
 					       call->io.ret_len, call->io.key) < 0 ||
 	    !lsvd_claim_deletes(&claim))
 		return 0;
-	return lsvd_fail(-ENOENT, "volume %s is being deleted", log->options.name);
+	return lsvd_fail(-ENOENT, "volume %s is being deleted; if whoever did so has died, delete it again",
+			 log->options.name);
 }
 
 /* Who finds the newest claim to be a deletion's leaves it: no claim is ever made above one by an opener. */
@@ -667,9 +668,10 @@ static int take_over(struct opening *o)
 }
 
 /*
- * A reader claims nothing, so a writer may have deleted what it is about to read, and the first name that it finds
- * free is not the end. Then there was a newer anchor before, or a newer epoch: if neither is there when the end
- * has been seen, it was the end. Asked together with whether the last objects are whole.
+ * A reader claims nothing, so a writer may have deleted what it is about to read, and the first
+ * name that it finds free is not the end. Then there was a newer anchor before, or a newer epoch:
+ * if neither is there when the end has been seen, it was the end. Asked together with whether the
+ * last objects are whole.
  */
 static int see_newer(struct opening *o, bool *ret)
 {

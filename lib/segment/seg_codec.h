@@ -2,8 +2,9 @@
 /*
  * seg_codec.h - the compressors behind one small interface.
  *
- * Both work on whole units, or on values (at most CODEC_MAX_BYTES), and know nothing of frames. LZ4 is the bare
- * block format, zlib is bare deflate (RFC 1951): the unit has a checksum of its own.
+ * Both work on whole units, or on values (at most CODEC_MAX_BYTES), and know nothing of frames.
+ * LZ4 is the bare block format, zlib is bare deflate (RFC 1951): the unit has a checksum of its
+ * own.
  */
 #ifndef SEGMENT_SEG_CODEC_H
 #define SEGMENT_SEG_CODEC_H

@@ -2,10 +2,11 @@
 /*
  * vlog_gc.c - collection: what lives in segments that mostly do not is copied, and the index told.
  *
- * In rounds, of which the pass decides (log/gc_pass.h), driven on the thread that called: the program's
- * index may take as long as it likes, and call the log again. Of each victim the footer is read and the index asked for every record; what lives is
- * read, verified, and copied compressed as it is, with a checksum for its new place. When enough has
- * been copied to fill a segment the round is ended:
+ * In rounds, of which the pass decides (log/gc_pass.h), driven on the thread that called: the
+ * program's index may take as long as it likes, and call the log again. Of each victim the footer
+ * is read and the index asked for every record; what lives is read, verified, and copied
+ * compressed as it is, with a checksum for its new place. When enough has been copied to fill a
+ * segment the round is ended:
  *
  *   commit the copies, naming the victims  a crash from here on leaves both uncertain: asked again
  *   relocate, finish                       the index goes over, where it still has the old handle

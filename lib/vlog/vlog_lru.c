@@ -7,9 +7,10 @@
  * SHARD_BYTES, so that a small cache can keep a large value.
  *
  * A shard that is full takes a value that was missed only if it has been asked for more often, of
- * late, than the one that would have to go. Else a cache smaller than the data, read at random, would
- * be filled anew all the time: each value into memory that no processor's cache has, for nothing. How
- * often is counted by hashes, two bytes each, in a table that is halved now and then. What nobody has asked for, and what a program wants to be brought, is taken as it comes.
+ * late, than the one that would have to go. Else a cache smaller than the data, read at random,
+ * would be filled anew all the time: each value into memory that no processor's cache has, for
+ * nothing. How often is counted by hashes, two bytes each, in a table that is halved now and
+ * then. What nobody has asked for, and what a program wants to be brought, is taken as it comes.
  *
  * An entry counts with its value and with
  * itself, so many small values do not take more than was given. Memory that is not to be had means that

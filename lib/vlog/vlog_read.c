@@ -153,12 +153,15 @@ static int read_value(struct lsvd_vlog *log, const struct lsvd_vlog_handle *h,
 	return err;
 }
 
-/* Threads are told apart by where their memory lies: two may share a line, they seldom do. */
+/* Threads take turns with the lines: as many as there are lines have one each. */
 static struct vlog_counter *counter_of(struct lsvd_vlog *log)
 {
-	static _Thread_local char mine;
+	static unsigned threads;
+	static _Thread_local unsigned mine; /* from 1 on */
 
-	return &log->counters[((uintptr_t)&mine >> 12) * 11 / 4 % VLOG_COUNTERS];
+	if (!mine)
+		mine = __atomic_add_fetch(&threads, 1, __ATOMIC_RELAXED);
+	return &log->counters[mine % VLOG_COUNTERS];
 }
 
 static void count_get(struct lsvd_vlog *log, const struct lsvd_vlog_value *v, bool hit)

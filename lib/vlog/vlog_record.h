@@ -14,9 +14,10 @@
  * record in another place, of another segment or log does not verify, and one that is moved as it is
  * needs not be hashed again.
  *
- * A value longer than VLOG_PIECED_BYTES is stored in pieces of VLOG_PIECE_BYTES, each compressed or not by
- * itself. The table has for each {u32 stored length, u64 hash of the stored bytes}, and is covered by
- * the record's checksum: a part of the value can be read and verified with head, key and table alone.
+ * A value longer than VLOG_PIECED_BYTES is stored in pieces of VLOG_PIECE_BYTES, each compressed
+ * or not by itself. The table has for each {u32 stored length, u64 hash of the stored bytes}, and
+ * is covered by the record's checksum: a part of the value can be read and verified with head,
+ * key and table alone.
  *
  * Pure but for memory: bytes in, structs out. A decoder may be given any bytes at all.
  */

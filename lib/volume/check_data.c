@@ -71,8 +71,8 @@ static int verify_header(struct object *o)
 				 o->get->io.ret_len, o->head.header_bytes);
 	if (err)
 		return err;
-	err = lsvd_object_head_expect(&o->head, lsvd_vol_uuid_of(o->c->v, o->number), kind, o->entry.epoch, o->entry.seq,
-				      what);
+	err = lsvd_object_head_expect(&o->head, lsvd_vol_uuid_of(o->c->v, o->number), kind,
+				      o->entry.epoch, o->entry.seq, what);
 	if (!err && o->head.object != o->number)
 		err = lsvd_fail(LSVD_E_CORRUPT, "object %s: has number %llu, expected %llu", what,
 				(unsigned long long)o->head.object, (unsigned long long)o->number);
@@ -110,8 +110,8 @@ static void verify_unit(struct object *o, uint64_t lba, uint64_t sectors, uint64
 		return;
 	}
 	err = lsvd_unit_open((const uint8_t *)o->get->io.buf + off, min_u64(len, have - off),
-			     lsvd_vol_owner_of(o->c->v, o->number), o->number, lba, scratch, &data, &bytes, &need,
-			     o->get->io.key);
+			     lsvd_vol_owner_of(o->c->v, o->number), o->number, lba, scratch, &data,
+			     &bytes, &need, o->get->io.key);
 	if (!err && bytes != sectors * SECTOR_BYTES)
 		err = lsvd_fail(LSVD_E_CORRUPT, "object %s: unit of %u bytes, its header says %llu",
 				o->get->io.key, bytes, (unsigned long long)sectors * SECTOR_BYTES);

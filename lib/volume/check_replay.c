@@ -3,8 +3,9 @@
  * check_replay.c - the path of the history, object by object, from its beginning to its end.
  *
  * Up to the root's place every object is read that is there and not known as data: bases, notes,
- * fences, closes. Data and notes may have been deleted there; anchors, and what begins and ends an epoch, never are. After it
- * all must be there, is linked to the one before by its checksum, and goes into the map, as an open does it.
+ * fences, closes. Data and notes may have been deleted there; anchors, and what begins and ends
+ * an epoch, never are. After it all must be there, is linked to the one before by its checksum,
+ * and goes into the map, as an open does it.
  */
 #include <errno.h>
 #include <stdarg.h>

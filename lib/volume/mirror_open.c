@@ -2,9 +2,10 @@
 /*
  * mirror_open.c - what an open makes of the mirror it finds: goes on with it, or has it made anew.
  *
- * It is gone on with if it is of this log, and of the history that the log has now; if it is known how far it
- * has got, and that nothing is missing between that and where recovery begins; and if in the end it is
- * the map that was read. What is wrong with it is no matter: then it is built anew.
+ * It is gone on with if it is of this log, and of the history that the log has now; if it is
+ * known how far it has got, and that nothing is missing between that and where recovery begins;
+ * and if in the end it is the map that was read. What is wrong with it is no matter: then it is
+ * built anew.
  *
  * Procedures, but for lsvd_mirror_start().
  */

@@ -2,13 +2,13 @@
 /*
  * vol_adopt.c - moved objects become part of the volume.
  *
- * A moved object is a free object with data: what garbage collection has copied, or the cold part of
- * what users wrote. It means nothing until a chain object adopts it, by a record that repeats its
- * extents and says of every sector where it was when it was copied, its *source*. The record takes its turn
- * among the segments: when its chain object and all before it are acknowledged and in the store map, each
- * sector that the map still has in its source gets its new place (compare and swap); what was overwritten
- * or trimmed meanwhile stays what it is. Sectors with source 0 are placed whatever there is. Replay
- * does the same (lsvd_vol_record()).
+ * A moved object is a free object with data: what garbage collection has copied, or the cold part
+ * of what users wrote. It means nothing until a chain object adopts it, by a record that repeats
+ * its extents and says of every sector where it was when it was copied, its *source*. The record
+ * takes its turn among the segments: when its chain object and all before it are acknowledged and
+ * in the store map, each sector that the map still has in its source gets its new place (compare
+ * and swap); what was overwritten or trimmed meanwhile stays what it is. Sectors with source 0
+ * are placed whatever there is. Replay does the same (lsvd_vol_record()).
  *
  * What adopts is a note (struct adoption), or the segment that the cold part belongs to (vol_destage.c).
  */

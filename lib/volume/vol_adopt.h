@@ -26,8 +26,8 @@ void lsvd_moved_put(struct lsvd_volume *v, struct moved *m,
 int lsvd_moved_records(uint8_t **ret, uint32_t *ret_bytes, size_t room, const struct moved *m,
 		       unsigned n);
 /*
- * A part of it into the store map, from `walk` on; the place is that of the chain object. True in ret_all:
- * that was the last. -ENOMEM: the walk stands where it may go on.
+ * A part of it into the store map, from `walk` on; the place is that of the chain object. True in
+ * ret_all: that was the last. -ENOMEM: the walk stands where it may go on.
  */
 int lsvd_moved_apply(struct lsvd_volume *v, const struct moved *m, struct place at,
 		     struct seg_walk *walk, bool *ret_all);

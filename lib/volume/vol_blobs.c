@@ -70,7 +70,8 @@ static int begin_run(struct fetching *f, struct blob_want *wants, uint64_t left)
 		end = max_u64(end, blob_end(b));
 		r->n++;
 	}
-	lsvd_key_free(r->io.key, lsvd_vol_uuid_of(f->v, wants[0].ref.object), wants[0].ref.epoch, wants[0].ref.object);
+	lsvd_key_free(r->io.key, lsvd_vol_uuid_of(f->v, wants[0].ref.object), wants[0].ref.epoch,
+		      wants[0].ref.object);
 	r->io.off = first;
 	r->io.len = end - first;
 	r->io.buf = lsvd_malloc(r->io.len);

@@ -16,12 +16,12 @@
  * looks once more, when it has added itself, whether snapshot and base are still there: slots
  * go when the snapshot is gone.
  *
- * A cloner that dies leaves an entry and no clone. Whoever is kept from deleting by an entry without a
- * record doubts it, in a slot, and looks for the record once more; only if there is none then is the entry
- * dropped. The cloner looks at its entry when its record is there: if it has been doubted there is no
- * clone after all. One of the two looks comes after both writes, and no entry of a clone that somebody was
- * promised is ever away, whoever dies when. (A record that its store puts when its cloner is dead is no clone
- * that anybody was promised.)
+ * A cloner that dies leaves an entry and no clone. Whoever is kept from deleting by an entry
+ * without a record doubts it, in a slot, and looks for the record once more; only if there is
+ * none then is the entry dropped. The cloner looks at its entry when its record is there: if it
+ * has been doubted there is no clone after all. One of the two looks comes after both writes, and
+ * no entry of a clone that somebody was promised is ever away, whoever dies when. (A record that
+ * its store puts when its cloner is dead is no clone that anybody was promised.)
  */
 #include <lsvd/snapshot.h>
 
@@ -580,7 +580,10 @@ static int look_again(struct cloning *c)
 	return err;
 }
 
-/* Is each entry still there, and not doubted, now that the record is? From the first slot on: all may have gone. */
+/*
+ * Is each entry still there, and not doubted, now that the record is? From the first slot on: all may
+ * have gone.
+ */
 static int look_at_entries(struct cloning *c)
 {
 	struct use u;

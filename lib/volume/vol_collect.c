@@ -2,10 +2,10 @@
 /*
  * vol_collect.c - garbage collection as users see it: by hand, paused, how it stands.
  *
- * By hand: everything is stored; rounds until the target is reached; a checkpoint; what is dead is deleted.
- * Of the running epoch's chain only what lies before an anchor goes (log_delete.c), so if that holds
- * anything back an anchor is brought about (vol_delete.c), and what is left is deleted. To pack is the
- * same with other victims; to flatten a clone is in vol_flatten.c.
+ * By hand: everything is stored; rounds until the target is reached; a checkpoint; what is dead
+ * is deleted. Of the running epoch's chain only what lies before an anchor goes (log_delete.c),
+ * so if that holds anything back an anchor is brought about (vol_delete.c), and what is left is
+ * deleted. To pack is the same with other victims; to flatten a clone is in vol_flatten.c.
  *
  * One at a time: a second call is refused, so that whoever waits, gives up or has no more time speaks of
  * his own.

@@ -18,9 +18,10 @@
  * still says what the clone was made of, since the numbers of its own objects begin there; of
  * that nothing is read as long as there is a root, and there is one.
  *
- * The clone's snapshots need the base as long as they are there, if they were made before all this, and so do
- * its own clones, which are clones of its snapshots. Whether one does is asked of its own state, as for
- * going back to it. None is made and none comes back while that is looked at, and after it.
+ * The clone's snapshots need the base as long as they are there, if they were made before all
+ * this, and so do its own clones, which are clones of its snapshots. Whether one does is asked of
+ * its own state, as for going back to it. None is made and none comes back while that is looked
+ * at, and after it.
  */
 #include <errno.h>
 #include <stdio.h>

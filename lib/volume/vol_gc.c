@@ -2,13 +2,13 @@
 /*
  * vol_gc.c - what lives in objects that mostly do not is copied, so that these can be deleted.
  *
- * When, and of which objects, is decided by the machine of log/log_gc.h; this is the volume's part of
- * a round. The victims' headers, several at a time, say what they were made with, and the store map,
- * the pages of which are brought where they are away (vol_pages.c), what of that is still there. That
- * is read, in one go, and built into *moved* objects: one for each stream
- * (gc_choose.h), in order of address whatever it came from, cut at the size of a segment. They are put as
- * free objects, and a note adopts them all (vol_adopt.c). The victims are dead by that, and leave after the
- * next checkpoint (vol_delete.c).
+ * When, and of which objects, is decided by the machine of log/log_gc.h; this is the volume's
+ * part of a round. The victims' headers, several at a time, say what they were made with, and the
+ * store map, the pages of which are brought where they are away (vol_pages.c), what of that is
+ * still there. That is read, in one go, and built into *moved* objects: one for each stream
+ * (gc_choose.h), in order of address whatever it came from, cut at the size of a segment. They
+ * are put as free objects, and a note adopts them all (vol_adopt.c). The victims are dead by
+ * that, and leave after the next checkpoint (vol_delete.c).
  *
  *   surveys (headers, the map) -> move: READING -> BUILDING -> PUTTING -> ADOPTING -> over
  *      any -> over, with an error: nothing has happened; objects that were put are abandoned

@@ -27,6 +27,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -83,6 +84,16 @@ static struct lsvd_volume_options options_of(const struct lsvd_volume *v, const 
 	return o;
 }
 
+/* What was said of it stays said. */
+static void close_wrong(struct lsvd_volume *w)
+{
+	char text[512];
+
+	(void)snprintf(text, sizeof text, "%s", lsvd_last_error()); /* cut at worst */
+	(void)lsvd_volume_close(w, 0);
+	lsvd_error_restore(text);
+}
+
 static int open_lower(struct lsvd_volume **ret, const struct lsvd_volume *v,
 		      const struct fmt_lower *l)
 {
@@ -93,7 +104,7 @@ static int open_lower(struct lsvd_volume **ret, const struct lsvd_volume *v,
 	if (!err) {
 		err = check_lower(w, l);
 		if (err)
-			lsvd_vol_destroy(w);
+			close_wrong(w);
 	}
 	/* It cannot have been deleted; and it is not what the caller has asked for. */
 	if (err)

@@ -6,11 +6,11 @@
  * landed behind the end of their chain, or whose name had been given back already.
  *
  * What is one? The table knows all that the history needs, from the root on to its end, and what is
- * dead and not yet removed. Of an epoch before this open's nothing can become part of the history any
- * more: its chain has an end, which the fence keeps. So what such an epoch has put, and the table does not
- * know, nobody will ever ask for: there is no age to wait for. What lands later the next search finds. Of
- * this epoch nothing is touched: some of it is on its way. Of chains only data goes; anchors, fences, notes
- * and ends stay, since they may be probed.
+ * dead and not yet removed. Of an epoch before this open's nothing can become part of the history
+ * any more: its chain has an end, which the fence keeps. So what such an epoch has put, and the
+ * table does not know, nobody will ever ask for: there is no age to wait for. What lands later
+ * the next search finds. Of this epoch nothing is touched: some of it is on its way. Of chains
+ * only data goes; anchors, fences, notes and ends stay, since they may be probed.
  *
  * The listing may be old: it only says what to remove, and names are never used again. The removals go
  * through the log, which looks first whether this writer is still the one.

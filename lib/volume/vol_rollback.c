@@ -16,10 +16,10 @@
  *   empty    the local log, and with it what the mirror says, is void: a superblock, synced
  *   note     put: from its acknowledgement on the volume is the snapshot's
  *
- * Before the note is in the store a crash leaves the volume as it was, which the store has all of; after
- * it, as it is then. The local log must be void before that: an offline open would put its operations on top
- * of the map of the mirror, and one of these would be of the other state. In between an offline open is
- * refused.
+ * Before the note is in the store a crash leaves the volume as it was, which the store has all
+ * of; after it, as it is then. The local log must be void before that: an offline open would put
+ * its operations on top of the map of the mirror, and one of these would be of the other state.
+ * In between an offline open is refused.
  *
  * Up to the exchange every failure leaves the volume as it was, and open. After it the volume waits for
  * what can be waited for, and if that is in vain it fails (ROLL_LOST): its parts are of the one state
@@ -150,8 +150,8 @@ static int ask(struct lsvd_volume *v)
 }
 
 /*
- * A newer writer deletes what he has no use for: LSVD_E_FENCED if there is one, LSVD_E_UNAVAILABLE if that
- * cannot be told, else what it was.
+ * A newer writer deletes what he has no use for: LSVD_E_FENCED if there is one,
+ * LSVD_E_UNAVAILABLE if that cannot be told, else what it was.
  */
 static int because_fenced(struct lsvd_volume *v, int err)
 {
@@ -188,8 +188,8 @@ static int load(struct rollback *r)
 /* ------------------------------------------------------------------------------------ exchange */
 
 /*
- * What had died by then may seem to live, until pages come: it stays dead, for it may have left the store.
- * No deletion chooses it before a root for which they have come.
+ * What had died by then may seem to live, until pages come: it stays dead, for it may have left
+ * the store. No deletion chooses it before a root for which they have come.
  */
 static void take_live(struct rollback *r, uint64_t number, struct object_entry *e, uint32_t live)
 {

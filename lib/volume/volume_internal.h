@@ -273,9 +273,9 @@ struct lsvd_volume {
 	int snapshot_err;              /* what the last one ended with */
 
 	/*
-	 * vol_rollback.c. While it is ON nothing is begun: no operation, collection, checkpoint, deletion.
-	 * LOST: it failed when the map had been exchanged and the chain did not say so; nothing of the
-	 * map means anything any more.
+	 * vol_rollback.c. While it is ON nothing is begun: no operation, collection, checkpoint,
+	 * deletion. LOST: it failed when the map had been exchanged and the chain did not say so;
+	 * nothing of the map means anything any more.
 	 */
 	enum { ROLL_NONE, ROLL_ON, ROLL_LOST } rolling;
 

@@ -104,13 +104,15 @@ static void as_object(const uint8_t *object, size_t len)
 
 	memset(&h, 0, sizeof h);
 	if (lsvd_volume_record_decode(&volume, object, len, "x") == 0)
-		FUZZ_CHECK(lsvd_name_valid(volume.name) && volume.bytes % SECTOR_BYTES == 0);
+		FUZZ_CHECK(lsvd_name_valid(volume.name) &&
+			   (volume.kind == OBJECT_VLOG || volume.bytes % SECTOR_BYTES == 0));
 	if (len >= OBJECT_HEAD_BYTES)
 		memcpy(uuid.b, object + 24, sizeof uuid.b);
 	if (lsvd_claim_decode(&claim, &uuid, 0, object, len, "x") == 0)
 		FUZZ_CHECK(strlen(claim.host) <= 64);
 	if (lsvd_slot_decode(&slot, &uuid, 17, object, len, "x") == 0)
-		FUZZ_CHECK(slot.what >= SLOT_ADD && slot.what <= SLOT_CLOSE && strlen(slot.name) <= 64);
+		FUZZ_CHECK(slot.what >= SLOT_ADD && slot.what <= SLOT_DOUBT &&
+			   strlen(slot.name) <= 64);
 	as_note_or_moved(object, len);
 	if (t_header_read(&h, object, len) == 0) {
 		check_extents(&h);

@@ -2,9 +2,10 @@
 /*
  * cmd_clone.c - "lsvd-admin clone": a new volume that begins as a snapshot, or as another is now.
  *
- * A clone is always one of a snapshot. If none is named one is made: by the library where the volume
- * is not served; else through its server, under a name of the same form, "for-" and a UUID, by which "gc" knows
- * what nobody needs once the clone is gone (or was not made after all, and nobody was left to say so).
+ * A clone is always one of a snapshot. If none is named one is made: by the library where the
+ * volume is not served; else through its server, under a name of the same form, "for-" and a
+ * UUID, by which "gc" knows what nobody needs once the clone is gone (or was not made after all,
+ * and nobody was left to say so).
  */
 #include <errno.h>
 #include <stdint.h>

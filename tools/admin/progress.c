@@ -98,7 +98,8 @@ void progress_line(char *text, size_t size, unsigned width, const char *what, co
 	if (total && rate >= 1 && done < total)
 		format_left(left, (double)(total - done) / rate);
 	n = snprintf(facts, sizeof facts, "%s%s%s%s%.20s  %s/s%s%s%s", have, total ? " of " : "",
-		     total ? all : "", things ? " " : "", things ? things : "", speed, *left ? "  " : "", left, *left ? " left" : "");
+		     total ? all : "", things ? " " : "", things ? things : "", speed,
+		     *left ? "  " : "", left, *left ? " left" : "");
 	if (total && width > (unsigned)n + strlen(what) + BAR_LEAST + 12) {
 		unsigned room = width - (unsigned)n - (unsigned)strlen(what) - 12;
 
