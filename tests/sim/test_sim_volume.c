@@ -1083,7 +1083,7 @@ static void work_a_little_on_clone(struct tester *h)
 		change_size(h);
 	else if (what == 6)
 		check_now(h);
-	else if (what == 7)
+	else if (what == 7 && !h->base->scripted) /* there its base is to be needed */
 		(void)flatten(h); /* may fail as anything else here */
 	else if (h->m.issued < OPS_MAX)
 		submit_one(h);
