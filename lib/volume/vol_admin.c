@@ -318,6 +318,17 @@ static int left_behind(int err, const struct fmt_volume *record, const char *wha
 				 text);
 }
 
+/* A deletion that was cut off has left its claim, but somebody needs the volume: so it stays one. */
+static void give_back_if_taken(struct visit *v, const struct fmt_volume *record)
+{
+	char text[512];
+
+	(void)snprintf(text, sizeof text, "%s", lsvd_last_error()); /* survives what follows */
+	if (lsvd_lineage_is_gone(&v->port, &record->uuid))
+		(void)!lsvd_lineage_give_back(&v->port, &record->uuid); /* else the next try does */
+	lsvd_error_restore(text);
+}
+
 static int delete_on(struct visit *v, const char *name, uint32_t flags)
 {
 	struct fmt_volume record;
@@ -326,8 +337,11 @@ static int delete_on(struct visit *v, const char *name, uint32_t flags)
 	err = lsvd_lineage_find(&v->port, OBJECT_VOLUME, name, &record);
 	if (!err)
 		err = lsvd_probe_check(&v->port, flags | CHECK_NO_PROBE, false);
-	if (!err)
+	if (!err) {
 		err = lsvd_vol_refuse_base(&v->port, &record, false);
+		if (err == -EBUSY)
+			give_back_if_taken(v, &record);
+	}
 	if (!err)
 		err = lsvd_lineage_take_away(&v->port, &record.uuid);
 	if (err)

@@ -34,7 +34,7 @@
 #define FETCH_MAX_BYTES MISS_MAX_BYTES
 #define BACKOFF_MIN_MS 50u
 #define BACKOFF_MAX_MS 2000u
-#define GC_RETRIES 32u          /* for all of a round together */
+#define GC_RETRIES 32u          /* for all of a round, with no answer in between */
 
 struct fetch {
 	struct read_req *req;         /* NULL once it has been answered */
@@ -86,7 +86,7 @@ static void answer(struct fetch *f, int err)
 	struct object_entry *o = lsvd_object_table_get(&f->v->objects, f->object);
 
 	f->req = NULL;
-	if (err)
+	if (err && !req->err) /* the first is the request's */
 		req->bad_object = f->object;
 	if (o && --o->readers == 0 && o->ancestor)
 		lsvd_port_changed(&f->v->port); /* a clone that leaves its base waits for that */
@@ -539,6 +539,8 @@ static void verified(struct io *io)
 		report_damage(f);
 	else if (!f->req->blob)
 		count_read(f);
+	if (!f->verdict)
+		f->req->retries = 0; /* the store does answer */
 	answer(f, f->verdict);
 	free_fetch(f);
 }

@@ -112,6 +112,9 @@ static int open_lower(struct lsvd_volume **ret, const struct lsvd_volume *v,
 					 "volume %s: its lower volume %s@%s", v->name, l->name,
 					 l->snapshot_name);
 	w->shows = l->bytes / SECTOR_BYTES;
+	/* Nor does what lies below it show any further. */
+	for (struct lsvd_volume *x = w->below; x; x = x->below)
+		x->shows = min_u64(x->shows, w->shows);
 	*ret = w;
 	return 0;
 }

@@ -406,15 +406,20 @@ END_TEST
 START_TEST(what_it_grows_to_is_zeroes_and_it_cannot_become_smaller_than_they_show)
 {
 	struct home *h = home();
-	struct tv *base = plain(h, "base", TV_BYTES), *top;
+	struct tv *base = plain(h, "base", TV_BYTES), *mid, *top;
 
 	tv_write(base, 0, (uint32_t)TV_BYTES, 1);
 	snap(base, "s");
-	top = over(h, "top", 2 * MIB, &base, 1);
-	show(top, base, 0, 2 * MIB);
+	mid = over(h, "mid", TV_BYTES, &base, 1); /* and what lies below that shows no further, either */
+	show(mid, base, 0, TV_BYTES);
+	tv_write(mid, MIB, 4096, 5);
+	snap(mid, "s");
+	top = over(h, "top", 2 * MIB, &mid, 1);
+	show(top, mid, 0, 2 * MIB);
 	ck_assert_ok(lsvd_volume_resize(top->v, 6 * MIB, 0));
 	top->bytes = 6 * MIB;
 	tv_check_all(top);
+	tv_trim(top, 4 * MIB, 65536);
 	tv_write(top, 3 * MIB, 4096, 2);
 	ck_assert_err(lsvd_volume_resize(top->v, 2 * MIB - 512, LSVD_RESIZE_CUT),
 		      LSVD_E_UNSUPPORTED);
