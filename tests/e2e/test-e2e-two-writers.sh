@@ -59,7 +59,8 @@ both() {
 		host "$name"
 		rm -rf "$cache_dir"
 		[[ $store_kind == dir || $name == a ]] || s3_endpoint=$direct
-		make_store "flush = \"$1\"" "lease_check = \"${lease_ms}ms\"" 'log_size = "32M"' \
+		# Who is refused can read what the other one has not deleted: here, all of it.
+		make_store 'gc = "off"' "flush = \"$1\"" "lease_check = \"${lease_ms}ms\"" 'log_size = "32M"' \
 			'segment_size = "256K"' 'checkpoint_segments = 4'
 	done
 	[[ $store_kind == dir ]] || s3_endpoint=$(<"$proxy_dir/endpoint")
