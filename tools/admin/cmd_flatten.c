@@ -22,7 +22,7 @@ static int flatten(void *ctx)
 
 	if (!facts)
 		return status;
-	output_bytes(copied, (uint64_t)json_integer_value(json_object_get(facts, "copied_bytes")));
+	output_bytes(copied, reach_number(facts, "copied_bytes"));
 	(void)snprintf(sentence, sizeof sentence, "volume %s needs no other: %s copied",
 		       f->admin.name, copied);
 	return output_sentence(sentence, facts, f->admin.json);

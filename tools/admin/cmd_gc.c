@@ -16,21 +16,16 @@ struct gc {
 	const char *action;
 };
 
-static uint64_t number(const json_t *facts, const char *key)
-{
-	return (uint64_t)json_integer_value(json_object_get(facts, key));
-}
-
 static int print_collected(const struct gc *g, json_t *facts)
 {
 	char sentence[256], deleted[32], copied[32], stored[32];
 
-	output_bytes(deleted, number(facts, "deleted_bytes"));
-	output_bytes(copied, number(facts, "copied_bytes"));
-	output_bytes(stored, number(facts, "stored_bytes"));
+	output_bytes(deleted, reach_number(facts, "deleted_bytes"));
+	output_bytes(copied, reach_number(facts, "copied_bytes"));
+	output_bytes(stored, reach_number(facts, "stored_bytes"));
 	(void)snprintf(sentence, sizeof sentence,
 		       "volume %s: %s copied, %llu objects (%s) deleted; %s of data stored",
-		       g->admin.name, copied, (unsigned long long)number(facts, "deleted_objects"),
+		       g->admin.name, copied, (unsigned long long)reach_number(facts, "deleted_objects"),
 		       deleted, stored);
 	return output_sentence(sentence, facts, g->admin.json);
 }

@@ -12,22 +12,17 @@ struct pack {
 	struct reach_options reach;
 };
 
-static uint64_t number(const json_t *facts, const char *key)
-{
-	return (uint64_t)json_integer_value(json_object_get(facts, key));
-}
-
 static int print_packed(const struct pack *p, json_t *facts)
 {
 	char sentence[256], before[32], after[32], copied[32];
 
-	output_bytes(before, number(facts, "stored_bytes_before"));
-	output_bytes(after, number(facts, "stored_bytes"));
-	output_bytes(copied, number(facts, "copied_bytes"));
+	output_bytes(before, reach_number(facts, "stored_bytes_before"));
+	output_bytes(after, reach_number(facts, "stored_bytes"));
+	output_bytes(copied, reach_number(facts, "copied_bytes"));
 	(void)snprintf(sentence, sizeof sentence,
 		       "volume %s: %llu objects with data (%s) instead of %llu (%s); %s copied",
-		       p->admin.name, (unsigned long long)number(facts, "data_objects"), after,
-		       (unsigned long long)number(facts, "data_objects_before"), before, copied);
+		       p->admin.name, (unsigned long long)reach_number(facts, "data_objects"), after,
+		       (unsigned long long)reach_number(facts, "data_objects_before"), before, copied);
 	return output_sentence(sentence, facts, p->admin.json);
 }
 

@@ -17,7 +17,7 @@ struct seal {
 
 static int print_sealed(const struct seal *s, json_t *facts)
 {
-	uint64_t left = (uint64_t)json_integer_value(json_object_get(facts, "unstored_bytes"));
+	uint64_t left = reach_number(facts, "unstored_bytes");
 	char sentence[256], bytes[32];
 
 	output_bytes(bytes, left);

@@ -322,3 +322,8 @@ json_t *reach_ask_server(struct admin *a, const struct reach_options *options, j
 {
 	return ask_somewhere(a, options, request, true, ret_status);
 }
+
+uint64_t reach_number(const json_t *facts, const char *key)
+{
+	return (uint64_t)json_integer_value(json_object_get(facts, key));
+}

@@ -55,4 +55,7 @@ json_t *reach_ask(struct admin *a, const struct reach_options *options, json_t *
 json_t *reach_ask_server(struct admin *a, const struct reach_options *options, json_t *request,
 			 int *ret_status);
 
+/* A number in an answer; 0 if it is not there. */
+uint64_t reach_number(const json_t *facts, const char *key);
+
 #endif
