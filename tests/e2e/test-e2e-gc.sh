@@ -35,8 +35,8 @@ held=$((mib * 1048576 / 10 + 8 * 1048576))
 segment=$((mib >= 4096 ? 8 : 1))M
 options=("segment_size = $segment" 'compression = none' "gc_target = $target")
 
-# What is removed while it is counted need not be counted.
-stored() { (objects 2>/dev/null || true) | awk '{ sum += $1 } END { printf "%d\n", sum }'; }
+# What is removed while it is counted need not be counted. Not %d: some awks end at 2^31.
+stored() { (objects 2>/dev/null || true) | awk '{ sum += $1 } END { printf "%.0f\n", sum }'; }
 memory() { awk '$1 == "VmRSS:" { print $2 }' "/proc/$server_pid/status"; }
 
 is_bounded() {
