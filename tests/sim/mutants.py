@@ -10,7 +10,7 @@ error, too. LSVD_SIM_RUNS says how long to look (default 400 runs each).
 """
 import os, pathlib, shutil, subprocess, sys, tempfile
 
-PROGRAMS = ("test_sim_volume", "test_sim_mirror", "test_sim_vlog")
+PROGRAMS = ("test_sim_volume", "test_sim_rival", "test_sim_hardship", "test_sim_mirror", "test_sim_vlog")
 
 MUTANTS = [
     ("a flush is acknowledged before the sync", "lib/wal/wal_sync.c",
@@ -191,7 +191,7 @@ def run(out, name):
 
 def find_it(out, file):
     """What belongs to the value log alone, its own program has to find."""
-    programs = PROGRAMS[2:] if file.startswith("lib/vlog/") else PROGRAMS[:2]
+    programs = PROGRAMS[-1:] if file.startswith("lib/vlog/") else PROGRAMS[:-1]
     return next(filter(None, (run(out, name) for name in programs)), None)
 
 

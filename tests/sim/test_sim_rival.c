@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * test_sim_rival.c - two hosts at one volume in the simulator: both write to it, or one deletes what
+ * the other makes a clone of.
+ *
+ * How it is done stands in tester.h.
+ *
+ * lsvd-test: timeout=600
+ */
+#include "tester.h"
+
+#include "volume/vol_clone.h"
+
+static struct tester rival_heirs[CLONES];
+static struct tester rival = { .name = "v", .heirs = rival_heirs };
+
+/* The first writer is stopped in its tracks now and then, while it lasts. */
+static void freezer(void *arg)
+{
+	struct tester *t = arg;
+	while (!t->finished && !t->failed) {
+		sim_sleep(t->other, below(t, 2000));
+		sim_host_freeze(t->host, true);
+		sim_sleep(t->other, below(t, 20000));
+		sim_host_freeze(t->host, false);
+	}
+}
+
+static void first_writer(void *arg)
+{
+	struct tester *t = arg;
+
+	t->hard = HARD_RIVAL;
+	while (!t->failed && !t->broken && t->m.issued + 50 < OPS_MAX) {
+		work(t);
+		if (t->remote && !t->broken)
+			sim_sleep(t->host, below(t, 5000));
+	}
+	if (!t->failed && lsvd_volume_status(t->volume, NULL, 0) == LSVD_E_FENCED)
+		t->broken = true;
+	if (!t->failed && t->broken)
+		check_broken(t);
+	else if (!t->failed)
+		close_volume(t);
+	t->finished = true;
+}
+
+/* The second takes the volume over, and goes on from what it finds. */
+static void second_writer(void *arg)
+{
+	struct tester *t = arg, *first = &tester;
+	struct lsvd_stats stats = LSVD_STATS_INIT;
+	static struct memory known;
+
+	sim_sleep(t->host, below(t, 10000));
+	t->m.chunks = 0; /* not known */
+	if (!open_volume(t, t->host, LSVD_OPEN_ACCEPT_ROLLBACK))
+		return;
+	if (lsvd_volume_stats(t->volume, &stats) < 0)
+		complain(t, "no statistics");
+	remember(&known, first);
+	recall(t, &known);
+	check_size(t);
+	t->m.tags = 1u << 20;
+	cut_history(t, (uint32_t)stats.last_op);
+	t->m.flushed = t->m.stored = t->m.issued;
+	if (!read_image(t))
+		return;
+	settle_rollback(t, t->m.issued);
+	if (distance(t, t->m.issued, false))
+		explain(t, t->m.issued);
+	t->ops_wanted = 40;
+	if (!t->failed)
+		work(t);
+	if (!t->failed)
+		close_volume(t);
+	t->finished = true;
+}
+
+/*
+ * The first one's cache comes back: it is refused, or shows what the second one made. What either has
+ * deleted is needed by nothing, be it the volume, a snapshot or a clone.
+ */
+static void come_back(void *arg)
+{
+	struct tester *t = arg;
+	struct lsvd_volume_options o;
+	int err = LSVD_E_UNAVAILABLE;
+
+	check_store(t, t->other);
+	for (unsigned i = 0; i < CLONES && !t->failed; i++)
+		if (t->m.clones[i].state == CLONE_THERE)
+			check_store(heir_of(t, i), t->other);
+	t->remote = tester.remote;
+	o = options_of(t, 0);
+	for (unsigned i = 0; err == LSVD_E_UNAVAILABLE && i < 50; i++)
+		err = lsvd_volume_open_world(&t->volume, sim_host_world(t->other), "v", &o);
+	if (!err)
+		check_now(t);
+	else if (err != LSVD_E_FOREIGN_CACHE)
+		complain(t, "the old cache: %s: %s", lsvd_error_name(err), lsvd_last_error());
+	t->finished = true;
+}
+
+static bool both_over(void *ctx)
+{
+	(void)ctx;
+	return (tester.finished && rival.finished) || tester.failed || rival.failed;
+}
+
+static bool rival_over(void *ctx)
+{
+	(void)ctx;
+	return rival.finished || rival.failed;
+}
+
+static void check_duel(struct tester *t, uint32_t taken_at)
+{
+	if (t->m.stored > taken_at)
+		complain(t, "operation %u was stored, the second writer begins after %u",
+			 t->m.stored, taken_at);
+	if (t->remote && t->m.flushed > taken_at)
+		complain(t, "operation %u was flushed to the store, the second writer begins "
+			 "after %u", t->m.flushed, taken_at);
+}
+
+static void run_duel(uint64_t seed)
+{
+	struct tester *t = &tester;
+	struct sim_options o = usual_rates;
+
+	o.seed = seed;
+	new_model(t);
+	t->sim = rival.sim = sim_new(&o);
+	t->host = rival.other = sim_host_new(t->sim, "a");
+	t->other = rival.host = sim_host_new(t->sim, "b");
+	t->remote = rival.remote = seed % 2;
+	t->seed = rival.seed = seed;
+	t->collects = rival.collects = true;
+	t->compression = rival.compression = LSVD_COMPRESS_LZ4;
+	t->broken = t->failed = rival.failed = rival.finished = false;
+	t->hard = rival.hard = HARD_NOTHING;
+	t->in_duel = rival.in_duel = true;
+	cloned_in_duel = false;
+	t->ops_wanted = 20;
+	t->volume = NULL;
+	run_phase(t, first_life, t->host);
+	(void)sim_run_until(t->sim, phase_over, t);
+	if (!t->failed && !t->volume) {
+		halt_all(t);
+		sim_free(t->sim);
+		t->in_duel = cloned_in_duel = false;
+		return; /* closed: there is nobody to be fenced */
+	}
+	t->finished = false;
+	begin_phases(&rival);
+	sim_spawn(t->host, first_writer, t);
+	sim_spawn(t->other, freezer, t);
+	sim_spawn(rival.host, second_writer, &rival);
+	if (sim_run_until(t->sim, both_over, t) != SIM_MORE)
+		complain(t, "the writers hang");
+	expect_well(&rival, seed, 0);
+	check_duel(t, rival.recovered);
+	t->points += t->broken;
+	expect_well(t, seed, 0);
+	rival.finished = false;
+	sim_spawn(t->host, come_back, &rival);
+	if (sim_run_until(t->sim, rival_over, t) != SIM_MORE)
+		complain(&rival, "coming back hangs");
+	expect_well(&rival, seed, 0);
+	halt_all(t);
+	sim_free(t->sim);
+	t->hard = HARD_NOTHING;
+	t->in_duel = cloned_in_duel = false;
+}
+
+START_TEST(a_second_writer_loses_nothing_that_the_first_was_promised)
+{
+	uint64_t first = env_u64("LSVD_TEST_SEED", 1000), runs = env_u64("LSVD_SIM_RUNS", USUAL_RUNS);
+
+	maybe_trace();
+	tester.points = 0;
+	for (uint64_t seed = first; seed < first + runs; seed++)
+		run_duel(seed);
+	printf("%" PRIu64 " duels, %" PRIu64 " of them fenced a writer\n", runs, tester.points);
+	ck_assert_uint_gt(tester.points, 0);
+}
+END_TEST
+
+/* What is known of it; -1: not yet, or never. */
+static struct {
+	int cloned, deleted;
+	bool of_snapshot;        /* that is what is deleted, else the volume */
+} quarrel;
+
+static void prepare_quarrel(void *arg)
+{
+	struct tester *t = arg;
+
+	t->ops_wanted = 6;
+	first_life(t);
+	t->finished = false;
+	if (!t->failed && !t->volume)
+		(void)open_volume(t, t->host, 0);
+	t->scripted = true; /* the snapshot that clones are made of */
+	for (unsigned i = 0; i < 20 && !t->failed && t->m.snapshots[SNAPSHOTS - 1].state != SNAP_THERE; i++)
+		change_snapshot(t);
+	t->scripted = false;
+	if (!t->failed && !quarrel.of_snapshot)
+		close_volume(t);
+	t->finished = true;
+}
+
+static void quarrel_delete(void *arg)
+{
+	struct tester *t = arg;
+	char name[8];
+
+	sim_sleep(t->host, below(t, 120));
+	snapshot_name(name, SNAPSHOTS - 1);
+	quarrel.deleted = quarrel.of_snapshot
+				  ? lsvd_snapshot_delete(t->volume, name, UINT32_MAX)
+				  : lsvd_volume_delete_world(sim_host_world(t->host), t->name);
+}
+
+static void quarrel_clone(void *arg)
+{
+	struct tester *t = arg;
+	char name[8];
+
+	sim_sleep(t->other, below(t, 30));
+	snapshot_name(name, SNAPSHOTS - 1);
+	quarrel.cloned = lsvd_volume_clone_world(sim_host_world(t->other), t->name, name,
+						 t->heirs[0].name);
+}
+
+static bool quarrel_over(void *ctx)
+{
+	struct tester *t = ctx;
+
+	return t->failed || (quarrel.cloned <= 0 && quarrel.deleted <= 0);
+}
+
+/* The record of a clone that was not made may be there, come late: then it leads to the clone, or nowhere. */
+static void check_quarrel(void *arg)
+{
+	struct lsvd_volume_options o = LSVD_VOLUME_OPTIONS_INIT;
+	struct tester *t = arg, *h = &t->heirs[0];
+	struct lsvd_volume *v = NULL;
+
+	o.flags = LSVD_OPEN_READONLY;
+	/* Whoever died in the middle of the deletion, the next one finds the clone's entry. */
+	if (quarrel.cloned == 0 && lsvd_volume_delete_world(sim_host_world(t->other), t->name) == 0)
+		complain(t, "what a clone stands on was deleted by the next one");
+	if (quarrel.cloned == 0 ||
+	    lsvd_volume_open_world(&v, sim_host_world(t->other), h->name, &o) == 0)
+		check_past(h, t->other, NULL, h->m.issued);
+	if (v)
+		(void)lsvd_volume_close(v, 0); /* a reader has nothing to lose */
+	t->finished = true;
+}
+
+static void run_quarrel(struct tester *t, uint64_t seed, uint64_t *cloned, uint64_t *deleted)
+{
+	static const struct sim_loss killed = { .keep = SIM_KILLED };
+	struct sim_options o = usual_rates;
+
+	o.seed = seed;
+	o.fail_late = 30;
+	new_model(t);
+	t->sim = sim_new(&o);
+	t->host = sim_host_new(t->sim, "a");
+	t->other = sim_host_new(t->sim, "b");
+	t->remote = false;
+	t->compression = LSVD_COMPRESS_LZ4;
+	t->failed = false;
+	quarrel.of_snapshot = seed % 2;
+	quarrel.cloned = quarrel.deleted = 1;
+	run_phase(t, prepare_quarrel, t->host);
+	(void)sim_run_until(t->sim, phase_over, t);
+	t->m.clones[0].generation = 900; /* a name that the life before has not given */
+	(void)heir_of(t, 0);
+	inherit(&t->heirs[0], t, t->m.snapshots[SNAPSHOTS - 1].op);
+	sim_spawn(t->host, quarrel_delete, t);
+	sim_spawn(t->other, quarrel_clone, t);
+	sim_stop_at(t->sim, seed % 3 ? sim_boundaries(t->sim) + 1 + below(t, 200) : 0);
+	(void)sim_run_until(t->sim, quarrel_over, t);
+	sim_stop_at(t->sim, 0);
+	halt_all(t);
+	settle_both(t, &killed);
+	if (below(t, 2))
+		sim_ghosts_land(t->sim);
+	if (!t->failed && quarrel.cloned == 0 && quarrel.deleted == 0)
+		complain(t, "it is deleted, and there is a clone of it");
+	if (!t->failed && quarrel.cloned == 0 && !exists(&t->heirs[0]))
+		complain(t, "the clone is gone");
+	*cloned += quarrel.cloned == 0;
+	*deleted += quarrel.deleted == 0;
+	run_phase(t, check_quarrel, t->other);
+	if (!t->failed && sim_run_until(t->sim, phase_over, t) != SIM_MORE)
+		complain(t, "the clone cannot be opened");
+	expect_well(t, seed, 0);
+	halt_all(t);
+	sim_free(t->sim);
+}
+
+START_TEST(what_is_deleted_while_it_is_cloned_goes_or_has_a_clone)
+{
+	uint64_t first = env_u64("LSVD_TEST_SEED", 1000), cloned = 0, deleted = 0;
+	uint64_t runs = 25 * env_u64("LSVD_SIM_RUNS", USUAL_RUNS); /* each is short */
+
+	maybe_trace();
+	for (uint64_t seed = first; seed < first + runs; seed++)
+		run_quarrel(&tester, seed, &cloned, &deleted);
+	printf("%" PRIu64 " quarrels: %" PRIu64 " clones made, %" PRIu64 " deletions\n", runs, cloned,
+	       deleted);
+	ck_assert_uint_gt(cloned, 0);
+	ck_assert_uint_gt(deleted, 0);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("sim_rival");
+
+	add_case(s, "rival", a_second_writer_loses_nothing_that_the_first_was_promised);
+	add_case(s, "quarrel", what_is_deleted_while_it_is_cloned_goes_or_has_a_clone);
+	return s;
+}
+
+T_MAIN(suite)
