@@ -19,7 +19,9 @@
  *   vol_checkpoint.c  the store map's changed pages, and a root that names all of them; its bytes:
  *                     checkpoint_encode.c
  *   vol_pages.c       the store map's pages, when they are needed
- *   vol_gc.c          what lives out of objects that mostly do not
+ *   vol_gc.c          what there is to collect, for the machine that decides
+ *   vol_gc_survey.c   what lives in a victim
+ *   vol_gc_move.c     copies of that; these two of a round (vol_gc_round.h)
  *   vol_adopt.c       moved objects into the store map
  *   vol_collect.c     garbage collection as users see it: by hand, paused, how it stands
  *   vol_orphans.c     objects that nobody knows
@@ -533,6 +535,7 @@ void lsvd_vol_gc_poke(struct lsvd_volume *v);
 void lsvd_vol_gc_look(struct lsvd_volume *v);
 /* An object has lost a part of what lived in it. */
 void lsvd_vol_gc_lost(struct lsvd_volume *v, const struct object_entry *e);
+/* ---- vol_gc_move.c */
 void lsvd_vol_free_round(struct lsvd_volume *v); /* nothing is in the world */
 
 /* ---- vol_adopt.c */
