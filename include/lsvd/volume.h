@@ -88,7 +88,7 @@ LSVD_API LSVD_MUST_USE int lsvd_volume_list(struct lsvd_store *store, lsvd_volum
 struct lsvd_volume_usage {
 	uint32_t size;            /* sizeof, set by the caller */
 	uint32_t closed_cleanly;  /* 1 if the last writer ended its chain */
-	uint64_t objects;         /* all objects of the volume */
+	uint64_t objects;         /* all objects of the volume, its record among them */
 	uint64_t bytes;           /* their bytes */
 	uint64_t segments;        /* objects that carry data */
 	uint64_t checkpoints;     /* map pages and roots */

@@ -274,6 +274,8 @@ int lsvd_volume_usage(struct lsvd_store *store, const char *name, struct lsvd_vo
 		return err;
 	lsvd_key_prefix(prefix, &record.uuid, 0);
 	err = count_all(&v, prefix, &u, &c);
+	u.objects++; /* the record */
+	u.bytes += fmt_volume_bytes(&record);
 	u.volume_bytes = record.bytes;
 	if (!err)
 		do {

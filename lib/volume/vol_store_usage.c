@@ -178,7 +178,7 @@ static int name_row(struct visit *v, struct table *t, int kind, const char *name
 		r = add_row(t, &record.uuid);
 	if (!r)
 		return t->err;
-	add(&r->u, FMT_VOLUME_BYTES);
+	add(&r->u, fmt_volume_bytes(&record));
 	r->u.kind = kind == OBJECT_VOLUME ? LSVD_USAGE_VOLUME : LSVD_USAGE_VLOG;
 	memcpy(r->u.name, record.name, sizeof r->u.name);
 	r->u.volume_bytes = record.bytes;

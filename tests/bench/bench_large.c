@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * bench_large.c - a large volume, thinly written: what opening, snapshots, clones and deletion take, and
- * how much memory it needs at rest.
+ * bench_large.c - a large volume, thinly written: what opening, snapshots, going back to one, clones and
+ * deletion take, and how much memory it needs at rest.
  *
- *   bench_large [--json] [--quick] [--extents N] [--dir DIRECTORY]
+ *   bench_large [--json] [--quick] [--extents N] [--dir DIRECTORY] [--store DIRECTORY]
  *
  * Numbers, not pass or fail. 1 TiB gets N (ten million) extents of 4 KiB, each at a place of its own that
  * chance gives. The store is in memory and keeps maps whole, of data the headers alone: nothing can be
@@ -11,6 +11,9 @@
  * with a local log of 512 MiB; all that is written goes through it, 50 GiB, so that it had better be in
  * memory. Of each step are shown time and processor time, and of an open by how much the process has
  * grown when it has come to rest.
+ *
+ * With --store the volume, "large", is made in that (existing) directory, of data that shrinks to some 60 bytes
+ * a block, and stays: for whoever wants to look at a server of it.
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -183,23 +186,45 @@ static void reopen(const char *name, const char *what)
 	end(text, s);
 }
 
-/* All of the map passes by; what stays is what map_memory allows. */
-static void walk(void)
+/* Bytes that are not holes. All of the map passes by; what stays is what map_memory allows. */
+static uint64_t mapped_bytes(struct lsvd_volume *v)
 {
-	const struct lsvd_volume_options o = options();
 	const uint64_t bytes = (uint64_t)BLOCK << BITS;
 	static struct lsvd_status_extent e[4096];
-	double before = resident();
-	struct lsvd_volume *v = opened(NAME, &o);
-	struct step s = begin();
+	uint64_t mapped = 0;
 	int n = 1;
 
 	for (uint64_t off = 0; off < bytes && n > 0;) {
 		n = lsvd_volume_block_status(v, off, bytes - off, e, 4096);
 		must(n, "block status");
-		for (int i = 0; i < n; i++)
+		for (int i = 0; i < n; i++) {
 			off += e[i].len;
+			if (!(e[i].flags & LSVD_STATUS_HOLE))
+				mapped += e[i].len;
+		}
 	}
+	return mapped;
+}
+
+static void must_be_whole(struct lsvd_volume *v)
+{
+	const uint64_t mapped = mapped_bytes(v);
+
+	if (mapped == extents * BLOCK)
+		return;
+	(void)fprintf(stderr, "bench_large: %" PRIu64 " bytes of %" PRIu64 " are mapped\n", mapped,
+		      extents * BLOCK);
+	exit(1);
+}
+
+static void walk(void)
+{
+	const struct lsvd_volume_options o = options();
+	double before = resident();
+	struct lsvd_volume *v = opened(NAME, &o);
+	struct step s = begin();
+
+	must_be_whole(v);
 	end("status of all of it", s);
 	result("status of all of it, memory after it", (resident() - before) / (1 << 20), "MiB");
 	must(lsvd_volume_close(v, UINT32_MAX), "close");
@@ -215,6 +240,37 @@ static void trim(void)
 	end("all of it trimmed", s);
 	must(lsvd_volume_close(v, UINT32_MAX), "close");
 	end("all of it trimmed, stored and closed", s);
+}
+
+/* With all stored before, so that it is the going back that is measured. */
+static void go_back(struct lsvd_volume *v, const char *after)
+{
+	struct step s;
+	char text[96];
+
+	must(lsvd_volume_sync(v, UINT32_MAX), "sync");
+	s = begin();
+	must(lsvd_snapshot_rollback(v, "start", UINT32_MAX), "rollback");
+	(void)snprintf(text, sizeof text, "rollback after %s", after); /* fits */
+	end(text, s);
+}
+
+static void rollbacks(void)
+{
+	static struct batch b = { .lock = PTHREAD_MUTEX_INITIALIZER, .over = PTHREAD_COND_INITIALIZER };
+	const struct lsvd_volume_options o = options();
+	struct lsvd_volume *v = opened(NAME, &o);
+
+	must(lsvd_snapshot_create(v, "start", UINT32_MAX, NULL), "snapshot");
+	go_back(v, "nothing");
+	for (uint64_t i = 0; i < extents / 100; i += BATCH)
+		write_batch(v, &b, extents + i, BATCH);
+	go_back(v, "a hundredth more");
+	must(lsvd_volume_trim(v, 0, (uint64_t)BLOCK << BITS, 0), "trim");
+	go_back(v, "all was trimmed");
+	must_be_whole(v);
+	must(lsvd_snapshot_delete(v, "start", UINT32_MAX), "snapshot");
+	must(lsvd_volume_close(v, UINT32_MAX), "close");
 }
 
 static void lose_cache(void)
@@ -256,7 +312,8 @@ static void deletion(void)
 	end("volume deleted", s);
 }
 
-static void make_pool(void)
+/* Of chance; or, to be small when it is stored, each block full of a number. */
+static void make_pool(bool small)
 {
 	uint64_t s = 88172645463325252u;
 
@@ -264,10 +321,34 @@ static void make_pool(void)
 	if (!pool)
 		die("memory");
 	for (size_t i = 0; i < 1024 * BLOCK / 8; i++) {
-		uint64_t word = chance(&s);
+		uint64_t word = small ? 1 + i / (BLOCK / 8) : chance(&s);
 
 		memcpy(pool + 8 * i, &word, 8);
 	}
+}
+
+static void open_store(const char *kept)
+{
+	char text[1024];
+
+	if (!kept) {
+		must(store_null_open_maps(&store), "store");
+		return;
+	}
+	(void)snprintf(text, sizeof text, "dir:%s", kept); /* cut: another directory, or none */
+	must(lsvd_store_open(&store, text, NULL), kept);
+}
+
+static void measure(void)
+{
+	reopen(NAME, "with its cache");
+	lose_cache();
+	reopen(NAME, "without");
+	walk();
+	snapshots();
+	rollbacks();
+	trim();
+	deletion();
 }
 
 int main(int argc, char **argv)
@@ -275,8 +356,8 @@ int main(int argc, char **argv)
 	static const struct option names[] = {
 		{ "json", no_argument, NULL, 'j' }, { "quick", no_argument, NULL, 'q' },
 		{ "extents", required_argument, NULL, 'e' }, { "dir", required_argument, NULL, 'd' },
-		{ NULL, 0, NULL, 0 } };
-	const char *parent = ".";
+		{ "store", required_argument, NULL, 's' }, { NULL, 0, NULL, 0 } };
+	const char *parent = ".", *kept = NULL;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", names, NULL)) != -1) {
@@ -288,22 +369,19 @@ int main(int argc, char **argv)
 			extents = strtoull(optarg, NULL, 10);
 		else if (c == 'd')
 			parent = optarg;
+		else if (c == 's')
+			kept = optarg;
 		else
 			return 2;
 	}
 	if (snprintf(dir, sizeof dir, "%s/bench-large-%d", parent, (int)getpid()) >= (int)sizeof dir ||
 	    mkdir(dir, 0700) < 0)
 		die(parent);
-	make_pool();
-	must(store_null_open_maps(&store), "store");
+	make_pool(kept);
+	open_store(kept);
 	fill();
-	reopen(NAME, "with its cache");
-	lose_cache();
-	reopen(NAME, "without");
-	walk();
-	snapshots();
-	trim();
-	deletion();
+	if (!kept)
+		measure();
 	lsvd_store_close(store);
 	lose_cache();
 	if (rmdir(dir) < 0)

@@ -45,7 +45,7 @@ expect 0 list -c lsvd.conf --quick
 expect 0 inspect -c lsvd.conf -n b --json
 stored=$(python3 -c 'import json; print(json.load(open("out"))["stored_bytes"])')
 expect 0 list -c lsvd.conf --json
-is "[v['stored_bytes'] for v in o['volumes'] if v['name'] == 'b'] == [$stored + 256]"
+is "[v['stored_bytes'] for v in o['volumes'] if v['name'] == 'b'] == [$stored]"
 
 # What was deleted leaves its claims, and says so.
 expect 0 delete -c lsvd.conf -n b --yes --json
@@ -106,3 +106,16 @@ echo junk >"store/v/$uuid/e/junk"
 expect 0 list -c lsvd.conf --json
 adds_up
 is 'o["unknown"] == {"objects": 2, "stored_bytes": 13}'
+
+# Clones and volumes over others have longer records.
+expect 0 import -c lsvd.conf -n e image
+expect 0 snapshot create -c lsvd.conf e@one
+expect 0 clone -c lsvd.conf e@one clone
+expect 0 init -c lsvd.conf -n over --lower e@one
+for v in clone over; do
+	expect 0 inspect -c lsvd.conf -n $v --json
+	stored=$(python3 -c 'import json; print(json.load(open("out"))["stored_bytes"])')
+	expect 0 list -c lsvd.conf --json
+	adds_up
+	is "[v['stored_bytes'] for v in o['volumes'] if v['name'] == '$v'] == [$stored] != [256]"
+done

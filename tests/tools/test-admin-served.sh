@@ -90,4 +90,4 @@ stop TERM
 expect 1 inspect -c lsvd.conf -n test
 expect 0 init -c lsvd.conf -n test -s 8M
 inspect
-is 'o["epoch"] == 0 and o["objects"] == 0'
+is 'o["epoch"] == 0 and o["objects"] == 1'

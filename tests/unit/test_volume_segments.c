@@ -262,7 +262,7 @@ START_TEST(usage_counts_what_the_store_holds)
 	ck_assert_uint_eq(u.ops, 1);
 	ck_assert_uint_eq(u.epoch, 1);
 	ck_assert_uint_eq(u.closed_cleanly, 0);
-	ck_assert_uint_eq(u.objects, 3); /* claim, base, data */
+	ck_assert_uint_eq(u.objects, 4); /* record, claim, base, data */
 	tv_close(t);
 	ck_assert_ok(lsvd_volume_usage(t->store, TV_NAME, &u));
 	ck_assert_uint_eq(u.ops, 2);
