@@ -15,7 +15,9 @@
  *   vol_fetch.c       parts that lie in objects: read cache, ranged GET, verification
  *   vol_miss.c        GETs, each for all who need it; what fills the read cache
  *   vol_ahead.c       sequential streams, and what is read ahead of them
- *   vol_destage.c     published groups to segments to objects to the store map
+ *   vol_destage.c     published groups to segments, and these to the store, in order
+ *   vol_build.c       the object that a segment is
+ *   vol_apply.c       what the store has acknowledged into the store map
  *   vol_checkpoint.c  the store map's changed pages, and a root that names all of them; its bytes:
  *                     checkpoint_encode.c
  *   vol_pages.c       the store map's pages, when they are needed
@@ -225,7 +227,7 @@ struct lsvd_volume {
 	bool lease_looking;
 	uint64_t lease_tried_ms;
 
-	/* vol_destage.c */
+	/* vol_destage.c, vol_apply.c */
 	struct list segments;          /* the last one may be OPEN */
 	struct list spares;            /* one for each group that may be published */
 	unsigned spare_count;
@@ -413,6 +415,8 @@ void lsvd_vol_seal(struct lsvd_volume *v);
 void lsvd_vol_destage(struct lsvd_volume *v);
 void lsvd_vol_drop_segments(struct lsvd_volume *v);
 bool lsvd_vol_store_is_quick(const struct lsvd_volume *v);
+
+/* ---- vol_apply.c */
 int lsvd_vol_apply_extent(struct lsvd_volume *v, uint64_t object, const struct seg_extent *e);
 /* What the map calls an extent's kind; a hole is not in it. */
 static inline uint8_t map_kind_of(const struct seg_extent *e)
