@@ -91,14 +91,16 @@ struct lsvd_volume_usage {
 	uint64_t objects;         /* all objects of the volume, its record among them */
 	uint64_t bytes;           /* their bytes */
 	uint64_t segments;        /* objects that carry data */
-	uint64_t checkpoints;     /* map pages and roots */
+	uint64_t checkpoints;     /* roots of the map */
 	uint64_t epoch;           /* the newest activated epoch, 0 before the first open */
 	uint64_t ops;             /* operations the store has */
 	uint64_t segment_bytes;   /* of the bytes, by what they are for */
 	uint64_t checkpoint_bytes;
 	uint64_t claims;          /* objects that keep writers apart: they are never deleted */
 	uint64_t volume_bytes;    /* its size now; that of lsvd_volume_info is the one it was created with */
-	uint64_t reserved[4];
+	/* Pages of the map, and data that collection has moved: which of them, only the map knows. */
+	uint64_t free_objects, free_bytes;
+	uint64_t reserved[2];
 };
 
 LSVD_API LSVD_MUST_USE int lsvd_volume_usage(struct lsvd_store *store, const char *name,

@@ -96,6 +96,9 @@ int lsvd_check_lock(struct check *c)
 		return 0;
 	}
 	c->log_open = !err;
+	if (err == LSVD_E_LOCKED)
+		return lsvd_fail_context(err, "volume %s is served here, or a command is at work on it: end "
+					 "that first", c->v->name);
 	return err == -ENOENT ? 0 : err;
 }
 

@@ -152,7 +152,11 @@ static int count_object(void *ctx, const struct lsvd_object_info *info)
 	c->u->bytes += info->bytes;
 	if (!lsvd_key_parse(&k, info->key))
 		return 0;
-	if (k.kind == KEY_FREE || k.kind == KEY_ROOT) {
+	if (k.kind == KEY_FREE) {
+		c->u->free_objects++;
+		c->u->free_bytes += info->bytes;
+	}
+	if (k.kind == KEY_ROOT) {
 		c->u->checkpoints++;
 		c->u->checkpoint_bytes += info->bytes;
 	}

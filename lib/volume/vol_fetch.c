@@ -132,6 +132,22 @@ uint64_t lsvd_vol_reach(const struct lsvd_volume *v, const struct map_extent *e)
 	return o && o->bytes > e->off ? min_u64(end, o->bytes) : end;
 }
 
+/* Verified, as lsvd_unit_open() does; what is damaged is opened again, to say which it was. */
+static int open_unit(struct fetch *f, uint64_t at, uint64_t lba, const uint8_t **ret, uint32_t *ret_bytes,
+		     uint32_t *ret_need)
+{
+	char what[96];
+	int err = lsvd_unit_open(f->bytes + at, f->have - at, f->owner, f->object, lba, f->scratch,
+				 ret, ret_bytes, ret_need, "");
+
+	if (err != LSVD_E_CORRUPT)
+		return err;
+	(void)snprintf(what, sizeof what, "%llu of volume %s", (unsigned long long)f->object,
+		       f->v->name); /* fits */
+	return lsvd_unit_open(f->bytes + at, f->have - at, f->owner, f->object, lba, f->scratch,
+			      ret, ret_bytes, ret_need, what);
+}
+
 /* The unit that sector `s` (counted from the first unit's start) of the extent lies in. */
 static int copy_unit(struct fetch *f, const struct map_extent *e, uint64_t unit_off,
 		     uint64_t unit_lba, uint32_t skip, uint64_t *sectors_done)
@@ -148,8 +164,7 @@ static int copy_unit(struct fetch *f, const struct map_extent *e, uint64_t unit_
 		f->need_end = unit_off + UNIT_FRAME_BYTES;
 		return -ENODATA;
 	}
-	err = lsvd_unit_open(f->bytes + at, f->have - at, f->owner, f->object, unit_lba,
-			     f->scratch, &data, &bytes, &need, f->v->name);
+	err = open_unit(f, at, unit_lba, &data, &bytes, &need);
 	if (err == -ENODATA)
 		f->need_end = unit_off + need;
 	if (err)

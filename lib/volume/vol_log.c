@@ -52,6 +52,9 @@ int lsvd_vol_open_wal(struct lsvd_volume *v, struct wal_found *found)
 		found->fresh = true;
 		return 0; /* a reader sees what the store has; offline, there is nothing */
 	}
+	if (err == LSVD_E_LOCKED)
+		return lsvd_fail_context(err, "volume %s is served here, or a command is at work on it",
+					 v->name);
 	if (!err)
 		fit_segments(v);
 	return err;

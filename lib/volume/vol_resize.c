@@ -108,8 +108,9 @@ static int cut_off(struct lsvd_volume *v, uint64_t bytes, uint32_t flags)
 	if (err <= 0)
 		return err;
 	if (!(flags & LSVD_RESIZE_CUT))
-		return lsvd_fail(-ENOTEMPTY, "volume %s: something is allocated at %llu, beyond %llu",
-				 v->name, (unsigned long long)at, (unsigned long long)bytes);
+		return lsvd_fail(-ENOTEMPTY, "volume %s: there is data at byte %llu, which a size of %llu "
+				 "would cut off: that takes force", v->name, (unsigned long long)at,
+				 (unsigned long long)bytes);
 	return trim_beyond(v, bytes);
 }
 

@@ -67,6 +67,7 @@ PLACE(lsvd_snapshot_info, op, 128);
 SIZE(lsvd_volume_usage, 120);
 PLACE(lsvd_volume_usage, objects, 8);
 PLACE(lsvd_volume_usage, ops, 48);
+PLACE(lsvd_volume_usage, free_objects, 88);
 SIZE(lsvd_volume_options, 160);
 PLACE(lsvd_volume_options, flags, 4);
 PLACE(lsvd_volume_options, cache_dir, 8);

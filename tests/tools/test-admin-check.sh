@@ -90,6 +90,7 @@ server=$!
 trap 'kill $server 2>/dev/null; wait; rm -rf "$tmp"' EXIT
 until grep -q '^lsvd-nbd: serving' served; do kill -0 $server || { cat served; exit 1; }; done
 checked 1 -n other
+says 'volume other is served here'
 says 'other.log'
 checked 0 -n other --store-only
 kill $server

@@ -51,7 +51,7 @@ expect 1 init -c lsvd.conf -n test -S 1T --json
 
 # Looking changes nothing either, and needs no right to write.
 expect 0 inspect -c lsvd.conf -n test
-for label in name uuid size created epoch 'operations stored' objects '  segments' '  checkpoints' '  claims' \
+for label in name uuid size created epoch 'operations stored' objects '  segments' '  data moved, pages of the map' '  checkpoints' '  claims' \
 	'  record, links of the chain' \
 	stored 'closed cleanly'; do
 	prints_line "$label +[^ ].*"
@@ -63,7 +63,7 @@ prints_line '  segments +0'
 expect 0 inspect -c lsvd.conf -n test --json
 is 'o["name"] == "test" and o["bytes"] == 2**41 and o["epoch"] == 0 and o["operations"] == 0'
 is 'o["segments"] == 0 and o["checkpoints"] == 0 and o["closed_cleanly"] is None'
-is 'o["objects"] == o["links"] == 1 and o["stored_bytes"] == 256 and len(o) == 16'
+is 'o["objects"] == o["links"] == 1 and o["stored_bytes"] == 256 and len(o) == 18'
 expect 1 inspect -c lsvd.conf -n nobody
 says nobody
 [[ $(fingerprint store) = "$before" ]] || fail "list or inspect has changed the store"

@@ -21,7 +21,7 @@ inspect() {
 	    "snapshot_bytes", "waiting_bytes", "map_bytes", "chain_bytes"))'
 	# The last of these is what remains: it is little, or one of the others is too small.
 	is 'o["space"]["chain_bytes"] < 400 * (o["claims"] + o["links"])'
-	is 'o["objects"] == o["segments"] + o["checkpoints"] + o["claims"] + o["links"]'
+	is 'o["objects"] == o["segments"] + o["free_objects"] + o["checkpoints"] + o["claims"] + o["links"]'
 	is 'sum(s["bytes"] for s in o["space"]["snapshots"]) == o["space"]["snapshot_bytes"]'
 }
 
@@ -73,3 +73,9 @@ for ((i = 0; i < 50; i++)); do
 	[[ $(sed -n 's/.*"stored_bytes": \([0-9]*\),/\1/p' out) -ge $((13 * mib)) ]] || break
 done
 is "o['space']['snapshots'] == [] and o['stored_bytes'] < 13 * $mib"
+
+# What collection has moved is data, and no checkpoint.
+expect 0 pack -c lsvd.conf -n test
+inspect
+is 'o["checkpoint_bytes"] < 65536 <= o["segment_bytes"] + o["free_bytes"]'
+is 'o["space"]["live_bytes"] <= o["segment_bytes"] + o["free_bytes"]'

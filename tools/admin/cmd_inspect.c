@@ -33,11 +33,13 @@ static const struct output_field fields[] = {
 	{"operations", "operations stored", OUTPUT_NUMBER},
 	{"objects", "objects", OUTPUT_NUMBER},
 	{"segments", "  segments", OUTPUT_NUMBER},
+	{"free_objects", "  data moved, pages of the map", OUTPUT_NUMBER},
 	{"checkpoints", "  checkpoints", OUTPUT_NUMBER},
 	{"claims", "  claims", OUTPUT_NUMBER},
 	{"links", "  record, links of the chain", OUTPUT_NUMBER},
 	{"stored_bytes", "stored", OUTPUT_BYTES},
 	{"segment_bytes", "  segments", OUTPUT_BYTES},
+	{"free_bytes", "  data moved, pages of the map", OUTPUT_BYTES},
 	{"checkpoint_bytes", "  checkpoints", OUTPUT_BYTES},
 	{"closed_cleanly", "closed cleanly", OUTPUT_BOOL},
 	{NULL, NULL, OUTPUT_TEXT},
@@ -72,11 +74,14 @@ static json_t *facts(const struct lsvd_volume_info *info, const struct lsvd_volu
 		{"operations", usage->ops},
 		{"objects", usage->objects},
 		{"segments", usage->segments},
+		{"free_objects", usage->free_objects},
 		{"checkpoints", usage->checkpoints},
 		{"claims", usage->claims},
-		{"links", usage->objects - usage->segments - usage->checkpoints - usage->claims},
+		{"links", usage->objects - usage->segments - usage->free_objects -
+				  usage->checkpoints - usage->claims},
 		{"stored_bytes", usage->bytes},
 		{"segment_bytes", usage->segment_bytes},
+		{"free_bytes", usage->free_bytes},
 		{"checkpoint_bytes", usage->checkpoint_bytes},
 	};
 	struct lsvd_volume_info now = *info;
@@ -152,7 +157,7 @@ static uint64_t less(uint64_t a, uint64_t b)
 static json_t *space_json(const struct inspect *in, const struct lsvd_volume_usage *usage)
 {
 	uint64_t known = in->live + in->stale + in->map + in->pinned;
-	uint64_t there = less(usage->segment_bytes + usage->checkpoint_bytes, known);
+	uint64_t there = less(usage->segment_bytes + usage->free_bytes + usage->checkpoint_bytes, known);
 	uint64_t waiting = in->waiting < there ? in->waiting : there;
 
 	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:O}", "live_bytes", (json_int_t)in->live,
