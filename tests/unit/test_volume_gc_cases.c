@@ -7,6 +7,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include <lsvd/gc.h>
+
 #include "t_volume.h"
 
 #define SEGMENT (128u << 10)
@@ -111,6 +113,7 @@ START_TEST(the_first_of_three_overlapping_objects_goes_and_the_others_shine_thro
 	tv_write(t, 8 * 4096, 2 * 4096, 3);
 	tv_reopen(t);
 	collect(t);
+	ck_assert_uint_ge(tv_stats(t).gc_copied_bytes, 8 * 4096); /* what lives of the first */
 	tv_check_all(t);
 	tv_trim(t, 3 * 4096, 6 * 4096);
 	tv_reopen(t);
@@ -207,6 +210,45 @@ START_TEST(dead_little_objects_and_nothing_alive_keep_nobody_waiting)
 }
 END_TEST
 
+/* How many of these are still there. */
+static unsigned left_of(struct tv *t, const struct tv_keys *k)
+{
+	struct tv_keys *now = tv_keys(t, k->kind);
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < k->count; i++)
+		for (unsigned j = 0; j < now->count && k->bytes[i] >= TV_BLOCK; j++)
+			n += strcmp(k->keys[i], now->keys[j]) == 0;
+	free(now);
+	return n;
+}
+
+START_TEST(little_objects_are_packed_by_themselves_when_nothing_is_written)
+{
+	struct tv *t = fresh();
+	struct tv_keys *k;
+
+	for (uint64_t i = 0; i < 12; i++) {
+		tv_write(t, i * 16384, TV_BLOCK, i);
+		seal(t);
+	}
+	k = tv_keys(t, KEY_CHAIN);
+	ck_assert_uint_eq(left_of(t, k), 12);
+	tv_close(t);
+	t->o.gc = LSVD_GC_AUTO;
+	t->o.gc_idle_ms = 1;
+	tv_open(t);
+	tv_wait_for(tv_stats(t).gc_copied_bytes >= 12 * TV_BLOCK);
+	/* So little is not worth a checkpoint of its own: the next one frees it. */
+	ck_assert_ok(lsvd_volume_checkpoint(t->v, UINT32_MAX));
+	tv_wait_for(left_of(t, k) == 0);
+	ck_assert_uint_eq(data_objects(t), 1);
+	free(k);
+	check_elsewhere(t);
+	tv_free(t);
+}
+END_TEST
+
 /* ------------------------------------------------------------------------------------ crashes */
 
 struct run {
@@ -278,6 +320,7 @@ static Suite *suite(void)
 	tcase_add_test(c, a_dead_object_is_deleted_without_being_read);
 	tcase_add_test(c, what_lives_in_many_objects_is_collected_at_once);
 	tcase_add_test(c, dead_little_objects_and_nothing_alive_keep_nobody_waiting);
+	tcase_add_test(c, little_objects_are_packed_by_themselves_when_nothing_is_written);
 	suite_add_tcase(s, c);
 	tcase_set_timeout(crash, 60);
 	tcase_add_loop_test(crash, a_crash_in_a_collection_loses_nothing_flushed_and_shows_nothing_old, 0,
