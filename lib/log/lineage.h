@@ -68,20 +68,29 @@ struct names {
 };
 int lsvd_lineage_names(struct lsvd_store *store, int kind, struct names *n);
 
-/* Claims the next epoch: whoever has it open is fenced, and nobody opens it any more. */
-int lsvd_lineage_take_away(struct port *port, const struct uuid *uuid);
-/* It is not deleted after all. */
+/*
+ * Claims the next epoch: whoever has it open is fenced, and nobody opens it any more, until it is given
+ * back. Nothing of it is removed before it was taken for good. *ret_claim: the claim's number.
+ */
+int lsvd_lineage_take_away(struct port *port, const struct uuid *uuid, uint64_t *ret_claim);
+/* It is not deleted after all. -ENOENT: somebody took it for good. */
 int lsvd_lineage_give_back(struct port *port, const struct uuid *uuid);
+/*
+ * From now on it cannot be given back. -EBUSY: it was, after the claim with which it had been taken away;
+ * so it is not known any more that nobody needs it.
+ */
+int lsvd_lineage_take_for_good(struct port *port, const struct uuid *uuid, uint64_t claim);
 /* Is it the claim of a deletion? */
 bool lsvd_claim_deletes(const struct fmt_claim *claim);
 /* Removes all objects but the claims. */
 int lsvd_lineage_remove(struct visit *v, const struct uuid *uuid);
 /*
- * Was it taken away for good? Its newest claim says so for ever. Only a yes means anything: false,
- * too, if the store cannot be asked.
+ * Was it taken away (by that claim, or an earlier one); and for good, as its newest claim says for ever? Only
+ * a yes means anything: false, too, if the store cannot be asked.
  */
+bool lsvd_lineage_is_taken(struct port *port, const struct uuid *uuid, uint64_t *ret_claim);
 bool lsvd_lineage_is_gone(struct port *port, const struct uuid *uuid);
-/* -EEXIST if it was: its claims are there for ever, and caches that know them may be. */
+/* -EEXIST if it was taken away: its claims are there for ever, and caches that know them may be. */
 int lsvd_lineage_refuse_gone(struct port *port, const struct fmt_volume *record);
 
 #endif

@@ -104,13 +104,14 @@ static int delete_on(struct visit *v, const char *name, uint32_t flags)
 	struct obj_io io = { .io = { .kind = IO_REMOVE } };
 	char uuid[UUID_TEXT_LEN + 1];
 	struct fmt_volume record;
+	uint64_t claim;
 	int err;
 
 	err = lsvd_lineage_find(&v->port, OBJECT_VLOG, name, &record);
 	if (!err)
 		err = lsvd_vlog_check_store(&v->port, flags | CHECK_NO_PROBE);
 	if (!err)
-		err = lsvd_lineage_take_away(&v->port, &record.uuid);
+		err = lsvd_lineage_take_away(&v->port, &record.uuid, &claim); /* nobody gives it back */
 	if (err)
 		return err;
 	lsvd_key_record(io.key, OBJECT_VLOG, name);

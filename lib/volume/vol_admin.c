@@ -291,29 +291,6 @@ int lsvd_volume_usage(struct lsvd_store *store, const char *name, struct lsvd_vo
 
 /* ------------------------------------------------------------------------------------------- delete */
 
-/* Who cloned it in between found it there: then it comes back. */
-static int remove_record(struct visit *v, const struct fmt_volume *record)
-{
-	struct obj_io io = { .io = { .kind = IO_REMOVE } };
-	char text[512];
-	int err;
-
-	lsvd_key_record(io.key, OBJECT_VOLUME, record->name);
-	err = lsvd_lineage_run(&v->port, &io);
-	if (!err)
-		err = lsvd_vol_refuse_base(&v->port, record, false);
-	if (err != -EBUSY)
-		return err;
-	(void)snprintf(text, sizeof text, "%s", lsvd_last_error()); /* survives what follows */
-	err = lsvd_lineage_give_back(&v->port, &record->uuid);
-	if (!err)
-		err = lsvd_lineage_create(&v->port, record);
-	if (err)
-		return err;
-	lsvd_error_restore(text);
-	return -EBUSY;
-}
-
 /* Said with what no name leads to any more. */
 static int left_behind(int err, const struct fmt_volume *record, const char *what)
 {
@@ -324,20 +301,89 @@ static int left_behind(int err, const struct fmt_volume *record, const char *wha
 				 text);
 }
 
-/* A deletion that was cut off has left its claim, but somebody needs the volume: so it stays one. */
-static void give_back_if_taken(struct visit *v, const struct fmt_volume *record)
+/* If it is the name of another volume by now, somebody else has deleted this one. */
+static int remove_name(struct visit *v, const struct fmt_volume *record)
+{
+	struct obj_io io = { .io = { .kind = IO_REMOVE } };
+	struct fmt_volume there;
+	int err = lsvd_lineage_find(&v->port, OBJECT_VOLUME, record->name, &there);
+
+	if (err)
+		return err == -ENOENT ? 0 : err;
+	if (!lsvd_uuid_equal(&there.uuid, &record->uuid))
+		return 0;
+	lsvd_key_record(io.key, OBJECT_VOLUME, record->name);
+	return lsvd_lineage_run(&v->port, &io);
+}
+
+/* -EEXIST: another volume has it by now; purging looks again who needs this one. */
+static int give_name_back(struct visit *v, const struct fmt_volume *record)
+{
+	int err = lsvd_lineage_create(&v->port, record);
+	struct fmt_volume there;
+
+	if (err != -EEXIST || lsvd_lineage_find(&v->port, OBJECT_VOLUME, record->name, &there) ||
+	    !lsvd_uuid_equal(&there.uuid, &record->uuid))
+		return err;
+	return 0;
+}
+
+/*
+ * Its name first: a volume without one cannot be deleted again, one that is still taken away can. If it was
+ * taken for good meanwhile, the name leads nowhere. `err`: why it is given back.
+ */
+static int give_back(struct visit *v, const struct fmt_volume *record, int err)
 {
 	char text[512];
+	int back;
 
 	(void)snprintf(text, sizeof text, "%s", lsvd_last_error()); /* survives what follows */
-	if (lsvd_lineage_is_gone(&v->port, &record->uuid))
-		(void)!lsvd_lineage_give_back(&v->port, &record->uuid); /* else the next try does */
+	back = give_name_back(v, record);
+	if (!back)
+		back = lsvd_lineage_give_back(&v->port, &record->uuid);
+	if (back == -ENOENT)
+		(void)!remove_name(v, record); /* or it is deleted once more */
+	if (back)
+		return left_behind(back, record, text);
 	lsvd_error_restore(text);
+	return err;
+}
+
+/* A deletion that was cut off has left its claim, but somebody needs the volume: so it stays one. */
+static int give_back_if_taken(struct visit *v, const struct fmt_volume *record, int err)
+{
+	uint64_t claim;
+	char text[512];
+	bool taken;
+
+	(void)snprintf(text, sizeof text, "%s", lsvd_last_error()); /* survives what follows */
+	taken = lsvd_lineage_is_taken(&v->port, &record->uuid, &claim);
+	lsvd_error_restore(text);
+	return taken ? give_back(v, record, err) : err;
+}
+
+/*
+ * Nobody needs it, now that nobody new can find it; or it comes back, and so it does if another deletion
+ * has given it back meanwhile: what that one saw may be there still.
+ */
+static int remove_record(struct visit *v, const struct fmt_volume *record, uint64_t claim)
+{
+	int err = remove_name(v, record);
+
+	if (!err)
+		err = lsvd_vol_refuse_base(&v->port, record, false);
+	if (!err)
+		err = lsvd_lineage_take_for_good(&v->port, &record->uuid, claim);
+	if (err == -EBUSY)
+		return give_back(v, record, err);
+	/* Who gives it back has its name back first, and sees only then that it is too late. */
+	return err ? err : remove_name(v, record);
 }
 
 static int delete_on(struct visit *v, const char *name, uint32_t flags)
 {
 	struct fmt_volume record;
+	uint64_t claim;
 	int err;
 
 	err = lsvd_lineage_find(&v->port, OBJECT_VOLUME, name, &record);
@@ -346,16 +392,16 @@ static int delete_on(struct visit *v, const char *name, uint32_t flags)
 	if (!err) {
 		err = lsvd_vol_refuse_base(&v->port, &record, false);
 		if (err == -EBUSY)
-			give_back_if_taken(v, &record);
+			err = give_back_if_taken(v, &record, err);
 	}
 	if (!err)
-		err = lsvd_lineage_take_away(&v->port, &record.uuid);
+		err = lsvd_lineage_take_away(&v->port, &record.uuid, &claim);
 	if (err)
 		return err;
-	err = remove_record(v, &record);
+	err = remove_record(v, &record, claim);
 	if (err)
-		return err == -EBUSY ? err : left_behind(err, &record, "if its name is gone, its "
-							 "objects are not");
+		return err == -EBUSY || err == -ENOENT
+			       ? err : left_behind(err, &record, "if its name is gone, its objects are not");
 	/* Nobody can open it any more. First, for its record, which says what base it has, is gone. */
 	err = lsvd_vol_leave_base(&v->port, &record);
 	if (!err)
@@ -420,15 +466,18 @@ static int purge_on(struct visit *v, const struct uuid *uuid, const char *text)
 {
 	struct fmt_volume record = { .uuid = *uuid };
 	int err = find_uuid(v, uuid);
+	uint64_t claim;
 
 	if (!err)
 		return lsvd_fail(-EBUSY, "volume %s has a name: delete it by that", text);
 	if (err != -ENOENT)
 		return err;
-	if (!lsvd_lineage_is_gone(&v->port, uuid))
+	if (!lsvd_lineage_is_taken(&v->port, uuid, &claim))
 		return lsvd_fail(-EBUSY, "%s is not known as a volume that was deleted", text);
 	(void)snprintf(record.name, sizeof record.name, "%s", text); /* a UUID: fits */
 	err = lsvd_vol_refuse_base(&v->port, &record, true);
+	if (!err)
+		err = lsvd_lineage_take_for_good(&v->port, uuid, claim);
 	return err ? err : lsvd_lineage_remove(v, uuid);
 }
 

@@ -187,9 +187,9 @@ START_TEST(a_second_writer_loses_nothing_that_the_first_was_promised)
 }
 END_TEST
 
-/* What is known of it; -1: not yet, or never. */
+/* What is known of it; 1: not yet, or never. */
 static struct {
-	int cloned, deleted;
+	int cloned, deleted, also_deleted;
 	bool of_snapshot;        /* that is what is deleted, else the volume */
 } quarrel;
 
@@ -223,6 +223,14 @@ static void quarrel_delete(void *arg)
 				  : lsvd_volume_delete_world(sim_host_world(t->host), t->name);
 }
 
+static void quarrel_delete_too(void *arg)
+{
+	struct tester *t = arg;
+
+	sim_sleep(t->other, below(t, 120));
+	quarrel.also_deleted = lsvd_volume_delete_world(sim_host_world(t->other), t->name);
+}
+
 static void quarrel_clone(void *arg)
 {
 	struct tester *t = arg;
@@ -238,7 +246,36 @@ static bool quarrel_over(void *ctx)
 {
 	struct tester *t = ctx;
 
-	return t->failed || (quarrel.cloned <= 0 && quarrel.deleted <= 0);
+	return t->failed ||
+	       (quarrel.cloned <= 0 && quarrel.deleted <= 0 && quarrel.also_deleted <= 0);
+}
+
+/*
+ * What a deleter gave back must be whole, and what one has deleted must be nowhere. What had no answer, or
+ * is of one that died, may come late, be it a claim or the removal of a name: no store has one on condition.
+ */
+static void check_kept(struct tester *t)
+{
+	bool gone = quarrel.deleted == 0 || quarrel.also_deleted == 0;
+	bool refused = quarrel.deleted == -EBUSY && quarrel.also_deleted == -EBUSY;
+	struct lsvd_volume_options o = LSVD_VOLUME_OPTIONS_INIT;
+	struct sim_stats stats;
+	struct lsvd_volume *v;
+	int err;
+
+	sim_stats(t->sim, &stats);
+	o.flags = LSVD_OPEN_READONLY;
+	o.read_timeout_ms = 3600000;
+	err = lsvd_volume_open_world(&v, sim_host_world(t->other), t->name, &o);
+	if (err == -ENOENT && refused && !stats.ghosts)
+		complain(t, "whose deletion is refused is not there: %s", lsvd_last_error());
+	if (err)
+		return;
+	if (gone)
+		complain(t, "what was deleted is there");
+	else if (read_from(t, v) && distance(t, t->m.issued, false))
+		complain(t, "what was given back is not whole");
+	(void)lsvd_volume_close(v, 0); /* a reader has nothing to lose */
 }
 
 /* The record of a clone that was not made may be there, come late: then it leads to the clone, or nowhere. */
@@ -257,10 +294,12 @@ static void check_quarrel(void *arg)
 		check_past(h, t->other, NULL, h->m.issued);
 	if (v)
 		(void)lsvd_volume_close(v, 0); /* a reader has nothing to lose */
+	if (!quarrel.of_snapshot && !t->failed)
+		check_kept(t);
 	t->finished = true;
 }
 
-static void run_quarrel(struct tester *t, uint64_t seed, uint64_t *cloned, uint64_t *deleted)
+static void run_quarrel(struct tester *t, uint64_t seed, bool two, uint64_t *cloned, uint64_t *deleted)
 {
 	static const struct sim_loss killed = { .keep = SIM_KILLED };
 	struct sim_options o = usual_rates;
@@ -274,8 +313,9 @@ static void run_quarrel(struct tester *t, uint64_t seed, uint64_t *cloned, uint6
 	t->remote = false;
 	t->compression = LSVD_COMPRESS_LZ4;
 	t->failed = false;
-	quarrel.of_snapshot = seed % 2;
+	quarrel.of_snapshot = !two && seed % 2;
 	quarrel.cloned = quarrel.deleted = 1;
+	quarrel.also_deleted = two ? 1 : -1;
 	run_phase(t, prepare_quarrel, t->host);
 	(void)sim_run_until(t->sim, phase_over, t);
 	t->m.clones[0].generation = 900; /* a name that the life before has not given */
@@ -283,6 +323,8 @@ static void run_quarrel(struct tester *t, uint64_t seed, uint64_t *cloned, uint6
 	inherit(&t->heirs[0], t, t->m.snapshots[SNAPSHOTS - 1].op);
 	sim_spawn(t->host, quarrel_delete, t);
 	sim_spawn(t->other, quarrel_clone, t);
+	if (two)
+		sim_spawn(t->other, quarrel_delete_too, t);
 	sim_stop_at(t->sim, seed % 3 ? sim_boundaries(t->sim) + 1 + below(t, 200) : 0);
 	(void)sim_run_until(t->sim, quarrel_over, t);
 	sim_stop_at(t->sim, 0);
@@ -290,12 +332,12 @@ static void run_quarrel(struct tester *t, uint64_t seed, uint64_t *cloned, uint6
 	settle_both(t, &killed);
 	if (below(t, 2))
 		sim_ghosts_land(t->sim);
-	if (!t->failed && quarrel.cloned == 0 && quarrel.deleted == 0)
+	if (!t->failed && quarrel.cloned == 0 && (quarrel.deleted == 0 || quarrel.also_deleted == 0))
 		complain(t, "it is deleted, and there is a clone of it");
 	if (!t->failed && quarrel.cloned == 0 && !exists(&t->heirs[0]))
 		complain(t, "the clone is gone");
 	*cloned += quarrel.cloned == 0;
-	*deleted += quarrel.deleted == 0;
+	*deleted += quarrel.deleted == 0 || quarrel.also_deleted == 0;
 	run_phase(t, check_quarrel, t->other);
 	if (!t->failed && sim_run_until(t->sim, phase_over, t) != SIM_MORE)
 		complain(t, "the clone cannot be opened");
@@ -304,18 +346,29 @@ static void run_quarrel(struct tester *t, uint64_t seed, uint64_t *cloned, uint6
 	sim_free(t->sim);
 }
 
-START_TEST(what_is_deleted_while_it_is_cloned_goes_or_has_a_clone)
+static void run_quarrels(bool two)
 {
 	uint64_t first = env_u64("LSVD_TEST_SEED", 1000), cloned = 0, deleted = 0;
-	uint64_t runs = 25 * env_u64("LSVD_SIM_RUNS", USUAL_RUNS); /* each is short */
+	uint64_t runs = (two ? 10 : 25) * env_u64("LSVD_SIM_RUNS", USUAL_RUNS); /* each is short */
 
 	maybe_trace();
 	for (uint64_t seed = first; seed < first + runs; seed++)
-		run_quarrel(&tester, seed, &cloned, &deleted);
+		run_quarrel(&tester, seed, two, &cloned, &deleted);
 	printf("%" PRIu64 " quarrels: %" PRIu64 " clones made, %" PRIu64 " deletions\n", runs, cloned,
 	       deleted);
 	ck_assert_uint_gt(cloned, 0);
 	ck_assert_uint_gt(deleted, 0);
+}
+
+START_TEST(what_is_deleted_while_it_is_cloned_goes_or_has_a_clone)
+{
+	run_quarrels(false);
+}
+END_TEST
+
+START_TEST(what_one_deleter_gives_back_the_other_does_not_take)
+{
+	run_quarrels(true);
 }
 END_TEST
 
@@ -325,6 +378,7 @@ static Suite *suite(void)
 
 	add_case(s, "rival", a_second_writer_loses_nothing_that_the_first_was_promised);
 	add_case(s, "quarrel", what_is_deleted_while_it_is_cloned_goes_or_has_a_clone);
+	add_case(s, "quarrel", what_one_deleter_gives_back_the_other_does_not_take);
 	return s;
 }
 

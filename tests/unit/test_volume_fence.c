@@ -177,7 +177,7 @@ START_TEST(who_opens_what_is_being_deleted_finds_no_volume)
 	ck_assert_error_says("is being deleted");
 	t->o.flags |= LSVD_OPEN_READONLY;
 	ck_assert_err(tv_try_open(t), -ENOENT);
-	ck_assert_uint_eq(tv_count(t, KEY_CLAIM), 2);
+	ck_assert_uint_eq(tv_count(t, KEY_CLAIM), 3); /* the writer's, and the deletion's two */
 	ck_assert_ok(lsvd_volume_delete(t->store, TV_NAME));
 	tv_free(t);
 }
@@ -189,19 +189,48 @@ START_TEST(a_deletion_that_died_after_its_claim_is_taken_back_where_the_volume_i
 	struct tv *t = writing(LSVD_FLUSH_LOCAL, UINT32_MAX);
 	struct fmt_volume record;
 	struct visit visit;
+	uint64_t claim;
 
 	ck_assert_ok(lsvd_snapshot_create(t->v, "s", 60000, NULL));
 	ck_assert_ok(tv_close_in(t, UINT32_MAX));
 	ck_assert_ok(lsvd_volume_clone(t->store, TV_NAME, "s", "clone", NULL, NULL));
 	ck_assert_ok(lsvd_visit_begin(&visit, t->store));
 	ck_assert_ok(lsvd_lineage_find(&visit.port, OBJECT_VOLUME, TV_NAME, &record));
-	ck_assert_ok(lsvd_lineage_take_away(&visit.port, &record.uuid));
+	ck_assert_ok(lsvd_lineage_take_away(&visit.port, &record.uuid, &claim));
 	lsvd_visit_end(&visit);
 	ck_assert_err(tv_try_open(t), -ENOENT);
 	ck_assert_err(lsvd_volume_delete(t->store, TV_NAME), -EBUSY);
 	ck_assert_error_says("clone");
 	ck_assert_ok(tv_try_open(t));
 	ck_assert_ok(tv_close_in(t, UINT32_MAX));
+	tv_free(t);
+}
+END_TEST
+
+/* Whoever of the two comes first: what one has decided the other finds. */
+START_TEST(of_two_deletions_one_ends_what_the_other_gives_back)
+{
+	struct tv *t = writing(LSVD_FLUSH_LOCAL, UINT32_MAX);
+	struct fmt_volume record;
+	struct visit visit;
+	uint64_t first, second;
+
+	ck_assert_ok(tv_close_in(t, UINT32_MAX));
+	ck_assert_ok(lsvd_visit_begin(&visit, t->store));
+	ck_assert_ok(lsvd_lineage_find(&visit.port, OBJECT_VOLUME, TV_NAME, &record));
+	ck_assert_ok(lsvd_lineage_take_away(&visit.port, &record.uuid, &first));
+	ck_assert_ok(lsvd_lineage_give_back(&visit.port, &record.uuid));
+	ck_assert_err(lsvd_lineage_take_for_good(&visit.port, &record.uuid, first), -EBUSY);
+	ck_assert_ok(tv_try_open(t));
+	ck_assert_ok(tv_close_in(t, UINT32_MAX));
+	ck_assert_err(lsvd_lineage_take_for_good(&visit.port, &record.uuid, first), -EBUSY);
+	ck_assert_ok(lsvd_lineage_take_away(&visit.port, &record.uuid, &second));
+	ck_assert_err(lsvd_lineage_take_for_good(&visit.port, &record.uuid, first), -EBUSY);
+	ck_assert_ok(lsvd_lineage_take_for_good(&visit.port, &record.uuid, second));
+	ck_assert_err(lsvd_lineage_give_back(&visit.port, &record.uuid), -ENOENT);
+	ck_assert_err(tv_try_open(t), -ENOENT);
+	lsvd_visit_end(&visit);
+	ck_assert_ok(lsvd_volume_delete(t->store, TV_NAME)); /* and so does the next */
 	tv_free(t);
 }
 END_TEST
@@ -601,6 +630,7 @@ static Suite *volume_fence_suite(void)
 	tcase_add_test(c, a_deleted_volume_fences_its_writer);
 	tcase_add_test(c, who_opens_what_is_being_deleted_finds_no_volume);
 	tcase_add_test(c, a_deletion_that_died_after_its_claim_is_taken_back_where_the_volume_is_needed);
+	tcase_add_test(c, of_two_deletions_one_ends_what_the_other_gives_back);
 	tcase_add_test(c, the_uuid_of_a_deleted_volume_is_not_used_again);
 	tcase_add_test(c, of_racing_openers_one_can_write);
 	tcase_add_test(c, without_the_cache_an_open_is_refused_and_leaves_nothing_behind);
