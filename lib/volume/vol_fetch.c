@@ -14,7 +14,8 @@
  *     | a unit does not verify, or is cut short: once again, then LSVD_E_CORRUPT for this part
  *     | the object is not there
  *     v
- *   LOOK ------> done                     by a newer writer, perhaps: LSVD_E_FENCED; else damage
+ *   LOOK ------> done                     by a newer writer, perhaps: LSVD_E_FENCED; else damage, if the
+ *                                         store can say so: before that it is away
  *
  * A miss (vol_miss.h) is a GET that others may share. What is read ahead is not tried again: who
  * needs it will. Verification and copying are done without the lock.
@@ -389,18 +390,31 @@ static bool try_later(struct fetch *f)
 	return true;
 }
 
-/*
- * Unavailable: nobody can tell now whether the volume is still ours, so both are asked again; in the end
- * it is still not there.
- */
+/* Not called missing: a newer writer may have removed it, or the volume is about to close. */
+static void undecided(struct fetch *f)
+{
+	char key[KEY_CAP];
+
+	if (!f->v->closing)
+		lsvd_report(LSVD_LOG_ERROR, "volume %s: object %s is not in the store, which does not say "
+			    "now whether a newer writer has removed it", f->v->name, key_of(f, key));
+	answer(f, LSVD_E_UNAVAILABLE);
+	free_fetch(f);
+}
+
+/* Unavailable: nobody can tell now whether the volume is still ours, so both are asked again. */
 static void looked(struct log_look *look, int err)
 {
 	struct fetch *f = look->owner;
 
 	if (err == LSVD_E_UNAVAILABLE && try_later(f))
 		return;
-	if (err == 0 || err == LSVD_E_UNAVAILABLE) {
+	if (err == 0) {
 		missing(f);
+		return;
+	}
+	if (err == LSVD_E_UNAVAILABLE) {
+		undecided(f);
 		return;
 	}
 	answer(f, err);
@@ -438,8 +452,12 @@ static void not_there(struct fetch *f)
 		deleted_meanwhile(f);
 		return;
 	}
-	if (!v->log || v->closing) {
+	if (!v->log) {
 		missing(f);
+		return;
+	}
+	if (v->closing) {
+		undecided(f);
 		return;
 	}
 	f->look.done = looked;

@@ -24,6 +24,7 @@ struct survey {
 	uint32_t had_count, had_next;
 	uint64_t had_done;           /* sectors of the next one */
 	struct page_wait wait;       /* for a page of the map */
+	struct log_look look;        /* it is not there: is there a newer writer? */
 	struct io step;
 	bool busy;
 };

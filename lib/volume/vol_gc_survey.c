@@ -6,6 +6,9 @@
  * are away (vol_pages.c), what of that is still there. Several at a time, each by itself:
  *
  *   header -> its extents in the map, page after page -> over
+ *     | it is not there
+ *     v
+ *   look for a newer writer -> over: fenced; or damaged, if there is none; or to be tried again
  */
 #include <errno.h>
 
@@ -171,6 +174,12 @@ static void look_up(struct survey *s)
 	survey_over(s, err, "it");
 }
 
+/* A newer writer may have removed it. If nobody knows now, the next round asks again. */
+static void looked(struct log_look *look, int err)
+{
+	survey_over(look->owner, err ? err : -ENOENT, "it");
+}
+
 static void get_header(struct survey *s, size_t bytes);
 
 static void header_done(struct io *io)
@@ -192,10 +201,14 @@ static void header_done(struct io *io)
 		err = LSVD_E_CORRUPT;
 	if (!err)
 		err = take_header(s, &head);
-	if (err)
+	if (err == -ENOENT) {
+		s->look = (struct log_look){ .done = looked, .owner = s };
+		lsvd_log_look(s->g->v->log, &s->look);
+	} else if (err) {
 		survey_over(s, err, "it");
-	else
+	} else {
 		look_up(s);
+	}
 }
 
 static void get_header(struct survey *s, size_t bytes)

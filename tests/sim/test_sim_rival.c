@@ -216,7 +216,7 @@ static void quarrel_delete(void *arg)
 	struct tester *t = arg;
 	char name[8];
 
-	sim_sleep(t->host, below(t, 120));
+	sim_sleep(t->host, below(t, quarrel.also_deleted > 0 ? 30 : 120));
 	snapshot_name(name, SNAPSHOTS - 1);
 	quarrel.deleted = quarrel.of_snapshot
 				  ? lsvd_snapshot_delete(t->volume, name, UINT32_MAX)
@@ -227,7 +227,7 @@ static void quarrel_delete_too(void *arg)
 {
 	struct tester *t = arg;
 
-	sim_sleep(t->other, below(t, 120));
+	sim_sleep(t->other, below(t, 30));
 	quarrel.also_deleted = lsvd_volume_delete_world(sim_host_world(t->other), t->name);
 }
 
@@ -325,7 +325,7 @@ static void run_quarrel(struct tester *t, uint64_t seed, bool two, uint64_t *clo
 	sim_spawn(t->other, quarrel_clone, t);
 	if (two)
 		sim_spawn(t->other, quarrel_delete_too, t);
-	sim_stop_at(t->sim, seed % 3 ? sim_boundaries(t->sim) + 1 + below(t, 200) : 0);
+	sim_stop_at(t->sim, seed % 3 && !two ? sim_boundaries(t->sim) + 1 + below(t, 200) : 0);
 	(void)sim_run_until(t->sim, quarrel_over, t);
 	sim_stop_at(t->sim, 0);
 	halt_all(t);

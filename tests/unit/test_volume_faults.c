@@ -201,6 +201,59 @@ START_TEST(a_missing_object_is_no_damage_before_the_claims_have_been_looked_at)
 }
 END_TEST
 
+/* The object's file; it is put aside, and no claim is found. */
+static char *hide_first(struct tv *t)
+{
+	char *path = tv_chain_path(t, 1, 2);
+
+	tv_run("mv '%s' '%s.aside'", path, path);
+	tv_fault(t, (struct fault_rule){ .verbs = FAULT_HEAD, .kind = FAULT_FAIL });
+	return path;
+}
+
+static void show_first(struct tv *t, char *path)
+{
+	store_fault_clear(t->fault);
+	tv_run("mv '%s.aside' '%s'", path, path);
+	free(path);
+}
+
+START_TEST(a_missing_object_is_no_damage_while_the_claims_cannot_be_looked_at)
+{
+	struct tv *t = two_objects();
+	char *path = hide_first(t);
+
+	ck_assert_err(read_at(t, 4096, 4096), LSVD_E_UNAVAILABLE);
+	ck_assert_uint_eq(tv_stats(t).missing_objects, 0);
+	ck_assert_uint_eq(tv_stats(t).corrupt, 0);
+	show_first(t, path);
+	tv_check(t, 0, 65536);
+	leave(t);
+}
+END_TEST
+
+START_TEST(a_collection_copies_later_what_a_store_in_trouble_does_not_have)
+{
+	struct lsvd_collect_options o = LSVD_COLLECT_OPTIONS_INIT;
+	struct tv *t = two_objects();
+	char *path = hide_first(t);
+
+	tv_write(t, 0, 32768, 3); /* half of it is dead */
+	tv_sync(t);
+	o.timeout_ms = 3000;
+	o.percent = 100;
+	ck_assert_int_ne(lsvd_volume_collect(t->v, &o, NULL), 0);
+	ck_assert_uint_eq(tv_stats(t).gc_damaged, 0);
+	ck_assert_uint_eq(tv_stats(t).missing_objects, 0);
+	show_first(t, path);
+	o.timeout_ms = 60000;
+	ck_assert_ok(lsvd_volume_collect(t->v, &o, NULL));
+	ck_assert_uint_gt(tv_stats(t).gc_copied_bytes, 0);
+	tv_check_all(t);
+	leave(t);
+}
+END_TEST
+
 static const enum fault_kind damages[] = { FAULT_FLIP, FAULT_TRUNCATE, FAULT_ZERO };
 
 START_TEST(a_damaged_answer_is_asked_for_once_more)
@@ -475,6 +528,8 @@ static Suite *volume_faults_suite(void)
 	tcase_add_test(r, a_missing_object_is_damage_for_its_ranges_only);
 	tcase_add_test(r, a_missing_object_under_a_newer_claim_is_a_fence);
 	tcase_add_test(r, a_missing_object_is_no_damage_before_the_claims_have_been_looked_at);
+	tcase_add_test(r, a_missing_object_is_no_damage_while_the_claims_cannot_be_looked_at);
+	tcase_add_test(r, a_collection_copies_later_what_a_store_in_trouble_does_not_have);
 	tcase_add_loop_test(r, a_damaged_answer_is_asked_for_once_more, 0, 3);
 	tcase_add_loop_test(r, damage_that_stays_is_an_alarm_and_an_error_for_its_ranges_only, 0, 3);
 	tcase_add_loop_test(r, a_read_waits_for_access_as_for_a_store_that_is_away, 0, 2);
