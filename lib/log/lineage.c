@@ -348,10 +348,24 @@ static int list_keys(struct visit *v, const char *prefix, struct deletion *d)
 	return err;
 }
 
+/* A listing that begins as the one before it is an old one: what comes behind may be on it later. */
+static int await_news(struct visit *v, const char *first, char before[KEY_CAP], unsigned *tries)
+{
+	if (strcmp(first, before) != 0) {
+		memcpy(before, first, KEY_CAP);
+		*tries = 0;
+	} else if (!lsvd_try_again(&v->port, tries, LSVD_E_UNAVAILABLE)) {
+		return lsvd_fail(LSVD_E_UNAVAILABLE, "object %s: has been removed, and is still listed",
+				 first);
+	}
+	return 0;
+}
+
 int lsvd_lineage_remove(struct visit *v, const struct uuid *uuid)
 {
 	struct deletion d = { .count = 0 };
-	char prefix[KEY_CAP];
+	char prefix[KEY_CAP], first[KEY_CAP] = "";
+	unsigned tries = 0;
 	int err = 0;
 
 	lsvd_key_prefix(prefix, uuid, 0);
@@ -360,6 +374,8 @@ int lsvd_lineage_remove(struct visit *v, const struct uuid *uuid)
 		return lsvd_fail_plain(-ENOMEM);
 	do {
 		err = list_keys(v, prefix, &d);
+		if (!err && d.count)
+			err = await_news(v, d.keys[0], first, &tries);
 		if (!err && d.count)
 			err = v->store ? remove_keys(v, &d) : remove_each(v, &d);
 	} while (!err && d.count);

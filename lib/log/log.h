@@ -57,6 +57,7 @@ struct log_options {
 	uint64_t volume_bytes;
 	uint64_t first_object;   /* a clone's own first; 0: 1 */
 	bool readonly;           /* look only: no claim, no put */
+	bool also_deleted;       /* also if its newest claim is a deletion's */
 	bool accept_rollback;    /* LSVD_OPEN_ACCEPT_ROLLBACK */
 	bool takeover;           /* LSVD_OPEN_TAKEOVER */
 	bool flush_remote;       /* noted in every chain object */

@@ -107,7 +107,7 @@ static int look_once(struct opening *o)
 	log->stats.fence_requests++;
 	err = lsvd_scan_newest(log, o->view.newest, &o->view.end, &o->view.open,
 			       &(struct log_also){ &call, 1 });
-	if (err == 0 || err == LSVD_E_CORRUPT) {
+	if ((err == 0 || err == LSVD_E_CORRUPT) && !log->options.also_deleted) {
 		int deleted = refuse_deleted(log, o->view.newest, &call);
 
 		err = deleted ? deleted : err;

@@ -155,7 +155,7 @@ static void say_dead(void *ctx, const struct uuid *snapshot, const char *clone)
 /* Does it know of clones that were begun and never made? */
 static int check_clones(struct check *c)
 {
-	int err = lsvd_vol_each_dead_user(&c->v->port, &c->v->uuid, say_dead, c);
+	int err = lsvd_vol_each_dead_user(c->v, say_dead, c);
 
 	if (err == LSVD_E_CORRUPT) {
 		struct check_fault f = { .severity = LSVD_CHECK_WARNING, .kind = LSVD_CHECK_DAMAGED,

@@ -50,6 +50,20 @@ static int add_object(struct check *c, const struct check_object *o)
 	return 0;
 }
 
+/* Where its name belongs. */
+static int insert_object(struct check *c, const struct check_object *o)
+{
+	size_t at = c->count;
+	int err = add_object(c, o);
+
+	if (err)
+		return err;
+	for (; at && by_name(&c->objects[at - 1], o) > 0; at--)
+		c->objects[at] = c->objects[at - 1];
+	c->objects[at] = *o;
+	return 0;
+}
+
 /* Names that are none of ours are nobody's business: whoever put them knows why. */
 static int note_object(void *ctx, const struct lsvd_object_info *info)
 {
@@ -128,19 +142,9 @@ void lsvd_check_entry_key(const struct check *c, char key[KEY_CAP], const struct
 		lsvd_vol_object_key(key, c->v, e);
 }
 
-/* An object of an ancestor is as it was listed: nobody may delete what a clone needs. */
-int lsvd_check_entry(struct check *c, const struct object_entry *e, struct check_object **ret)
+static struct check_object *find(const struct check *c, const struct check_object *key)
 {
-	const struct check_object key = { .epoch = e->epoch, .number = e->seq,
-					  .ancestor = e->ancestor,
-					  .kind = (uint8_t)lsvd_check_key_kind(e) };
-	bool there;
-	int err = 0;
-
-	if (!e->ancestor && lsvd_check_needs(c, e))
-		err = lsvd_check_there(c, key.kind, e->epoch, e->seq, &there);
-	*ret = c->count ? bsearch(&key, c->objects, c->count, sizeof key, by_name) : NULL;
-	return err;
+	return c->count ? bsearch(key, c->objects, c->count, sizeof *key, by_name) : NULL;
 }
 
 struct check_object *lsvd_check_find(const struct check *c, int kind, uint64_t epoch,
@@ -149,7 +153,7 @@ struct check_object *lsvd_check_find(const struct check *c, int kind, uint64_t e
 	const struct check_object key = { .epoch = epoch, .number = number,
 					  .kind = (uint8_t)kind };
 
-	return c->count ? bsearch(&key, c->objects, c->count, sizeof key, by_name) : NULL;
+	return find(c, &key);
 }
 
 size_t lsvd_check_first(const struct check *c, int kind, uint64_t epoch)
@@ -183,26 +187,48 @@ void lsvd_check_key(const struct check *c, char key[KEY_CAP], int kind, uint64_t
 		lsvd_key_free(key, u, epoch, number);
 }
 
-int lsvd_check_there(struct check *c, int kind, uint64_t epoch, uint64_t number, bool *ret)
+/* Is it there? If it was not listed, under this name? Then it is as if it had been. */
+static int ask_by_name(struct check *c, const struct check_object *key, const char *name, bool *ret)
 {
-	struct check_object o = { .epoch = epoch, .number = number, .kind = (uint8_t)kind };
 	struct check_get get = { .err = 0 };
+	struct check_object o = *key;
 	int err;
 
-	*ret = lsvd_check_find(c, kind, epoch, number) != NULL;
+	*ret = find(c, key) != NULL;
 	if (*ret)
 		return 0;
-	lsvd_check_key(c, get.io.key, kind, epoch, number);
+	memcpy(get.io.key, name, KEY_CAP);
 	err = lsvd_check_run(c, &get, 1, IO_HEAD);
 	if (err || get.err)
 		return err;
 	o.bytes = get.io.ret_bytes;
-	err = add_object(c, &o);
-	if (err)
-		return err;
-	qsort(c->objects, c->count, sizeof *c->objects, by_name);
 	*ret = true;
-	return 0;
+	return insert_object(c, &o);
+}
+
+int lsvd_check_there(struct check *c, int kind, uint64_t epoch, uint64_t number, bool *ret)
+{
+	const struct check_object key = { .epoch = epoch, .number = number, .kind = (uint8_t)kind };
+	char name[KEY_CAP];
+
+	lsvd_check_key(c, name, kind, epoch, number);
+	return ask_by_name(c, &key, name, ret);
+}
+
+int lsvd_check_entry(struct check *c, const struct object_entry *e, struct check_object **ret)
+{
+	const struct check_object key = { .epoch = e->epoch, .number = e->seq,
+					  .ancestor = e->ancestor,
+					  .kind = (uint8_t)lsvd_check_key_kind(e) };
+	char name[KEY_CAP];
+	bool there;
+	int err = 0;
+
+	lsvd_check_entry_key(c, name, e);
+	if (lsvd_check_needs(c, e))
+		err = ask_by_name(c, &key, name, &there);
+	*ret = find(c, &key);
+	return err;
 }
 
 /* --------------------------------------------------------------------------------------- requests */

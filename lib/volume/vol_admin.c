@@ -371,7 +371,7 @@ static int remove_record(struct visit *v, const struct fmt_volume *record, uint6
 	int err = remove_name(v, record);
 
 	if (!err)
-		err = lsvd_vol_refuse_base(&v->port, record, false);
+		err = lsvd_vol_refuse_base(v, record, false);
 	if (!err)
 		err = lsvd_lineage_take_for_good(&v->port, &record->uuid, claim);
 	if (err == -EBUSY)
@@ -390,7 +390,7 @@ static int delete_on(struct visit *v, const char *name, uint32_t flags)
 	if (!err)
 		err = lsvd_probe_check(&v->port, flags | CHECK_NO_PROBE, false);
 	if (!err) {
-		err = lsvd_vol_refuse_base(&v->port, &record, false);
+		err = lsvd_vol_refuse_base(v, &record, false);
 		if (err == -EBUSY)
 			err = give_back_if_taken(v, &record, err);
 	}
@@ -475,7 +475,7 @@ static int purge_on(struct visit *v, const struct uuid *uuid, const char *text)
 	if (!lsvd_lineage_is_taken(&v->port, uuid, &claim))
 		return lsvd_fail(-EBUSY, "%s is not known as a volume that was deleted", text);
 	(void)snprintf(record.name, sizeof record.name, "%s", text); /* a UUID: fits */
-	err = lsvd_vol_refuse_base(&v->port, &record, true);
+	err = lsvd_vol_refuse_base(v, &record, true);
 	if (!err)
 		err = lsvd_lineage_take_for_good(&v->port, uuid, claim);
 	return err ? err : lsvd_lineage_remove(v, uuid);

@@ -27,6 +27,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -41,6 +42,7 @@
 
 struct slots {
 	const struct uuid *volume, *snapshot;
+	bool tiny;                 /* the world is a simulation's */
 	uint32_t next;             /* the first free one */
 	bool closed;
 	struct fmt_slot *users;    /* added and not dropped; of what is doubted, that says so */
@@ -147,15 +149,45 @@ static int change_user(struct port *port, struct slots *s, const struct fmt_slot
 	return err;
 }
 
-static int is_one(void *ctx, const struct lsvd_object_info *info)
+/* ---------------------------------------------------------------- the snapshots that have slots */
+
+struct used {
+	struct uuid *ids;
+	size_t n, room;
+	int err;
+};
+
+static int add_used(struct used *u, const struct uuid *id)
 {
-	(void)info;
-	*(bool *)ctx = true;
-	return 1;
+	if (u->n == u->room) {
+		size_t room = u->room ? u->room * 2 : 64;
+		void *p = lsvd_realloc(u->ids, room * sizeof *u->ids);
+
+		if (!p)
+			return lsvd_fail_plain(-ENOMEM);
+		u->ids = p;
+		u->room = room;
+	}
+	u->ids[u->n++] = *id;
+	return 0;
 }
 
-/* Whether anything says that there are, or were, clones of `volume`. */
-static int has_slots(struct port *port, const struct uuid *volume, bool *ret)
+static int note_snapshot(void *ctx, const struct lsvd_object_info *info)
+{
+	const char *text = strrchr(info->key, '/') + 1;
+	char id[UUID_TEXT_LEN + 1];
+	struct used *u = ctx;
+	struct uuid uuid;
+
+	(void)snprintf(id, sizeof id, "%s", text); /* cut where the number begins */
+	if (!lsvd_uuid_parse(&uuid, id) ||
+	    (u->n && lsvd_uuid_equal(&uuid, &u->ids[u->n - 1])))
+		return 0;
+	u->err = add_used(u, &uuid);
+	return u->err != 0;
+}
+
+static int list_used(struct port *port, const struct uuid *volume, struct used *u)
 {
 	char prefix[KEY_CAP];
 	unsigned tries = 0;
@@ -163,17 +195,119 @@ static int has_slots(struct port *port, const struct uuid *volume, bool *ret)
 
 	lsvd_key_prefix(prefix, volume, KEY_SLOT);
 	do {
-		*ret = false;
-		err = lsvd_lineage_list(port, prefix, is_one, ret);
+		u->n = 0;
+		err = lsvd_lineage_list(port, prefix, note_snapshot, u);
 	} while (lsvd_try_again(port, &tries, err));
+	return err ? err : u->err;
+}
+
+/* Adds those of `n` snapshots that have a first slot. */
+static int ask_for_slots(struct port *port, const struct uuid *volume, const struct uuid *ids, unsigned n,
+			 struct used *u)
+{
+	struct obj_io ios[LINEAGE_RUN_MAX], *all[LINEAGE_RUN_MAX] = { NULL };
+	int err;
+
+	for (unsigned i = 0; i < n; i++) {
+		ios[i] = (struct obj_io){ .io = { .kind = IO_HEAD } };
+		lsvd_key_slot(ios[i].key, volume, &ids[i], 0);
+		all[i] = &ios[i];
+	}
+	err = lsvd_lineage_run_all(port, all, n);
+	for (unsigned i = 0; i < n && !err; i++)
+		if (ios[i].io.err == 0)
+			err = add_used(u, &ids[i]);
 	return err;
 }
+
+/* Of the snapshots that `v`, a listing, has. */
+static int ask_for_all(struct port *port, const struct lsvd_volume *v, struct used *u)
+{
+	const struct snapshot_table *t = &v->snapshots;
+	struct uuid ids[LINEAGE_RUN_MAX];
+	unsigned n = 0;
+	int err = 0;
+
+	for (unsigned i = 0; i < t->node_count; i++) {
+		for (unsigned j = 0; j < t->nodes[i]->count && !err; j++) {
+			ids[n++] = t->nodes[i]->list[j].id;
+			if (n < LINEAGE_RUN_MAX)
+				continue;
+			err = ask_for_slots(port, &v->uuid, ids, n, u);
+			n = 0;
+		}
+	}
+	return err || !n ? err : ask_for_slots(port, &v->uuid, ids, n, u);
+}
+
+/* Of a volume whose deletion has begun to remove objects nobody has a clone: it looked before. */
+static bool is_unreadable(int err)
+{
+	return err == LSVD_E_CORRUPT || err == LSVD_E_VERSION || err == -ENOENT;
+}
+
+/*
+ * A listing may be old. What has a clone is a snapshot that there is, and those the volume itself
+ * knows, whatever has been claimed since; only of one that cannot be read the listing is all there
+ * is to go by.
+ */
+static int name_used(struct port *port, bool tiny, const struct uuid *volume, struct used *u)
+{
+	struct lsvd_volume *v;
+	int err = lsvd_vol_open_going(&v, port->world, tiny, volume);
+
+	if (err)
+		return is_unreadable(err) ? 0 : err;
+	err = ask_for_all(port, v, u);
+	(void)lsvd_volume_close(v, 0); /* a reader has nothing to lose */
+	return err;
+}
+
+static int by_id(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct uuid));
+}
+
+static void drop_twins(struct used *u)
+{
+	size_t n = 0;
+
+	if (u->n)
+		qsort(u->ids, u->n, sizeof *u->ids, by_id);
+	for (size_t i = 0; i < u->n; i++)
+		if (!n || !lsvd_uuid_equal(&u->ids[n - 1], &u->ids[i]))
+			u->ids[n++] = u->ids[i];
+	u->n = n;
+}
+
+static int find_used(struct port *port, bool tiny, const struct uuid *volume, struct used *u)
+{
+	int err = list_used(port, volume, u);
+
+	if (!err)
+		err = name_used(port, tiny, volume, u);
+	drop_twins(u);
+	return err;
+}
+
+/* Whether anything says that there are, or were, clones of `volume`. */
+static int has_slots(struct port *port, bool tiny, const struct uuid *volume, bool *ret)
+{
+	struct used u = { .n = 0 };
+	int err = find_used(port, tiny, volume, &u);
+
+	*ret = !err && u.n;
+	lsvd_free(u.ids);
+	return err;
+}
+
+/* ------------------------------------------------------------------------ the users of a snapshot */
 
 /*
  * Whether there is a volume as the entry says; or one whose deletion did not come to its end, of which
  * there may be clones: they need what it needs.
  */
-static int find_user(struct port *port, const struct fmt_slot *user, bool *ret)
+static int find_user(struct port *port, bool tiny, const struct fmt_slot *user, bool *ret)
 {
 	struct fmt_volume there;
 	int err = lsvd_lineage_find(port, OBJECT_VOLUME, user->name, &there);
@@ -181,21 +315,21 @@ static int find_user(struct port *port, const struct fmt_slot *user, bool *ret)
 	*ret = !err && lsvd_uuid_equal(&there.uuid, &user->clone);
 	if (*ret || (err && err != -ENOENT))
 		return err;
-	return has_slots(port, &user->clone, ret);
+	return has_slots(port, tiny, &user->clone, ret);
 }
 
 static int drop_unless_there(struct port *port, struct slots *s, const struct fmt_slot *user,
 			     bool *ret_there)
 {
 	struct fmt_slot slot = *user;
-	int err = find_user(port, user, ret_there);
+	int err = find_user(port, s->tiny, user, ret_there);
 
 	if (err || *ret_there)
 		return err;
 	slot.what = SLOT_DOUBT;
 	err = change_user(port, s, &slot);
 	if (!err)
-		err = find_user(port, user, ret_there);
+		err = find_user(port, s->tiny, user, ret_there);
 	if (err || *ret_there) /* who cannot be seen may be there */
 		return err;
 	slot.what = SLOT_DROP;
@@ -233,10 +367,11 @@ static int refuse_used(const struct slots *s, const char *what)
 			 s->count == 1 ? "" : "s", names);
 }
 
-int lsvd_vol_close_slots(struct port *port, const struct uuid *volume, const struct snapshot *snap)
+int lsvd_vol_close_slots(struct lsvd_volume *v, const struct snapshot *snap)
 {
-	struct slots s = { .volume = volume, .snapshot = &snap->id };
+	struct slots s = { .volume = &v->uuid, .snapshot = &snap->id, .tiny = v->tiny };
 	const struct fmt_slot slot = { .what = SLOT_CLOSE };
+	struct port *port = &v->port;
 	char what[LSVD_NAME_MAX + 16];
 	int err = -EEXIST;
 
@@ -272,52 +407,6 @@ void lsvd_vol_remove_slots(struct port *port, const struct uuid *volume, const s
 
 /* ------------------------------------------------------------------------- the users of a volume */
 
-struct used {
-	struct uuid *ids;          /* of snapshots with slots */
-	size_t n, room;
-	int err;
-};
-
-static int note_snapshot(void *ctx, const struct lsvd_object_info *info)
-{
-	const char *text = strrchr(info->key, '/') + 1;
-	char id[UUID_TEXT_LEN + 1];
-	struct used *u = ctx;
-	struct uuid uuid;
-
-	(void)snprintf(id, sizeof id, "%s", text); /* cut where the number begins */
-	if (!lsvd_uuid_parse(&uuid, id) ||
-	    (u->n && lsvd_uuid_equal(&uuid, &u->ids[u->n - 1])))
-		return 0;
-	if (u->n == u->room) {
-		size_t room = u->room ? u->room * 2 : 64;
-		void *p = lsvd_realloc(u->ids, room * sizeof *u->ids);
-
-		if (!p) {
-			u->err = lsvd_fail_plain(-ENOMEM);
-			return 1;
-		}
-		u->ids = p;
-		u->room = room;
-	}
-	u->ids[u->n++] = uuid;
-	return 0;
-}
-
-static int list_used(struct port *port, const struct uuid *volume, struct used *u)
-{
-	char prefix[KEY_CAP];
-	unsigned tries = 0;
-	int err;
-
-	lsvd_key_prefix(prefix, volume, KEY_SLOT);
-	do {
-		u->n = 0;
-		err = lsvd_lineage_list(port, prefix, note_snapshot, u);
-	} while (lsvd_try_again(port, &tries, err));
-	return err ? err : u->err;
-}
-
 /* Of the users of one snapshot. */
 static int tell_dead(struct port *port, struct slots *s, dead_user_fn fn, void *ctx)
 {
@@ -326,22 +415,22 @@ static int tell_dead(struct port *port, struct slots *s, dead_user_fn fn, void *
 	for (unsigned i = 0; i < s->count && !err; i++) {
 		bool there;
 
-		err = find_user(port, &s->users[i], &there);
+		err = find_user(port, s->tiny, &s->users[i], &there);
 		if (!err && !there)
 			fn(ctx, s->snapshot, s->users[i].name);
 	}
 	return err;
 }
 
-int lsvd_vol_each_dead_user(struct port *port, const struct uuid *volume, dead_user_fn fn, void *ctx)
+int lsvd_vol_each_dead_user(struct lsvd_volume *v, dead_user_fn fn, void *ctx)
 {
 	struct used u = { .n = 0 };
-	int err = list_used(port, volume, &u);
+	int err = list_used(&v->port, &v->uuid, &u);
 
 	for (size_t i = 0; i < u.n && !err; i++) {
-		struct slots s = { .volume = volume, .snapshot = &u.ids[i] };
+		struct slots s = { .volume = &v->uuid, .snapshot = &u.ids[i], .tiny = v->tiny };
 
-		err = tell_dead(port, &s, fn, ctx);
+		err = tell_dead(&v->port, &s, fn, ctx);
 		lsvd_free(s.users);
 	}
 	lsvd_free(u.ids);
@@ -354,19 +443,19 @@ static void keep_existing(struct port *port, struct slots *s)
 	for (unsigned i = s->count; i-- > 0;) {
 		bool there;
 
-		if (find_user(port, &s->users[i], &there) == 0 && !there)
+		if (find_user(port, s->tiny, &s->users[i], &there) == 0 && !there)
 			s->users[i] = s->users[--s->count];
 	}
 }
 
-int lsvd_vol_refuse_base(struct port *port, const struct fmt_volume *record, bool leftover)
+int lsvd_vol_refuse_base(struct visit *visit, const struct fmt_volume *record, bool leftover)
 {
-	struct slots all = { .volume = &record->uuid };
+	struct slots all = { .volume = &record->uuid, .tiny = !visit->store };
+	struct port *port = &visit->port;
 	char what[LSVD_NAME_MAX + 16];
 	struct used u = { .n = 0 };
-	int err;
+	int err = find_used(port, all.tiny, &record->uuid, &u);
 
-	err = list_used(port, &record->uuid, &u);
 	for (size_t i = 0; i < u.n && !err; i++) {
 		unsigned first = all.count;
 

@@ -12,10 +12,13 @@
  * -EBUSY: clones need a snapshot of the volume; the text names them. `leftover`: it is what an
  * interrupted deletion has left, and only clones that are there count.
  */
-int lsvd_vol_refuse_base(struct port *port, const struct fmt_volume *record, bool leftover);
-/* Clones that a volume knows of and that are not there, snapshot by snapshot; nothing is changed. */
+int lsvd_vol_refuse_base(struct visit *visit, const struct fmt_volume *record, bool leftover);
+/*
+ * Clones that a volume knows of and that are not there, snapshot by snapshot, as far as they are
+ * listed; nothing is changed.
+ */
 typedef void (*dead_user_fn)(void *ctx, const struct uuid *snapshot, const char *clone);
-int lsvd_vol_each_dead_user(struct port *port, const struct uuid *volume, dead_user_fn fn, void *ctx);
+int lsvd_vol_each_dead_user(struct lsvd_volume *v, dead_user_fn fn, void *ctx);
 /* A volume goes, and needs neither base nor lowers any more. */
 int lsvd_vol_leave_base(struct port *port, const struct fmt_volume *record);
 

@@ -208,6 +208,7 @@ int lsvd_vol_open_log(struct lsvd_volume *v, const struct wal_found *found)
 		.volume_bytes = v->bytes,
 		.first_object = v->ancestry ? v->ancestry->own_first : 0,
 		.readonly = v->readonly,
+		.also_deleted = v->going,
 		.accept_rollback = v->opt.flags & LSVD_OPEN_ACCEPT_ROLLBACK,
 		.takeover = v->opt.flags & LSVD_OPEN_TAKEOVER,
 		.flush_remote = v->opt.flush == LSVD_FLUSH_REMOTE,

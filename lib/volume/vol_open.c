@@ -59,8 +59,11 @@ void lsvd_vol_destroy(struct lsvd_volume *v)
 static int find_volume(struct lsvd_volume *v)
 {
 	struct fmt_volume record;
-	int err = lsvd_lineage_find(&v->port, OBJECT_VOLUME, v->name, &record);
+	int err;
 
+	if (v->going)
+		return 0;
+	err = lsvd_lineage_find(&v->port, OBJECT_VOLUME, v->name, &record);
 	if (err)
 		return err;
 	v->uuid = record.uuid;
@@ -412,6 +415,24 @@ int lsvd_vol_open_listing(struct lsvd_volume **ret, struct lsvd_store *store, st
 	if (!err && store)
 		err = lsvd_world_real_open(&world, store, NULL, false);
 	return err ? err : open_on(ret, world, store != NULL, name, &o, true, NULL);
+}
+
+int lsvd_vol_open_going(struct lsvd_volume **ret, struct world *world, bool tiny,
+			const struct uuid *uuid)
+{
+	static const struct lsvd_volume_options reading = { .flags = LSVD_OPEN_READONLY };
+	char text[UUID_TEXT_LEN + 1];
+	struct lsvd_volume *v;
+
+	lsvd_uuid_format(uuid, text);
+	v = lsvd_vol_new(world, false, text);
+	if (!v)
+		return lsvd_fail_plain(-ENOMEM);
+	v->tiny = tiny;
+	v->listing = v->going = true;
+	v->uuid = *uuid;
+	v->owner = lsvd_uuid_seed(uuid);
+	return open_new(ret, v, &reading);
 }
 
 int lsvd_volume_open(struct lsvd_volume **ret, struct lsvd_store *store, const char *name,

@@ -443,7 +443,7 @@ static int delete(struct lsvd_volume *v, const char *name, uint32_t timeout_ms)
 		return lsvd_vol_no_such_snapshot(v, name);
 	s = *found;
 	lsvd_port_leave(&v->port, false);
-	err = lsvd_vol_close_slots(&v->port, &v->uuid, &s);
+	err = lsvd_vol_close_slots(v, &s);
 	lsvd_port_enter(&v->port);
 	if (!err)
 		err = put_note(v, &s, true, timeout_ms);

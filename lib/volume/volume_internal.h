@@ -273,6 +273,7 @@ struct lsvd_volume {
 	/* vol_snapshot.c */
 	bool changing;                 /* a call that changes more than content is on its way */
 	bool listing;                  /* opened for its list of snapshots, and for nothing else */
+	bool going;                    /* by its UUID, whether it has a name and a future or not */
 	struct snapshot_op *snapshot_op; /* a note on its way, or NULL */
 	int snapshot_err;              /* what the last one ended with */
 
@@ -480,7 +481,7 @@ int lsvd_vol_load_base(struct lsvd_volume *v, const struct log_ops *ops);
 /* The clone needs its base no more. The lock is free. */
 int lsvd_vol_drop_base(struct lsvd_volume *v);
 /* Nobody may clone the snapshot any more: -EBUSY if somebody has. And its slots, when it is gone. */
-int lsvd_vol_close_slots(struct port *port, const struct uuid *volume, const struct snapshot *s);
+int lsvd_vol_close_slots(struct lsvd_volume *v, const struct snapshot *s);
 void lsvd_vol_remove_slots(struct port *port, const struct uuid *volume, const struct snapshot *s);
 /* ---- vol_lower.c */
 struct fmt_lowers;
@@ -595,6 +596,9 @@ void lsvd_vol_stop(struct lsvd_volume *v, int err);
 /* Read-only, for its list of snapshots alone: of a store, or (NULL) in a simulated world. */
 int lsvd_vol_open_listing(struct lsvd_volume **ret, struct lsvd_store *store, struct world *world,
 			  const char *name);
+/* The same of one that may be on its way out, name or not. `tiny`: the world is a simulation's. */
+int lsvd_vol_open_going(struct lsvd_volume **ret, struct world *world, bool tiny,
+			const struct uuid *uuid);
 /* A procedure: what the volume was at a snapshot, in parts of a volume that is nothing else. */
 int lsvd_vol_load_past(struct lsvd_volume **ret, struct lsvd_volume *v, const struct snapshot *s);
 /* A reader of a snapshot, in the world of `upper`, for it alone. The options are checked ones. */

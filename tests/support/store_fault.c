@@ -246,6 +246,8 @@ static int fault_remove(void *ctx, const char *key)
 
 	if (fate.kind == FAULT_FAIL)
 		return refuse(f, FAULT_REMOVE, key, fate);
+	if (fate.kind == FAULT_STALE)
+		return end(f, FAULT_REMOVE, key, fate, 0, 0);
 	return end(f, FAULT_REMOVE, key, fate, 0, lsvd_store_remove(f->inner, key));
 }
 

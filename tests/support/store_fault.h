@@ -39,7 +39,7 @@ enum fault_kind {
 	FAULT_FLIP,          /* GET: one bit is wrong */
 	FAULT_ZERO,          /* GET: 512 bytes, at most, are zero */
 	FAULT_OVERWRITE,     /* PUT: as if the name were free, whoever has it */
-	FAULT_STALE,         /* LIST: nothing; GET, HEAD: -ENOENT */
+	FAULT_STALE,         /* LIST: nothing; GET, HEAD: -ENOENT; REMOVE: it shows all the same */
 	FAULT_KINDS,
 };
 

@@ -591,6 +591,18 @@ START_TEST(a_missing_object_is_named_with_all_its_addresses)
 }
 END_TEST
 
+START_TEST(what_an_old_listing_does_not_show_is_asked_for_by_its_name)
+{
+	struct tv *t = lived_in();
+
+	tv_close(t);
+	tv_fault(t, (struct fault_rule){ .verbs = FAULT_LIST, .kind = FAULT_STALE });
+	expect_sound(t);
+	ck_assert_uint_gt(store_fault_hits(t->fault, FAULT_STALE), 0);
+	tv_free(t);
+}
+END_TEST
+
 START_TEST(an_object_that_cannot_be_read_is_found)
 {
 	const int errors[] = { -EIO, -ENOENT };
@@ -1292,6 +1304,7 @@ int main(void)
 	c = new_case("named");
 	tcase_add_test(c, a_bad_unit_is_named_with_its_bytes_and_its_address);
 	tcase_add_test(c, a_missing_object_is_named_with_all_its_addresses);
+	tcase_add_test(c, what_an_old_listing_does_not_show_is_asked_for_by_its_name);
 	tcase_add_test(c, an_object_that_cannot_be_read_is_found);
 	tcase_add_test(c, what_nothing_leads_to_is_information);
 	tcase_add_test(c, a_damaged_checkpoint_alone_is_called_repairable);

@@ -6,6 +6,9 @@
  */
 #include <pthread.h>
 
+#include <lsvd/check.h>
+
+#include "log/lineage.h"
 #include "t_clone.h"
 #include "volume/volume_internal.h"
 
@@ -356,6 +359,7 @@ START_TEST(a_deleter_that_dies_half_way_leaves_every_clone_its_entry)
 }
 END_TEST
 
+/* _i 1: listings are old, and show no clone. */
 START_TEST(a_volume_whose_deletion_did_not_end_keeps_what_its_clones_need)
 {
 	struct tv *t = fresh();
@@ -369,12 +373,177 @@ START_TEST(a_volume_whose_deletion_did_not_end_keeps_what_its_clones_need)
 	last = clone_of(&middle->t, "middle", "m", "last");
 	/* Who deleted it in between had taken its name away, and then was gone. */
 	ck_assert_ok(lsvd_store_remove(t->store, "volumes/middle"));
+	if (_i)
+		tv_fault(t, (struct fault_rule){ .verbs = FAULT_LIST, .kind = FAULT_STALE });
 	ck_assert_err(lsvd_snapshot_delete(t->v, "s", EVER), -EBUSY);
 	ck_assert_error_says("middle");
 	reopen_other(last);
 	tv_check_all(&last->t);
 	end_other(last);
 	end_other(middle);
+	tv_free(t);
+}
+END_TEST
+
+/* Of the base's objects that the clone knows the one of the last place, in the chain or not. */
+static const struct object_entry *last_of_base(const struct lsvd_volume *v, bool in_chain)
+{
+	const struct object_entry *last = NULL;
+
+	for (uint64_t n = lsvd_object_table_next(&v->objects, 0); n != UINT64_MAX;
+	     n = lsvd_object_table_next(&v->objects, n + 1)) {
+		const struct object_entry *e = lsvd_object_table_get(&v->objects, n);
+
+		if (e->ancestor && (in_chain ? lsvd_object_is_data(e) : e->home == HOME_PAGES) &&
+		    lsvd_object_is_in_chain(e) == in_chain && (!last || e->seq > last->seq))
+			last = e;
+	}
+	ck_assert_ptr_nonnull(last);
+	return last;
+}
+
+/* In the store of the clone, where its base has an object, there is a copy of that. */
+static void copy_of_base(struct tv *base, struct other *c, bool in_chain)
+{
+	const struct object_entry *e = last_of_base(c->t.v, in_chain);
+	const struct uuid from = tv_uuid(base), *to = &c->t.v->uuid;
+	struct iovec iov = { malloc(1u << 24), 0 };
+	char key[KEY_CAP];
+
+	ck_assert_ptr_nonnull(iov.iov_base);
+	if (in_chain)
+		lsvd_key_chain(key, &from, e->epoch, e->seq);
+	else
+		lsvd_key_free(key, &from, e->epoch, e->seq);
+	ck_assert_ok(lsvd_store_get(base->store, key, 0, iov.iov_base, 1u << 24, &iov.iov_len));
+	if (in_chain)
+		lsvd_key_chain(key, to, e->epoch, e->seq);
+	else
+		lsvd_key_free(key, to, e->epoch, e->seq);
+	ck_assert_ok(lsvd_store_put_if_absent(base->store, key, &iov, 1));
+	free(iov.iov_base);
+}
+
+START_TEST(an_orphan_of_a_clone_is_one_also_where_its_base_has_an_object)
+{
+	struct lsvd_collect_options o = LSVD_COLLECT_OPTIONS_INIT;
+	struct lsvd_gc_status s = LSVD_GC_STATUS_INIT;
+	struct tv *t = fresh();
+	struct other *c;
+
+	for (unsigned i = 0; i < 40; i++) {
+		scatter(t, 20, i);
+		tv_sync(t);
+	}
+	ck_assert_ok(lsvd_volume_checkpoint(t->v, EVER));
+	scatter(t, 20, 41);
+	snapshot(t, "s");
+	c = clone_of(t, TV_NAME, "s", "c");
+	reopen_other(c); /* of its own epoch nobody takes anything for an orphan */
+	copy_of_base(t, c, true);
+	copy_of_base(t, c, false);
+	o.flags = LSVD_COLLECT_ORPHANS | LSVD_COLLECT_NO_COPY;
+	ck_assert_ok(lsvd_volume_collect(c->t.v, &o, &s));
+	ck_assert_uint_eq(s.orphans, 2);
+	reopen_other(c);
+	tv_check_all(&c->t);
+	end_other(c);
+	tv_check_all(t);
+	tv_free(t);
+}
+END_TEST
+
+/* Of the only snapshot, or of one behind many. */
+START_TEST(an_old_listing_hides_no_clone_from_who_deletes_its_base)
+{
+	struct tv *t = fresh();
+	struct other *c;
+	unsigned claims;
+	char name[32];
+
+	scatter(t, 100, 1);
+	for (unsigned i = 0; i < (_i ? MANY : 0); i++) {
+		(void)snprintf(name, sizeof name, "sn-%u", i); /* fits */
+		snapshot(t, name);
+	}
+	snapshot(t, "s");
+	c = clone_of(t, TV_NAME, "s", "needy");
+	close_other(c);
+	tv_close(t);
+	claims = tv_count(t, KEY_CLAIM);
+	tv_fault(t, (struct fault_rule){ .verbs = FAULT_LIST, .kind = FAULT_STALE });
+	ck_assert_err(lsvd_volume_delete(t->store, TV_NAME), -EBUSY);
+	ck_assert_error_says("needy");
+	ck_assert_uint_gt(store_fault_hits(t->fault, FAULT_STALE), 0);
+	store_fault_clear(t->fault);
+	ck_assert_uint_eq(tv_count(t, KEY_CLAIM), claims); /* whoever writes to it is not disturbed */
+	tv_open(t);
+	tv_check_all(t);
+	open_other(c);
+	tv_check_all(&c->t);
+	end_other(c);
+	tv_free(t);
+}
+END_TEST
+
+/* The deletion was cut off: before it had removed the name (_i 0), or behind that. */
+START_TEST(an_old_listing_hides_no_clone_from_who_ends_a_deletion)
+{
+	struct tv *t = fresh();
+	char uuid[UUID_TEXT_LEN + 1];
+	struct visit visit;
+	struct other *c;
+	uint64_t claim;
+	struct uuid u;
+
+	scatter(t, 100, 1);
+	snapshot(t, "s");
+	c = clone_of(t, TV_NAME, "s", "needy");
+	close_other(c);
+	tv_close(t);
+	u = tv_uuid(t);
+	lsvd_uuid_format(&u, uuid);
+	ck_assert_ok(lsvd_visit_begin(&visit, t->store));
+	ck_assert_ok(lsvd_lineage_take_away(&visit.port, &u, &claim));
+	lsvd_visit_end(&visit);
+	tv_fault(t, (struct fault_rule){ .verbs = FAULT_LIST, .kind = FAULT_STALE });
+	if (_i == 0) {
+		ck_assert_err(lsvd_volume_delete(t->store, TV_NAME), -EBUSY);
+	} else {
+		ck_assert_ok(lsvd_store_remove(t->store, "volumes/" TV_NAME));
+		ck_assert_err(lsvd_volume_purge(t->store, uuid), -EBUSY);
+	}
+	ck_assert_error_says("needy");
+	open_other(c);
+	tv_check_all(&c->t);
+	end_other(c);
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(a_check_believes_no_old_listing_about_what_a_clone_needs)
+{
+	struct lsvd_check_options o = LSVD_CHECK_OPTIONS_INIT;
+	struct lsvd_check_report r = LSVD_CHECK_REPORT_INIT;
+	struct tv *t = fresh();
+	struct other *c;
+
+	scatter(t, 300, 1);
+	snapshot(t, "s");
+	c = clone_of(t, TV_NAME, "s", "c");
+	scatter(&c->t, 100, 2);
+	close_other(c);
+	tv_close(t);
+	tv_fault(t, (struct fault_rule){ .verbs = FAULT_LIST, .kind = FAULT_STALE });
+	for (unsigned i = 0; i < 2; i++) {
+		o.flags = i ? LSVD_CHECK_DEEP : 0;
+		ck_assert_ok(lsvd_volume_check(t->store, "c", &o, &r));
+		ck_assert_uint_eq(r.errors + r.warnings, 0);
+		ck_assert_uint_eq(r.complete, 1);
+	}
+	ck_assert_uint_eq(store_fault_hits(t->fault, FAULT_STALE), 2 * 3);
+	ck_assert_uint_gt(r.data_objects, 1);
+	end_other(c);
 	tv_free(t);
 }
 END_TEST
@@ -498,7 +667,11 @@ static Suite *suite(void)
 	tcase_add_loop_test(c, an_entry_of_a_clone_that_was_never_made_keeps_nothing, 0, 3);
 	tcase_add_test(c, an_entry_of_which_the_second_look_says_nothing_stays);
 	tcase_add_test(c, a_deleter_that_dies_half_way_leaves_every_clone_its_entry);
-	tcase_add_test(c, a_volume_whose_deletion_did_not_end_keeps_what_its_clones_need);
+	tcase_add_loop_test(c, a_volume_whose_deletion_did_not_end_keeps_what_its_clones_need, 0, 2);
+	tcase_add_test(c, an_orphan_of_a_clone_is_one_also_where_its_base_has_an_object);
+	tcase_add_loop_test(c, an_old_listing_hides_no_clone_from_who_deletes_its_base, 0, 2);
+	tcase_add_loop_test(c, an_old_listing_hides_no_clone_from_who_ends_a_deletion, 0, 2);
+	tcase_add_test(c, a_check_believes_no_old_listing_about_what_a_clone_needs);
 	tcase_add_loop_test(c, a_cloner_that_was_overtaken_by_a_deletion_has_made_no_clone, 0, 2);
 	tcase_add_test(c, a_base_as_it_is_now_is_cloned_by_a_snapshot_made_for_that);
 	tcase_add_test(c, wrong_calls_are_refused);

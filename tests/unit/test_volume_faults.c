@@ -417,6 +417,28 @@ START_TEST(a_deletion_that_fails_in_the_middle_says_how_to_end_it)
 }
 END_TEST
 
+/* _i 0: for a moment only; 1: for good. */
+START_TEST(what_is_removed_and_still_listed_is_not_removed_without_end)
+{
+	struct tv *t = listening();
+	uint64_t lists;
+	int err;
+
+	tv_open(t);
+	tv_write(t, 0, 65536, 1);
+	tv_close(t);
+	tv_fault(t, (struct fault_rule){ .verbs = FAULT_REMOVE, .key = "/d/", .times = _i ? 0 : 3,
+					 .kind = FAULT_STALE });
+	lists = store_fault_calls(t->fault, FAULT_LIST);
+	err = lsvd_volume_delete(t->store, TV_NAME);
+	ck_assert_err(err, _i ? LSVD_E_UNAVAILABLE : 0);
+	if (_i)
+		ck_assert_error_says("still listed");
+	ck_assert_uint_lt(store_fault_calls(t->fault, FAULT_LIST) - lists, 20);
+	leave(t);
+}
+END_TEST
+
 /* ------------------------------------------------------------------------------------------ cost */
 
 /* Two looks at the clock of a timer that would have been due long ago. */
@@ -540,6 +562,7 @@ static Suite *volume_faults_suite(void)
 	tcase_add_test(o, a_volume_created_under_a_lost_answer_is_created_once);
 	tcase_add_test(o, listing_counting_and_deleting_outlive_short_outages);
 	tcase_add_loop_test(o, a_deletion_that_fails_in_the_middle_says_how_to_end_it, 0, 2);
+	tcase_add_loop_test(o, what_is_removed_and_still_listed_is_not_removed_without_end, 0, 2);
 	suite_add_tcase(s, o);
 	tcase_set_timeout(c, 60);
 	tcase_add_test(c, an_idle_volume_asks_nothing_of_the_store);
