@@ -126,3 +126,61 @@ end_load
 chmod 600 "$tmp/keys"
 stop_server
 [[ $server_status -eq 0 ]] || fail "exit code $server_status"
+
+[[ $store_kind == curl ]] || exit 0
+
+# begin_metadata: the same volume, with the keys that the service has now.
+begin_metadata() {
+	keys_of_service
+	start_metadata "$tmp/served"
+	sed "s|credentials_file = .*|metadata = \"$metadata\"|" "$config" >"$config.new"
+	chmod 600 "$config.new"
+	mv "$config.new" "$config"
+	start_server --log-level debug
+}
+# keys_of_service [SECONDS]: what it says from now on.
+keys_of_service() {
+	printf '%s\n%s\n%s\n' "$access" "$secret" "${1:-3600}" >"$tmp/served.new"
+	mv "$tmp/served.new" "$tmp/served"
+}
+
+it 'keys of the metadata service are exchanged on SIGHUP'
+add_key E
+begin_metadata
+begin_load
+old_access=$access
+old_secret=$secret
+add_key F
+keys_of_service
+kill -HUP "$server_pid"
+wait_until 30 new_keys_taken 1 || fail "no new keys after SIGHUP"
+remove_key "$old_access"
+wait_until 30 refused "$old_access" "$old_secret" || fail "the old key is still good"
+wait_for_more
+! denied || fail "a request was made with the old key: $(grep 403 "$server_log" | head -3)"
+end_load
+
+it 'keys of the metadata service that are refused are asked for again'
+begin_load --no-reads
+old_access=$access
+rm "$tmp/served"
+remove_key "$old_access"
+wait_until 60 denied || fail "no request is refused"
+add_key G
+keys_of_service 200
+wait_until 90 new_keys_taken 2 || fail "no new keys after refusals"
+wait_for_more
+end_load
+
+# Those of now end within five minutes, so each use of them may ask for others.
+it 'keys of the metadata service that are about to end are replaced by themselves'
+begin_load
+old_access=$access
+add_key H
+keys_of_service
+wait_until 60 new_keys_taken 3 || fail "no new keys before the old ones end"
+remove_key "$old_access"
+wait_for_more
+end_load
+stop_server
+[[ $server_status -eq 0 ]] || fail "exit code $server_status"

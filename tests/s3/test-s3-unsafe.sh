@@ -6,7 +6,7 @@
 # and deleted nothing, until --unsafe-store is said; everything that reads needs no leave.
 . "$(dirname "$0")/../e2e/functions.sh"
 begin
-need nbdsh
+need nbdsh jq
 
 store_kind=libs3
 unsafe_store=()
@@ -59,7 +59,12 @@ writes gc -n "$volume"
 writes resize -n "$volume" -s 32M
 writes seal -n "$volume"
 writes snapshot create "$volume@two"
+writes snapshot rollback "$volume@two"
 writes snapshot delete "$volume@two"
+writes pack -n "$volume"
+writes flatten -n second
+writes init -n third --parent "$volume@one"
+writes init -n over --lower "$volume@one"
 truncate -s 1M "$tmp/image"
 printf 'image' | dd of="$tmp/image" conv=notrunc status=none
 writes import -n imported "$tmp/image"
@@ -72,6 +77,12 @@ reads sha256 -n imported
 reads export -n imported "$tmp/exported"
 cmp "$tmp/image" "$tmp/exported"
 
+# A checkpoint is lost, the rest is there.
+uuid=$(admin inspect -n imported --json 2>"$tmp/err" | jq -r .uuid)
+s3 ls "$s3_directory/v/$uuid/k/" | while read -r _ root; do s3 rm "$root"; done
+writes check -n imported --store-only --repair
+grep -q '^repaired: ' "$tmp/out" || fail "$(<"$tmp/out")"
+
 # A folder of value-log's with nothing in it.
 mkdir -p "$tmp/folder/segments"
 printf 'VLG\x01' >"$tmp/folder/.vlog"
@@ -82,6 +93,8 @@ writes vlog gc -n values --live "$tmp/live" --drop
 reads vlog inspect -n values
 writes vlog delete -n values --yes
 
+writes delete -n over --yes
+writes delete -n third --yes
 writes delete -n second --yes
 writes delete -n child --yes
 writes delete -n imported --yes

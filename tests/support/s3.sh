@@ -62,6 +62,15 @@ make_s3_store() {
 }
 s3_lines=()
 
+# start_metadata KEYS-FILE: a metadata service that hands out the keys in the file; $metadata.
+start_metadata() {
+	rm -f "$tmp/metadata.port"
+	"$support_dir/s3metadata" "$tmp/metadata.port" "$1" </dev/null >"$tmp/metadata.log" 2>&1 &
+	defer end_process $! KILL
+	wait_until 30 test -s "$tmp/metadata.port" || fail "no metadata service: $(<"$tmp/metadata.log")"
+	metadata=http://127.0.0.1:$(<"$tmp/metadata.port")
+}
+
 # carry_store FILE: the server of a bucket is on the loopback of this machine; its port becomes one of
 # the network name space FILE, too.
 carry_store() {
