@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * test_sim_rival.c - two hosts at one volume in the simulator: both write to it, or one deletes what
- * the other makes a clone of.
+ * the other opens, or makes a clone of.
  *
  * How it is done stands in tester.h.
  *
@@ -372,11 +372,167 @@ START_TEST(what_one_deleter_gives_back_the_other_does_not_take)
 }
 END_TEST
 
+/* ---- one opens what another deletes */
+
+/* What is known of either; 1: not yet, or never. */
+static struct {
+	int opened, deleted;
+	bool reads;
+	uint64_t served, refused, deletions;
+} eviction;
+
+static void evict_delete(void *arg)
+{
+	struct tester *t = arg;
+
+	sim_sleep(t->host, below(t, 60));
+	eviction.deleted = lsvd_volume_delete_world(sim_host_world(t->host), t->name);
+}
+
+/* 0 or the reason why there is none: that it is going, or what may happen to any opener. */
+static int open_going(struct tester *t, struct sim_host *host, bool reads, struct lsvd_volume **ret)
+{
+	struct lsvd_volume_options o = options_of(t, reads ? LSVD_OPEN_READONLY
+							   : LSVD_OPEN_ACCEPT_ROLLBACK);
+	int err;
+
+	o.cache_dir = reads ? NULL : o.cache_dir;
+	o.flush = LSVD_FLUSH_REMOTE;
+	o.gc = LSVD_GC_OFF;
+	o.segment_fn = NULL;
+	*ret = NULL;
+	err = lsvd_volume_open_world(ret, sim_host_world(host), t->name, &o);
+	if (err && err != -ENOENT && err != LSVD_E_UNAVAILABLE && (err != LSVD_E_FENCED || reads))
+		complain(t, "open of what is being deleted: %s: %s", lsvd_error_name(err),
+			 lsvd_last_error());
+	return err;
+}
+
+/* Who got in writes when the deletion is over: nobody is told that the store has it. */
+static void evict_open(void *arg)
+{
+	static const uint8_t block[4096];
+	struct tester *t = arg;
+	struct lsvd_volume *v;
+	int err;
+
+	sim_sleep(t->other, below(t, 120));
+	err = open_going(t, t->other, eviction.reads, &v);
+	if (v && !eviction.reads) {
+		while (eviction.deleted > 0)
+			sim_sleep(t->other, 10);
+		if (eviction.deleted == 0 && lsvd_volume_write(v, block, 0, sizeof block, 0) == 0 &&
+		    lsvd_volume_flush(v) == 0)
+			complain(t, "a flush to the store of what is deleted");
+	}
+	if (v)
+		(void)lsvd_volume_close(v, 0); /* it may be in the way of a deletion */
+	eviction.opened = err;
+}
+
+static bool eviction_over(void *ctx)
+{
+	struct tester *t = ctx;
+
+	return t->failed || (eviction.opened <= 0 && eviction.deleted <= 0);
+}
+
+/* It is there, whole, or it is not. */
+static int look_at_evicted(struct tester *t, struct sim_host *host, bool reads)
+{
+	int err = LSVD_E_UNAVAILABLE;
+	struct lsvd_volume *v;
+
+	for (unsigned i = 0; i < 50 && err == LSVD_E_UNAVAILABLE && !t->failed; i++) {
+		sim_sleep(host, 1000 * i);
+		err = open_going(t, host, reads, &v);
+	}
+	if (err)
+		return err;
+	if (read_from(t, v) && distance(t, t->m.issued, false))
+		explain(t, t->m.issued);
+	(void)lsvd_volume_close(v, 0); /* nothing was written */
+	return 0;
+}
+
+static void check_evicted(void *arg)
+{
+	struct tester *t = arg;
+	int first = look_at_evicted(t, t->other, true), second;
+
+	second = t->failed ? 0 : look_at_evicted(t, t->other, false);
+	/* The claim of a deleter who died may come late. */
+	if ((first == -ENOENT || eviction.deleted == 0) && second != -ENOENT)
+		complain(t, "a deletion (%d): a reader finds %d, a writer %d", eviction.deleted, first,
+			 second);
+	if (!t->failed && exists(t) && delete_patiently(t, t->other) == 0 &&
+	    look_at_evicted(t, t->other, true) != -ENOENT)
+		complain(t, "what is deleted can be opened");
+	t->finished = true;
+}
+
+static void run_eviction(struct tester *t, uint64_t seed)
+{
+	static const struct sim_loss killed = { .keep = SIM_KILLED };
+	struct sim_options o = usual_rates;
+
+	o.seed = seed;
+	new_model(t);
+	t->sim = sim_new(&o);
+	t->host = sim_host_new(t->sim, "a");
+	t->other = sim_host_new(t->sim, "b");
+	t->remote = t->failed = quarrel.of_snapshot = false;
+	t->compression = LSVD_COMPRESS_LZ4;
+	eviction.reads = seed % 2;
+	eviction.opened = eviction.deleted = 1;
+	run_phase(t, prepare_quarrel, t->host);
+	(void)sim_run_until(t->sim, phase_over, t);
+	sim_spawn(t->host, evict_delete, t);
+	sim_spawn(t->other, evict_open, t);
+	sim_stop_at(t->sim, seed % 5 ? sim_boundaries(t->sim) + 1 + below(t, 400) : 0);
+	if (sim_run_until(t->sim, eviction_over, t) == SIM_IDLE)
+		complain(t, "deletion and open hang");
+	sim_stop_at(t->sim, 0);
+	halt_all(t);
+	settle_both(t, &killed);
+	if (below(t, 2))
+		sim_ghosts_land(t->sim);
+	eviction.served += eviction.opened == 0;
+	eviction.refused += eviction.opened < 0;
+	eviction.deletions += eviction.deleted == 0;
+	if (!t->failed && t->m.stored == t->m.issued) { /* else it was not closed */
+		run_phase(t, check_evicted, t->other);
+		if (sim_run_until(t->sim, phase_over, t) != SIM_MORE)
+			complain(t, "what was being deleted: an opener hangs");
+	}
+	expect_well(t, seed, 0);
+	halt_all(t);
+	sim_free(t->sim);
+}
+
+START_TEST(what_is_being_deleted_is_opened_whole_or_not_at_all)
+{
+	uint64_t first = env_u64("LSVD_TEST_SEED", 1000);
+	uint64_t runs = 10 * env_u64("LSVD_SIM_RUNS", USUAL_RUNS); /* each is short */
+
+	maybe_trace();
+	eviction.served = eviction.refused = eviction.deletions = 0;
+	for (uint64_t seed = first; seed < first + runs; seed++)
+		run_eviction(&tester, seed);
+	printf("%" PRIu64 " evictions: %" PRIu64 " opened, %" PRIu64 " refused, %" PRIu64 " deletions\n",
+	       runs, eviction.served, eviction.refused, eviction.deletions);
+	ck_assert_uint_gt(eviction.served, 0);
+	ck_assert_uint_gt(eviction.refused, 0);
+	ck_assert_uint_gt(eviction.deletions, 0);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("sim_rival");
 
 	add_case(s, "rival", a_second_writer_loses_nothing_that_the_first_was_promised);
+	add_case(s, "eviction", what_is_being_deleted_is_opened_whole_or_not_at_all);
 	add_case(s, "quarrel", what_is_deleted_while_it_is_cloned_goes_or_has_a_clone);
 	add_case(s, "quarrel", what_one_deleter_gives_back_the_other_does_not_take);
 	return s;

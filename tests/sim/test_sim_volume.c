@@ -71,21 +71,6 @@ static void flattening_life(void *arg)
 	t->finished = true;
 }
 
-/* 0, also if an earlier try had got that far, or -EBUSY. */
-static int delete_patiently(struct tester *t, struct sim_host *host)
-{
-	int err = LSVD_E_UNAVAILABLE;
-
-	for (unsigned i = 0; i < 50 && err == LSVD_E_UNAVAILABLE; i++) {
-		err = lsvd_volume_delete_world(sim_host_world(host), t->name);
-		if (i && err == -ENOENT)
-			err = 0;
-	}
-	if (err && err != -EBUSY)
-		complain(t, "deletion of the base: %s: %s", lsvd_error_name(err), lsvd_last_error());
-	return err;
-}
-
 /* It goes on where it was, and then the base goes. */
 static void finish_flattening(struct tester *h, struct sim_host *host)
 {

@@ -66,7 +66,6 @@
 #define CLONES 3u
 #define LOWER_SECTORS (SECTORS / 2) /* that a lower volume has, */
 #define LOWER_TAG (1u << 30)        /* and what they carry */
-#define OVERTAKEN_MAX 5u         /* tries of a reader of what somebody writes to */
 
 enum model_kind { MODEL_WRITE, MODEL_ZERO };
 
@@ -255,6 +254,8 @@ void wait_for_heirs(struct tester *t);
 int flatten(struct tester *h);
 void visit_clone(struct tester *t);
 void read_clone(struct tester *t);
+/* Of the volume: 0, also if an earlier try had got that far, or -EBUSY. */
+int delete_patiently(struct tester *t, struct sim_host *host);
 
 /* ---- tester_work.c */
 void collect(struct tester *t);

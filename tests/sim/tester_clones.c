@@ -42,7 +42,7 @@ void make_clone(struct tester *t)
 	struct tester *from = of && t->m.clones[of - 1].state == CLONE_THERE ? heir_of(t, of - 1) : t;
 	const struct model_snapshot *s = &from->m.snapshots[SNAPSHOTS - 1];
 	char snapshot[8];
-	int err = -ENOENT;
+	int err;
 
 	if (s->state != SNAP_THERE || c->state == CLONE_THERE)
 		return;
@@ -51,12 +51,7 @@ void make_clone(struct tester *t)
 	from->m.cloned = true;
 	cloned_in_duel = cloned_in_duel || t->in_duel;
 	inherit(heir_of(t, i), from, s->op);
-	/* Who looks for the end of the chain may be overtaken by deletions, and find an old one. */
-	for (unsigned j = 0; j < OVERTAKEN_MAX && err == -ENOENT && s->state == SNAP_THERE; j++) {
-		sim_sleep(t->host, 1000 * j);
-		err = lsvd_volume_clone_world(sim_host_world(t->host), from->name, snapshot,
-					      t->heirs[i].name);
-	}
+	err = lsvd_volume_clone_world(sim_host_world(t->host), from->name, snapshot, t->heirs[i].name);
 	if (err == -EEXIST || err == LSVD_E_CORRUPT || (err == -ENOENT && s->state == SNAP_THERE))
 		complain(t, "clone %s: %s", t->heirs[i].name, lsvd_last_error());
 	if (!err && s->state == SNAP_NONE)
@@ -215,4 +210,18 @@ void read_clone(struct tester *t)
 	check_past(h, h->host, NULL, h->m.issued);
 	h->visited = false;
 	t->clones_read++;
+}
+
+int delete_patiently(struct tester *t, struct sim_host *host)
+{
+	int err = LSVD_E_UNAVAILABLE;
+
+	for (unsigned i = 0; i < 50 && err == LSVD_E_UNAVAILABLE; i++) {
+		err = lsvd_volume_delete_world(sim_host_world(host), t->name);
+		if (i && err == -ENOENT)
+			err = 0;
+	}
+	if (err && err != -EBUSY)
+		complain(t, "deletion of the base: %s: %s", lsvd_error_name(err), lsvd_last_error());
+	return err;
 }

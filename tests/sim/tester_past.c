@@ -186,8 +186,7 @@ void check_past(struct tester *t, struct sim_host *host, const char *snapshot, u
 	o.flags = LSVD_OPEN_READONLY;
 	o.snapshot = snapshot;
 	o.read_timeout_ms = 3600000;
-	for (unsigned j = 0; j < 500 && (err == LSVD_E_UNAVAILABLE || err == -ENOMEM ||
-					 (err == -ENOENT && j < OVERTAKEN_MAX)); j++) {
+	for (unsigned j = 0; j < 500 && (err == LSVD_E_UNAVAILABLE || err == -ENOMEM); j++) {
 		if (j)
 			sim_sleep(host, 1000);
 		err = lsvd_volume_open_world(&past, sim_host_world(host), t->name, &o);
