@@ -86,7 +86,7 @@ defer end_group "$guest_pid"
 
 guest_says() { has_ended "$guest_pid" || grep -q "$1" "$tmp/guest.log"; }
 await_guest() {
-	wait_until 150 guest_says "$1" || true
+	wait_until 400 guest_says "$1" || true
 	grep -q "$1" "$tmp/guest.log" || {
 		tail -n 20 "$tmp/guest.log" >&2
 		fail "the guest did not come to: $1"
