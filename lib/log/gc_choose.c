@@ -4,8 +4,11 @@
  *
  * With u the share of a segment that lives, collecting it frees 1 - u and costs u, to be read and
  * written. The score of the strategies stale and space is 1 - u. That of cost-benefit is
- * (1 - u) * age / (1 + u): the classic one of log-structured file systems. To be packed are segments of
- * which an eighth of half a budget is alive, or less, if there are PACK_LEAST of them.
+ * (1 - u) / (1 + u) * sqrt(age), of which the square orders just as well. The classic one of
+ * log-structured file systems has the age itself, and collects what is old while most of it lives:
+ * with a few very hot blocks and very many that are hardly written that costs more than it saves
+ * (docs/adr/0039). To be packed are segments of which an eighth of half a budget is alive, or less,
+ * if there are PACK_LEAST of them.
  */
 #include "log/gc_choose.h"
 
@@ -41,12 +44,13 @@ static double score(const struct gc_segment *s, const struct gc_policy *p)
 {
 	double u = (double)s->live / (double)s->data;
 	double age = (double)(p->now > s->sealed ? p->now - s->sealed : 0) + 1.0;
+	double gain = (1 - u) / (1 + u);
 
 	if (p->strategy == GC_EVERY)
 		return 0;
 	if (p->strategy == GC_PACK)
 		return -(double)s->live;
-	return p->strategy == GC_COST_BENEFIT ? (1 - u) * age / (1 + u) : 1 - u;
+	return p->strategy == GC_COST_BENEFIT ? gain * gain * age : 1 - u;
 }
 
 static int by_score(const void *a, const void *b)
