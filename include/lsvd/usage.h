@@ -68,7 +68,11 @@ struct lsvd_space_row {
 	uint8_t reserved0[7];
 	uint64_t objects;        /* that are in this row alone; of STALE 0: they are in LIVE */
 	uint64_t bytes;          /* as stored */
-	uint64_t reserved1[4];
+	/* Of SNAPSHOT: beside its bytes, what is overwritten in objects that the volume reads, too, and
+	 * that no older snapshot needs. It is part of STALE, and comes back when no snapshot is left that
+	 * needs these. */
+	uint64_t held_bytes;
+	uint64_t reserved1[3];
 };
 
 typedef int (*lsvd_space_fn)(void *ctx, const struct lsvd_space_row *row);

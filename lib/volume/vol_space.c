@@ -29,15 +29,6 @@ static void add(struct lsvd_space_row *row, uint64_t bytes)
 	row->bytes += bytes;
 }
 
-static void add_live(struct space *s, const struct object_entry *e)
-{
-	uint64_t live = e->data ? (uint64_t)e->bytes * e->live / e->data : 0;
-
-	live = min_u64(live, e->bytes);
-	add(&s->live, live);
-	s->stale.bytes += e->bytes - live;
-}
-
 /* The row of a snapshot; objects come in no order of theirs. There is room for all of them. */
 static struct lsvd_space_row *row_of(struct space *s, const struct snapshot *needing)
 {
@@ -50,6 +41,19 @@ static struct lsvd_space_row *row_of(struct space *s, const struct snapshot *nee
 	memset(row, 0, sizeof *row);
 	(void)snprintf(row->snapshot, sizeof row->snapshot, "%s", needing->name); /* fits */
 	return row;
+}
+
+/* What a snapshot needs is not collected, however little of it lives. */
+static void add_live(struct lsvd_volume *v, struct space *s, const struct object_entry *e)
+{
+	const struct snapshot *needing = lsvd_snapshots_needing(&v->snapshots, e);
+	uint64_t live = e->data ? (uint64_t)e->bytes * e->live / e->data : 0;
+
+	live = min_u64(live, e->bytes);
+	add(&s->live, live);
+	s->stale.bytes += e->bytes - live;
+	if (needing && live < e->bytes)
+		row_of(s, needing)->held_bytes += e->bytes - live;
 }
 
 static void count(struct lsvd_volume *v, struct space *s, const struct object_entry *e)
@@ -65,7 +69,7 @@ static void count(struct lsvd_volume *v, struct space *s, const struct object_en
 		return;
 	}
 	if (!e->died.epoch) {
-		add_live(s, e);
+		add_live(v, s, e);
 		return;
 	}
 	needing = lsvd_snapshots_needing(&v->snapshots, e);
@@ -91,7 +95,7 @@ static bool show(struct lsvd_space_row *row, enum lsvd_space_kind kind, lsvd_spa
 {
 	row->size = sizeof *row;
 	row->kind = kind;
-	return (!row->objects && !row->bytes) || fn(ctx, row) == 0;
+	return (!row->objects && !row->bytes && !row->held_bytes) || fn(ctx, row) == 0;
 }
 
 static void show_all(struct space *s, lsvd_space_fn fn, void *ctx)

@@ -106,6 +106,7 @@ PLACE(lsvd_usage_row, objects, 112);
 PLACE(lsvd_usage_row, volume_bytes, 144);
 SIZE(lsvd_space_row, 128);
 PLACE(lsvd_space_row, objects, 80);
+PLACE(lsvd_space_row, held_bytes, 96);
 SIZE(lsvd_stats, 632);
 PLACE(lsvd_stats, reads, 8);
 PLACE(lsvd_stats, log_groups, 80);

@@ -48,11 +48,14 @@ is '[s["snapshot"] for s in o["space"]["snapshots"] if s["bytes"] > 65536] == ["
 is "8 * $mib <= o['space']['snapshot_bytes'] < 8.1 * $mib"
 is "8 * $mib <= o['space']['live_bytes'] < 8.1 * $mib"
 is "4 * $mib <= o['space']['overwritten_bytes'] < 4.1 * $mib"
+# That lies beside what is read, and stays because of the snapshot.
+is "o['space']['held_bytes'] == o['space']['overwritten_bytes']"
+is '[s["snapshot"] for s in o["space"]["snapshots"] if s["held_bytes"]] == ["two"]'
 write 8
 inspect
 is '[s["snapshot"] for s in o["space"]["snapshots"] if s["bytes"] > 65536] == ["one", "two"]'
 expect 0 inspect -c lsvd.conf -n test
-prints_line 'two +8.* MiB +[0-9]+'
+prints_line 'two +8.* MiB +[0-9]+ +.*'
 
 # A served volume is inspected, too.
 "$bin_dir/lsvd-nbd" -c lsvd.conf -n test --run \
@@ -72,7 +75,7 @@ for ((i = 0; i < 50; i++)); do
 	inspect
 	[[ $(sed -n 's/.*"stored_bytes": \([0-9]*\),/\1/p' out) -ge $((13 * mib)) ]] || break
 done
-is "o['space']['snapshots'] == [] and o['stored_bytes'] < 13 * $mib"
+is "o['space']['snapshots'] == [] and o['space']['held_bytes'] == 0 and o['stored_bytes'] < 13 * $mib"
 
 # What collection has moved is data, and no checkpoint.
 expect 0 pack -c lsvd.conf -n test

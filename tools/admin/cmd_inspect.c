@@ -21,7 +21,7 @@ struct inspect {
 	bool quick;
 	struct facts_rows rows;
 	json_t *snapshots; /* of the space */
-	uint64_t live, stale, waiting, map, pinned, base;
+	uint64_t live, stale, held, waiting, map, pinned, base;
 };
 
 static const struct output_field fields[] = {
@@ -48,6 +48,7 @@ static const struct output_field fields[] = {
 static const struct output_field space_fields[] = {
 	{"live_bytes", "  read by the volume", OUTPUT_BYTES},
 	{"overwritten_bytes", "  overwritten, in the same objects", OUTPUT_BYTES},
+	{"held_bytes", "    of it held by snapshots", OUTPUT_BYTES},
 	{"snapshot_bytes", "  needed by snapshots alone", OUTPUT_BYTES},
 	{"waiting_bytes", "  waiting to be deleted", OUTPUT_BYTES},
 	{"map_bytes", "  the map", OUTPUT_BYTES},
@@ -58,8 +59,9 @@ static const struct output_field space_fields[] = {
 
 static const struct output_field snapshot_fields[] = {
 	{"snapshot", "SNAPSHOT", OUTPUT_TEXT},
-	{"bytes", "NEEDS", OUTPUT_BYTES_SHORT},
+	{"bytes", "NEEDS ALONE", OUTPUT_BYTES_SHORT},
 	{"objects", "OBJECTS", OUTPUT_NUMBER},
+	{"held_bytes", "HOLDS", OUTPUT_BYTES_SHORT},
 	{NULL, NULL, OUTPUT_TEXT},
 };
 
@@ -124,9 +126,11 @@ static int add_space(void *ctx, const struct lsvd_space_row *row)
 	if (row->kind != LSVD_SPACE_SNAPSHOT)
 		return 0;
 	in->pinned += row->bytes;
-	return facts_rows_add(&in->rows, json_pack("{s:s, s:I, s:I}", "snapshot", row->snapshot,
+	in->held += row->held_bytes;
+	return facts_rows_add(&in->rows, json_pack("{s:s, s:I, s:I, s:I}", "snapshot", row->snapshot,
 						   "bytes", (json_int_t)row->bytes, "objects",
-						   (json_int_t)row->objects));
+						   (json_int_t)row->objects, "held_bytes",
+						   (json_int_t)row->held_bytes));
 }
 
 static int ask_space(struct inspect *in)
@@ -160,9 +164,9 @@ static json_t *space_json(const struct inspect *in, const struct lsvd_volume_usa
 	uint64_t there = less(usage->segment_bytes + usage->free_bytes + usage->checkpoint_bytes, known);
 	uint64_t waiting = in->waiting < there ? in->waiting : there;
 
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:O}", "live_bytes", (json_int_t)in->live,
-			 "overwritten_bytes", (json_int_t)in->stale, "snapshot_bytes",
-			 (json_int_t)in->pinned, "waiting_bytes", (json_int_t)waiting, "map_bytes",
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:O}", "live_bytes",
+			 (json_int_t)in->live, "overwritten_bytes", (json_int_t)in->stale, "held_bytes",
+			 (json_int_t)in->held, "snapshot_bytes", (json_int_t)in->pinned, "waiting_bytes", (json_int_t)waiting, "map_bytes",
 			 (json_int_t)in->map, "chain_bytes",
 			 (json_int_t)less(usage->bytes, known + waiting), "base_bytes",
 			 (json_int_t)in->base, "snapshots", in->snapshots);
