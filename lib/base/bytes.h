@@ -77,6 +77,15 @@ static inline int hex_digit(char c)
 	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
+/* Two of them, in lower case. */
+static inline void hex_byte(char to[2], uint8_t b)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	to[0] = digits[b >> 4];
+	to[1] = digits[b & 15];
+}
+
 /* `to` is a power of two. */
 static inline uint64_t round_up(uint64_t v, uint64_t to)
 {

@@ -2,7 +2,6 @@
 /* uuid.c - identifiers as text and as bytes. */
 #include "base/uuid.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/bytes.h"
@@ -26,8 +25,10 @@ void lsvd_uuid_format(const struct uuid *u, char text[UUID_TEXT_LEN + 1])
 	for (int i = 0; i < 16; i++) {
 		if (dash_before(i))
 			*p++ = '-';
-		p += snprintf(p, 3, "%02x", u->b[i]);
+		hex_byte(p, u->b[i]);
+		p += 2;
 	}
+	*p = '\0';
 }
 
 bool lsvd_uuid_parse(struct uuid *ret, const char *text)

@@ -17,6 +17,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/bytes.h"
+
 #define SCOPE_MAX 128
 #define S3_SECRET_MAX 1024u /* longer ones are refused where they are read */
 
@@ -27,12 +29,8 @@ static void hash_text(struct sha256_ctx *c, const char *text)
 
 void lsvd_s3_hex(char text[S3_SHA256_HEX + 1], const uint8_t digest[32])
 {
-	static const char digits[] = "0123456789abcdef";
-
-	for (unsigned i = 0; i < 32; i++) {
-		text[2 * i] = digits[digest[i] >> 4];
-		text[2 * i + 1] = digits[digest[i] & 15];
-	}
+	for (unsigned i = 0; i < 32; i++)
+		hex_byte(text + 2 * i, digest[i]);
 	text[S3_SHA256_HEX] = '\0';
 }
 

@@ -17,6 +17,17 @@
 #include "base/list.h"
 #include "io/port.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+#define SIM_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SIM_ASAN 1
+#endif
+#endif
+#ifdef SIM_ASAN
+#include <sanitizer/asan_interface.h>
+#endif
+
 #define SIM_HOSTS_MAX 8u
 
 /* Bytes that several own. */
@@ -140,7 +151,6 @@ struct sim {
 	sim_store_fn watch;
 	void *watch_ctx;
 	struct sim_fiber *running;   /* NULL: main() */
-	struct list stacks;          /* struct sim_fiber, to be used again */
 	struct list main_waits;      /* struct main_wait */
 	struct sim_stats stats;
 };
@@ -154,7 +164,6 @@ static inline struct sim_host *sim_host_of(struct world *w)
 void sim_fiber_run(struct sim_fiber *f);
 void sim_fiber_drop(struct sim_fiber *f);
 void sim_fibers_drop_waiting(struct sim_host *h);
-void sim_stacks_free(struct sim *s);
 extern const struct wait_ops sim_wait_ops;
 
 /* ---- sim_alloc.c */

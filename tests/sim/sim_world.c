@@ -372,7 +372,6 @@ struct sim *sim_new(const struct sim_options *options)
 	s->random = options->seed;
 	s->now_ms = 1000;
 	s->caps = LSVD_STORE_CAP_CREATE;
-	list_init(&s->stacks);
 	list_init(&s->main_waits);
 	sim_alloc_use(s);
 	return s;
@@ -438,7 +437,6 @@ void sim_free(struct sim *s)
 	free_list(&s->pool);
 	free_list(&s->spare);
 	sim_store_clear(&s->store);
-	sim_stacks_free(s);
 	sim_alloc_use(NULL);
 	free(s);
 }

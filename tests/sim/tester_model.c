@@ -6,13 +6,14 @@
 
 void fill_sector(uint8_t *to, uint32_t tag, uint32_t lba)
 {
+	uint64_t state = (uint64_t)tag << 32 | lba;
+
 	le32_put(to, UINT32_C(0x5ec70a11));
 	le32_put(to + 4, tag);
 	le32_put(to + 8, lba);
 	le32_put(to + 12, (tag * 2654435761u) ^ lba);
 	for (unsigned i = 16; i < SECTOR_BYTES; i += 8)
-		le64_put(to + i, tag % 3 ? lsvd_hash_bind(i, tag, lba, 7)
-					 : (uint64_t)tag * 0x101010101);
+		le64_put(to + i, tag % 3 ? t_random(&state) : (uint64_t)tag * 0x101010101);
 }
 
 /* The tag of the operation a sector was written by, 0 for zeroes, UINT32_MAX for anything else. */
