@@ -17,6 +17,7 @@
 
 #define RUNS_AT_ONCE 16u
 #define RUN_BYTES_MAX (8u << 20)
+#define UNASKED_MAX (1u << 20)  /* so much memory is taken for what a handle only says */
 
 int lsvd_vlog_check_place(const struct lsvd_vlog *log, const struct vlog_segment *s, uint64_t off,
 			  uint64_t len)
@@ -116,14 +117,15 @@ static int read_once(struct lsvd_vlog *log, const struct lsvd_vlog_handle *h,
 	const struct vlog_place at = { log->owner, h->segment, h->offset };
 	struct vlog_fetch f = { .segment = h->segment, .off = h->offset, .len = h->size,
 				.record = true };
-	struct lsvd_vlog_value *room = lsvd_vlog_value_alloc(h->size);
+	struct lsvd_vlog_value *room;
 	struct vlog_record r;
-	int err;
+	int err = h->size > UNASKED_MAX ? lsvd_vlog_check_handle(log, h) : 0; /* else the fetch does */
 
-	if (!room) { /* perhaps because there is no such record */
-		err = lsvd_vlog_check_handle(log, h);
-		return err ? err : lsvd_fail_plain(-ENOMEM);
-	}
+	if (err)
+		return err;
+	room = lsvd_vlog_value_alloc(h->size);
+	if (!room)
+		return lsvd_fail_plain(-ENOMEM);
 	f.buf = room->room;
 	err = lsvd_vlog_fetch1(log, &f);
 	if (!err)

@@ -502,6 +502,36 @@ START_TEST(a_get_may_ask_for_the_key)
 }
 END_TEST
 
+static size_t largest;
+
+static void *note_alloc(size_t align, size_t size)
+{
+	void *p = NULL;
+
+	largest = size > largest ? size : largest;
+	return posix_memalign(&p, align < sizeof p ? sizeof p : align, size) == 0 ? p : NULL;
+}
+
+START_TEST(a_handle_that_points_nowhere_takes_no_memory_for_what_it_says)
+{
+	static const struct alloc_ops noting = { note_alloc, realloc, free };
+	struct lsvd_vlog_handle h = t_store(&t, "key", 100, 1), wrong = h;
+	struct lsvd_vlog_value *v = NULL;
+	uint8_t byte;
+	size_t len;
+
+	wrong.size = 3u << 30;
+	largest = 0;
+	lsvd_alloc_set(&noting);
+	ck_assert_err(lsvd_vlog_get(t.log, &wrong, &v), -ENOENT);
+	ck_assert_err(lsvd_vlog_read_range(t.log, &wrong, 0, &byte, 1, &len), -ENOENT);
+	lsvd_alloc_set(NULL);
+	ck_assert_uint_lt(largest, 64u << 20);
+	ck_assert_ok(lsvd_vlog_get(t.log, &h, &v));
+	lsvd_vlog_value_unref(v);
+}
+END_TEST
+
 START_TEST(many_near_records_are_one_request)
 {
 	struct lsvd_vlog_request q[9];
@@ -913,6 +943,7 @@ static Suite *vlog_suite(void)
 	tcase_add_loop_test(writing, a_value_longer_than_a_segment_is_whole, 0, 2);
 	tcase_add_test(writing, metadata_stays_with_its_segment);
 	tcase_add_test(reading, a_get_may_ask_for_the_key);
+	tcase_add_test(reading, a_handle_that_points_nowhere_takes_no_memory_for_what_it_says);
 	tcase_add_test(reading, many_near_records_are_one_request);
 	tcase_add_loop_test(reading, a_range_of_a_large_value_reads_only_its_pieces, 0, 2);
 	tcase_add_test(reading, a_cache_answers_without_the_store_and_prefetch_fills_it);
