@@ -131,8 +131,14 @@ int lsvd_collect_tell(struct collect *c)
 	return given_up(c);
 }
 
-/* Lock held: until it holds, or there is no point in waiting. */
-static int wait_for(struct collect *c, vol_cond_fn holds)
+int lsvd_collect_checkpoint(struct collect *c)
+{
+	int err = lsvd_vol_checkpoint_unless(c->v, c->o.timeout_ms, &c->cancelled);
+
+	return err == -ECANCELED ? given_up(c) : err;
+}
+
+int lsvd_collect_wait(struct collect *c, vol_cond_fn holds)
 {
 	int err = c->cancelled ? 0 : lsvd_vol_wait(c->v, holds, c, c->o.timeout_ms);
 
@@ -160,7 +166,7 @@ static bool run_has_moved(struct lsvd_volume *v, const void *arg)
 static int wait_for_round(struct collect *c)
 {
 	struct lsvd_volume *v = c->v;
-	int err = wait_for(c, run_has_moved);
+	int err = lsvd_collect_wait(c, run_has_moved);
 
 	if (err == -ETIMEDOUT) {
 		lsvd_gc_cancel(&v->gc);
@@ -183,7 +189,7 @@ int lsvd_collect_copy(struct collect *c, enum gc_scope scope)
 	int err;
 
 	lsvd_port_enter(&v->port);
-	err = wait_for(c, nobody_runs); /* the last round of one that was given up */
+	err = lsvd_collect_wait(c, nobody_runs); /* the last round of one that was given up */
 	if (!err) {
 		v->gc_scope = scope;
 		lsvd_gc_run(&v->gc, c->o.percent / 100.0);
@@ -254,16 +260,16 @@ static bool anchor_is_there(struct lsvd_volume *v, const void *arg)
 static int delete_dead(struct collect *c)
 {
 	struct lsvd_volume *v = c->v;
-	int err = lsvd_volume_checkpoint(v, c->o.timeout_ms);
+	int err = lsvd_collect_checkpoint(c);
 
 	if (err)
 		return err;
 	lsvd_port_enter(&v->port);
-	err = wait_for(c, all_is_deleted);
+	err = lsvd_collect_wait(c, all_is_deleted);
 	if (!err && lsvd_vol_anchor(v)) {
-		err = wait_for(c, anchor_is_there);
+		err = lsvd_collect_wait(c, anchor_is_there);
 		if (!err)
-			err = wait_for(c, all_is_deleted);
+			err = lsvd_collect_wait(c, all_is_deleted);
 	}
 	lsvd_port_leave(&v->port, true);
 	return err;
@@ -282,7 +288,9 @@ static int collect(struct collect *c)
 	int err = lsvd_vol_refuse_offline(v, "space is given back");
 
 	if (!err)
-		err = lsvd_volume_sync(v, c->o.timeout_ms);
+		err = lsvd_vol_sync_unless(v, c->o.timeout_ms, &c->cancelled);
+	if (err == -ECANCELED)
+		return given_up(c);
 	if (!err && c->o.flags & LSVD_COLLECT_FLATTEN)
 		return lsvd_collect_flatten(c);
 	if (!err)

@@ -18,6 +18,10 @@ struct collect {
 
 /* Tells how it stands. -ECANCELED: it is to end. */
 int lsvd_collect_tell(struct collect *c);
+/* lsvd_volume_checkpoint(), until it is to end. */
+int lsvd_collect_checkpoint(struct collect *c);
+/* The lock is held: until it holds (of c), which it does once c is cancelled. */
+int lsvd_collect_wait(struct collect *c, vol_cond_fn holds);
 /* Rounds of collection until nothing of the scope is left to be copied. */
 int lsvd_collect_copy(struct collect *c, enum gc_scope scope);
 /* A clone needs its base no more. */

@@ -103,7 +103,10 @@ static int needs_base(struct lsvd_volume *v, const struct snapshot *s, bool *ret
 	return 0;
 }
 
-/* What follows the same root cannot need more than what the root has. */
+/*
+ * Snapshots come oldest first. What lies between two of one root can only take from what the older
+ * needs of the base, for nothing that is written later lies there: so if that needs nothing, nor does the other.
+ */
 static bool same_root(const struct snapshot *a, const struct snapshot *b)
 {
 	return a->root.epoch == b->root.epoch && a->root.number == b->root.number;
@@ -149,7 +152,7 @@ static int refuse_snapshots(struct lsvd_volume *v)
 
 static int empty_pages(struct collect *c)
 {
-	int err = lsvd_volume_checkpoint(c->v, c->o.timeout_ms);
+	int err = lsvd_collect_checkpoint(c);
 
 	return err ? err : lsvd_collect_tell(c);
 }
@@ -190,8 +193,9 @@ static int take_all(struct collect *c)
 /* May objects of ancestors leave the table: does nobody encode it, or read one of them? */
 static bool may_forget(struct lsvd_volume *v, const void *arg)
 {
-	(void)arg;
-	if (v->failed || v->closing)
+	const struct collect *c = arg;
+
+	if (v->failed || v->closing || c->cancelled)
 		return true;
 	if (v->frozen)
 		return false;
@@ -211,7 +215,7 @@ static int forget(struct collect *c)
 	int err;
 
 	lsvd_port_enter(&v->port);
-	err = lsvd_vol_wait(v, may_forget, NULL, c->o.timeout_ms);
+	err = lsvd_collect_wait(c, may_forget);
 	for (uint64_t i = lsvd_object_table_next(&v->objects, 0); i != UINT64_MAX && !err;
 	     i = lsvd_object_table_next(&v->objects, i + 1))
 		if (lsvd_object_table_get(&v->objects, i)->ancestor)
@@ -222,21 +226,22 @@ static int forget(struct collect *c)
 
 static bool is_named(struct lsvd_volume *v, const void *arg)
 {
-	(void)arg;
-	return v->failed || v->closing || lsvd_vol_root_is_named(v);
+	const struct collect *c = arg;
+
+	return v->failed || v->closing || c->cancelled || lsvd_vol_root_is_named(v);
 }
 
 static int name_root(struct collect *c)
 {
 	struct lsvd_volume *v = c->v;
-	int err = lsvd_volume_checkpoint(v, c->o.timeout_ms);
+	int err = lsvd_collect_checkpoint(c);
 
 	if (err)
 		return err;
 	lsvd_port_enter(&v->port);
 	lsvd_vol_seal(v); /* or what is written slowly would name it late */
 	lsvd_vol_name_root(v);
-	err = lsvd_vol_wait(v, is_named, NULL, c->o.timeout_ms);
+	err = lsvd_collect_wait(c, is_named);
 	lsvd_port_leave(&v->port, true);
 	return err;
 }

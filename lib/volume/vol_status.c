@@ -331,28 +331,48 @@ int lsvd_volume_seal(struct lsvd_volume *v)
 struct sync_wait {
 	uint64_t op;
 	uint64_t checkpoints;
+	const bool *stop;          /* or NULL: set, nobody waits any more */
 };
+
+static bool is_stopped(const struct sync_wait *w)
+{
+	return w->stop && *w->stop;
+}
 
 static bool stored_up_to(struct lsvd_volume *v, const void *arg)
 {
-	return v->failed || v->closing || v->stored_op >= ((const struct sync_wait *)arg)->op;
+	const struct sync_wait *w = arg;
+
+	return v->failed || v->closing || is_stopped(w) || v->stored_op >= w->op;
 }
 
 static bool checkpointed(struct lsvd_volume *v, const void *arg)
 {
-	return v->failed || v->closing || v->checkpoints_off || (!v->checkpoint && !v->checkpoint_wanted) ||
-	       v->checkpoints > ((const struct sync_wait *)arg)->checkpoints;
+	const struct sync_wait *w = arg;
+
+	return v->failed || v->closing || is_stopped(w) || v->checkpoints_off ||
+	       (!v->checkpoint && !v->checkpoint_wanted) || v->checkpoints > w->checkpoints;
+}
+
+static int was_stopped(const struct sync_wait *w, int err)
+{
+	return err || !is_stopped(w) ? err : lsvd_fail_plain(-ECANCELED);
+}
+
+static int store_all(struct lsvd_volume *v, uint32_t timeout_ms, const bool *stop)
+{
+	const struct sync_wait w = { v->last_op, 0, stop };
+
+	lsvd_vol_seal(v);
+	return was_stopped(&w, lsvd_vol_wait(v, stored_up_to, &w, timeout_ms));
 }
 
 int lsvd_vol_store_all(struct lsvd_volume *v, uint32_t timeout_ms)
 {
-	const struct sync_wait w = { v->last_op, 0 };
-
-	lsvd_vol_seal(v);
-	return lsvd_vol_wait(v, stored_up_to, &w, timeout_ms);
+	return store_all(v, timeout_ms, NULL);
 }
 
-int lsvd_volume_sync(struct lsvd_volume *v, uint32_t timeout_ms)
+int lsvd_vol_sync_unless(struct lsvd_volume *v, uint32_t timeout_ms, const bool *stop)
 {
 	int err = refuse_readonly(v);
 
@@ -361,15 +381,25 @@ int lsvd_volume_sync(struct lsvd_volume *v, uint32_t timeout_ms)
 	if (err)
 		return err;
 	lsvd_port_enter(&v->port);
-	err = lsvd_vol_store_all(v, timeout_ms);
+	err = store_all(v, timeout_ms, stop);
 	lsvd_port_leave(&v->port, true);
 	return err;
 }
 
+int lsvd_volume_sync(struct lsvd_volume *v, uint32_t timeout_ms)
+{
+	return lsvd_vol_sync_unless(v, timeout_ms, NULL);
+}
+
 int lsvd_volume_checkpoint(struct lsvd_volume *v, uint32_t timeout_ms)
 {
-	struct sync_wait w = { 0, 0 };
-	int err = lsvd_volume_sync(v, timeout_ms);
+	return lsvd_vol_checkpoint_unless(v, timeout_ms, NULL);
+}
+
+int lsvd_vol_checkpoint_unless(struct lsvd_volume *v, uint32_t timeout_ms, const bool *stop)
+{
+	struct sync_wait w = { 0, 0, stop };
+	int err = lsvd_vol_sync_unless(v, timeout_ms, stop);
 
 	if (err)
 		return err;
@@ -377,7 +407,7 @@ int lsvd_volume_checkpoint(struct lsvd_volume *v, uint32_t timeout_ms)
 	w.checkpoints = v->checkpoints + (v->checkpoint ? 1 : 0);
 	v->checkpoint_wanted = true;
 	lsvd_vol_maybe_checkpoint(v);
-	err = lsvd_vol_wait(v, checkpointed, &w, timeout_ms);
+	err = was_stopped(&w, lsvd_vol_wait(v, checkpointed, &w, timeout_ms));
 	if (!err && v->checkpoints_off)
 		err = lsvd_fail(LSVD_E_UNAVAILABLE, "volume %s: an earlier checkpoint failed: none "
 				"until the next open", v->name);

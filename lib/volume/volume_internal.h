@@ -461,6 +461,12 @@ void lsvd_vol_free_deletion(struct lsvd_volume *v); /* nothing is in the world *
 /* ---- vol_status.c; lock held */
 /* Everything acknowledged is in the store and in the store map. */
 int lsvd_vol_store_all(struct lsvd_volume *v, uint32_t timeout_ms);
+/*
+ * The public calls; -ECANCELED as soon as *stop, which is set with the lock held, and all are told. What
+ * was begun goes on.
+ */
+int lsvd_vol_sync_unless(struct lsvd_volume *v, uint32_t timeout_ms, const bool *stop);
+int lsvd_vol_checkpoint_unless(struct lsvd_volume *v, uint32_t timeout_ms, const bool *stop);
 /* ---- vol_clone.c */
 /* Whose the object is: the name below which it lies, and what its checksums are bound to. */
 static inline const struct uuid *lsvd_vol_uuid_of(const struct lsvd_volume *v, uint64_t object)

@@ -263,6 +263,40 @@ START_TEST(reads_and_writes_go_on_meanwhile)
 }
 END_TEST
 
+static void *flatten_to_its_end(void *arg)
+{
+	struct other *c = arg;
+
+	return (void *)(intptr_t)lsvd_volume_flatten(c->t.v, EVER);
+}
+
+/* Before anything is copied, and after. */
+START_TEST(one_that_waits_for_a_checkpoint_can_be_cancelled)
+{
+	struct tv *t = full_base();
+	struct other *c = clone_of(t, TV_NAME, "s", "c");
+	const struct uuid *u = &c->t.v->uuid;
+	char roots[KEY_CAP];
+	pthread_t thread;
+	void *err;
+
+	lsvd_key_prefix(roots, u, KEY_ROOT);
+	tv_fault(t, (struct fault_rule){ .verbs = FAULT_PUT, .key = roots, .from = (unsigned)_i + 1,
+					 .times = 1, .kind = FAULT_HOLD });
+	ck_assert_int_eq(pthread_create(&thread, NULL, flatten_to_its_end, c), 0);
+	store_fault_wait_held(t->fault, 1);
+	ck_assert_ok(lsvd_volume_gc_control(c->t.v, LSVD_GC_CANCEL));
+	ck_assert_int_eq(pthread_join(thread, &err), 0);
+	ck_assert_int_eq((int)(intptr_t)err, -ECANCELED);
+	store_fault_clear(t->fault);
+	ck_assert_ok(lsvd_volume_flatten(c->t.v, EVER));
+	delete_base(t);
+	expect_whole(c);
+	end_other(c);
+	tv_free(t);
+}
+END_TEST
+
 START_TEST(the_base_is_kept_until_the_store_has_said_that_it_is_left)
 {
 	struct tv *t = full_base();
@@ -356,6 +390,7 @@ static Suite *suite(void)
 			    2);
 	tcase_add_test(c, a_flat_clone_has_snapshots_and_clones_of_its_own);
 	tcase_add_test(c, one_that_was_stopped_half_way_is_a_clone_and_goes_on);
+	tcase_add_loop_test(c, one_that_waits_for_a_checkpoint_can_be_cancelled, 0, 2);
 	tcase_add_test(c, reads_and_writes_go_on_meanwhile);
 	tcase_add_loop_test(c, the_base_is_kept_until_the_store_has_said_that_it_is_left, 0, 2);
 	tcase_add_test(c, what_is_damaged_in_the_base_is_left_there_and_said);
