@@ -33,6 +33,11 @@ for opened in no yes; do
 	done
 	[[ $opened = yes ]] || expect 0 seal -c lsvd.conf -n upper
 done
+# What is no clone has no base to be rid of; what it lies over it keeps.
+expect 0 flatten -c lsvd.conf -n upper
+prints 'volume upper needs no base: 0 bytes copied'
+expect 0 inspect -c lsvd.conf -n upper --quick --json
+is 'len(o["lowers"]) > 0'
 expect 0 inspect -c lsvd.conf -n small --json
 is 'o["lowers"] == []'
 expect 0 inspect -c lsvd.conf -n small

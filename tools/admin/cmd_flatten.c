@@ -23,7 +23,7 @@ static int flatten(void *ctx)
 	if (!facts)
 		return status;
 	output_bytes(copied, reach_number(facts, "copied_bytes"));
-	(void)snprintf(sentence, sizeof sentence, "volume %s needs no other: %s copied",
+	(void)snprintf(sentence, sizeof sentence, "volume %s needs no base: %s copied",
 		       f->admin.name, copied);
 	return output_sentence(sentence, facts, f->admin.json);
 }
