@@ -53,6 +53,75 @@ START_TEST(s3_store_text_of_what_was_not_removed_is_one_line)
 }
 END_TEST
 
+/* ------------------------------------------------------------------------------------ the counters */
+
+#define ANSWER(status, code) \
+	"HTTP/1.1 " status "\r\nx-amz-request-id: 1\r\n\r\n<Error><Code>" code "</Code></Error>"
+
+static const struct counted {
+	const char *answer;      /* NULL: nobody is there */
+	size_t counter;
+	int err;
+	bool get;
+} counted[] = {
+#define COUNTED(answer, counter, err, get) \
+	{ answer, offsetof(struct lsvd_store_counters, counter), err, get }
+	COUNTED(ANSWER("500 E", "InternalError"), server_errors, LSVD_E_UNAVAILABLE, false),
+	COUNTED(ANSWER("503 S", "SlowDown"), server_errors, LSVD_E_UNAVAILABLE, true),
+	COUNTED(ANSWER("429 T", "TooManyRequests"), server_errors, LSVD_E_UNAVAILABLE, false),
+	COUNTED(NULL, no_connection, LSVD_E_UNAVAILABLE, false),
+	COUNTED("", unknown, LSVD_E_UNAVAILABLE, false),
+	COUNTED(ANSWER("409 C", "ConditionalRequestConflict"), conflicts, LSVD_E_UNAVAILABLE, false),
+	COUNTED(ANSWER("403 F", "AccessDenied"), denied, -EACCES, false),
+	COUNTED(ANSWER("403 F", "RequestTimeTooSkewed"), skewed, LSVD_E_UNAVAILABLE, false),
+	COUNTED(ANSWER("301 M", "PermanentRedirect"), redirects, LSVD_E_CONFIG, false),
+	COUNTED(ANSWER("404 N", "NoSuchBucket"), no_bucket, LSVD_E_CONFIG, true),
+	COUNTED(ANSWER("412 P", "PreconditionFailed"), exists, -EEXIST, false),
+	COUNTED(ANSWER("400 B", "BadDigest"), rejected, LSVD_E_UNAVAILABLE, false),
+	COUNTED("HTTP/1.1 206 P\r\nETag: \"x\"\r\nContent-Range: bytes 7-8/9\r\n"
+		"Content-Length: 2\r\n\r\nab", bad_bodies, LSVD_E_UNAVAILABLE, true),
+#undef COUNTED
+};
+
+static const char *say_it(struct t_http *http, const char *request, unsigned n)
+{
+	(void)request;
+	(void)n;
+	return http->ctx;
+}
+
+/* Each kind is counted as what it is, and as nothing else. */
+START_TEST(s3_store_counts_each_kind_of_answer_under_its_name)
+{
+	const struct counted *k = &counted[_i];
+	struct t_http http = {.handler = say_it, .ctx = (void *)(uintptr_t)k->answer};
+	struct lsvd_store_counters c = LSVD_STORE_COUNTERS_INIT;
+	const uint64_t *kinds = &c.server_errors;
+	struct iovec iov = {(void *)(uintptr_t)"body", 4};
+	struct lsvd_store *store;
+	uint64_t all = 0, *one;
+	size_t len;
+	char buf[4];
+
+	t_http_start(&http);
+	store = open_store(http.endpoint);
+	if (!k->answer)
+		t_http_stop(&http);
+	ck_assert_err(k->get ? lsvd_store_get(store, "k", 0, buf, sizeof buf, &len)
+			     : lsvd_store_put_if_absent(store, "k", &iov, 1), k->err);
+	ck_assert_ok(lsvd_store_counters(store, &c));
+	one = (uint64_t *)(void *)((char *)&c + k->counter);
+	while (kinds <= &c.rejected)
+		all += *kinds++;
+	ck_assert_uint_ge(*one, 1);
+	ck_assert_uint_eq(all, *one);
+	ck_assert_uint_ge(k->get ? c.gets : c.puts, 1);
+	lsvd_store_close(store);
+	if (k->answer)
+		t_http_stop(&http);
+}
+END_TEST
+
 /* ------------------------------------------------------------------------------ hostile servers */
 
 #define ENTITIES \
@@ -118,13 +187,6 @@ static char *hostile_text(const struct hostile *h)
 		memcpy(text + at, h->repeated, step);
 	memcpy(text + at, h->end, strlen(h->end) + 1);
 	return text;
-}
-
-static const char *say_it(struct t_http *http, const char *request, unsigned n)
-{
-	(void)request;
-	(void)n;
-	return http->ctx;
 }
 
 static int no_object(void *ctx, const struct lsvd_object_info *info)
@@ -316,6 +378,8 @@ static Suite *s3_store_suite(void)
 	TCase *t = tcase_create("texts");
 
 	tcase_set_timeout(t, 30);
+	tcase_add_loop_test(t, s3_store_counts_each_kind_of_answer_under_its_name, 0,
+			    sizeof counted / sizeof counted[0]);
 	tcase_add_test(t, s3_store_text_of_what_was_not_removed_is_one_line);
 	suite_add_tcase(suite, t);
 	t = tcase_create("hostile");
