@@ -124,7 +124,7 @@ static void recover_and_leave(void *arg)
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define ROLLBACK_SEEDS 1
 #define FLATTEN_SEEDS 1
-#define SCRIPT_STRIDE 10
+#define SCRIPT_STRIDE 15
 #else
 #define ROLLBACK_SEEDS 3
 #define FLATTEN_SEEDS 2
@@ -178,6 +178,8 @@ START_TEST(a_crash_anywhere_in_one_workload_leaves_a_prefix)
 		(void)boundaries_of(t, seed + other);
 	ck_assert_uint_gt(t->clones_written, 0);
 	ck_assert_uint_gt(t->clones_deleted, 0);
+	ck_assert_uint_gt(t->clones_of_clones, 0);
+	ck_assert_uint_gt(t->flattened, 0);
 	ck_assert_uint_gt(t->bases_refused, 0);
 	ck_assert_uint_gt(t->sizes, 0);
 	ck_assert_uint_gt(t->rollbacks, 0);

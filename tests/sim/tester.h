@@ -184,7 +184,7 @@ struct memory {
 /* What a workload does beside its writes. */
 enum deed { DEED_LOOK, DEED_SEAL, DEED_PAUSE, DEED_REOPEN, DEED_COLLECT, DEED_SNAPSHOT,
 	    DEED_READ_SNAPSHOT, DEED_RESIZE, DEED_CLONE, DEED_READ_CLONE, DEED_VISIT,
-	    DEED_DELETE_CLONE, DEED_DELETE_BASE, DEED_CHECKPOINT, DEED_ROLLBACK, DEED_WRITE };
+	    DEED_DELETE_CLONE, DEED_DELETE_BASE, DEED_CHECKPOINT, DEED_ROLLBACK, DEED_FLATTEN, DEED_WRITE };
 
 /* Under a sanitizer everything takes many times as long. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -253,6 +253,7 @@ void try_to_delete_base(struct tester *t);
 void wait_for_heirs(struct tester *t);
 int flatten(struct tester *h);
 void visit_clone(struct tester *t);
+void flatten_clone_of_clone(struct tester *t);
 void read_clone(struct tester *t);
 /* Of the volume: 0, also if an earlier try had got that far, or -EBUSY. */
 int delete_patiently(struct tester *t, struct sim_host *host);

@@ -27,7 +27,7 @@ void begin_phases(struct tester *t)
 		h->collects = t->collects;
 		h->compression = t->compression;
 		h->tight = t->tight;
-		h->failed = false;
+		h->failed = h->scripted = false;
 		h->hard = HARD_NOTHING;
 	}
 }

@@ -35,9 +35,19 @@ static unsigned pick_clone(struct tester *t, bool there)
 	return below(t, CLONES);
 }
 
+/* What is laid down makes clones of a clone, as soon as there is one that has what it takes. */
+static unsigned last_base(const struct tester *t)
+{
+	for (unsigned i = CLONES; i-- > 0;)
+		if (t->m.clones[i].state == CLONE_THERE &&
+		    t->heirs[i].m.snapshots[SNAPSHOTS - 1].state == SNAP_THERE)
+			return i + 1;
+	return 0;
+}
+
 void make_clone(struct tester *t)
 {
-	unsigned i = pick_clone(t, false), of = t->scripted ? 0 : below(t, 1 + CLONES);
+	unsigned i = pick_clone(t, false), of = t->scripted ? last_base(t) : below(t, 1 + CLONES);
 	struct model_clone *c = &t->m.clones[i];
 	struct tester *from = of && t->m.clones[of - 1].state == CLONE_THERE ? heir_of(t, of - 1) : t;
 	const struct model_snapshot *s = &from->m.snapshots[SNAPSHOTS - 1];
@@ -166,6 +176,15 @@ static void work_a_little_on_clone(struct tester *h)
 		submit_one(h);
 }
 
+/* A clone that clones are to be made of. */
+static void make_base_of(struct tester *h)
+{
+	h->scripted = true;
+	if (h->m.snapshots[SNAPSHOTS - 1].state == SNAP_NONE)
+		change_snapshot(h);
+	h->scripted = false;
+}
+
 /* A fiber of its own. */
 static void work_on_clone(void *arg)
 {
@@ -176,6 +195,8 @@ static void work_on_clone(void *arg)
 		h->base->clones_written++;
 		for (unsigned n = 4 + below(h, 20); n && !h->failed; n--)
 			work_a_little_on_clone(h);
+		if (h->base->scripted)
+			make_base_of(h);
 		check_now(h);
 		close_volume(h);
 	}
@@ -196,6 +217,37 @@ void visit_clone(struct tester *t)
 	h->visited = true;
 	h->hard = t->hard;
 	sim_spawn(h->host, work_on_clone, h);
+}
+
+/* A fiber of its own. */
+static void flatten_between_writes(void *arg)
+{
+	struct tester *h = arg;
+
+	if (open_volume(h, h->host, 0)) {
+		submit_one(h);
+		(void)flatten(h); /* may fail as anything else here */
+		submit_one(h);
+		check_now(h);
+		close_volume(h);
+	}
+	h->visited = false;
+}
+
+/* A clone of a clone needs that no more, nor the volume. */
+void flatten_clone_of_clone(struct tester *t)
+{
+	wait_for_operator(t);
+	wait_for_heirs(t);
+	for (unsigned i = 0; i < CLONES; i++) {
+		struct tester *h = heir_of(t, i);
+
+		if (t->m.clones[i].state != CLONE_THERE || !t->m.clones[i].of || h->visited)
+			continue;
+		h->visited = true;
+		sim_spawn(h->host, flatten_between_writes, h);
+		return;
+	}
 }
 
 /* Without its log it is what the store has. */
