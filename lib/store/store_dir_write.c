@@ -104,13 +104,13 @@ static void keep_buffer(struct dir *d, uint8_t *buf)
 		buf = NULL;
 	}
 	pthread_mutex_unlock(&d->lock);
-	lsvd_free(buf);
+	lsvd_huge_free(buf, PIECE_BYTES);
 }
 
 void lsvd_dir_free_buffers(struct dir *d)
 {
 	while (d->buffers)
-		lsvd_free(d->buffer[--d->buffers]);
+		lsvd_huge_free(d->buffer[--d->buffers], PIECE_BYTES);
 }
 
 struct source {

@@ -40,7 +40,7 @@ static struct page_object *new_object(struct checkpoint *c)
 	o = &c->objects[c->object_count];
 	memset(o, 0, sizeof *o);
 	o->room = PAGES_OBJECT_BYTES;
-	o->bytes = lsvd_malloc(o->room);
+	o->bytes = lsvd_huge_alloc(o->room);
 	if (!o->bytes)
 		return NULL;
 	memset(o->bytes, 0, OBJECT_HEAD_BYTES);

@@ -44,7 +44,7 @@
 static void free_checkpoint(struct checkpoint *c)
 {
 	for (unsigned i = 0; i < c->object_count; i++)
-		lsvd_free(c->objects[i].bytes);
+		lsvd_huge_free(c->objects[i].bytes, c->objects[i].room);
 	lsvd_free(c->objects);
 	lsvd_free(c->pages);
 	lsvd_free(c->saved);

@@ -9,8 +9,9 @@
 #include "base/bytes.h"
 #include "base/err.h"
 
-/* Free chunks kept for the next burst; more are given back to the system. */
+/* Free chunks kept while others are used, and when none is; more are given back to the system. */
 #define FREE_MAX 16u
+#define FREE_AT_REST 4u
 
 void lsvd_chunk_pool_init(struct chunk_pool *p)
 {
@@ -22,9 +23,15 @@ void lsvd_chunk_pool_init(struct chunk_pool *p)
 
 static void destroy(struct chunk_pool *p, struct chunk *c)
 {
-	lsvd_free(c->data);
+	lsvd_huge_free(c->data, CHUNK_BYTES);
 	lsvd_free(c);
 	p->count--;
+}
+
+/* Is none of them used, but the open one? */
+static bool at_rest(const struct chunk_pool *p)
+{
+	return p->count - p->free_count == (p->open ? 1 : 0);
 }
 
 static void drop(struct chunk_pool *p, struct chunk *c)
@@ -38,6 +45,13 @@ static void drop(struct chunk_pool *p, struct chunk *c)
 	c->used = 0;
 	list_add_tail(p->free.next, &c->link); /* in front: the newest is the warmest */
 	p->free_count++;
+	while (p->free_count > FREE_AT_REST && at_rest(p)) {
+		struct chunk *coldest = list_last(&p->free, struct chunk, link);
+
+		list_del(&coldest->link);
+		p->free_count--;
+		destroy(p, coldest);
+	}
 }
 
 void lsvd_chunk_pool_fini(struct chunk_pool *p)

@@ -376,6 +376,13 @@ static void *no_memory(size_t align, size_t size)
 	return NULL;
 }
 
+static void *any_memory(size_t align, size_t size)
+{
+	return aligned_alloc(align, (size + align - 1) / align * align);
+}
+
+static const struct alloc_ops ordinary = { any_memory, realloc, free };
+
 START_TEST(allocation_can_be_refused)
 {
 	static const struct alloc_ops none = { no_memory, realloc, free };
@@ -386,6 +393,29 @@ START_TEST(allocation_can_be_refused)
 	ck_assert_ptr_null(lsvd_strdup("x"));
 	ck_assert_ptr_null(lsvd_aligned_alloc(4096, 4096));
 	lsvd_alloc_set(NULL);
+}
+END_TEST
+
+START_TEST(a_huge_block_goes_back_where_it_came_from)
+{
+	static const struct alloc_ops none = { no_memory, realloc, free };
+	const size_t size = (3u << 20) + 1;
+	uint8_t *mapped = lsvd_huge_alloc(size), *other;
+
+	ck_assert_ptr_nonnull(mapped);
+	ck_assert_uint_eq((uintptr_t)mapped % 4096, 0);
+	memset(mapped, 1, size);
+	lsvd_alloc_set(&none);
+	ck_assert_ptr_null(lsvd_huge_alloc(size));
+	lsvd_huge_free(mapped, size);
+	lsvd_huge_free(NULL, size);
+	lsvd_alloc_set(&ordinary);
+	other = lsvd_huge_alloc(size);
+	lsvd_alloc_set(NULL);
+	ck_assert_ptr_nonnull(other);
+	memset(other, 1, size);
+	lsvd_huge_free(other, size);
+	ck_assert_ptr_null(lsvd_huge_alloc(SIZE_MAX - 7));
 }
 END_TEST
 
@@ -448,6 +478,7 @@ static void add_small_things(TCase *t)
 	tcase_add_test(t, numbers_at_rest_are_little_endian_at_any_address);
 	tcase_add_test(t, a_range_that_wraps_round_is_not_within);
 	tcase_add_test(t, allocation_can_be_refused);
+	tcase_add_test(t, a_huge_block_goes_back_where_it_came_from);
 	tcase_add_test(t, a_product_that_overflows_is_not_allocated);
 	tcase_add_test(t, aligned_memory_is_aligned);
 }
