@@ -86,17 +86,25 @@ static bool is_damage(int err)
 	return err == LSVD_E_CORRUPT || err == -ENOENT;
 }
 
+static bool is_failure(int err)
+{
+	return err && err != -ECANCELED;
+}
+
+/* While space is scarce pauses do not grow: to be late costs more than to ask in vain. */
 static void pause_after(struct log_gc *gc, int err)
 {
 	struct world *w = gc->port->world;
+	struct gc_sums s;
 	uint32_t chance;
 
-	if (!err || is_damage(err))
+	if (!is_failure(err) || is_damage(err))
 		gc->again_ms = 0;
-	if (!err)
+	if (!is_failure(err))
 		return;
-	gc->again_ms = gc->again_ms ? (uint32_t)min_u64(2 * (uint64_t)gc->again_ms, AGAIN_MAX_MS)
-				    : AGAIN_MS;
+	gc->ops->sums(gc->ctx, &s);
+	gc->again_ms = gc->again_ms && !s.pressed ?
+		       (uint32_t)min_u64(2 * (uint64_t)gc->again_ms, AGAIN_MAX_MS) : AGAIN_MS;
 	w->rnd->fill(w, &chance, sizeof chance);
 	gc->not_before_ms = max_u64(gc->not_before_ms, now(gc) + gc->again_ms / 2 +
 				    chance % (gc->again_ms / 2 + 1));
@@ -112,17 +120,17 @@ static void hand_over(struct log_gc *gc, int err)
 
 static void round_over(struct log_gc *gc)
 {
+	const bool asked = gc->asked;
 	int err = gc->pass.err;
 
 	gc->running = false;
 	gc->ops->end_round(gc->ctx);
 	gc->rounds++;
-	gc->failures += err != 0;
+	gc->failures += is_failure(err);
 	gc->copied += gc->pass.copied;
-	gc->err = err;
 	pace(gc);
 	pause_after(gc, err);
-	if (gc->by_hand && err && !is_damage(err))
+	if (asked && err && !is_damage(err))
 		hand_over(gc, err);
 	lsvd_port_changed(gc->port);
 	consider(gc);
@@ -177,6 +185,7 @@ static int begin(struct log_gc *gc, const struct gc_policy *policy)
 	gc->victims_sum += (unsigned)err;
 	lsvd_gc_pass_begin(&gc->pass, &limits, (size_t)err, now(gc));
 	gc->running = true;
+	gc->asked = gc->by_hand;
 	drive(gc);
 	return 1;
 }
@@ -229,10 +238,10 @@ static void consider(struct log_gc *gc)
 {
 	struct gc_sums s;
 
+	if (gc->by_hand && gc->cancelled && !(gc->running && gc->asked))
+		hand_over(gc, -ECANCELED);
 	if (gc->running)
 		return;
-	if (gc->by_hand && gc->cancelled)
-		hand_over(gc, -ECANCELED);
 	if (gc->stopped || gc->paused)
 		return;
 	if (gc->by_hand) {
@@ -281,7 +290,7 @@ void lsvd_gc_pause(struct log_gc *gc, bool paused)
 void lsvd_gc_cancel(struct log_gc *gc)
 {
 	gc->cancelled = gc->by_hand;
-	if (gc->by_hand)
+	if (gc->running && gc->asked)
 		lsvd_gc_pass_cancel(&gc->pass);
 	consider(gc);
 }

@@ -81,12 +81,13 @@ struct log_gc {
 	void *ctx;
 	struct log_gc_options options;
 
-	bool running;            /* a round */
+	bool running;            /* a round, */
+	bool asked;              /* of the run by hand */
 	bool paused, stopped;
 	bool cancelled;          /* what is under way by hand is to end */
 	bool by_hand;            /* lsvd_gc_run() waits */
 	double hand_target;
-	int err;                 /* what the last round ended with, or the run by hand */
+	int err;                 /* what the last run by hand ended with */
 
 	struct gc_choice victims[GC_VICTIMS_MAX];
 	struct gc_pass pass;     /* over them */
@@ -107,13 +108,13 @@ void lsvd_gc_init(struct log_gc *gc, struct port *port, const struct log_gc_opti
 void lsvd_gc_poke(struct log_gc *gc);
 /*
  * Rounds one after the other until the target is reached, nothing is left to choose, one fails, or it is
- * cancelled (gc->err, -ECANCELED): gc->by_hand is false then, and the port has changed. Not while
+ * cancelled (gc->err is -ECANCELED): gc->by_hand is false then, and the port has changed. Not while
  * gc->by_hand.
  */
 void lsvd_gc_run(struct log_gc *gc, double target);
 /* No round is begun until it is resumed; the one on its way ends. */
 void lsvd_gc_pause(struct log_gc *gc, bool paused);
-/* What runs by hand ends after what is under way. The automatic one begins again when it is poked. */
+/* What runs by hand ends after what is under way of it; a round that began by itself goes on. */
 void lsvd_gc_cancel(struct log_gc *gc);
 /* Nothing is begun any more. To be called until nothing of it is in the world: timers come back. */
 void lsvd_gc_stop(struct log_gc *gc);

@@ -574,6 +574,49 @@ START_TEST(a_collection_is_cancelled_whatever_it_waits_for)
 }
 END_TEST
 
+static bool runs_by_hand(struct tv *t, bool *ret_automatic_goes_on)
+{
+	const struct log_gc *gc = &t->v->gc;
+	bool by_hand;
+
+	lsvd_port_enter(&t->v->port);
+	by_hand = gc->by_hand;
+	*ret_automatic_goes_on = gc->running && !gc->asked && !gc->pass.cancelled;
+	lsvd_port_leave(&t->v->port, false);
+	return by_hand;
+}
+
+START_TEST(cancelling_what_was_asked_for_leaves_alone_what_began_by_itself)
+{
+	struct tv *t = tv_new();
+	struct by_hand h;
+	bool goes_on;
+
+	t->o.gc = LSVD_GC_AUTO;
+	t->o.gc_bytes_per_second = UINT64_MAX;
+	tv_open(t);
+	fill(t, 3);
+	tv_sync(t);
+	tv_fault(t, (struct fault_rule){ .verbs = FAULT_GET, .key = "/d/", .kind = FAULT_HOLD });
+	scatter(t, 4000, 1);
+	tv_sync(t);
+	store_fault_wait_held(t->fault, 1); /* a round reads what its victims were made with */
+	begin_by_hand(&h, t);
+	tv_wait_for(runs_by_hand(t, &goes_on));
+	ck_assert(goes_on);
+	ck_assert_ok(lsvd_volume_gc_control(t->v, LSVD_GC_CANCEL));
+	ck_assert(!runs_by_hand(t, &goes_on));
+	ck_assert(goes_on);
+	ck_assert_err(end_by_hand(&h), -ECANCELED);
+	store_fault_clear(t->fault);
+	tv_wait_for(is_on_target(t));
+	ck_assert_uint_gt(status_of(t).copied_bytes, 0);
+	ck_assert_uint_eq(status_of(t).failed_rounds, 0);
+	tv_check_all(t);
+	tv_free(t);
+}
+END_TEST
+
 /* Segments are never sealed by time here: what is written meanwhile keeps one open for ever. */
 START_TEST(a_collection_does_not_wait_for_what_is_written_meanwhile)
 {
@@ -706,6 +749,7 @@ static Suite *suite(void)
 	tcase_add_test(c, while_it_is_paused_nothing_is_copied);
 	tcase_add_test(c, a_second_collection_by_hand_is_refused_and_does_not_touch_the_first);
 	tcase_add_test(c, a_collection_is_cancelled_whatever_it_waits_for);
+	tcase_add_test(c, cancelling_what_was_asked_for_leaves_alone_what_began_by_itself);
 	tcase_add_test(c, a_collection_does_not_wait_for_what_is_written_meanwhile);
 	tcase_add_test(c, by_hand_the_stale_strategy_goes_as_far_as_it_is_told);
 	tcase_add_test(c, a_collection_can_be_given_up_and_begun_again);
