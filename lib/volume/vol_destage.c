@@ -147,13 +147,14 @@ void lsvd_vseg_over(struct vseg *s)
 /* Over the budget: what is sealed and not begun is forgotten, the newest first. */
 static void save_memory(struct lsvd_volume *v)
 {
+	const uint64_t other = min_u64(lsvd_vol_gc_memory(v), v->opt.memory_bytes / 2);
 	struct wal_stats stats;
 
 	lsvd_wal_stats(v->wal, &stats);
 	for (struct list *n = v->segments.prev; n != &v->segments; n = n->prev) {
 		struct vseg *s = list_entry(n, struct vseg, link);
 
-		if (stats.memory <= v->opt.memory_bytes)
+		if (stats.memory + other <= v->opt.memory_bytes)
 			return;
 		if (s->state != VSEG_SEALED)
 			continue;

@@ -81,16 +81,22 @@ static void free_fetch(struct fetch *f)
 	lsvd_free(f);
 }
 
+void lsvd_vol_read_is_over(struct lsvd_volume *v, uint64_t object)
+{
+	struct object_entry *o = lsvd_object_table_get(&v->objects, object);
+
+	if (o && --o->readers == 0 && o->ancestor)
+		lsvd_port_changed(&v->port); /* a clone that leaves its base waits for that */
+}
+
 static void answer(struct fetch *f, int err)
 {
 	struct read_req *req = f->req;
-	struct object_entry *o = lsvd_object_table_get(&f->v->objects, f->object);
 
 	f->req = NULL;
 	if (err && !req->err) /* the first is the request's */
 		req->bad_object = f->object;
-	if (o && --o->readers == 0 && o->ancestor)
-		lsvd_port_changed(&f->v->port); /* a clone that leaves its base waits for that */
+	lsvd_vol_read_is_over(f->v, f->object);
 	lsvd_vol_read_part_done(req, err);
 }
 
@@ -267,6 +273,17 @@ static bool alloc_lines(struct fetch *f)
 	return f->line_ios != NULL;
 }
 
+/* Before memory is asked for: a round of garbage collection asks for much that is not. */
+static bool are_cached(const struct fetch *f)
+{
+	const struct line_range r = { f->v, f->object, f->first, f->end - f->first, NULL };
+
+	for (unsigned i = 0, n = lsvd_line_count(&r); i < n; i++)
+		if (!lsvd_rcache_has(f->v->rcache, f->owner, f->object, lsvd_line_first(&r) + i))
+			return false;
+	return true;
+}
+
 /* Reads all lines from the cache; false if the index lacks one, or memory is short. */
 static bool start_cached(struct fetch *f)
 {
@@ -274,7 +291,7 @@ static bool start_cached(struct fetch *f)
 	struct line_range r;
 	uint64_t slot;
 
-	if (!v->rcache || !alloc_lines(f))
+	if (!v->rcache || !are_cached(f) || !alloc_lines(f))
 		return false;
 	f->verdict = 0;
 	r = lines_of(f);
@@ -611,7 +628,8 @@ static int start_fetch(struct read_req *req, const struct map_extent *extents, u
 	f->deadline_ms = lsvd_vol_now(v) + v->opt.read_timeout_ms;
 	f->backoff_ms = BACKOFF_MIN_MS;
 	f->step = (struct io){ .kind = IO_STEP, .prepare = verify, .done = verified };
-	f->want = (struct miss_want){ .object = f->object, .ahead = req->ahead, .got = got };
+	f->want = (struct miss_want){ .object = f->object, .ahead = req->ahead, .once = req->sink,
+				      .got = got };
 	if (needs_scratch(f)) {
 		f->scratch = lsvd_malloc(UNIT_MAX_BYTES);
 		if (!f->scratch) {

@@ -22,6 +22,8 @@
 
 #define BUDGET_SEGMENTS 2u
 #define BY_HAND_SEGMENTS 4u    /* of what is copied to be together: one of so many is not full */
+#define BUDGET_SHARE 4u        /* of the memory for data: a round has no more, if it is more than a segment */
+#define BY_HAND_SHARE 2u
 
 static void sums(void *ctx, struct gc_sums *ret)
 {
@@ -52,6 +54,13 @@ bool lsvd_vol_gc_takes(const struct lsvd_volume *v, uint64_t number, const struc
 	if (!lsvd_object_is_data(e) || !e->data || !!e->ancestor != (scope == GC_ANCESTORS))
 		return false;
 	return scope != GC_NOT_FULL || (number < v->gc_below && !is_full(v, e));
+}
+
+static uint64_t budget(const struct lsvd_volume *v, unsigned segments, unsigned share)
+{
+	uint64_t bytes = min_u64(segments * v->opt.segment_bytes, v->opt.memory_bytes / share);
+
+	return max_u64(bytes, v->opt.segment_bytes);
 }
 
 static int describe(void *ctx, struct gc_segment **ret, unsigned *ret_n, struct gc_policy *policy)
@@ -87,7 +96,7 @@ static int describe(void *ctx, struct gc_segment **ret, unsigned *ret_n, struct 
 	policy->lifespan = v->lifespan;
 	if (scope != GC_DEAD) {
 		policy->strategy = GC_EVERY;
-		policy->budget = (uint64_t)BY_HAND_SEGMENTS * v->opt.segment_bytes;
+		policy->budget = budget(v, BY_HAND_SEGMENTS, BY_HAND_SHARE);
 	}
 	*ret = s;
 	*ret_n = n;
@@ -181,7 +190,7 @@ void lsvd_vol_gc_init(struct lsvd_volume *v)
 		.policy = { .strategy = strategy_of[o->gc_strategy],
 			    .target = o->gc_target_percent / 100.0,
 			    .stale = gc_stale_of(o->gc_target_percent / 100.0),
-			    .budget = (uint64_t)BUDGET_SEGMENTS * o->segment_bytes },
+			    .budget = budget(v, BUDGET_SEGMENTS, BUDGET_SHARE) },
 		.rate = o->gc_bytes_per_second == UINT64_MAX ? 0 : o->gc_bytes_per_second,
 		.idle_ms = o->gc_idle_ms,
 	};

@@ -2,7 +2,7 @@
 /*
  * vol_gc_move.c - what lives in the victims of a round is copied, so that they can be deleted.
  *
- * What their surveys have found is read, in one go, and built into *moved* objects: one for each
+ * What their surveys have found is read and built into *moved* objects: one for each
  * stream (gc_choose.h), in order of address whatever it came from, cut at the size of a segment.
  * They are put as free objects, and a note adopts them all (vol_adopt.c). The victims are dead by
  * that, and leave after the next checkpoint (vol_delete.c).
@@ -18,6 +18,13 @@
 #include "base/err.h"
 #include "base/hash.h"
 #include "volume/vol_gc_round.h"
+
+/*
+ * Of what lives, at once, and of a segment: what is read lies in memory twice until it is verified, with what
+ * is between it.
+ */
+#define READ_BYTES (UINT64_C(4) << 20)
+#define READ_SHARE 2u
 
 void lsvd_vol_free_round(struct lsvd_volume *v)
 {
@@ -35,10 +42,15 @@ void lsvd_vol_free_round(struct lsvd_volume *v)
 	lsvd_free(g->outputs);
 	lsvd_free(g->pieces);
 	lsvd_free(g->extents);
-	lsvd_free(g->buf);
+	lsvd_huge_free(g->buf, g->buf_bytes);
 	lsvd_free(g->records);
 	lsvd_free(g->hashes);
 	lsvd_free(g);
+}
+
+uint64_t lsvd_vol_gc_memory(const struct lsvd_volume *v)
+{
+	return v->gc_round ? v->gc_round->buf_bytes : 0;
 }
 
 static void over(struct gc_round *g, int err)
@@ -290,11 +302,33 @@ static void take_data(struct read_req *req, uint64_t lba, const uint8_t *data, s
 	memcpy(g->buf + g->pieces[lo].at + (lba - g->pieces[lo].e.lba) * SECTOR_BYTES, data, bytes);
 }
 
+/* What dies meanwhile is not deleted before all is read. */
+static void hold_victims(struct gc_round *g)
+{
+	for (uint64_t i = 0; i < g->piece_count; i++)
+		if (i == 0 || g->extents[i].object != g->extents[i - 1].object)
+			lsvd_object_table_get(&g->v->objects, g->extents[i].object)->readers++;
+}
+
+static void let_go_of_victims(struct gc_round *g)
+{
+	for (uint64_t i = 0; i < g->piece_count; i++)
+		if (i == 0 || g->extents[i].object != g->extents[i - 1].object)
+			lsvd_vol_read_is_over(g->v, g->extents[i].object);
+}
+
+static void read_some(struct gc_round *g);
+
 static void read_done(struct read_req *req)
 {
 	struct gc_round *g = lsvd_container_of(req, struct gc_round, req);
 	int err = req->err ? req->err : lsvd_round_futile(g);
 
+	if (!err && g->extents_read < g->piece_count) {
+		read_some(g);
+		return;
+	}
+	let_go_of_victims(g);
 	if (req->err)
 		lsvd_round_leave_alone(g, req->bad_object, req->err, "it");
 	if (err) {
@@ -305,6 +339,21 @@ static void read_done(struct read_req *req)
 	g->extents = NULL;
 	qsort(g->pieces, g->piece_count, sizeof *g->pieces, by_class);
 	start_build(g);
+}
+
+static void read_some(struct gc_round *g)
+{
+	const uint64_t most = min_u64(g->v->opt.segment_bytes / READ_SHARE, READ_BYTES);
+	const struct map_extent *from = g->extents + g->extents_read;
+	uint64_t n = 0;
+	int err;
+
+	for (uint64_t bytes = 0; bytes < most && g->extents_read + n < g->piece_count; n++)
+		bytes += from[n].len * SECTOR_BYTES;
+	g->extents_read += n;
+	g->req = (struct read_req){ .v = g->v, .left = 1, .sink = take_data, .done = read_done };
+	err = lsvd_vol_fetch(&g->req, from, (unsigned)n);
+	lsvd_vol_read_part_done(&g->req, err);
 }
 
 /* In memory they lie as they will in the objects; they are found by address. */
@@ -338,7 +387,6 @@ void lsvd_round_move(void *ctx)
 {
 	struct lsvd_volume *v = ctx;
 	struct gc_round *g = v->gc_round;
-	int err;
 
 	if (g)
 		drop_dead(g);
@@ -347,15 +395,15 @@ void lsvd_round_move(void *ctx)
 		return;
 	}
 	g->extents = lsvd_malloc(g->piece_count * sizeof *g->extents);
-	g->buf = lsvd_malloc(g->bytes);
+	g->buf = lsvd_huge_alloc(g->bytes);
+	g->buf_bytes = g->bytes;
 	if (!g->extents || !g->buf) {
 		over(g, -ENOMEM);
 		return;
 	}
 	for (uint64_t i = 0; i < g->piece_count; i++)
 		g->extents[i] = g->pieces[i].e;
+	hold_victims(g);
 	place_pieces(g);
-	g->req = (struct read_req){ .v = v, .left = 1, .sink = take_data, .done = read_done };
-	err = lsvd_vol_fetch(&g->req, g->extents, (unsigned)g->piece_count);
-	lsvd_vol_read_part_done(&g->req, err);
+	read_some(g);
 }

@@ -38,8 +38,10 @@ struct gc_round {
 	struct gc_piece *pieces;     /* by victim and offset, then by lba */
 	uint64_t piece_count, piece_room;
 	uint64_t bytes;              /* of all pieces */
-	struct map_extent *extents;  /* of the read */
+	struct map_extent *extents;  /* of what is read, by victim and offset */
+	uint64_t extents_read;
 	uint8_t *buf;
+	uint64_t buf_bytes;
 	struct read_req req;
 
 	struct job_io job;

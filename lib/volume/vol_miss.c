@@ -44,6 +44,7 @@ struct miss {
 	unsigned users;              /* wants that hold it, told or not */
 	bool ahead;                  /* made ahead, whoever has joined since */
 	bool needed;                 /* somebody waits for it */
+	bool again;                  /* may be read again: not only for who copies it elsewhere */
 	bool good;                   /* a part of it has verified */
 	bool bad;                    /* another has not: joined by nobody */
 	bool filled;                 /* the cache has it, or is being given it */
@@ -319,6 +320,7 @@ static int join(struct miss *m, struct miss_want *w)
 	w->miss = m;
 	m->users++;
 	unkeep(m);
+	m->again = m->again || !w->once;
 	if (!w->ahead) {
 		m->needed = true;
 		if (m->ahead)
@@ -400,7 +402,7 @@ static void fill_done(struct io *io)
 /* A close waits for what somebody has read to be written, not for what was only read ahead. */
 static bool is_worth_filling(const struct miss *m)
 {
-	return m->v->rcache && m->good && !m->bad && !m->filled && m->have > 0 &&
+	return m->v->rcache && m->again && m->good && !m->bad && !m->filled && m->have > 0 &&
 	       (m->needed || !m->v->closing);
 }
 

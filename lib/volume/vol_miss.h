@@ -40,6 +40,7 @@ struct miss_want {
 	struct miss *miss;           /* NULL: wants nothing now */
 	uint64_t object, first, end;
 	bool ahead;                  /* nobody waits for it */
+	bool once;                   /* nobody will read it again there: it is copied elsewhere */
 	void (*got)(struct miss_want *w, int err); /* lock held, never inside lsvd_miss_want() */
 };
 

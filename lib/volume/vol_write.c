@@ -266,7 +266,7 @@ static void fail_first(struct lsvd_volume *v, int err)
 }
 
 /*
- * Forgetting sealed segments keeps memory within its budget whatever the store does; what is left
+ * What a round of collection holds counts too. Forgetting sealed segments keeps memory within its budget whatever the store does; what is left
  * then is the segments being put, the open one and what readers pin. Only far above that, when the
  * pieces of chunks no longer add up, do writers wait for a segment to be stored.
  *
@@ -277,13 +277,15 @@ static void fail_first(struct lsvd_volume *v, int err)
 static bool memory_is_short(struct lsvd_volume *v)
 {
 	struct wal_stats s;
+	uint64_t used;
 
 	if (v->segments_out == 0)
 		return false;
 	lsvd_wal_stats(v->wal, &s);
-	if (s.memory > v->opt.memory_bytes + 2 * v->opt.segment_bytes + 4 * CHUNK_BYTES)
+	used = s.memory + lsvd_vol_gc_memory(v);
+	if (used > v->opt.memory_bytes + 2 * v->opt.segment_bytes + 4 * CHUNK_BYTES)
 		return true;
-	return s.memory > v->opt.memory_bytes / 4 * 3 && lsvd_vol_store_is_quick(v);
+	return used > v->opt.memory_bytes / 4 * 3 && lsvd_vol_store_is_quick(v);
 }
 
 static int form_group(struct lsvd_volume *v)

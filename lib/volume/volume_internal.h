@@ -371,6 +371,7 @@ struct read_req;
 void lsvd_vol_read(struct lsvd_volume *v, struct lsvd_io *io);
 /* A stretch of the request lies in objects, at the extents given; lock held. */
 int lsvd_vol_fetch(struct read_req *req, const struct map_extent *extents, unsigned n);
+void lsvd_vol_read_is_over(struct lsvd_volume *v, uint64_t object); /* one that its `readers` counts */
 /* How far an extent of the store map, perhaps cut, may reach in its object. */
 uint64_t lsvd_vol_reach(const struct lsvd_volume *v, const struct map_extent *e);
 
@@ -547,6 +548,7 @@ void lsvd_vol_gc_look(struct lsvd_volume *v);
 /* An object has lost a part of what lived in it. */
 void lsvd_vol_gc_lost(struct lsvd_volume *v, const struct object_entry *e);
 /* ---- vol_gc_move.c */
+uint64_t lsvd_vol_gc_memory(const struct lsvd_volume *v); /* of a round: counts as data not yet stored */
 void lsvd_vol_free_round(struct lsvd_volume *v); /* nothing is in the world */
 
 /* ---- vol_adopt.c */
