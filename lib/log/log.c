@@ -361,6 +361,11 @@ unsigned lsvd_log_until_anchor(const struct log *log)
 	return into ? (unsigned)(log->options.anchor_every - into) : 0;
 }
 
+uint64_t lsvd_log_anchored(const struct log *log)
+{
+	return log->anchored;
+}
+
 uint64_t lsvd_log_reserve_object(struct log *log)
 {
 	return log->next_object++;

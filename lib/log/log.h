@@ -180,6 +180,8 @@ struct log_place {
 void lsvd_log_reserve(struct log *log, struct log_place *ret);
 /* How many places there are to give away before the next anchor's. */
 unsigned lsvd_log_until_anchor(const struct log *log);
+/* The place given by the newest acknowledged anchor: what lies before it may be deleted. */
+uint64_t lsvd_log_anchored(const struct log *log);
 /* The next object number alone, for a free object. */
 uint64_t lsvd_log_reserve_object(struct log *log);
 

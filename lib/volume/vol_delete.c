@@ -22,9 +22,13 @@
 #include "volume/vol_mirror.h"
 #include "volume/volume_internal.h"
 
-/* Dead bytes that are held back until the next anchor, beyond a share of what lives, make one come. */
+/*
+ * Dead bytes that are held back until the next anchor, beyond a share of what lives, make one come: beyond
+ * little of it once nobody writes, for then none comes by itself.
+ */
 #define HELD_SHARE 10u
 #define HELD_LEAST (8u << 20)
+#define HELD_AT_REST_SHARE 50u
 #define ANCHOR_NOTES_MAX CHAIN_ANCHOR_EVERY
 
 struct deletion {
@@ -54,6 +58,25 @@ static uint64_t held_by_anchor(const struct lsvd_volume *v, const struct deletio
 	return lsvd_object_table_get(&v->objects, d->numbers[i])->bytes;
 }
 
+static bool is_much_held(const struct lsvd_volume *v)
+{
+	if (list_empty(&v->segments))
+		return v->held_bytes > v->objects.live / HELD_AT_REST_SHARE + v->opt.segment_bytes;
+	return v->held_bytes > v->objects.live / HELD_SHARE + HELD_LEAST;
+}
+
+void lsvd_vol_release_held(struct lsvd_volume *v)
+{
+	if (!v->held_bytes || v->deletion || v->anchoring || !v->gc.options.automatic)
+		return;
+	if (lsvd_log_anchored(v->log) > v->held_before) {
+		v->held_bytes = 0;
+		lsvd_vol_name_root(v); /* an anchor has come: what is left is deleted now */
+	} else if (is_much_held(v)) {
+		(void)lsvd_vol_anchor(v); /* or there is no memory: the next time, then */
+	}
+}
+
 void lsvd_vol_deleted_more(struct lsvd_volume *v)
 {
 	struct deletion *d = v->deletion;
@@ -61,6 +84,7 @@ void lsvd_vol_deleted_more(struct lsvd_volume *v)
 	if (!d || !d->finished || v->frozen)
 		return;
 	v->held_bytes = 0;
+	v->held_before = d->d.before;
 	for (unsigned i = 0; i < d->d.count; i++) {
 		if (!d->d.victims[i].gone) {
 			v->held_bytes += held_by_anchor(v, d, i);
@@ -75,8 +99,7 @@ void lsvd_vol_deleted_more(struct lsvd_volume *v)
 	free_deletion(d);
 	lsvd_port_changed(&v->port);
 	lsvd_vol_delete_dead(v);
-	if (v->gc.options.automatic && v->held_bytes > v->objects.live / HELD_SHARE + HELD_LEAST)
-		(void)lsvd_vol_anchor(v); /* or there is none in the way */
+	lsvd_vol_release_held(v);
 }
 
 static void deleted(struct log_delete *del, int err)

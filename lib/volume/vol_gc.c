@@ -124,8 +124,10 @@ void lsvd_vol_gc_lost(struct lsvd_volume *v, const struct object_entry *e)
 
 void lsvd_vol_gc_poke(struct lsvd_volume *v)
 {
-	if (!v->closing && !v->failed)
-		lsvd_gc_poke(&v->gc);
+	if (v->closing || v->failed)
+		return;
+	lsvd_vol_release_held(v);
+	lsvd_gc_poke(&v->gc);
 }
 
 /* Of what is dead: how much may leave after the next checkpoint, as far as it is known here. */

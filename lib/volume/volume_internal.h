@@ -268,7 +268,8 @@ struct lsvd_volume {
 	struct log_put note_put;
 	bool note_out;
 	struct anchoring *anchoring;   /* notes up to an anchor, or NULL */
-	uint64_t held_bytes;           /* dead, and not before an anchor: left by the last deletion */
+	uint64_t held_bytes;           /* dead, and not before an anchor: left by the last deletion, */
+	uint64_t held_before;          /* the place of which was this */
 
 	/* vol_snapshot.c */
 	bool changing;                 /* a call that changes more than content is on its way */
@@ -458,6 +459,8 @@ void lsvd_vol_name_root(struct lsvd_volume *v);
 bool lsvd_vol_root_is_named(const struct lsvd_volume *v);
 /* If that would let something go: brings about an anchor, and deletes again. False: it would not. */
 bool lsvd_vol_anchor(struct lsvd_volume *v);
+/* An object was stored, or nothing is to be any more: what the last deletion had to leave may go now. */
+void lsvd_vol_release_held(struct lsvd_volume *v);
 void lsvd_vol_free_deletion(struct lsvd_volume *v); /* nothing is in the world */
 /* ---- vol_status.c; lock held */
 /* Everything acknowledged is in the store and in the store map. */

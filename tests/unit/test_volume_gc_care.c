@@ -216,6 +216,40 @@ START_TEST(where_there_are_no_checkpoints_any_more_nothing_is_copied)
 }
 END_TEST
 
+/* --------------------------------------------------------------------------- held until an anchor */
+
+static uint64_t stored(struct tv *t)
+{
+	struct lsvd_gc_status s = LSVD_GC_STATUS_INIT;
+
+	ck_assert_ok(lsvd_volume_gc_status(t->v, &s));
+	return s.stored_bytes;
+}
+
+/* All that lives is in 64 objects, those before an anchor; most behind it are dead when writing ends. */
+START_TEST(what_is_held_until_an_anchor_leaves_when_nobody_writes_any_more)
+{
+	const uint64_t segment = TV_BYTES / 64;
+	struct tv *t = tv_new();
+
+	t->o.compression = LSVD_COMPRESS_NONE;
+	t->o.gc = LSVD_GC_AUTO;
+	t->o.gc_bytes_per_second = UINT64_MAX;
+	t->o.segment_bytes = segment;
+	tv_open(t);
+	fill(t, TV_BYTES, 1);
+	for (unsigned i = 0; i < 4; i++)
+		fill(t, 12 * segment, 2 + i);
+	tv_sync(t);
+	tv_wait_for(stored(t) <= TV_BYTES * 125 / 100 + TV_BYTES / 20 + 4 * segment);
+	tv_wait_for(is_at_rest(t));
+	tv_check_all(t);
+	tv_reopen(t);
+	tv_check_all(t);
+	tv_free(t);
+}
+END_TEST
+
 /* ------------------------------------------------------------------------------------------ in vain */
 
 /* More is dead than is held back without an anchor being made for it. */
@@ -415,6 +449,7 @@ static Suite *suite(void)
 	tcase_add_test(c, an_anchor_that_comes_says_nothing_of_a_root_that_came_later);
 	tcase_add_test(c, what_is_half_in_the_map_is_no_victim);
 	tcase_add_test(c, where_there_are_no_checkpoints_any_more_nothing_is_copied);
+	tcase_add_test(c, what_is_held_until_an_anchor_leaves_when_nobody_writes_any_more);
 	tcase_add_test(c, a_store_that_removes_nothing_is_not_sent_one_anchor_after_the_other);
 	suite_add_tcase(s, c);
 	tcase_set_timeout(close, 60);
