@@ -38,6 +38,7 @@ static const struct config_word gc_modes[] = {
 static const struct config_word gc_strategies[] = {{"cost-benefit", LSVD_GC_COST_BENEFIT},
 						   {"space", LSVD_GC_SPACE},
 						   {"stale", LSVD_GC_STALE},
+						   {"separate", LSVD_GC_SEPARATE},
 						   {NULL, 0}};
 static const struct config_word clients[] = {{"auto", 0}, {"curl", 1}, {"libs3", 2}, {NULL, 0}};
 static const struct config_word compressions[] = {{"lz4", LSVD_COMPRESS_LZ4},

@@ -583,8 +583,18 @@ static uint64_t data_bytes(const struct seg_record *records, unsigned n)
 	return sum;
 }
 
-static int build(struct builder *b, unsigned records, const struct seg_fragment *fragments,
-		 uint32_t n)
+/* Those of the part that is built. */
+static uint32_t keep_part(const struct builder *b, struct seg_fragment *fragments, uint32_t n)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		if (b->records[fragments[i].record].cold == (b->options.part == SEG_COLD))
+			fragments[kept++] = fragments[i];
+	return kept;
+}
+
+static int build(struct builder *b, unsigned records, struct seg_fragment *fragments, uint32_t n)
 {
 	struct tally t = { 0 };
 	int err;
@@ -592,6 +602,8 @@ static int build(struct builder *b, unsigned records, const struct seg_fragment 
 	count(&t, b->records, fragments, n);
 	b->s->user_bytes = data_bytes(b->records, records);
 	b->s->coalesced_bytes = b->s->user_bytes - t.live_bytes;
+	if (b->options.part != SEG_ALL)
+		n = keep_part(b, fragments, n);
 	err = allocate(b, &t);
 	for (uint32_t i = 0; err == 0 && i < n; i++)
 		err = add_fragment(b, &fragments[i]);

@@ -51,12 +51,21 @@ struct seg_record {
 	uint8_t kind;            /* SEG_RAW for data, SEG_ZERO, SEG_HOLE */
 	const uint8_t *data;     /* sectors * 512 bytes; must stay until the segment is freed */
 	const uint64_t *hashes;  /* lsvd_hash() of each 4 KiB piece from `data` on */
+	bool cold;               /* it belongs to the part SEG_COLD; only data does */
+};
+
+/* A group may be two objects: what is left of each record is in one of them. */
+enum seg_part {
+	SEG_ALL,
+	SEG_NOT_COLD,
+	SEG_COLD,
 };
 
 struct seg_options {
 	enum codec codec;
 	uint32_t unit_bytes;     /* 4096 … 65536, a power of two */
-	bool moved;              /* a MOVED is built: records do not overlap, and none is a hole */
+	bool moved;              /* a MOVED is built: there is no hole */
+	enum seg_part part;      /* of the records, what is built */
 };
 
 /* A built object. */

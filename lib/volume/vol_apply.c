@@ -10,8 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/err.h"
-#include "volume/vol_adopt.h"
-#include "volume/vol_destage.h"
+#include "volume/vol_cold.h"
 #include "volume/vol_mirror.h"
 
 #define APPLY_EXTENTS 512u
@@ -194,9 +193,12 @@ static int apply_some(struct vseg *s, bool *ret_all)
 		if (err)
 			return err;
 	}
-	*ret_all = s->applied == s->built->extent_count;
-	if (*ret_all)
-		lsvd_vol_applied(v, s->put.place.object);
+	if (s->applied < s->built->extent_count)
+		return 0;
+	lsvd_vol_applied(v, s->put.place.object);
+	if (s->cold)
+		return lsvd_vseg_apply_cold(s, at, ret_all);
+	*ret_all = true;
 	return 0;
 }
 

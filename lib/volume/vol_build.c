@@ -10,7 +10,7 @@
 #include "base/alloc.h"
 #include "base/err.h"
 #include "base/hash.h"
-#include "volume/vol_destage.h"
+#include "volume/vol_cold.h"
 
 /* A group being read back. */
 struct vload {
@@ -53,6 +53,7 @@ static void run_build(struct job_io *job)
 {
 	struct vseg *s = lsvd_container_of(job, struct vseg, build);
 	struct lsvd_volume *v = s->volume;
+	struct seg_options options = v->seg_opt;
 	uint32_t n = 0;
 
 	vseg_for_each_group(g, s) {
@@ -61,17 +62,22 @@ static void run_build(struct job_io *job)
 		for (uint32_t i = 0; i < g->head.records; i++) {
 			const struct wal_record *r = &g->records[i];
 
-			s->recs[n++] = (struct seg_record){
+			s->recs[n] = (struct seg_record){
 				.lba = r->lba,
 				.sectors = r->sectors,
 				.kind = (uint8_t)seg_kind_of[r->kind],
 				.data = wal_data(g) + (size_t)r->block * BLOCK_BYTES,
 				.hashes = hashes + r->block,
+				.cold = s->recs[n].cold,
 			};
+			n++;
 		}
 	}
+	options.part = s->cold ? SEG_NOT_COLD : SEG_ALL;
 	job->io.err = lsvd_segment_build(&s->built, s->recs, n, v->owner, s->put.place.object,
-					 &v->seg_opt);
+					 &options);
+	if (!job->io.err && s->cold)
+		job->io.err = lsvd_vseg_build_cold(s, n);
 }
 
 static void build_done(struct io *io)
@@ -79,8 +85,13 @@ static void build_done(struct io *io)
 	struct vseg *s = lsvd_container_of(io, struct vseg, build.io);
 	struct lsvd_volume *v = s->volume;
 
+	if (io->err && s->cold) {
+		lsvd_moved_fini(&s->cold->moved);
+		lsvd_segment_free(s->built);
+		s->built = NULL;
+	}
 	if (io->err == -ENOMEM) {
-		lsvd_vol_destage_again(v); /* stays BUILDING without a job: lsvd_vol_destage() starts it again */
+		lsvd_vol_destage_again(v); /* stays BUILDING without a job: that starts it again */
 		s->build.run = NULL;
 		return;
 	}
@@ -92,6 +103,12 @@ static void build_done(struct io *io)
 	v->stats.coalesced_bytes += s->built->coalesced_bytes;
 	v->stats.compressed_from += s->built->compressed_from;
 	v->stats.compressed_to += s->built->compressed_to;
+	if (s->cold && !s->cold->moved.built->extent_count)
+		lsvd_vseg_free_cold(s); /* all of it was overwritten in the segment itself */
+	if (s->cold) {
+		v->stats.compressed_from += s->cold->moved.built->compressed_from;
+		v->stats.compressed_to += s->cold->moved.built->compressed_to;
+	}
 	s->state = VSEG_READY;
 	lsvd_vseg_is_built(s);
 }
@@ -99,13 +116,14 @@ static void build_done(struct io *io)
 void lsvd_vseg_build(struct vseg *s)
 {
 	if (!s->recs)
-		s->recs = lsvd_malloc(s->records * sizeof *s->recs);
+		s->recs = lsvd_calloc(s->records, sizeof *s->recs);
 	s->state = VSEG_BUILDING;
 	s->build.run = NULL;
 	if (!s->recs) {
 		lsvd_vol_destage_again(s->volume);
 		return;
 	}
+	lsvd_vseg_find_cold(s);
 	s->build.run = run_build;
 	s->build.io.kind = IO_JOB;
 	s->build.io.done = build_done;

@@ -16,7 +16,7 @@
 
 #include "base/alloc.h"
 #include "base/err.h"
-#include "volume/vol_destage.h"
+#include "volume/vol_cold.h"
 
 #define SEGMENT_RECORDS_MAX 65536u
 #define AGAIN_MS 50u
@@ -140,6 +140,7 @@ void lsvd_vseg_over(struct vseg *s)
 		lsvd_wal_forget(s->volume->wal, g);
 	}
 	list_del(&s->link);
+	lsvd_vseg_free_cold(s);
 	lsvd_segment_free(s->built);
 	lsvd_free(s);
 }
@@ -196,10 +197,8 @@ static void acked(struct log_put *put, int err)
 	lsvd_vol_delete_dead(v);
 }
 
-void lsvd_vseg_is_built(struct vseg *s)
+void lsvd_vseg_put(struct vseg *s)
 {
-	if (s->state != VSEG_READY || !s->durable || s->volume->failed)
-		return;
 	s->state = VSEG_PUTTING;
 	s->put.kind = OBJECT_DATA;
 	s->put.segment = s->built;
@@ -207,6 +206,16 @@ void lsvd_vseg_is_built(struct vseg *s)
 	s->put.last_op = s->last_op;
 	s->put.acked = acked;
 	lsvd_log_put(s->volume->log, &s->put);
+}
+
+void lsvd_vseg_is_built(struct vseg *s)
+{
+	if (s->state != VSEG_READY || !s->durable || s->volume->failed)
+		return;
+	if (s->cold)
+		lsvd_vseg_put_cold(s);
+	else
+		lsvd_vseg_put(s);
 }
 
 static void locally_durable(struct wal_ticket *t, int err)
@@ -264,6 +273,8 @@ void lsvd_vol_destage(struct lsvd_volume *v)
 			lsvd_vseg_load(s);
 		else if (s->state == VSEG_BUILDING && !s->build.run)
 			lsvd_vseg_build(s);
+		else if (s->state == VSEG_COLD)
+			lsvd_vseg_put_cold(s);
 		else if (s->state == VSEG_SEALED && v->segments_out < window(v))
 			start_segment(s);
 	}
@@ -302,6 +313,7 @@ void lsvd_vol_drop_segments(struct lsvd_volume *v)
 		struct vseg *s = list_entry(n, struct vseg, link);
 
 		lsvd_vseg_free_build(s);
+		lsvd_vseg_free_cold(s);
 		lsvd_segment_free(s->built);
 		lsvd_free(s);
 	}

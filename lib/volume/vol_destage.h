@@ -20,6 +20,8 @@ static inline struct wal_group *vseg_next_group(const struct vseg *s, struct wal
 /* ---- vol_destage.c */
 /* There was no memory: destaging and applying are tried again, a little later. */
 void lsvd_vol_destage_again(struct lsvd_volume *v);
+/* Its turn in the chain. */
+void lsvd_vseg_put(struct vseg *s);
 /* READY: it is put, once the log is durable so far. */
 void lsvd_vseg_is_built(struct vseg *s);
 /* It is in the store map: its groups are let go, and it is freed. */

@@ -182,6 +182,7 @@ static const enum gc_strategy strategy_of[] = {
 	[LSVD_GC_COST_BENEFIT] = GC_COST_BENEFIT,
 	[LSVD_GC_SPACE] = GC_SPACE,
 	[LSVD_GC_STALE] = GC_STALE,
+	[LSVD_GC_SEPARATE] = GC_COST_BENEFIT,
 };
 
 void lsvd_vol_gc_init(struct lsvd_volume *v)

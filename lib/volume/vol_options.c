@@ -84,7 +84,7 @@ int lsvd_vol_set_options(struct lsvd_volume_options *o, const struct lsvd_volume
 									: o->read_ahead_bytes,
 		  64u << 10, 64u << 20 },
 		{ "gc", o->gc, 0, LSVD_GC_AUTO },
-		{ "gc_strategy", o->gc_strategy, 0, LSVD_GC_STALE },
+		{ "gc_strategy", o->gc_strategy, 0, LSVD_GC_SEPARATE },
 		{ "gc_target_percent", o->gc_target_percent, 101, 10000 },
 		{ "gc_idle_ms", o->gc_idle_ms == UINT32_MAX ? 1 : o->gc_idle_ms, 1, DAY_MS },
 		{ "gc_bytes_per_second", o->gc_bytes_per_second, 4096, UINT64_MAX },

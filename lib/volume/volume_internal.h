@@ -17,6 +17,7 @@
  *   vol_ahead.c       sequential streams, and what is read ahead of them
  *   vol_destage.c     published groups to segments, and these to the store, in order
  *   vol_build.c       the object that a segment is
+ *   vol_cold.c        what users write over what was old, in objects of its own
  *   vol_apply.c       what the store has acknowledged into the store map
  *   vol_checkpoint.c  the store map's changed pages, and a root that names all of them; its bytes:
  *                     checkpoint_encode.c
@@ -79,6 +80,7 @@ struct mirror;
 struct gc_round;
 struct collect;
 struct moved;
+struct cold;
 struct deletion;
 struct snapshot_op;
 struct blob_want;
@@ -119,10 +121,11 @@ static inline struct lsvd_io *vol_op_io(struct vol_op *op)
 /*
  * A segment on its way from the log to the store.
  *
- *   OPEN -> SEALED -> LOADING -> BUILDING -> READY -> PUTTING -> ACKED -> (applied, freed)
+ *   OPEN -> SEALED -> LOADING -> BUILDING -> READY -> (COLD) -> PUTTING -> ACKED -> (applied, freed)
  *
  * SEALED: waits for its turn. LOADING: forgotten groups are read back. READY: built; waits until the
- * log below its end is durable, so that the store is never ahead of an intact cache.
+ * log below its end is durable, so that the store is never ahead of an intact cache. COLD: its cold
+ * part is put (vol_cold.c), if it has one.
  */
 enum vseg_state {
 	VSEG_OPEN,
@@ -130,6 +133,7 @@ enum vseg_state {
 	VSEG_LOADING,
 	VSEG_BUILDING,
 	VSEG_READY,
+	VSEG_COLD,
 	VSEG_PUTTING,
 	VSEG_ACKED,
 };
@@ -149,6 +153,8 @@ struct vseg {
 	int load_err;
 	struct seg_record *recs;       /* while building */
 	struct segment *built;
+	struct cold *cold;             /* its cold part, or NULL */
+	bool whole;                    /* it is to have none */
 	struct job_io build;
 	struct wal_ticket ticket;
 	bool durable;

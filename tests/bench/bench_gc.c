@@ -2,7 +2,8 @@
 /*
  * bench_gc.c - what garbage collection costs: bytes written in all for a byte that a user writes.
  *
- *   bench_gc [--json] [--quick] [--blocks N] [--only uniform|zipf] [--live PERCENT] [--dir DIRECTORY]
+ *   bench_gc [--json] [--quick] [--blocks N] [--only uniform|zipf] [--live PERCENT] [--separate]
+ *            [--dir DIRECTORY]
  *
  * Numbers, not pass or fail. The volume itself: it is written over in blocks of 4 KiB, uniformly or by
  * zipf 0.99, and collects by itself, with a target that says how much of what is stored is alive. After
@@ -32,6 +33,7 @@
 static char dir[512];
 static uint32_t blocks = 131072;
 static uint32_t segment = 1u << 20;
+static bool separate;
 static unsigned settle = 4, measured = 2;
 
 struct run {
@@ -69,6 +71,7 @@ static struct lsvd_volume *opened(struct lsvd_store *store, uint32_t percent)
 	o.segment_bytes = segment;
 	o.seal_after_ms = UINT32_MAX;
 	o.gc = LSVD_GC_AUTO;
+	o.gc_strategy = separate ? LSVD_GC_SEPARATE : LSVD_GC_COST_BENEFIT;
 	o.gc_target_percent = percent;
 	o.gc_bytes_per_second = UINT64_MAX;
 	o.gc_idle_ms = UINT32_MAX;
@@ -135,6 +138,9 @@ static void show(const struct run *r, const char *name, double target, const str
 	}
 	(void)snprintf(text, sizeof text, "%s: stored per user byte", name); /* fits */
 	result(text, (user - coalesced + copied) / user, "");
+	(void)snprintf(text, sizeof text, "%s: requests a segment", name); /* fits */
+	result(text, (double)(b->data_puts - a->data_puts + b->gc_requests - a->gc_requests) /
+			     (user / segment), "");
 	(void)snprintf(text, sizeof text, "%s: really alive", name); /* fits */
 	result(text, 100 * r->samples / r->kept, "%");
 }
@@ -184,6 +190,7 @@ int main(int argc, char **argv)
 		{ "json", no_argument, NULL, 'j' }, { "quick", no_argument, NULL, 'q' },
 		{ "blocks", required_argument, NULL, 'b' }, { "only", required_argument, NULL, 'o' },
 		{ "live", required_argument, NULL, 'l' }, { "dir", required_argument, NULL, 'd' },
+		{ "separate", no_argument, NULL, 's' },
 		{ NULL, 0, NULL, 0 } };
 	const char *parent = ".", *only = "";
 	unsigned alone = 0;
@@ -200,6 +207,8 @@ int main(int argc, char **argv)
 			only = optarg;
 		else if (c == 'l')
 			alone = (unsigned)strtoul(optarg, NULL, 10);
+		else if (c == 's')
+			separate = true;
 		else if (c == 'd')
 			parent = optarg;
 		else

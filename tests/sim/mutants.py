@@ -59,6 +59,8 @@ MUTANTS = [
      "		if (part.kind == MAP_ZERO || part.object != p->source)\n			continue;\n", ""),
     ("an adoption does not see a page that is away", "lib/volume/vol_adopt.c",
      "	int err = swap_later(v, &e, p->source);\n", "	int err = 0;\n"),
+    ("what is adopted from nowhere is not placed", "lib/volume/vol_adopt.c",
+     "	if (p->source)\n		return adopt_piece", "	if (true)\n		return adopt_piece"),
     ("an adoption is not replayed", "lib/volume/vol_adopt.c",
      "	if (v->listing)\n		return 1;", "	return 1;"),
     ("what a snapshot needs is deleted", "lib/volume/vol_delete.c",

@@ -88,6 +88,7 @@ struct lsvd_volume_options options_of(struct tester *t, unsigned flags)
 	o.compression = t->compression;
 	o.seal_after_ms = 400;
 	o.gc = t->collects ? LSVD_GC_AUTO : LSVD_GC_OFF;
+	o.gc_strategy = t->seed / 4 % 3 ? LSVD_GC_SEPARATE : LSVD_GC_COST_BENEFIT;
 	o.gc_target_percent = 110 + (uint32_t)(t->seed % 4) * 20;
 	o.gc_idle_ms = 700;
 	o.gc_bytes_per_second = t->seed % 3 ? 1u << 20 : UINT64_MAX;

@@ -302,7 +302,7 @@ START_TEST(config_sets_every_option_of_volumes)
 						  "lease_check = 1h\n"
 						  "checkpoint_segments = 7\n"
 						  "gc = off\n"
-						  "gc_strategy = space\n"
+						  "gc_strategy = separate\n"
 						  "gc_target = 150\n"
 						  "gc_idle = 3s\n"
 						  "gc_rate = 1M\n"
@@ -324,7 +324,7 @@ START_TEST(config_sets_every_option_of_volumes)
 	ck_assert_uint_eq(o.lease_check_ms, 3600000);
 	ck_assert_uint_eq(o.checkpoint_segments, 7);
 	ck_assert_uint_eq(o.gc, LSVD_GC_OFF);
-	ck_assert_uint_eq(o.gc_strategy, LSVD_GC_SPACE);
+	ck_assert_uint_eq(o.gc_strategy, LSVD_GC_SEPARATE);
 	ck_assert_uint_eq(o.gc_target_percent, 150);
 	ck_assert_uint_eq(o.gc_idle_ms, 3000);
 	ck_assert_uint_eq(o.gc_bytes_per_second, 1u << 20);

@@ -658,6 +658,54 @@ START_TEST(by_hand_the_stale_strategy_goes_as_far_as_it_is_told)
 }
 END_TEST
 
+/* How many segments had a cold part. */
+static uint64_t divided(struct tv *t)
+{
+	struct lsvd_stats s;
+
+	tv_sync(t);
+	s = tv_stats(t);
+	return s.data_puts - s.segments;
+}
+
+/* Half of it over what is young by then, the other over what was never overwritten. */
+static void mixed_segment(struct tv *t)
+{
+	const uint64_t bytes = 128u << 10;
+
+	for (uint64_t i = 0; i < 100; i++) { /* how long hot segments live is known by then */
+		tv_write(t, i % 4 * bytes, bytes, i);
+		tv_sync(t);
+	}
+	for (uint64_t i = 0; i < 16; i++) {
+		tv_write(t, 3 * bytes + i * TV_BLOCK, TV_BLOCK, i);
+		tv_write(t, (i + 8) * 4 * bytes + TV_BLOCK, TV_BLOCK, i);
+	}
+}
+
+START_TEST(what_is_written_over_old_data_lies_in_objects_of_its_own_if_that_is_asked_for)
+{
+	struct tv *t = tv_new();
+
+	t->o.gc_strategy = _i ? LSVD_GC_SEPARATE : LSVD_GC_COST_BENEFIT;
+	t->o.gc_target_percent = 101;
+	tv_open(t);
+	fill(t, 1);
+	mixed_segment(t);
+	ck_assert_uint_eq(divided(t), _i ? 1 : 0);
+	fill(t, 2); /* in order of address: nothing to be kept apart */
+	ck_assert_uint_eq(divided(t), _i ? 1 : 0);
+	mixed_segment(t);
+	ck_assert_uint_eq(divided(t), _i ? 2 : 0);
+	tv_check_all(t);
+	reopen_elsewhere(t);
+	tv_check_all(t);
+	ck_assert_ok(lsvd_volume_gc(t->v, 100, UINT32_MAX));
+	tv_check_all(t);
+	tv_free(t);
+}
+END_TEST
+
 /* Also what this open has written, and the notes that said so. */
 START_TEST(a_collection_leaves_little_more_than_what_is_alive)
 {
@@ -752,6 +800,8 @@ static Suite *suite(void)
 	tcase_add_test(c, cancelling_what_was_asked_for_leaves_alone_what_began_by_itself);
 	tcase_add_test(c, a_collection_does_not_wait_for_what_is_written_meanwhile);
 	tcase_add_test(c, by_hand_the_stale_strategy_goes_as_far_as_it_is_told);
+	tcase_add_loop_test(c, what_is_written_over_old_data_lies_in_objects_of_its_own_if_that_is_asked_for,
+			    0, 2);
 	tcase_add_test(c, a_collection_can_be_given_up_and_begun_again);
 	tcase_add_test(c, a_collection_leaves_little_more_than_what_is_alive);
 	tcase_add_test(c, objects_that_nobody_knows_are_removed_unless_they_are_of_this_epoch);
