@@ -648,8 +648,9 @@ static int start_fetch(struct read_req *req, const struct map_extent *extents, u
 
 /* Extents that become one fetch. */
 struct batch {
-	struct map_extent extents[64];
+	struct map_extent extents[256];
 	unsigned n;
+	uint64_t gap;                 /* bytes between two of them, at most */
 	uint64_t end;
 	struct miss *miss;            /* has, or will have, all of them; NULL: none */
 };
@@ -661,7 +662,7 @@ static bool joins(const struct batch *b, const struct map_extent *next, uint64_t
 
 	return b->n < LSVD_ARRAY_LEN(b->extents) && miss == b->miss &&
 	       next->object == first->object && next->off >= first->off &&
-	       next->off <= b->end + JOIN_GAP_BYTES && next_end - first->off <= FETCH_MAX_BYTES;
+	       next->off <= b->end + b->gap && next_end - first->off <= FETCH_MAX_BYTES;
 }
 
 static int start_batch(struct read_req *req, struct batch *b)
@@ -711,9 +712,11 @@ static int add_extent(struct read_req *req, struct batch *b, const struct map_ex
 
 int lsvd_vol_fetch(struct read_req *req, const struct map_extent *extents, unsigned n)
 {
-	struct batch b = { .n = 0 };
+	struct batch b; /* not cleared: it is large, and this is on the way of every read */
 	int err = 0;
 
+	b.n = 0;
+	b.gap = req->sink ? GC_JOIN_GAP_BYTES : JOIN_GAP_BYTES;
 	for (unsigned i = 0; i < n && !err; i++) {
 		struct map_extent rest = extents[i];
 

@@ -19,10 +19,7 @@
 #include "base/hash.h"
 #include "volume/vol_gc_round.h"
 
-/*
- * Of what lives, at once, and of a segment: what is read lies in memory twice until it is verified, with what
- * is between it.
- */
+/* At once, and of a segment: what is read lies in memory beside the round's buffer until it is verified. */
 #define READ_BYTES (UINT64_C(4) << 20)
 #define READ_SHARE 2u
 
@@ -341,6 +338,17 @@ static void read_done(struct read_req *req)
 	start_build(g);
 }
 
+/* Bytes that are read for one more extent, with those that lie before it. */
+static uint64_t span(const struct gc_round *g, const struct map_extent *e, uint64_t i)
+{
+	uint64_t end = lsvd_vol_reach(g->v, e);
+
+	if (i > 0 && e[-1].object == e->object && e->off > e[-1].off &&
+	    e->off - e[-1].off <= GC_JOIN_GAP_BYTES)
+		return end - e[-1].off;
+	return end - e->off;
+}
+
 static void read_some(struct gc_round *g)
 {
 	const uint64_t most = min_u64(g->v->opt.segment_bytes / READ_SHARE, READ_BYTES);
@@ -349,7 +357,7 @@ static void read_some(struct gc_round *g)
 	int err;
 
 	for (uint64_t bytes = 0; bytes < most && g->extents_read + n < g->piece_count; n++)
-		bytes += from[n].len * SECTOR_BYTES;
+		bytes += span(g, from + n, n);
 	g->extents_read += n;
 	g->req = (struct read_req){ .v = g->v, .left = 1, .sink = take_data, .done = read_done };
 	err = lsvd_vol_fetch(&g->req, from, (unsigned)n);

@@ -182,6 +182,9 @@ static void count_get(const struct miss *m, uint64_t bytes)
 	if (is_map(m->v, m->object)) {
 		s->map_gets++;
 		s->map_get_bytes += bytes;
+	} else if (!m->again) {
+		s->gc_requests++;
+		s->gc_bytes += bytes;
 	} else {
 		s->data_gets++;
 		s->data_get_bytes += bytes;

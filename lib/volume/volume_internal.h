@@ -378,6 +378,8 @@ struct read_req;
 void lsvd_vol_read(struct lsvd_volume *v, struct lsvd_io *io);
 /* A stretch of the request lies in objects, at the extents given; lock held. */
 int lsvd_vol_fetch(struct read_req *req, const struct map_extent *extents, unsigned n);
+/* In what collection reads, the most between two extents that are one request: nobody waits for the bytes. */
+#define GC_JOIN_GAP_BYTES 65536u
 void lsvd_vol_read_is_over(struct lsvd_volume *v, uint64_t object); /* one that its `readers` counts */
 /* How far an extent of the store map, perhaps cut, may reach in its object. */
 uint64_t lsvd_vol_reach(const struct lsvd_volume *v, const struct map_extent *e);

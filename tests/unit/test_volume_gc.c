@@ -138,12 +138,34 @@ START_TEST(what_is_alive_is_copied_and_the_rest_given_back)
 	ck_assert_uint_gt(tv_stats(t).stored_bytes, 0);
 	ck_assert_ok(lsvd_volume_gc(t->v, 100, UINT32_MAX));
 	ck_assert_uint_gt(tv_stats(t).gc_copied_bytes, TV_BYTES / 4);
+	ck_assert_uint_eq(tv_stats(t).data_gets, 0); /* they are collection's */
 	ck_assert_uint_eq(tv_stats(t).live_bytes, TV_BYTES);
 	tv_check_all(t);
 	ck_assert_uint_le(bytes_of(t, KEY_CHAIN) + bytes_of(t, KEY_FREE), TV_BYTES * 105 / 100);
 	reopen_elsewhere(t);
 	tv_check_all(t);
 	ck_assert_uint_eq(tv_stats(t).live_bytes, TV_BYTES);
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(what_lies_apart_in_one_object_is_copied_by_few_requests)
+{
+	struct tv *t = fresh();
+	const uint64_t victims = TV_BYTES / t->o.segment_bytes;
+	uint64_t before;
+
+	fill(t, 1);
+	for (uint64_t i = 0; i < BLOCKS; i++)
+		if (i % 8)
+			tv_write(t, i * TV_BLOCK, TV_BLOCK, i);
+	reopen_elsewhere(t);
+	before = tv_stats(t).gc_requests;
+	ck_assert_ok(lsvd_volume_gc(t->v, 100, UINT32_MAX));
+	ck_assert_uint_eq(tv_stats(t).gc_copied_bytes, TV_BYTES / 8);
+	/* Of each a header and the four blocks; and what is put. */
+	ck_assert_uint_le(tv_stats(t).gc_requests - before, victims * 4);
+	tv_check_all(t);
 	tv_free(t);
 }
 END_TEST
@@ -778,6 +800,7 @@ static Suite *suite(void)
 	c = tcase_create("copying");
 	tcase_set_timeout(c, 120);
 	tcase_add_loop_test(c, what_is_alive_is_copied_and_the_rest_given_back, 0, 2);
+	tcase_add_test(c, what_lies_apart_in_one_object_is_copied_by_few_requests);
 	tcase_add_test(c, collected_again_and_again_it_stays_what_it_is);
 	tcase_add_test(c, an_adoption_is_replayed_where_there_is_no_checkpoint_after_it);
 	tcase_add_test(c, writes_during_a_collection_are_kept);
