@@ -201,7 +201,8 @@ ask() { admin "$@" --json >"$tmp/out"; }
 json() {
 	/usr/bin/python3 -c 'import json, sys
 o = json.load(open(sys.argv[1]))
-sys.exit(0 if eval(sys.argv[2]) else 1)' "$tmp/out" "$1"
+if not eval(sys.argv[2]):
+    sys.exit(f"not true: {sys.argv[2]}, of: {json.dumps(o)}")' "$tmp/out" "$1"
 }
 
 # uri_of EXPORT: where a server of several volumes has it.
