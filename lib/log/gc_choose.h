@@ -15,8 +15,8 @@
  *   every         all that are described and not pinned, in that order: for who has chosen already
  *
  * Streams (in the manner of SepBIT). What is in one segment is best when it dies together, or not
- * at all. So what users write is kept apart by how long that lived which it replaces, hot and
- * cold; and what was collected by its age, but for what comes out of hot segments, which is most
+ * at all. So what users write is kept apart, if that is asked for, by how long that lived which it
+ * replaces, hot and cold; and what was collected by its age, but for what comes out of hot segments, which is most
  * likely to die soon. How old is old follows from how long hot segments lived until they were
  * dead or collected.
  *
@@ -31,7 +31,7 @@
 /* Streams that data is sorted into. */
 enum gc_class {
 	GC_HOT,                /* written by users over what was young, */
-	GC_COLD,               /* over what was old, or for the first time */
+	GC_COLD,               /* over what was old */
 	GC_OF_HOT,             /* collected out of hot ones */
 	GC_YOUNG, GC_OLD, GC_OLDEST, /* out of all others, by age */
 	GC_CLASSES,

@@ -229,6 +229,8 @@ static void consider_packing(struct log_gc *gc, uint64_t write_ms)
 		arm(gc, max_u64(due, gc->not_before_ms));
 		return;
 	}
+	if (gc->ops->idle)
+		gc->ops->idle(gc->ctx);
 	p.strategy = GC_PACK;
 	gc->pack_wanted = begin(gc, &p) > 0;
 	gc->packed += gc->pack_wanted;

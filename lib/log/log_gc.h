@@ -66,6 +66,8 @@ struct log_gc_ops {
 	void (*move)(void *ctx);
 	/* The round is over, however: what surveys and move have allocated. */
 	void (*end_round)(void *ctx);
+	/* Nothing has been written for idle_ms; what has little in it is packed after this. May be NULL. */
+	void (*idle)(void *ctx);
 };
 
 struct log_gc_options {

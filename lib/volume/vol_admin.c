@@ -376,8 +376,10 @@ static int remove_record(struct visit *v, const struct fmt_volume *record, uint6
 		err = lsvd_lineage_take_for_good(&v->port, &record->uuid, claim);
 	if (err == -EBUSY)
 		return give_back(v, record, err);
-	/* Who gives it back has its name back first, and sees only then that it is too late. */
-	return err ? err : remove_name(v, record);
+	if (!err) /* who gives it back has its name back first, and sees only then that it is too late */
+		err = remove_name(v, record);
+	return err && err != -ENOENT
+		       ? left_behind(err, record, "if its name is gone, its objects are not") : err;
 }
 
 static int delete_on(struct visit *v, const char *name, uint32_t flags)
@@ -400,8 +402,7 @@ static int delete_on(struct visit *v, const char *name, uint32_t flags)
 		return err;
 	err = remove_record(v, &record, claim);
 	if (err)
-		return err == -EBUSY || err == -ENOENT
-			       ? err : left_behind(err, &record, "if its name is gone, its objects are not");
+		return err;
 	/* Nobody can open it any more. First, for its record, which says what base it has, is gone. */
 	err = lsvd_vol_leave_base(&v->port, &record);
 	if (!err)

@@ -10,7 +10,7 @@
  * and swap); what was overwritten or trimmed meanwhile stays what it is. Sectors with source 0
  * are placed whatever there is. Replay does the same (lsvd_vol_record()).
  *
- * What adopts is a note (struct adoption), or the segment that the cold part belongs to (vol_destage.c).
+ * What adopts is a note (struct adoption), or the segment that the cold part belongs to (vol_cold.c).
  */
 #include "volume/vol_adopt.h"
 

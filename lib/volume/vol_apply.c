@@ -122,6 +122,7 @@ static void queue_event(struct vseg *s)
 {
 	struct lsvd_volume *v = s->volume;
 	struct event_call *e;
+	uint64_t cold_bytes = 0;
 
 	if (!v->opt.segment_fn)
 		return;
@@ -133,10 +134,12 @@ static void queue_event(struct vseg *s)
 	}
 	e->v = v;
 	e->call.fn = tell;
+	if (s->cold)
+		cold_bytes = s->cold->moved.built->header_bytes + s->cold->moved.built->body_bytes;
 	e->event = (struct lsvd_segment_event){
 		.epoch = lsvd_log_epoch(v->log), .seq = s->put.place.seq,
 		.first_op = s->first_op, .last_op = s->last_op,
-		.bytes = s->put.put_bytes, .user_bytes = s->user_bytes,
+		.bytes = s->put.put_bytes + cold_bytes, .user_bytes = s->user_bytes,
 	};
 	lsvd_port_call(&v->port, &e->call);
 }

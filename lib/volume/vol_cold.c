@@ -21,13 +21,13 @@
  */
 #include "volume/vol_cold.h"
 
-#include <assert.h>
 #include <errno.h>
 
 #include "base/alloc.h"
 #include "base/err.h"
 
-#define RECORDS_MAX 8192u  /* to be looked up in one go */
+#define RECORDS_MAX 4096u  /* to be looked up in one go, the lock held */
+#define ANNOUNCE 32u
 #define LEAST_SHARE 8u     /* of the segment's data, is either part */
 #define NEAR_TARGET 0.9    /* of what collection allows: it will soon have something to do */
 
@@ -47,6 +47,14 @@ static bool is_cold(const struct lsvd_volume *v, const struct wal_record *r, uin
 	return o && o->written < now && gc_user_class(now, o->written, lifespan) == GC_COLD;
 }
 
+/* The map is told of what will be looked up: the cache misses then overlap. */
+static void announce(const struct lsvd_volume *v, const struct wal_group *g, uint32_t from)
+{
+	if (from % ANNOUNCE == 0)
+		for (uint32_t i = from; i < g->head.records && i < from + ANNOUNCE; i++)
+			lsvd_store_map_prefetch(v->map, g->records[i].lba);
+}
+
 /* Bytes of records that are marked. */
 static uint64_t mark(struct vseg *s, uint64_t lifespan)
 {
@@ -56,6 +64,7 @@ static uint64_t mark(struct vseg *s, uint64_t lifespan)
 
 	vseg_for_each_group(g, s)
 		for (uint32_t i = 0; i < g->head.records; i++, n++) {
+			announce(v, g, i);
 			s->recs[n].cold = is_cold(v, &g->records[i], now, lifespan);
 			if (s->recs[n].cold)
 				bytes += g->records[i].sectors * SECTOR_BYTES;

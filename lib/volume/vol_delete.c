@@ -24,7 +24,7 @@
 
 /*
  * Dead bytes that are held back until the next anchor, beyond a share of what lives, make one come: beyond
- * little of it once nobody writes, for then none comes by itself.
+ * little of it once nobody has written for a while, for then none comes by itself.
  */
 #define HELD_SHARE 10u
 #define HELD_LEAST (8u << 20)
@@ -58,9 +58,15 @@ static uint64_t held_by_anchor(const struct lsvd_volume *v, const struct deletio
 	return lsvd_object_table_get(&v->objects, d->numbers[i])->bytes;
 }
 
+/* Between two bursts an anchor would cost more requests than the burst did. */
+static bool is_idle(const struct lsvd_volume *v)
+{
+	return list_empty(&v->segments) && lsvd_vol_now(v) >= v->last_write_ms + v->opt.gc_idle_ms;
+}
+
 static bool is_much_held(const struct lsvd_volume *v)
 {
-	if (list_empty(&v->segments))
+	if (is_idle(v))
 		return v->held_bytes > v->objects.live / HELD_AT_REST_SHARE + v->opt.segment_bytes;
 	return v->held_bytes > v->objects.live / HELD_SHARE + HELD_LEAST;
 }

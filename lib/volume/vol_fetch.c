@@ -112,7 +112,10 @@ static uint64_t unit_end(const struct lsvd_volume *v, const struct map_extent *e
 	struct map_extent whole = *e, next;
 	uint64_t end;
 
-	(void)lsvd_store_map_find(v->map, e->lba, &whole); /* it is there: e comes from the map */
+	/* e comes from the map, but it may have been overwritten since: what collection reads takes a while. */
+	if (!lsvd_store_map_find(v->map, e->lba, &whole) || whole.object != e->object ||
+	    whole.off != e->off)
+		whole = *e;
 	end = e->off + unit_space((uint32_t)min_u64((whole.sub + (uint64_t)whole.len) *
 						    SECTOR_BYTES, UNIT_MAX_BYTES));
 	if (lsvd_store_map_find(v->map, whole.lba + whole.len, &next) && next.kind != MAP_ZERO &&
@@ -587,7 +590,7 @@ static void verified(struct io *io)
 	}
 	if (f->verdict == LSVD_E_CORRUPT)
 		report_damage(f);
-	else if (!f->req->blob)
+	else if (!f->req->blob && !f->req->sink)
 		count_read(f);
 	if (!f->verdict)
 		f->req->retries = 0; /* the store does answer */

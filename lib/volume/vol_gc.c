@@ -108,12 +108,18 @@ static void end_round(void *ctx)
 	lsvd_vol_free_round(ctx);
 }
 
+static void idle(void *ctx)
+{
+	lsvd_vol_release_held(ctx);
+}
+
 static const struct log_gc_ops gc_ops = {
 	.sums = sums,
 	.describe = describe,
 	.survey = lsvd_round_survey,
 	.move = lsvd_round_move,
 	.end_round = end_round,
+	.idle = idle,
 };
 
 void lsvd_vol_gc_lost(struct lsvd_volume *v, const struct object_entry *e)

@@ -364,6 +364,15 @@ static void read_some(struct gc_round *g)
 	lsvd_vol_read_part_done(&g->req, err);
 }
 
+static int by_place(const void *a, const void *b)
+{
+	const struct map_extent *x = a, *y = b;
+
+	if (x->object != y->object)
+		return x->object < y->object ? -1 : 1;
+	return x->off != y->off ? (x->off < y->off ? -1 : 1) : x->lba < y->lba ? -1 : x->lba > y->lba;
+}
+
 /* In memory they lie as they will in the objects; they are found by address. */
 static void place_pieces(struct gc_round *g)
 {
@@ -411,6 +420,8 @@ void lsvd_round_move(void *ctx)
 	}
 	for (uint64_t i = 0; i < g->piece_count; i++)
 		g->extents[i] = g->pieces[i].e;
+	/* Surveys that wait for pages of the map take turns. */
+	qsort(g->extents, g->piece_count, sizeof *g->extents, by_place);
 	hold_victims(g);
 	place_pieces(g);
 	read_some(g);

@@ -344,12 +344,12 @@ int lsvd_miss_want(struct lsvd_volume *v, struct miss_want *w)
 	struct miss *m = lsvd_miss_covering(v, w->object, w->first, w->end);
 
 	if (m) {
-		v->stats.shared_gets += !is_map(v, w->object);
+		v->stats.shared_gets += !w->once && !is_map(v, w->object);
 		return join(m, w);
 	}
 	m = growing(v, w);
 	if (m) {
-		v->stats.shared_gets += !is_map(v, w->object);
+		v->stats.shared_gets += !w->once && !is_map(v, w->object);
 		grow(m, w);
 	} else {
 		m = new_miss(v, w);

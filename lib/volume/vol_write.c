@@ -266,9 +266,9 @@ static void fail_first(struct lsvd_volume *v, int err)
 }
 
 /*
- * What a round of collection holds counts too. Forgetting sealed segments keeps memory within its budget whatever the store does; what is left
- * then is the segments being put, the open one and what readers pin. Only far above that, when the
- * pieces of chunks no longer add up, do writers wait for a segment to be stored.
+ * Forgetting sealed segments keeps memory within its budget whatever the store does; what is left then is
+ * the segments being put, the open one, what readers pin and what a round of collection holds. Only far
+ * above that, when the pieces of chunks no longer add up, do writers wait for a segment to be stored.
  *
  * If the store is so quick that a wait is a matter of milliseconds, they wait before anything has to
  * be forgotten: what is forgotten is read back from the log, verified and hashed again, and a writer

@@ -467,7 +467,7 @@ void lsvd_vol_name_root(struct lsvd_volume *v);
 bool lsvd_vol_root_is_named(const struct lsvd_volume *v);
 /* If that would let something go: brings about an anchor, and deletes again. False: it would not. */
 bool lsvd_vol_anchor(struct lsvd_volume *v);
-/* An object was stored, or nothing is to be any more: what the last deletion had to leave may go now. */
+/* An object was stored, or nobody writes: what the last deletion had to leave may go now. */
 void lsvd_vol_release_held(struct lsvd_volume *v);
 void lsvd_vol_free_deletion(struct lsvd_volume *v); /* nothing is in the world */
 /* ---- vol_status.c; lock held */

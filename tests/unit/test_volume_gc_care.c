@@ -235,6 +235,7 @@ START_TEST(what_is_held_until_an_anchor_leaves_when_nobody_writes_any_more)
 	t->o.compression = LSVD_COMPRESS_NONE;
 	t->o.gc = LSVD_GC_AUTO;
 	t->o.gc_bytes_per_second = UINT64_MAX;
+	t->o.gc_idle_ms = 100;
 	t->o.segment_bytes = segment;
 	tv_open(t);
 	fill(t, TV_BYTES, 1);

@@ -166,8 +166,8 @@ static json_t *space_json(const struct inspect *in, const struct lsvd_volume_usa
 
 	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:O}", "live_bytes",
 			 (json_int_t)in->live, "overwritten_bytes", (json_int_t)in->stale, "held_bytes",
-			 (json_int_t)in->held, "snapshot_bytes", (json_int_t)in->pinned, "waiting_bytes", (json_int_t)waiting, "map_bytes",
-			 (json_int_t)in->map, "chain_bytes",
+			 (json_int_t)in->held, "snapshot_bytes", (json_int_t)in->pinned, "waiting_bytes",
+			 (json_int_t)waiting, "map_bytes", (json_int_t)in->map, "chain_bytes",
 			 (json_int_t)less(usage->bytes, known + waiting), "base_bytes",
 			 (json_int_t)in->base, "snapshots", in->snapshots);
 }
