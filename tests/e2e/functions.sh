@@ -24,6 +24,7 @@ shopt -s inherit_errexit
 e2e_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source_dir=$(cd "$e2e_dir/../.." && pwd)
 . "$source_dir/tests/support/s3.sh"
+. "$source_dir/tests/support/bytes.sh"
 if [[ -z ${E2E_GUARD:-} ]]; then
 	E2E_GUARD=1 exec timeout -k 20 "${LSVD_E2E_LIMIT:-580}" bash "$0" "$@"
 fi

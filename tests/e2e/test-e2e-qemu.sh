@@ -41,7 +41,7 @@ cmp "$tmp/image" "$tmp/copy"
 
 it 'qemu-img compare finds one changed byte'
 cp --sparse=always "$tmp/image" "$tmp/copy"
-printf 'x' | dd of="$tmp/copy" bs=1 seek=$((61 << 20)) conv=notrunc status=none
+flip_byte "$tmp/copy" $((61 << 20))
 status=0
 qemu-img compare -f raw -F raw "$tmp/copy" "$url" >"$tmp/out" || status=$?
 [[ $status -eq 1 ]]

@@ -72,7 +72,7 @@ dd if="$tmp/old" of="$image" bs=512 skip="$changed" seek="$changed" count=1 conv
 finds 'but operation'
 
 it 'a flipped bit is found'
-printf '\x55' | dd of="$image" bs=1 seek="$((written * 512 + 400))" conv=notrunc status=none
+flip_byte "$image" $((written * 512 + 400))
 finds 'neither zeroes nor a whole stamp'
 
 it 'a sector of another address is found'

@@ -8,6 +8,7 @@ set -euo pipefail
 
 bin_dir=$(cd "${LSVD_BIN_DIR:?the directory of the built tools}" && pwd)
 admin=$bin_dir/lsvd-admin
+. "$(dirname "${BASH_SOURCE[0]}")/../support/bytes.sh"
 tmp=
 begin() {
 	[[ -x $admin ]] || { echo "$admin is not built"; exit 1; }

@@ -118,7 +118,7 @@ same big.out big.raw
 
 # A window that is no longer as it was written is exported anew, and that is said.
 record 10
-printf x | dd of=big.out bs=1 seek=$((9 << 20)) conv=notrunc status=none
+flip_byte big.out $((9 << 20))
 status=0
 "$admin" export -c lsvd.conf -n big --resume big.out --json >out 2>err </dev/null || status=$?
 [[ $status = 0 ]] || fail "status $status"

@@ -49,7 +49,7 @@ is '[l["name"] for l in o["value_logs"]] == ["new"]'
 
 # A damaged folder is not brought over, unless what is damaged is left out.
 cp -r old bad
-printf 'X' | dd of=bad/segments/7 bs=1 seek=30 conv=notrunc status=none
+flip_byte bad/segments/7 30
 expect 1 vlog import -c lsvd.conf -n bad --handles of-bad bad
 [[ ! -e of-bad ]] || fail "a failed import has left its handles"
 says 'segments/7: record at byte 0: checksum 52f16063a55e888e'
@@ -91,7 +91,7 @@ is 'o["items"] == 1'
 
 # Damage is named, and nothing else is.
 object=$(ls store/v/*/f/*)
-printf 'X' | dd of="$object" bs=1 seek=$(($(cut -d' ' -f2 live) + 26)) conv=notrunc status=none
+flip_byte "$object" $(($(cut -d' ' -f2 live) + 26))
 status=0
 "$admin" vlog verify -c lsvd.conf -n new --json >out 2>err </dev/null || status=$?
 [[ $status = 5 ]] || fail "status $status of a damaged value log"
