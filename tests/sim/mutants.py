@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""mutants.py [NUMBER...] - plants one fault at a time in a copy of the tree; the simulator must find each.
+"""mutants.py [--check | NUMBER...] - plants one fault at a time in a copy of the tree; the simulator must
+find each.
 
 A checker that finds nothing wrong may be looking at nothing. Each mutant below is a mistake that
 systems like this one have made: a sync skipped, a sequence not checked, space reused too early. It is
 applied to a copy of the sources, built, and PROGRAMS run; a mutant that survives is an error.
 Whatever the text to be replaced has become must be mended here: a mutant that does not apply is an
-error, too. LSVD_SIM_RUNS says how long to look (default 400 runs each).
+error, too (--check looks at that alone, lint_mutants does so in every run of the tests). LSVD_SIM_RUNS says how long to look (default 400 runs each).
 """
 import os, pathlib, shutil, subprocess, sys, tempfile
 
@@ -106,7 +107,7 @@ MUTANTS = [
      "	struct snapshot s;\n	int err = lsvd_lineage_find(c->port, OBJECT_VOLUME, u->name, &volume);\n",
      "	struct snapshot s;\n	int err = 0;\n\n	if (!err)\n		return 0;\n	err = lsvd_lineage_find(c->port, OBJECT_VOLUME, u->name, &volume);\n"),
     ("who deletes a base does not look again", "lib/volume/vol_admin.c",
-     "	if (!err)\n		err = lsvd_vol_refuse_base(&v->port, record, false);\n	if (err != -EBUSY)", "	if (err != -EBUSY)"),
+     "	if (!err)\n		err = lsvd_vol_refuse_base(v, record, false);\n	if (!err)\n		err = lsvd_lineage_take_for_good", "	if (!err)\n		err = lsvd_lineage_take_for_good"),
     ("a snapshot that is closed is cloned", "lib/volume/vol_clone.c",
      "		if (s->closed && slot->what == SLOT_ADD)", "		if (false)"),
     ("what was moved is adopted before it is stored", "lib/volume/vol_adopt.c",
@@ -197,8 +198,18 @@ def find_it(out, file):
     return next(filter(None, (run(out, name) for name in programs)), None)
 
 
+def check(root):
+    """Which do not apply: the text is gone, or stands in two places."""
+    astray = [m for m in MUTANTS if (root / m[1]).read_text().count(m[2]) != 1]
+    for name, file, old, _ in astray:
+        print(f"{name}: does not apply to {file}, which is to have once:\n{old}")
+    return 1 if astray else 0
+
+
 def main():
     root = pathlib.Path(__file__).resolve().parents[2]
+    if sys.argv[1:] == ["--check"]:
+        return check(root)
     chosen = [int(a) for a in sys.argv[1:]] or range(1, len(MUTANTS) + 1)
     survived = []
     with tempfile.TemporaryDirectory(prefix="lsvd-mutants-") as tmp:
