@@ -8,12 +8,12 @@
  *
  *   set KEY VALUE    get KEY    del KEY    commit    gc    stats
  *
- * What was set and deleted counts from `commit` on, all of it or nothing ("committed N" says so); the
- * end of the input commits, too.
+ * What was set and deleted counts from `commit` on, all of it or nothing ("committed N" says so);
+ * the end of the input commits, too.
  *
- * The index is a tree in memory. What it says is in the journal DIR/index, too: a line for each change,
- * and a line "commit" behind those that belong together; lines behind the last of these do not count.
- * The order that makes this safe:
+ * The index is a tree in memory. What it says is in the journal DIR/index, too: a line for each
+ * change, and a line "commit" behind those that belong together; lines behind the last of these do
+ * not count. The order that makes this safe:
  *
  *   1. put the values, commit the writer        the values are in the log, and pinned
  *   2. write the journal, sync it               the index has them, for ever
@@ -68,7 +68,7 @@ static int complain_errno(const char *what)
 	return -1;
 }
 
-/* ------------------------------------------------------------------------------------- the index */
+/* ------------------------------------------------------------------------------------ the index */
 
 static int by_key(const void *a, const void *b)
 {
@@ -137,7 +137,7 @@ static void forget(struct changes *c)
 		free(c->list[--c->n].key);
 }
 
-/* ----------------------------------------------------------------------------------- the journal */
+/* ---------------------------------------------------------------------------------- the journal */
 
 static void write_line(FILE *f, const struct item *e)
 {
@@ -148,7 +148,9 @@ static void write_line(FILE *f, const struct item *e)
 static int end_journal(FILE *f)
 {
 	fprintf(f, "commit\n");
-	/* A line that could not be written is gone from the buffer: fflush() alone would not know. */
+	/*
+	 * A line that could not be written is gone from the buffer: fflush() alone would not know.
+	 */
 	if (fflush(f) || ferror(f) || fdatasync(fileno(f)) < 0)
 		return complain_errno("journal");
 	return 0;
@@ -246,7 +248,7 @@ static int load_index(struct kv *kv)
 	return err < 0 ? err : rewrite_journal(kv, path);
 }
 
-/* ---------------------------------------------------------------------------- garbage collection */
+/* --------------------------------------------------------------------------- garbage collection */
 
 static int same(const struct lsvd_vlog_handle *a, const struct lsvd_vlog_handle *b)
 {
@@ -342,7 +344,7 @@ static int collect(struct kv *kv)
 	return 0;
 }
 
-/* -------------------------------------------------------------------------------------- commands */
+/* ------------------------------------------------------------------------------------- commands */
 
 static int set(struct kv *kv, const char *key, const char *value)
 {

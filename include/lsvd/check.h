@@ -6,15 +6,15 @@
  * directory. It goes through everything that the next open, and every read after it, would rely on:
  *
  *   fast   volume record, claims, the chain of each epoch, the root with its nodes and pages, the
- *          chain after it, every object by name and length, the map against the objects, live bytes;
- *          with a cache directory its log and mirror
+ *          chain after it, every object by name and length, the map against the objects, live
+ *          bytes; with a cache directory its log and mirror
  *   deep   besides, every byte of every object that lives, against its checksums
  *
  * What the fast check cannot see is damage within the data of an object whose length is right.
  *
- * The volume must not be written meanwhile: an object that garbage collection deletes under the eyes
- * of a check is missing to it. If the chain has grown by the end the result is -EBUSY, and what was
- * found is to be taken for nothing.
+ * The volume must not be written meanwhile: an object that garbage collection deletes under the
+ * eyes of a check is missing to it. If the chain has grown by the end the result is -EBUSY, and
+ * what was found is to be taken for nothing.
  */
 #ifndef LSVD_CHECK_H
 #define LSVD_CHECK_H
@@ -54,7 +54,8 @@ struct lsvd_check_finding {
 	uint32_t severity;       /* enum lsvd_check_severity */
 	uint32_t kind;           /* enum lsvd_check_kind */
 	uint32_t range_count;
-	const char *object;      /* name in the store, or the file in the cache directory; never NULL */
+	const char *object;      /* name in the store, or the file in the cache directory;
+				  * never NULL */
 	uint64_t off, len;       /* bytes of it; len 0: all of it */
 	/* What cannot be read for that, in order of address: the first few, and how much in all. */
 	const struct lsvd_check_range *ranges;
@@ -98,7 +99,8 @@ struct lsvd_check_options {
 
 struct lsvd_check_report {
 	uint32_t size;           /* set by LSVD_CHECK_REPORT_INIT */
-	uint32_t complete;       /* 1: it came to its end, and nothing kept it from looking everywhere */
+	uint32_t complete;       /* 1: it came to its end, and nothing kept it from
+				  * looking everywhere */
 	uint64_t errors, warnings, infos;
 	uint64_t objects, bytes; /* listed */
 	uint64_t chain_objects;  /* read */
@@ -112,7 +114,8 @@ struct lsvd_check_report {
 	uint64_t affected_bytes; /* of the volume, that cannot be read */
 	uint64_t gets, get_bytes;
 	uint32_t stage;          /* the last one begun: enum lsvd_check_stage */
-	uint32_t repairable;     /* 1: all errors are in the checkpoint; lsvd_volume_repair() may help */
+	uint32_t repairable;     /* 1: all errors are in the checkpoint;
+				  * lsvd_volume_repair() may help */
 	uint64_t reserved[8];
 };
 #ifdef __cplusplus
@@ -126,8 +129,8 @@ struct lsvd_check_report {
  * failure, as far as it went.
  *
  * 0: it was looked at everywhere that could be looked at; report->errors says whether it is sound.
- * -ECANCELED: progress ended it. -EBUSY: it was written meanwhile. LSVD_E_LOCKED: this machine serves
- * it (with cache_dir: known before anything is looked at). -ENOENT: no such volume.
+ * -ECANCELED: progress ended it. -EBUSY: it was written meanwhile. LSVD_E_LOCKED: this machine
+ * serves it (with cache_dir: known before anything is looked at). -ENOENT: no such volume.
  * LSVD_E_UNAVAILABLE and other errors of the store; -EINVAL; -ENOMEM.
  */
 LSVD_API LSVD_MUST_USE int lsvd_volume_check(struct lsvd_store *store, const char *name,
@@ -149,15 +152,15 @@ struct lsvd_repair_report {
 #endif
 
 /*
- * Makes a new checkpoint where the old one is damaged or lost, from the chain: takes the volume over
- * as lsvd_volume_open() with the same options does, and puts it. Only adds: nothing is overwritten or
- * deleted. The map that comes of the chain must be certain to be the one that was: it is if nothing
- * of the history has been deleted yet, or if the old checkpoint's table of objects can be read and
- * agrees. Blocks. `report` may be NULL.
+ * Makes a new checkpoint where the old one is damaged or lost, from the chain: takes the volume
+ * over as lsvd_volume_open() with the same options does, and puts it. Only adds: nothing is
+ * overwritten or deleted. The map that comes of the chain must be certain to be the one that was:
+ * it is if nothing of the history has been deleted yet, or if the old checkpoint's table of objects
+ * can be read and agrees. Blocks. `report` may be NULL.
  *
- * 0: repaired, or there was nothing to repair. LSVD_E_UNSUPPORTED: something else than the checkpoint
- * is damaged, or the map is not certain, and nothing was changed; the text says which. Errors as
- * lsvd_volume_check() and lsvd_volume_open(); 1 as lsvd_volume_close().
+ * 0: repaired, or there was nothing to repair. LSVD_E_UNSUPPORTED: something else than the
+ * checkpoint is damaged, or the map is not certain, and nothing was changed; the text says which.
+ * Errors as lsvd_volume_check() and lsvd_volume_open(); 1 as lsvd_volume_close().
  */
 LSVD_API LSVD_MUST_USE int lsvd_volume_repair(struct lsvd_store *store, const char *name,
 					      const struct lsvd_volume_options *options,

@@ -37,15 +37,19 @@ struct lsvd_gc_status {
 	uint64_t damaged_objects; /* left alone, because something in them does not verify */
 	uint64_t deleted_objects, deleted_bytes;
 	/* gauges: bytes of all data objects */
-	uint64_t stored_bytes;    /* as stored, and of these those of objects in which nothing is alive: */
+	uint64_t stored_bytes;    /* as stored, and of these those of objects in which
+				   * nothing is alive: */
 	uint64_t dead_bytes;
-	uint64_t data_bytes;      /* user bytes in objects of which something is alive, and of these */
+	uint64_t data_bytes;      /* user bytes in objects of which something is alive,
+				   * and of these */
 	uint64_t live_bytes;      /* what is */
 	uint64_t map_bytes;       /* of pages and roots */
 	/* orphans, found by lsvd_volume_collect() */
 	uint64_t orphans, orphan_bytes; /* removed */
-	/* Gauges: data objects in which something is alive; and user bytes that a run which packs or
-	 * flattens has yet to copy. */
+	/*
+	 * Gauges: data objects in which something is alive; and user bytes that a run which packs
+	 * or flattens has yet to copy.
+	 */
 	uint64_t data_objects;
 	uint64_t left_bytes;
 	uint64_t reserved[4];
@@ -61,23 +65,23 @@ LSVD_API LSVD_MUST_USE int lsvd_volume_gc_status(struct lsvd_volume *volume,
 						 struct lsvd_gc_status *ret);
 
 /*
- * Remove objects, too, that no table knows: what a collection, a checkpoint or an upload left when it was
- * cut off. Looked at are objects of epochs before this open's: whoever could have made them part of
- * the volume is fenced, and the chain says that it did not. So there is no age to wait for, and no clock;
- * what this open itself leaves behind is the next one's.
+ * Remove objects, too, that no table knows: what a collection, a checkpoint or an upload left when
+ * it was cut off. Looked at are objects of epochs before this open's: whoever could have made them
+ * part of the volume is fenced, and the chain says that it did not. So there is no age to wait for,
+ * and no clock; what this open itself leaves behind is the next one's.
  */
 #define LSVD_COLLECT_ORPHANS 0x1u
 /* Do not copy: delete what is dead, and with LSVD_COLLECT_ORPHANS remove orphans. */
 #define LSVD_COLLECT_NO_COPY 0x2u
 /*
- * Of a clone: copy what lives in objects of its ancestors, and leave its base: lsvd_volume_flatten() in
- * <lsvd/snapshot.h>. Nothing else. `percent` has no meaning.
+ * Of a clone: copy what lives in objects of its ancestors, and leave its base:
+ * lsvd_volume_flatten() in <lsvd/snapshot.h>. Nothing else. `percent` has no meaning.
  */
 #define LSVD_COLLECT_FLATTEN 0x4u
 /*
- * Pack: copy what lives in all objects that are not full of it, so that as few as possible are left. What
- * is written meanwhile is not packed, nor is what a snapshot keeps. Packed again, nothing is
- * copied. `percent` has no meaning.
+ * Pack: copy what lives in all objects that are not full of it, so that as few as possible are
+ * left. What is written meanwhile is not packed, nor is what a snapshot keeps. Packed again,
+ * nothing is copied. `percent` has no meaning.
  */
 #define LSVD_COLLECT_PACK 0x8u
 
@@ -87,8 +91,10 @@ typedef int (*lsvd_collect_fn)(void *ctx, const struct lsvd_gc_status *status);
 struct lsvd_collect_options {
 	uint32_t size;            /* sizeof, set by LSVD_COLLECT_OPTIONS_INIT */
 	uint32_t flags;           /* LSVD_COLLECT_… */
-	/* Until all data objects together hold at most so much of what is alive: 100 … 10,000; default:
-	 * the volume's gc_target_percent. 100: until none of them holds anything dead. */
+	/*
+	 * Until all data objects together hold at most so much of what is alive: 100 … 10,000;
+	 * default: the volume's gc_target_percent. 100: until none of them holds anything dead.
+	 */
 	uint32_t percent;
 	/* Each step takes at most so long; default and UINT32_MAX: for ever. */
 	uint32_t timeout_ms;
@@ -100,14 +106,14 @@ struct lsvd_collect_options {
 				    NULL, { 0, 0, 0, 0 } }
 
 /*
- * Collects now, whatever the pace is, and waits for it: what is alive in objects that mostly are not is
- * copied into new ones until the target is reached, a checkpoint is written, and all that is dead is
- * deleted. Fills `ret` (may be NULL). A paused volume waits until it is resumed.
+ * Collects now, whatever the pace is, and waits for it: what is alive in objects that mostly are
+ * not is copied into new ones until the target is reached, a checkpoint is written, and all that is
+ * dead is deleted. Fills `ret` (may be NULL). A paused volume waits until it is resumed.
  *
  * 0; -ECANCELED by lsvd_volume_gc_control() or the progress function; -EBUSY: another call collects
  * already, or the volume is being rolled back; -ETIMEDOUT, -EROFS, -EINVAL, -ENOMEM,
- * LSVD_E_UNAVAILABLE, LSVD_E_FENCED, LSVD_E_FAILED, LSVD_E_SHUTDOWN. What was done until then stays done,
- * and nothing else has happened.
+ * LSVD_E_UNAVAILABLE, LSVD_E_FENCED, LSVD_E_FAILED, LSVD_E_SHUTDOWN. What was done until then stays
+ * done, and nothing else has happened.
  */
 LSVD_API LSVD_MUST_USE int lsvd_volume_collect(struct lsvd_volume *volume,
 					       const struct lsvd_collect_options *options,

@@ -25,7 +25,9 @@ enum lsvd_probe_result {
 /* Set with LSVD_STORE_PROBE_INIT. */
 struct lsvd_store_probe {
 	uint32_t size;
-	/* Asked: how often racers race for one name, and how many. 0: 4 and 8; at most 1000 and 32. */
+	/*
+	 * Asked: how often racers race for one name, and how many. 0: 4 and 8; at most 1000 and 32.
+	 */
 	uint32_t races, racers;
 
 	/* Found: enum lsvd_probe_result. A volume needs the first five. */

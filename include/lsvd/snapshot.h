@@ -8,8 +8,8 @@
  * acknowledged its record, and survives everything the volume survives; until then it does not
  * exist, whatever happens in between.
  *
- * Reading one: lsvd_volume_open() with LSVD_OPEN_READONLY and the option `snapshot`. The tools write
- * it as VOLUME@SNAPSHOT.
+ * Reading one: lsvd_volume_open() with LSVD_OPEN_READONLY and the option `snapshot`. The tools
+ * write it as VOLUME@SNAPSHOT.
  *
  * A clone is a volume of its own that begins as a snapshot of another, its *base*. It holds only
  * what is written to it; what it has not overwritten stays in the base's objects, which the
@@ -63,9 +63,9 @@ LSVD_API LSVD_MUST_USE int lsvd_snapshot_create(struct lsvd_volume *volume, cons
 						struct lsvd_snapshot_info *ret);
 
 /*
- * Deletes a snapshot, in any order. It is gone when this returns; its space comes back after the next
- * checkpoint, which lsvd_volume_gc() writes. Whoever has it open read-only gets -ESTALE for what is
- * then deleted. -ENOENT; -EBUSY: it has clones, the text names them.
+ * Deletes a snapshot, in any order. It is gone when this returns; its space comes back after the
+ * next checkpoint, which lsvd_volume_gc() writes. Whoever has it open read-only gets -ESTALE for
+ * what is then deleted. -ENOENT; -EBUSY: it has clones, the text names them.
  */
 LSVD_API LSVD_MUST_USE int lsvd_snapshot_delete(struct lsvd_volume *volume, const char *name,
 						uint32_t timeout_ms);
@@ -108,16 +108,16 @@ LSVD_API LSVD_MUST_USE int lsvd_snapshot_list_store(struct lsvd_store *store, co
 /* --------------------------------------------------------------------------------------- clones */
 
 /*
- * Creates the volume `name` as a clone of `snapshot` of the volume `base`, of the same size, whatever
- * the base's size: a record, and an entry at the base that protects the snapshot.
+ * Creates the volume `name` as a clone of `snapshot` of the volume `base`, of the same size,
+ * whatever the base's size: a record, and an entry at the base that protects the snapshot.
  *
  * `snapshot` NULL: of the base as it is now. For that the base is opened with `options`, as by
- * lsvd_volume_open(), and gets a snapshot named "for-" and the clone's UUID, which stays until it is
- * deleted as any other ("lsvd-admin gc" does that once the clone is gone); so it must not be open
- * elsewhere. Otherwise `options` may be NULL, and nothing but LSVD_OPEN_UNSAFE_STORE counts.
+ * lsvd_volume_open(), and gets a snapshot named "for-" and the clone's UUID, which stays until it
+ * is deleted as any other ("lsvd-admin gc" does that once the clone is gone); so it must not be
+ * open elsewhere. Otherwise `options` may be NULL, and nothing but LSVD_OPEN_UNSAFE_STORE counts.
  *
- * -EEXIST: there is a volume `name`; -ENOENT: no such base or snapshot; -EBUSY: the snapshot is being
- * deleted, or was meanwhile: there is no clone; LSVD_E_UNSUPPORTED: the store cannot
+ * -EEXIST: there is a volume `name`; -ENOENT: no such base or snapshot; -EBUSY: the snapshot is
+ * being deleted, or was meanwhile: there is no clone; LSVD_E_UNSUPPORTED: the store cannot
  * create-if-absent. `ret` may be NULL.
  */
 LSVD_API LSVD_MUST_USE int lsvd_volume_clone(struct lsvd_store *store, const char *base,
@@ -133,12 +133,12 @@ LSVD_API LSVD_MUST_USE int lsvd_volume_clone(struct lsvd_store *store, const cha
  * LSVD_COLLECT_FLATTEN is the same, with progress; it can be paused and cancelled as a collection
  * is.
  *
- * Who has the clone open read-only since before the call may get -ESTALE when the base is deleted after
- * it.
+ * Who has the clone open read-only since before the call may get -ESTALE when the base is deleted
+ * after it.
  *
  * -EBUSY: snapshots of the clone, made before this call or during it, need the base, too; the text
- * names them. Delete them, and call again. -EBUSY, too, while another collection by hand goes on, or the
- * volume is rolled back. LSVD_E_CORRUPT: something that it needs does not verify; all
+ * names them. Delete them, and call again. -EBUSY, too, while another collection by hand goes on,
+ * or the volume is rolled back. LSVD_E_CORRUPT: something that it needs does not verify; all
  * else was copied, and the base is still protected.
  */
 LSVD_API LSVD_MUST_USE int lsvd_volume_flatten(struct lsvd_volume *volume, uint32_t timeout_ms);
@@ -162,15 +162,15 @@ struct lsvd_lower {
  * `bytes` 0: as large as the largest of them. They show up to that size; what the volume grows to
  * reads as zeroes. It cannot be made smaller than what they show (LSVD_E_UNSUPPORTED).
  *
- * They are part of the volume: its record lists them, and each lsvd_volume_open() opens them with it,
- * as readers, which nobody can forget to do. If one cannot be read the open fails, and so does a
- * read that needs it; the text names it. The snapshots cannot be deleted before the volume,
+ * They are part of the volume: its record lists them, and each lsvd_volume_open() opens them with
+ * it, as readers, which nobody can forget to do. If one cannot be read the open fails, and so does
+ * a read that needs it; the text names it. The snapshots cannot be deleted before the volume,
  * and what is done to their volumes afterwards does not show.
  *
- * A volume has nothing where nothing was ever written to it; one that does not lie over others itself
- * also where it was trimmed: what is below its snapshot shows there. lsvd_volume_block_status() has
- * LSVD_STATUS_HOLE where no level has anything, and what was trimmed over lowers is
- * LSVD_STATUS_ZERO once it is stored, and takes a little of the map for each 4 MiB.
+ * A volume has nothing where nothing was ever written to it; one that does not lie over others
+ * itself also where it was trimmed: what is below its snapshot shows there.
+ * lsvd_volume_block_status() has LSVD_STATUS_HOLE where no level has anything, and what was trimmed
+ * over lowers is LSVD_STATUS_ZERO once it is stored, and takes a little of the map for each 4 MiB.
  *
  * Snapshots, clones, garbage collection, checks and rollback are those of the volume's own data; a
  * clone has the same lowers. Such a volume cannot be opened offline (LSVD_E_UNAVAILABLE), and

@@ -41,13 +41,15 @@ struct lsvd_stats {
 	uint64_t checkpoint_puts, checkpoint_put_bytes;
 	uint64_t recovery_gets, recovery_get_bytes;
 	uint64_t data_gets, data_get_bytes;
-	uint64_t fence_requests;  /* claims, fences, looks for a newer claim, chain objects without data */
+	uint64_t fence_requests;  /* claims, fences, looks for a newer claim, chain objects
+				   * without data */
 	uint64_t retries;         /* requests tried again */
 
 	/* segments */
 	uint64_t segments;        /* stored */
 	uint64_t coalesced_bytes; /* user bytes overwritten before they were stored */
-	uint64_t compressed_from, compressed_to; /* bytes into and out of the compressor, where kept */
+	/* bytes into and out of the compressor, where kept */
+	uint64_t compressed_from, compressed_to;
 
 	/* gauges */
 	uint64_t epoch;
@@ -99,11 +101,12 @@ struct lsvd_stats {
 LSVD_API LSVD_MUST_USE int lsvd_volume_stats(struct lsvd_volume *volume, struct lsvd_stats *ret);
 
 /*
- * The first failure in the background, which stays: 0 while all is well, LSVD_E_FENCED, LSVD_E_FAILED,
- * LSVD_E_CORRUPT (the store keeps a part of an object that was being stored: close, and open again).
- * Or what is wrong with the store, which passes: LSVD_E_UNAVAILABLE while it cannot be reached, -ENOSPC
- * while it is full, -EACCES, LSVD_E_CONFIG and the like while a person has to mend something. `text`
- * (may be NULL) receives up to `text_len` bytes of explanation, always terminated.
+ * The first failure in the background, which stays: 0 while all is well, LSVD_E_FENCED,
+ * LSVD_E_FAILED, LSVD_E_CORRUPT (the store keeps a part of an object that was being stored: close,
+ * and open again). Or what is wrong with the store, which passes: LSVD_E_UNAVAILABLE while it
+ * cannot be reached, -ENOSPC while it is full, -EACCES, LSVD_E_CONFIG and the like while a person
+ * has to mend something. `text` (may be NULL) receives up to `text_len` bytes of explanation,
+ * always terminated.
  */
 LSVD_API int lsvd_volume_status(struct lsvd_volume *volume, char *text, size_t text_len);
 

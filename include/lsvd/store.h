@@ -49,9 +49,9 @@ LSVD_API LSVD_MUST_USE int lsvd_store_open(struct lsvd_store **ret, const char *
 LSVD_API void lsvd_store_close(struct lsvd_store *store);
 
 /*
- * Reads again what may have been changed behind the store's back: credentials. 0 if there is nothing
- * to read; on failure the old ones stay in use. Blocks on files. A metadata service is asked after it has
- * returned: what comes of that is a message.
+ * Reads again what may have been changed behind the store's back: credentials. 0 if there is
+ * nothing to read; on failure the old ones stay in use. Blocks on files. A metadata service is
+ * asked after it has returned: what comes of that is a message.
  */
 LSVD_API LSVD_MUST_USE int lsvd_store_reload(struct lsvd_store *store);
 
@@ -74,7 +74,9 @@ struct lsvd_store_counters {
 	uint64_t exists;         /* 412: the key is taken */
 	uint64_t rejected;       /* 400: a body that the server found damaged, and the like */
 	int64_t clock_offset_ms; /* the store's clock less ours, as of its last answer */
-	/* dir:, of gets once objects stay open after they were read: that had to open, that had not */
+	/*
+	 * dir:, of gets once objects stay open after they were read: that had to open, that had not
+	 */
 	uint64_t opened, reused;
 	uint64_t reserved[6];
 };

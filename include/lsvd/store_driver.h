@@ -19,8 +19,9 @@
  *
  * Errors. 0 or a negative code: -ENOENT (no such object), -EEXIST, -EACCES, -EROFS, -ENOSPC,
  * -ENOMEM, -EIO (final), LSVD_E_CONFIG and LSVD_E_UNSUPPORTED (a person has to mend it),
- * LSVD_E_UNAVAILABLE (may pass: the library tries again, for ever, with growing pauses). An operation whose outcome the driver does not know (a connection that broke
- * after the request was sent) is LSVD_E_UNAVAILABLE: the library finds out by reading back.
+ * LSVD_E_UNAVAILABLE (may pass: the library tries again, for ever, with growing pauses). An
+ * operation whose outcome the driver does not know (a connection that broke after the request was
+ * sent) is LSVD_E_UNAVAILABLE: the library finds out by reading back.
  */
 #ifndef LSVD_STORE_DRIVER_H
 #define LSVD_STORE_DRIVER_H
@@ -117,8 +118,8 @@ struct lsvd_store_ops {
 	int (*head)(void *ctx, const char *key, uint64_t *ret_bytes);
 
 	/*
-	 * Calls `fn` for every object whose key begins with `prefix`, in byte order of the keys. What
-	 * was created or removed meanwhile may or may not be among them.
+	 * Calls `fn` for every object whose key begins with `prefix`, in byte order of the keys.
+	 * What was created or removed meanwhile may or may not be among them.
 	 */
 	int (*list)(void *ctx, const char *prefix, lsvd_object_fn fn, void *fn_ctx);
 
@@ -142,8 +143,10 @@ struct lsvd_store_ops {
 	int (*reload)(void *ctx);
 	/* Adds to the counters of `ret`, which is of this header's size. */
 	void (*counters)(void *ctx, struct lsvd_store_counters *ret);
-	/* Parts of few objects are going to be read, many times, and of new ones soon: so many may stay
-	 * open, or whatever it is that makes the second get of an object cheaper. */
+	/*
+	 * Parts of few objects are going to be read, many times, and of new ones soon: so many may
+	 * stay open, or whatever it is that makes the second get of an object cheaper.
+	 */
 	void (*keep_open)(void *ctx, unsigned count);
 };
 
@@ -156,8 +159,8 @@ LSVD_API LSVD_MUST_USE int lsvd_store_new(struct lsvd_store **ret, const char *n
 					  const struct lsvd_store_ops *ops, void *ctx);
 
 /*
- * Notes the text of a driver's failure for lsvd_last_error() and returns `err`, so that a driver can
- * write: return lsvd_store_fail(-EIO, "get %s: …", key);
+ * Notes the text of a driver's failure for lsvd_last_error() and returns `err`, so that a driver
+ * can write: return lsvd_store_fail(-EIO, "get %s: …", key);
  */
 LSVD_API LSVD_PRINTF(2, 3) int lsvd_store_fail(int err, const char *format, ...);
 

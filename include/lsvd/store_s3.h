@@ -34,7 +34,8 @@ struct lsvd_s3_options {
 	const char *access_key;    /* 1: these three; both keys or neither */
 	const char *secret_key;
 	const char *session_token;
-	const char *credentials_file; /* 2: a file in the shared credentials format; see lsvd.conf(5) */
+	const char *credentials_file; /* 2: a file in the shared credentials format;
+				       * see lsvd.conf(5) */
 	const char *profile;       /*    its section; NULL: AWS_PROFILE, "default" */
 	/* 3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN of the environment, unless
 	 *    there is a `profile` */
@@ -44,13 +45,13 @@ struct lsvd_s3_options {
 	const char *ca_file;       /* PEM; NULL: the system's */
 	uint32_t connections;      /* at most so many at once, at most 256; 0: 64, 16 with libs3 */
 	uint32_t connect_timeout_ms; /* 0: 10,000 */
-	uint32_t stall_timeout_ms; /* a request that moves less than 256 bytes a second for so long, in
-				    * whole seconds, is broken off; 0: 20,000 */
+	uint32_t stall_timeout_ms; /* a request that moves less than 256 bytes a second for so long,
+				    * in whole seconds, is broken off; 0: 20,000 */
 	uint32_t reserved0;
 	uint64_t reserved[8];
 };
-#define LSVD_S3_OPTIONS_INIT { (uint32_t)sizeof(struct lsvd_s3_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, \
-			       0, 0, 0, 0, 0, 0, 0, 0, { 0, 0, 0, 0, 0, 0, 0, 0 } }
+#define LSVD_S3_OPTIONS_INIT { (uint32_t)sizeof(struct lsvd_s3_options), 0, 0, 0, 0, 0, 0, 0, 0, \
+			       0, 0, 0, 0, 0, 0, 0, 0, 0, { 0, 0, 0, 0, 0, 0, 0, 0 } }
 
 /*
  * Opens the bucket. Makes no request of it: whether it is there and does what is asked of it is

@@ -17,8 +17,10 @@ LSVD_BEGIN_DECLS
 enum lsvd_usage_kind {
 	LSVD_USAGE_VOLUME = 1,
 	LSVD_USAGE_VLOG = 2,     /* a value log */
-	/* What no name leads to: of a deleted volume the claims stay; whatever else is there was left
-	 * by a deletion that was interrupted, or by a writer that was cut off. */
+	/*
+	 * What no name leads to: of a deleted volume the claims stay; whatever else is there was
+	 * left by a deletion that was interrupted, or by a writer that was cut off.
+	 */
 	LSVD_USAGE_DELETED = 3,
 	LSVD_USAGE_PROBE = 4,    /* below probe/: one row */
 	LSVD_USAGE_OTHER = 5     /* what is not of this library: one row */
@@ -47,18 +49,21 @@ typedef int (*lsvd_usage_fn)(void *ctx, const struct lsvd_usage_row *row);
  */
 LSVD_API LSVD_MUST_USE int lsvd_store_usage(struct lsvd_store *store, lsvd_usage_fn fn, void *ctx);
 
-/* ------------------------------------------------------------------ what one volume's space is for */
+/* --------------------------------------------------------------- what one volume's space is for */
 
 enum lsvd_space_kind {
 	LSVD_SPACE_LIVE = 1,     /* what the volume reads */
-	LSVD_SPACE_STALE = 2,    /* overwritten or trimmed, in objects that are alive in part: what
-				  * lsvd_volume_gc() gives back, but for what snapshots need of it */
-	LSVD_SPACE_SNAPSHOT = 3, /* objects that only snapshots need; a row for each snapshot that is
-				  * the oldest to need some */
+	/*
+	 * overwritten or trimmed, in objects that are alive in part:
+	 * what lsvd_volume_gc() gives back, but for what snapshots need of it
+	 */
+	LSVD_SPACE_STALE = 2,
+	LSVD_SPACE_SNAPSHOT = 3, /* objects that only snapshots need; a row for each snapshot that
+				  * is the oldest to need some */
 	LSVD_SPACE_WAITING = 4,  /* dead, and deleted after the next checkpoint */
 	LSVD_SPACE_MAP = 5,      /* the newest checkpoint */
-	LSVD_SPACE_BASE = 6      /* of a clone: objects of its bases that it, or its snapshots, read: they
-				  * are stored there */
+	LSVD_SPACE_BASE = 6      /* of a clone: objects of its bases that it, or its snapshots,
+				  * read: they are stored there */
 };
 
 struct lsvd_space_row {
@@ -68,9 +73,11 @@ struct lsvd_space_row {
 	uint8_t reserved0[7];
 	uint64_t objects;        /* that are in this row alone; of STALE 0: they are in LIVE */
 	uint64_t bytes;          /* as stored */
-	/* Of SNAPSHOT: beside its bytes, what is overwritten in objects that the volume reads, too, and
-	 * that no older snapshot needs. It is part of STALE, and comes back when no snapshot is left that
-	 * needs these. */
+	/*
+	 * Of SNAPSHOT: beside its bytes, what is overwritten in objects that the volume reads, too,
+	 * and that no older snapshot needs. It is part of STALE, and comes back when no snapshot is
+	 * left that needs these.
+	 */
 	uint64_t held_bytes;
 	uint64_t reserved1[3];
 };
@@ -78,13 +85,14 @@ struct lsvd_space_row {
 typedef int (*lsvd_space_fn)(void *ctx, const struct lsvd_space_row *row);
 
 /*
- * Calls `fn` for every row, LIVE first, then the others in their order, without those that are empty.
- * They tell of every object that the volume's map knows; beside these, the store has what keeps the
- * chain together (claims, bases, fences, anchors, notes). Bytes of objects alive in part are shared
- * out by what they were made of. Does not block on the store; looks at every object of the map.
- * -ENOMEM.
+ * Calls `fn` for every row, LIVE first, then the others in their order, without those that are
+ * empty. They tell of every object that the volume's map knows; beside these, the store has what
+ * keeps the chain together (claims, bases, fences, anchors, notes). Bytes of objects alive in part
+ * are shared out by what they were made of. Does not block on the store; looks at every object of
+ * the map. -ENOMEM.
  */
-LSVD_API LSVD_MUST_USE int lsvd_volume_space(struct lsvd_volume *volume, lsvd_space_fn fn, void *ctx);
+LSVD_API LSVD_MUST_USE int lsvd_volume_space(struct lsvd_volume *volume, lsvd_space_fn fn,
+					     void *ctx);
 
 LSVD_END_DECLS
 

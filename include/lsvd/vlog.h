@@ -19,17 +19,18 @@
  *
  * One writing process at a time: opening a log takes it from whoever has it open (LSVD_E_FENCED
  * there, and nothing of it is lost that was committed). Any number may have it open to read. The
- * index has to keep its own writers apart: whoever takes the log takes the index after it, before the
- * first collection or drop, and the one before must not change the index from then on.
+ * index has to keep its own writers apart: whoever takes the log takes the index after it, before
+ * the first collection or drop, and the one before must not change the index from then on.
  *
- * Threads. Every function may be called from any thread at any time, but: one writer or one iterator
- * is used by one thread at a time. Calls block on the store. The program's functions (index, cache,
- * compressor, strategy) are called without locks, on the calling thread (cache and decompressor:
- * perhaps on one of the library's), and may call the log again, unless said otherwise.
+ * Threads. Every function may be called from any thread at any time, but: one writer or one
+ * iterator is used by one thread at a time. Calls block on the store. The program's functions
+ * (index, cache, compressor, strategy) are called without locks, on the calling thread (cache and
+ * decompressor: perhaps on one of the library's), and may call the log again, unless said
+ * otherwise.
  *
- * Errors are those of <lsvd/error.h>, and each call may fail with -ENOMEM, LSVD_E_UNAVAILABLE (the store
- * cannot be reached; what can be repeated has been, for some seconds) and LSVD_E_FENCED. Outputs are
- * untouched on failure.
+ * Errors are those of <lsvd/error.h>, and each call may fail with -ENOMEM, LSVD_E_UNAVAILABLE (the
+ * store cannot be reached; what can be repeated has been, for some seconds) and LSVD_E_FENCED.
+ * Outputs are untouched on failure.
  */
 #ifndef LSVD_VLOG_H
 #define LSVD_VLOG_H
@@ -50,9 +51,9 @@ struct lsvd_vlog;
 /* ----------------------------------------------------------------------------------- plain data */
 
 /*
- * Where a record is. All zero is never one. `segment` is a number that is never given again, so that
- * an old handle never leads to another value; `size` is the length of the whole record, so that one
- * request of that length brings it.
+ * Where a record is. All zero is never one. `segment` is a number that is never given again, so
+ * that an old handle never leads to another value; `size` is the length of the whole record, so
+ * that one request of that length brings it.
  */
 struct lsvd_vlog_handle {
 	uint64_t segment;
@@ -60,7 +61,9 @@ struct lsvd_vlog_handle {
 	uint64_t size;           /* bytes of the record: head, key and stored value */
 };
 
-/* The most bytes that an encoded handle has: three variable-length numbers. Mostly it has 8 to 11. */
+/*
+ * The most bytes that an encoded handle has: three variable-length numbers. Mostly it has 8 to 11.
+ */
 #define LSVD_VLOG_HANDLE_MAX 25u
 
 /* Writes the handle; returns how many bytes. */
@@ -84,13 +87,18 @@ LSVD_API size_t lsvd_vlog_value_size(const struct lsvd_vlog_value *value);
 LSVD_API struct lsvd_vlog_value *lsvd_vlog_value_ref(struct lsvd_vlog_value *value);
 /* NULL does nothing. */
 LSVD_API void lsvd_vlog_value_unref(struct lsvd_vlog_value *value);
-/* A value of the caller's bytes, copied; for caches that bring values from elsewhere. NULL: no memory. */
+/*
+ * A value of the caller's bytes, copied; for caches that bring values from
+ * elsewhere. NULL: no memory.
+ */
 LSVD_API struct lsvd_vlog_value *lsvd_vlog_value_new(const void *data, size_t size);
 
 /* ---------------------------------------------------------------------------------------- cache */
 
-/* Values by handle, kept in memory. One cache may serve any number of logs and be used by any number
- * of threads. */
+/*
+ * Values by handle, kept in memory. One cache may serve any number of logs and be used by any
+ * number of threads.
+ */
 struct lsvd_vlog_cache;
 
 struct lsvd_vlog_cache_stats {
@@ -101,9 +109,11 @@ struct lsvd_vlog_cache_stats {
 	uint64_t reserved[8];
 };
 
-/* The built-in one: the values used last, in shards, at most `bytes` bytes. A full one takes a value that
- * a get had to read only if it has lately been asked for more often than what would have to go; what
- * was prefetched it takes always. */
+/*
+ * The built-in one: the values used last, in shards, at most `bytes` bytes. A full one takes a
+ * value that a get had to read only if it has lately been asked for more often than what would have
+ * to go; what was prefetched it takes always.
+ */
 LSVD_API LSVD_MUST_USE int lsvd_vlog_cache_new(struct lsvd_vlog_cache **ret, uint64_t bytes);
 
 /*
@@ -119,8 +129,10 @@ struct lsvd_vlog_cache_ops {
 	/* A new reference, or NULL. */
 	struct lsvd_vlog_value *(*get)(void *ctx, uint64_t log,
 				       const struct lsvd_vlog_handle *handle);
-	/* Nothing of this segment is asked for any more; of no segment of the log: UINT64_MAX. May be
-	 * NULL. */
+	/*
+	 * Nothing of this segment is asked for any more; of no segment of the log: UINT64_MAX. May
+	 * be NULL.
+	 */
 	void (*drop)(void *ctx, uint64_t log, uint64_t segment);
 	/* The cache's end, or NULL. */
 	void (*close)(void *ctx);
@@ -131,9 +143,12 @@ struct lsvd_vlog_cache_ops {
 		      struct lsvd_vlog_value *value);
 };
 
-/* `ops` must outlive the cache. -EINVAL if insert or get is missing; then ctx stays the caller's. */
+/*
+ * `ops` must outlive the cache. -EINVAL if insert or get is missing; then ctx stays the caller's.
+ */
 LSVD_API LSVD_MUST_USE int lsvd_vlog_cache_new_ops(struct lsvd_vlog_cache **ret,
-						   const struct lsvd_vlog_cache_ops *ops, void *ctx);
+						   const struct lsvd_vlog_cache_ops *ops,
+						   void *ctx);
 /* No open log may use it. NULL does nothing. */
 LSVD_API void lsvd_vlog_cache_free(struct lsvd_vlog_cache *cache);
 LSVD_API LSVD_MUST_USE int lsvd_vlog_cache_stats(struct lsvd_vlog_cache *cache,
@@ -155,14 +170,15 @@ enum lsvd_vlog_codec {
 /* A codec. Values longer than 1 MiB are handed over in pieces of 64 KiB. */
 struct lsvd_vlog_codec_ops {
 	uint32_t size;           /* sizeof(struct lsvd_vlog_codec_ops) */
-	uint32_t codec;          /* LSVD_VLOG_CODEC_OWN to 255; stored with each value: never change it */
+	uint32_t codec;          /* LSVD_VLOG_CODEC_OWN to 255; stored with each value:
+				  * never change it */
 	/* The compressed length, or 0: it needs more than `cap` bytes. */
 	size_t (*compress)(void *ctx, const void *src, size_t len, void *dst, size_t cap);
 	/* Exactly `raw` bytes from exactly these: 0, or negative: that cannot be. */
 	int (*decompress)(void *ctx, const void *src, size_t len, void *dst, size_t raw);
 };
 
-/* -------------------------------------------------------------------- creating, listing, deleting */
+/* ------------------------------------------------------------------ creating, listing, deleting */
 
 struct lsvd_vlog_info {
 	uint32_t size;           /* sizeof, set by the caller */
@@ -175,8 +191,9 @@ struct lsvd_vlog_info {
 };
 
 /*
- * Creates a log. Names are those of volumes (which have a name space of their own). -EEXIST: nothing
- * is changed; -EINVAL for a bad name; LSVD_E_UNSUPPORTED if the store cannot create-if-absent.
+ * Creates a log. Names are those of volumes (which have a name space of their own). -EEXIST:
+ * nothing is changed; -EINVAL for a bad name; LSVD_E_UNSUPPORTED if the store cannot
+ * create-if-absent.
  */
 LSVD_API LSVD_MUST_USE int lsvd_vlog_create(struct lsvd_store *store, const char *name);
 /* The same with flags: 0 or LSVD_VLOG_UNSAFE_STORE. */
@@ -190,23 +207,27 @@ typedef int (*lsvd_vlog_fn)(void *ctx, const struct lsvd_vlog_info *info);
 /* In order of their names. */
 LSVD_API LSVD_MUST_USE int lsvd_vlog_list(struct lsvd_store *store, lsvd_vlog_fn fn, void *ctx);
 /*
- * Deletes a log: takes it away from whoever has it open, then its name, then its objects. Interrupted,
- * it leaves objects without a name. -ENOENT; LSVD_E_UNSUPPORTED as above.
+ * Deletes a log: takes it away from whoever has it open, then its name, then its objects.
+ * Interrupted, it leaves objects without a name. -ENOENT; LSVD_E_UNSUPPORTED as above.
  */
 LSVD_API LSVD_MUST_USE int lsvd_vlog_delete(struct lsvd_store *store, const char *name);
 /* The same with flags: 0 or LSVD_VLOG_UNSAFE_STORE. */
 LSVD_API LSVD_MUST_USE int lsvd_vlog_delete_flags(struct lsvd_store *store, const char *name,
 						  uint32_t flags);
 
-/* ------------------------------------------------------------------------------ opening, closing */
+/* ----------------------------------------------------------------------------- opening, closing */
 
-/* Nothing is taken, put or deleted. It sees what was committed when it was opened; the writer may drop
- * what is being read: LSVD_E_STALE then. */
+/*
+ * Nothing is taken, put or deleted. It sees what was committed when it was opened; the writer may
+ * drop what is being read: LSVD_E_STALE then.
+ */
 #define LSVD_VLOG_READONLY 0x1u
 /* The log is made if there is none. Not together with READONLY. */
 #define LSVD_VLOG_CREATE 0x2u
-/* Write to a store that cannot create an object only if it is absent, or was found to do it wrongly:
- * nothing keeps a second writer from destroying the log. With a message at each open. */
+/*
+ * Write to a store that cannot create an object only if it is absent, or was found to do it
+ * wrongly: nothing keeps a second writer from destroying the log. With a message at each open.
+ */
 #define LSVD_VLOG_UNSAFE_STORE 0x10u
 
 struct lsvd_vlog_options {
@@ -215,7 +236,10 @@ struct lsvd_vlog_options {
 	/* A segment is full when its records have at least so many bytes: 4 KiB … 1 GiB, default
 	 * 64 MiB. The record that fills it is in it whole. A writer keeps up to three in memory. */
 	uint64_t segment_bytes;
-	/* What new values are compressed with: enum lsvd_vlog_codec, or one of `codecs`. Default none. */
+	/*
+	 * What new values are compressed with: enum lsvd_vlog_codec,
+	 * or one of `codecs`. Default none.
+	 */
 	uint32_t codec;
 	/* Codecs of the program's own, copied; the program's data must outlive the log. */
 	uint32_t codec_count;
@@ -243,7 +267,8 @@ struct lsvd_vlog_options {
  * LSVD_E_UNSUPPORTED (the store); LSVD_E_FENCED (another opener came after this one).
  */
 LSVD_API LSVD_MUST_USE int lsvd_vlog_open(struct lsvd_vlog **ret, struct lsvd_store *store,
-					  const char *name, const struct lsvd_vlog_options *options);
+					  const char *name,
+					  const struct lsvd_vlog_options *options);
 
 /*
  * Saves the statistics in a checkpoint and frees the handle, whatever it returns. Writers, pins,
@@ -293,19 +318,21 @@ LSVD_API LSVD_MUST_USE int lsvd_vlog_put(struct lsvd_vlog_writer *writer, const 
 LSVD_API LSVD_MUST_USE int lsvd_vlog_writer_metadata(struct lsvd_vlog_writer *writer,
 						     const void *bytes, size_t len);
 /*
- * Makes all of it part of the log, or nothing, and frees the writer in any case. On success *ret_pin
- * keeps its segments until the program has made its index durable and releases it; until then the
- * log takes it that the index may not know the values yet. A crash in between leaves values that the
- * index may or may not know: garbage collection and drops ask it. Waits for a store that is away, as
- * long as it takes. An empty writer is a success. -E2BIG: more than a hundred thousand segments. On
- * LSVD_E_FENCED and LSVD_E_SHUTDOWN the outcome is not known.
+ * Makes all of it part of the log, or nothing, and frees the writer in any case. On success
+ * *ret_pin keeps its segments until the program has made its index durable and releases it; until
+ * then the log takes it that the index may not know the values yet. A crash in between leaves
+ * values that the index may or may not know: garbage collection and drops ask it. Waits for a store
+ * that is away, as long as it takes. An empty writer is a success. -E2BIG: more than a hundred
+ * thousand segments. On LSVD_E_FENCED and LSVD_E_SHUTDOWN the outcome is not known.
  */
 LSVD_API LSVD_MUST_USE int lsvd_vlog_commit(struct lsvd_vlog_writer *writer,
 					    struct lsvd_vlog_pin **ret_pin);
 /* Removes what it has stored and frees it; what cannot be removed is garbage. NULL does nothing. */
 LSVD_API void lsvd_vlog_abort(struct lsvd_vlog_writer *writer);
 
-/* Pins every segment that the log has now: for a reader that goes on using what an index says now. */
+/*
+ * Pins every segment that the log has now: for a reader that goes on using what an index says now.
+ */
 LSVD_API LSVD_MUST_USE int lsvd_vlog_snapshot(struct lsvd_vlog *log, struct lsvd_vlog_pin **ret);
 /* Of a commit: the index is durable. NULL does nothing. */
 LSVD_API void lsvd_vlog_pin_release(struct lsvd_vlog_pin *pin);
@@ -314,8 +341,9 @@ LSVD_API void lsvd_vlog_pin_release(struct lsvd_vlog_pin *pin);
 
 /*
  * The value, verified. LSVD_E_STALE: its segment has been dropped, or was never committed; -ENOENT:
- * no record begins there, or the number was never given to a segment; LSVD_E_CORRUPT: the record, or
- * its segment, is damaged, cut short or missing; LSVD_E_UNSUPPORTED: its codec is not known here.
+ * no record begins there, or the number was never given to a segment; LSVD_E_CORRUPT: the record,
+ * or its segment, is damaged, cut short or missing; LSVD_E_UNSUPPORTED: its codec is not known
+ * here.
  */
 LSVD_API LSVD_MUST_USE int lsvd_vlog_get(struct lsvd_vlog *log,
 					 const struct lsvd_vlog_handle *handle,
@@ -326,8 +354,8 @@ LSVD_API LSVD_MUST_USE int lsvd_vlog_get_checked(struct lsvd_vlog *log,
 						 const void *key, size_t key_len,
 						 struct lsvd_vlog_value **ret);
 /*
- * The same as lsvd_vlog_get(), and brings up to `after` of the records behind it (at most 1 MiB) into
- * the cache, without waiting for them. What goes wrong with those is nobody's failure.
+ * The same as lsvd_vlog_get(), and brings up to `after` of the records behind it (at most 1 MiB)
+ * into the cache, without waiting for them. What goes wrong with those is nobody's failure.
  */
 LSVD_API LSVD_MUST_USE int lsvd_vlog_get_prefetch(struct lsvd_vlog *log,
 						  const struct lsvd_vlog_handle *handle,
@@ -352,7 +380,8 @@ LSVD_API LSVD_MUST_USE int lsvd_vlog_get_many(struct lsvd_vlog *log,
 					      struct lsvd_vlog_request *requests, size_t n);
 /*
  * `len` bytes of the value from `off` on, into `buf`; *ret_len: how many there were. Of a value
- * longer than 1 MiB only the pieces of 64 KiB that are touched are read and verified; of others all.
+ * longer than 1 MiB only the pieces of 64 KiB that are touched are read and verified; of others
+ * all.
  */
 LSVD_API LSVD_MUST_USE int lsvd_vlog_read_range(struct lsvd_vlog *log,
 						const struct lsvd_vlog_handle *handle, uint64_t off,
@@ -376,13 +405,17 @@ struct lsvd_vlog_scan {
 	uint32_t flags;
 	const uint64_t *segments;/* NULL: all */
 	size_t segment_count;
-	/* Keys from `first` on and up to `last`, both included, in order of their bytes. data NULL: no
-	 * bound. Must stay until the iterator is closed. Not with STORED. */
+	/*
+	 * Keys from `first` on and up to `last`, both included, in order of their bytes. data NULL:
+	 * no bound. Must stay until the iterator is closed. Not with STORED.
+	 */
 	struct lsvd_vlog_slice first, last;
-	/* About so much memory is used for what is read ahead of indices and values, if there is a choice:
-	 * 8 KiB of each segment, and a record, are always needed. Default 64 MiB. Beyond it
+	/*
+	 * About so much memory is used for what is read ahead of indices and values, if there is a
+	 * choice: 8 KiB of each segment, and a record, are always needed. Default 64 MiB. Beyond it
 	 * indices are read
-	 * in parts, and twice. */
+	 * in parts, and twice.
+	 */
 	uint64_t memory_bytes;
 	uint64_t reserved[3];
 };
@@ -397,8 +430,10 @@ struct lsvd_vlog_item {
 
 struct lsvd_vlog_iter;
 
-/* Begins a scan; `scan` NULL: the newest of all keys. Pins the segments. A segment that is not there:
- * LSVD_E_STALE, or -ENOENT if its number was never given. -EINVAL: a flag that there is not. */
+/*
+ * Begins a scan; `scan` NULL: the newest of all keys. Pins the segments. A segment that is not
+ * there: LSVD_E_STALE, or -ENOENT if its number was never given. -EINVAL: a flag that there is not.
+ */
 LSVD_API LSVD_MUST_USE int lsvd_vlog_iter_open(struct lsvd_vlog *log,
 					       const struct lsvd_vlog_scan *scan,
 					       struct lsvd_vlog_iter **ret);
@@ -411,16 +446,18 @@ LSVD_API void lsvd_vlog_iter_close(struct lsvd_vlog_iter *iter);
 typedef void (*lsvd_vlog_bad_fn)(void *ctx, const struct lsvd_vlog_handle *handle, int err,
 				 const char *text);
 /*
- * Reads everything, and goes on after what is damaged; *ret_bad: how many records are. A segment that
- * cannot be read at all counts with all of its records. 0 if everything could be asked for.
+ * Reads everything, and goes on after what is damaged; *ret_bad: how many records are. A segment
+ * that cannot be read at all counts with all of its records. 0 if everything could be asked for.
  */
 LSVD_API LSVD_MUST_USE int lsvd_vlog_verify(struct lsvd_vlog *log, lsvd_vlog_bad_fn fn, void *ctx,
 					    uint64_t *ret_bad);
 
 /* ----------------------------------------------------------------------------------- statistics */
 
-/* What is in a segment cannot be told from the statistics: the index will be asked. It was committed,
- * or being collected, when the last writer ended. */
+/*
+ * What is in a segment cannot be told from the statistics: the index will be asked. It was
+ * committed, or being collected, when the last writer ended.
+ */
 #define LSVD_VLOG_SEGMENT_UNCERTAIN 0x1u
 /* Something in it was found damaged: it is not collected. */
 #define LSVD_VLOG_SEGMENT_DAMAGED 0x2u
@@ -455,9 +492,10 @@ LSVD_API LSVD_MUST_USE int lsvd_vlog_segment_info(struct lsvd_vlog *log, uint64_
 						  struct lsvd_vlog_value **ret_last);
 
 /*
- * The index has stopped to refer to this record, for good: what it counts for is subtracted from what
- * lives. `raw_bytes` is the length of the value. No I/O; saved with the next checkpoint. After a crash
- * it may be lost, or be repeated: neither loses data. LSVD_E_STALE, -ENOENT as lsvd_vlog_get().
+ * The index has stopped to refer to this record, for good: what it counts for is subtracted from
+ * what lives. `raw_bytes` is the length of the value. No I/O; saved with the next checkpoint. After
+ * a crash it may be lost, or be repeated: neither loses data. LSVD_E_STALE, -ENOENT as
+ * lsvd_vlog_get().
  */
 LSVD_API LSVD_MUST_USE int lsvd_vlog_note_stale(struct lsvd_vlog *log,
 						const struct lsvd_vlog_handle *handle,
@@ -491,8 +529,8 @@ LSVD_API double lsvd_vlog_report_space_amp(const struct lsvd_vlog_report *report
 /* The same of the log as it is now. */
 LSVD_API double lsvd_vlog_space_amp(struct lsvd_vlog *log);
 /*
- * The report as text for people, or as JSON, into `buf` of `len` bytes, always ended by a 0; returns the
- * length that it has, as snprintf does.
+ * The report as text for people, or as JSON, into `buf` of `len` bytes, always ended by a 0;
+ * returns the length that it has, as snprintf does.
  */
 LSVD_API int lsvd_vlog_report_text(const struct lsvd_vlog_report *report, char *buf, size_t len);
 LSVD_API int lsvd_vlog_report_json(const struct lsvd_vlog_report *report, char *buf, size_t len);
@@ -502,8 +540,8 @@ LSVD_API int lsvd_vlog_report_json(const struct lsvd_vlog_report *report, char *
 typedef int (*lsvd_vlog_next_fn)(void *ctx, struct lsvd_vlog_handle *ret, uint64_t *ret_raw_bytes);
 /*
  * Counts anew, by every reference that the index has, how much of each segment is stale. Nothing is
- * held up meanwhile: segments committed since it began are left as they are, those dropped are passed
- * over, and what is noted as stale meanwhile counts. `ret` may be NULL.
+ * held up meanwhile: segments committed since it began are left as they are, those dropped are
+ * passed over, and what is noted as stale meanwhile counts. `ret` may be NULL.
  */
 LSVD_API LSVD_MUST_USE int lsvd_vlog_scan_for_stats(struct lsvd_vlog *log, lsvd_vlog_next_fn next,
 						    void *ctx, struct lsvd_vlog_report *ret);
@@ -515,7 +553,8 @@ struct lsvd_vlog_query {
 	struct lsvd_vlog_slice key;
 	struct lsvd_vlog_handle handle;
 	uint64_t raw_bytes;
-	uint32_t live;           /* the answer: 1 if the index has exactly this handle under this key */
+	uint32_t live;           /* the answer: 1 if the index has exactly this handle
+				  * under this key */
 	uint32_t reserved;
 };
 
@@ -531,11 +570,16 @@ struct lsvd_vlog_index {
 	uint32_t size;           /* sizeof(struct lsvd_vlog_index) */
 	uint32_t reserved0;
 	void *ctx;
-	/* Sets `live` of each. Negative ends the collection with this error. Whatever a snapshot of the
-	 * index refers to must be pinned by a snapshot of the log: only the present is asked for. */
+	/*
+	 * Sets `live` of each. Negative ends the collection with this error. Whatever a snapshot of
+	 * the index refers to must be pinned by a snapshot of the log: only the present is asked
+	 * for.
+	 */
 	int (*is_live)(void *ctx, struct lsvd_vlog_query *queries, size_t n);
-	/* To be done by finish, where the index still has `from` then, and nowhere else: if the key was
-	 * written or deleted meanwhile, that stands. */
+	/*
+	 * To be done by finish, where the index still has `from` then, and nowhere else: if the key
+	 * was written or deleted meanwhile, that stands.
+	 */
 	int (*relocate)(void *ctx, const struct lsvd_vlog_move *moves, size_t n);
 	/* Does all of it or nothing, durably; *ret_applied: how many there were. */
 	int (*finish)(void *ctx, uint64_t *ret_applied);
@@ -545,11 +589,13 @@ struct lsvd_vlog_index {
 
 /* Which segments are to be collected. */
 enum lsvd_vlog_pick {
-	LSVD_VLOG_PICK_STALE = 1,   /* those with a share of stale bytes of at least `value`, 0 … 1 */
-	LSVD_VLOG_PICK_SPACE = 2,   /* the most stale first, until the space amplification is at most
-				     * `value`, 1 … */
+	LSVD_VLOG_PICK_STALE = 1,   /* those with a share of stale bytes of at least
+				     * `value`, 0 … 1 */
+	LSVD_VLOG_PICK_SPACE = 2,   /* the most stale first, until the space amplification is at
+				     * most `value`, 1 … */
 	LSVD_VLOG_PICK_COST = 3,    /* the same; of two that are equally stale the older one */
-	LSVD_VLOG_PICK_OLDEST = 4,  /* the oldest share of all segments, 0 … 1, if anything in it is stale */
+	LSVD_VLOG_PICK_OLDEST = 4,  /* the oldest share of all segments, 0 … 1,
+				     * if anything in it is stale */
 	LSVD_VLOG_PICK_OWN = 5      /* `pick` */
 };
 
@@ -557,8 +603,10 @@ struct lsvd_vlog_strategy {
 	uint32_t size;           /* sizeof, set by the caller */
 	uint32_t kind;           /* enum lsvd_vlog_pick */
 	double value;
-	/* Writes the numbers of segments to be collected into `ret`, which has room for n, and returns
-	 * how many, or negative. */
+	/*
+	 * Writes the numbers of segments to be collected into `ret`, which has room for n, and
+	 * returns how many, or negative.
+	 */
 	int (*pick)(void *ctx, const struct lsvd_vlog_segment *segments, size_t n, uint64_t *ret);
 	void *ctx;
 	uint64_t reserved[2];
@@ -567,10 +615,13 @@ struct lsvd_vlog_strategy {
 struct lsvd_vlog_gc_limits {
 	uint32_t size;           /* sizeof, set by the caller */
 	uint32_t reserved0;
-	uint64_t bytes;          /* of records copied, at most; one segment is always done. 0: no limit */
+	uint64_t bytes;          /* of records copied, at most;
+				  * one segment is always done. 0: no limit */
 	uint64_t bytes_per_s;    /* read and written; 0: no limit */
-	/* Looked at between requests: if it is not 0, the round under way is given up, and nothing of it
-	 * has happened; -ECANCELED. NULL: never. */
+	/*
+	 * Looked at between requests: if it is not 0, the round under way is given up, and nothing
+	 * of it has happened; -ECANCELED. NULL: never.
+	 */
 	const volatile int *cancel;
 	uint64_t reserved[4];
 };
@@ -579,13 +630,16 @@ struct lsvd_vlog_gc_result {
 	uint32_t size;           /* sizeof, set by the caller */
 	uint32_t rounds;         /* commits */
 	uint64_t picked;         /* segments collected, those included that were entirely stale */
-	uint64_t gone, pinned;   /* segments asked for that are not there; passed over since they are pinned */
-	uint64_t damaged;        /* segments left as they are, because something in them is damaged */
+	uint64_t gone, pinned;   /* segments asked for that are not there;
+				  * passed over since they are pinned */
+	uint64_t damaged;        /* segments left as they are, because something in
+				  * them is damaged */
 	uint64_t read_bytes, written_bytes;
 	uint64_t moved_items, moved_bytes;     /* records that are in new segments now */
-	uint64_t lost_races;     /* of these, overwritten in the index meanwhile: the copies are stale */
-	uint64_t reclaimable_bytes;            /* of objects, that lsvd_vlog_drop_stale() would free now */
-	uint64_t dropped, freed_bytes;         /* drop_stale: segments, bytes of objects that are gone */
+	uint64_t lost_races;     /* of these, overwritten in the index meanwhile:
+				  * the copies are stale */
+	uint64_t reclaimable_bytes; /* of objects, that lsvd_vlog_drop_stale() would free now */
+	uint64_t dropped, freed_bytes; /* drop_stale: segments, bytes of objects that are gone */
 	uint64_t orphans;        /* drop_stale: objects of dead writers that were removed */
 	uint64_t reserved[8];
 };
@@ -596,40 +650,42 @@ struct lsvd_vlog_gc_result {
 #endif
 
 /*
- * Copies what lives in the segments that the strategy picks, compressed as it is, into new segments;
- * tells the index; and marks the old ones stale. In rounds of about one segment's length: copy, commit,
- * relocate, finish. It deletes nothing: readers may be using the old handles. If a round fails nothing
- * of it has happened; earlier ones stand. Entirely stale segments are picked by every strategy, and
- * not read. Copies keep the metadata of their segment, and lie in no segment with those that had
- * another. Only one collection or drop at a time: others wait. `limits` and `ret` may be NULL; `ret`
- * is filled also on failure.
+ * Copies what lives in the segments that the strategy picks, compressed as it is, into new
+ * segments; tells the index; and marks the old ones stale. In rounds of about one segment's length:
+ * copy, commit, relocate, finish. It deletes nothing: readers may be using the old handles. If a
+ * round fails nothing of it has happened; earlier ones stand. Entirely stale segments are picked by
+ * every strategy, and not read. Copies keep the metadata of their segment, and lie in no segment
+ * with those that had another. Only one collection or drop at a time: others wait. `limits` and
+ * `ret` may be NULL; `ret` is filled also on failure.
  */
 LSVD_API LSVD_MUST_USE int lsvd_vlog_gc(struct lsvd_vlog *log,
 					const struct lsvd_vlog_strategy *strategy,
 					const struct lsvd_vlog_index *index,
 					const struct lsvd_vlog_gc_limits *limits,
 					struct lsvd_vlog_gc_result *ret);
-/* The same for these segments; ids NULL: for all. LSVD_E_STALE if all that were asked for are gone. */
+/*
+ * The same for these segments; ids NULL: for all. LSVD_E_STALE if all that were asked for are gone.
+ */
 LSVD_API LSVD_MUST_USE int lsvd_vlog_rollover(struct lsvd_vlog *log, const uint64_t *ids, size_t n,
 					      const struct lsvd_vlog_index *index,
 					      const struct lsvd_vlog_gc_limits *limits,
 					      struct lsvd_vlog_gc_result *ret);
 /*
  * Drops the segments that are entirely stale, and those of which that is not certain if so it turns
- * out; not those that are pinned. The index is asked for every record of them first: a statistic that
- * is wrong loses nothing, it is put right. Then handles into them are LSVD_E_STALE. The space is free
- * when this returns. What dead writers and failed collections have left is removed, too.
+ * out; not those that are pinned. The index is asked for every record of them first: a statistic
+ * that is wrong loses nothing, it is put right. Then handles into them are LSVD_E_STALE. The space
+ * is free when this returns. What dead writers and failed collections have left is removed, too.
  */
 LSVD_API LSVD_MUST_USE int lsvd_vlog_drop_stale(struct lsvd_vlog *log,
 						const struct lsvd_vlog_index *index,
 						struct lsvd_vlog_gc_result *ret);
 /*
- * Drops everything: the program has emptied its index. Pinned segments stay, and are stale; those of
- * open writers are not part of the log yet.
+ * Drops everything: the program has emptied its index. Pinned segments stay, and are stale; those
+ * of open writers are not part of the log yet.
  */
 LSVD_API LSVD_MUST_USE int lsvd_vlog_clear(struct lsvd_vlog *log);
 
-/* --------------------------------------------------------------------------------------- counters */
+/* ------------------------------------------------------------------------------------- counters */
 
 struct lsvd_vlog_stats {
 	uint32_t size;           /* sizeof, set by the caller */

@@ -41,7 +41,10 @@ struct lsvd_volume;
 /* A write up to this long is all there or not at all after a crash; longer ones are cut in order
  * (so are they at an eighth of the local log, if that is less). */
 #define LSVD_ATOMIC_BYTES (UINT32_C(1) << 20)
-/* The longest single read, write or prefetch. Trim and write_zeroes have no limit but the volume's end. */
+/*
+ * The longest single read, write or prefetch. Trim and write_zeroes have no limit
+ * but the volume's end.
+ */
 #define LSVD_IO_MAX_BYTES (UINT32_C(64) << 20)
 
 /* ---------------------------------------------------------------- creating, listing, deleting */
@@ -52,7 +55,8 @@ struct lsvd_volume_info {
 	char name[LSVD_NAME_MAX + 1];
 	char uuid[37];           /* 8-4-4-4-12 lower case hexadecimal digits */
 	uint8_t reserved1[2];
-	uint64_t bytes;          /* the size it was created with; lsvd_volume_usage: the one it has */
+	uint64_t bytes;          /* the size it was created with; lsvd_volume_usage:
+				  * the one it has */
 	int64_t created_ms;      /* wall clock of the creating host, since 1970; only shown */
 	uint64_t reserved[8];
 };
@@ -97,8 +101,11 @@ struct lsvd_volume_usage {
 	uint64_t segment_bytes;   /* of the bytes, by what they are for */
 	uint64_t checkpoint_bytes;
 	uint64_t claims;          /* objects that keep writers apart: they are never deleted */
-	uint64_t volume_bytes;    /* its size now; that of lsvd_volume_info is the one it was created with */
-	/* Pages of the map, and data that collection has moved: which of them, only the map knows. */
+	uint64_t volume_bytes;    /* its size now; that of lsvd_volume_info is the one it was
+				   * created with */
+	/*
+	 * Pages of the map, and data that collection has moved: which of them, only the map knows.
+	 */
 	uint64_t free_objects, free_bytes;
 	uint64_t reserved[2];
 };
@@ -111,20 +118,21 @@ LSVD_API LSVD_MUST_USE int lsvd_volume_usage(struct lsvd_store *store, const cha
  * only the claims, which keep a late writer out, stay. Interrupted, it leaves objects without a
  * name, never a name without objects. -EBUSY, and nothing is changed: it has clones, the text names
  * them; or another deletion that goes on at the same time has found some, and kept it: try again.
- * -ENOENT if there is none; LSVD_E_LOCKED is not known here: a server elsewhere finds itself fenced.
+ * -ENOENT if there is none; LSVD_E_LOCKED is not known here: a server elsewhere finds itself
+ * fenced.
  */
 LSVD_API LSVD_MUST_USE int lsvd_volume_delete(struct lsvd_store *store, const char *name);
 /* The same with flags: 0 or LSVD_OPEN_UNSAFE_STORE. */
 LSVD_API LSVD_MUST_USE int lsvd_volume_delete_flags(struct lsvd_store *store, const char *name,
 						    uint32_t flags);
 /*
- * Ends a deletion that was interrupted, when the name is gone: removes what is left below the UUID but
- * for the claims. 0, also if nothing was left; -EBUSY if the volume was not deleted, or has a name;
- * -EINVAL if it is no UUID.
+ * Ends a deletion that was interrupted, when the name is gone: removes what is left below the UUID
+ * but for the claims. 0, also if nothing was left; -EBUSY if the volume was not deleted, or has a
+ * name; -EINVAL if it is no UUID.
  */
 LSVD_API LSVD_MUST_USE int lsvd_volume_purge(struct lsvd_store *store, const char *uuid);
 
-/* ------------------------------------------------------------------------------ opening, closing */
+/* ----------------------------------------------------------------------------- opening, closing */
 
 /* No epoch is taken and nothing is put, deleted or written anywhere. Writes are -EROFS. */
 #define LSVD_OPEN_READONLY 0x1u
@@ -142,11 +150,15 @@ LSVD_API LSVD_MUST_USE int lsvd_volume_purge(struct lsvd_store *store, const cha
  * ACCEPT_ROLLBACK and TAKEOVER. LSVD_E_UNAVAILABLE if the cache does not have all that it takes.
  */
 #define LSVD_OPEN_OFFLINE 0x8u
-/* Write to a store that cannot create an object only if it is absent, or was found to do it wrongly:
- * nothing keeps a second writer from destroying the volume. With a message at each open. */
+/*
+ * Write to a store that cannot create an object only if it is absent, or was found to do it
+ * wrongly: nothing keeps a second writer from destroying the volume. With a message at each open.
+ */
 #define LSVD_OPEN_UNSAFE_STORE 0x10u
 
-/* With READONLY: the read cache of cache_dir is used, and what is read from the store is put there. */
+/*
+ * With READONLY: the read cache of cache_dir is used, and what is read from the store is put there.
+ */
 #define LSVD_OPEN_RCACHE 0x20u
 
 enum lsvd_flush_policy {
@@ -172,8 +184,10 @@ enum lsvd_gc_strategy {
 	LSVD_GC_COST_BENEFIT = 0, /* those with much garbage, the older of equals */
 	LSVD_GC_SPACE = 1,       /* those with the most garbage */
 	LSVD_GC_STALE = 2,       /* all with a share of garbage above that of the target */
-	/* As COST_BENEFIT; and while there is garbage to collect, what is written over old data gets objects
-	 * of its own: less is copied, and there are about half as many requests again. */
+	/*
+	 * As COST_BENEFIT; and while there is garbage to collect, what is written over old data
+	 * gets objects of its own: less is copied, and there are about half as many requests again.
+	 */
 	LSVD_GC_SEPARATE = 3
 };
 
@@ -231,9 +245,11 @@ struct lsvd_volume_options {
 	/* Called for each stored segment, or NULL. */
 	lsvd_segment_fn segment_fn;
 	void *segment_ctx;
-	/* While the store denies access, or its configuration is wrong, it is asked again so often:
-	 * default 30,000 ms. (A store that is away is asked after 0.1 s, and ever more rarely, up to
-	 * every 30 s.) */
+	/*
+	 * While the store denies access, or its configuration is wrong, it is asked again so often:
+	 * default 30,000 ms. (A store that is away is asked after 0.1 s, and ever more rarely, up
+	 * to every 30 s.)
+	 */
 	uint32_t denied_retry_ms;
 	/* Most that is read ahead of one sequential stream of reads that miss: 64 KiB … 64 MiB,
 	 * default 8 MiB; UINT32_MAX: nothing is. */
@@ -241,26 +257,37 @@ struct lsvd_volume_options {
 	/* Only with READONLY: open the snapshot of this name (lsvd/snapshot.h) instead of the
 	 * volume as it is. -ENOENT if there is none. */
 	const char *snapshot;
-	/* Memory for the map of what is stored: 1 MiB … 1 TiB, default 64 MiB. Beyond it, parts that
-	 * have not been used for longest go, and are read again when they are needed. What has
+	/*
+	 * Memory for the map of what is stored: 1 MiB … 1 TiB, default 64 MiB. Beyond it, parts
+	 * that have not been used for longest go, and are read again when they are needed. What has
 	 * changed since the last checkpoint stays; as does all of it without a log of writes:
-	 * opened read-only or offline. */
+	 * opened read-only or offline.
+	 */
 	uint64_t map_memory_bytes;
 	/* Garbage collection (<lsvd/gc.h>): enum lsvd_gc_mode, enum lsvd_gc_strategy. */
 	uint32_t gc;
 	uint32_t gc_strategy;
-	/* What all data objects hold, in percent of what is alive in them: more is collected. 101 …
-	 * 10,000, default 125. It costs the more writing the less it is: docs/performance.md, N9. */
+	/*
+	 * What all data objects hold, in percent of what is alive in them: more is collected. 101 …
+	 * 10,000, default 125. It costs the more writing the less it is: docs/performance.md, N9.
+	 */
 	uint32_t gc_target_percent;
-	/* When nothing was written for so long objects with little in them are packed: default 10,000
-	 * ms, at most 1 day; UINT32_MAX: never. */
+	/*
+	 * When nothing was written for so long objects with little in them are packed: default
+	 * 10,000 ms, at most 1 day; UINT32_MAX: never.
+	 */
 	uint32_t gc_idle_ms;
-	/* Bytes a second that are copied while the target is hardly exceeded: default 32 MiB;
-	 * UINT64_MAX: as many as possible. The further it is exceeded the more, from 4 % on as many as
-	 * possible. */
+	/*
+	 * Bytes a second that are copied while the target is hardly exceeded: default 32 MiB;
+	 * UINT64_MAX: as many as possible. The further it is exceeded the more, from 4 % on as many
+	 * as possible.
+	 */
 	uint64_t gc_bytes_per_second;
-	/* Bytes that the volume should not exceed in the store; from seven eighths of them on as much is
-	 * given back as there is, as quickly as possible. Writes are never refused. Default: no limit. */
+	/*
+	 * Bytes that the volume should not exceed in the store; from seven eighths of them on as
+	 * much is given back as there is, as quickly as possible. Writes are never refused.
+	 * Default: no limit.
+	 */
 	uint64_t gc_space_bytes;
 	uint64_t reserved[1];
 };
@@ -269,12 +296,12 @@ struct lsvd_volume_options {
 				   0, 0, NULL, 0, 0, 0, 0, 0, 0, 0, { 0 } }
 
 /*
- * Opens the volume `name` of `store`: takes the next epoch (which fences any other writer), recovers
- * from the newest checkpoint, the segments after it and the local log. Blocks on both. The store must
- * stay open until the volume is closed. With LSVD_OPEN_OFFLINE it may be NULL.
+ * Opens the volume `name` of `store`: takes the next epoch (which fences any other writer),
+ * recovers from the newest checkpoint, the segments after it and the local log. Blocks on both. The
+ * store must stay open until the volume is closed. With LSVD_OPEN_OFFLINE it may be NULL.
  *
- * -ENOENT (no such volume), LSVD_E_CONFIG or -EINVAL (an option out of bounds: the text says which),
- * LSVD_E_LOCKED, LSVD_E_FOREIGN_CACHE, LSVD_E_ROLLBACK, LSVD_E_CORRUPT, LSVD_E_VERSION,
+ * -ENOENT (no such volume), LSVD_E_CONFIG or -EINVAL (an option out of bounds: the text says
+ * which), LSVD_E_LOCKED, LSVD_E_FOREIGN_CACHE, LSVD_E_ROLLBACK, LSVD_E_CORRUPT, LSVD_E_VERSION,
  * LSVD_E_UNAVAILABLE, LSVD_E_UNSUPPORTED, -ENOMEM, -ENOSPC (no room for the log), other -errno of
  * the cache directory. On failure nothing of the volume has changed but perhaps its newest claim.
  */
@@ -298,12 +325,14 @@ LSVD_API int lsvd_volume_close(struct lsvd_volume *volume, uint32_t drain_ms);
 LSVD_API uint64_t lsvd_volume_bytes(const struct lsvd_volume *volume);
 LSVD_API const char *lsvd_volume_name(const struct lsvd_volume *volume);
 LSVD_API int lsvd_volume_readonly(const struct lsvd_volume *volume);
-/* What lsvd_volume_lookup() says, of an open volume and without asking the store. created_ms is 0 of one
- * that was opened offline. Does not block. -EINVAL for a size that is none. */
+/*
+ * What lsvd_volume_lookup() says, of an open volume and without asking the store. created_ms is 0
+ * of one that was opened offline. Does not block. -EINVAL for a size that is none.
+ */
 LSVD_API LSVD_MUST_USE int lsvd_volume_describe(const struct lsvd_volume *volume,
 						struct lsvd_volume_info *ret);
 
-/* ------------------------------------------------------------------------------------------- I/O */
+/* ------------------------------------------------------------------------------------------ I/O */
 
 /* With write, trim, write_zeroes: return when this operation, and all before it, survive power
  * loss (or are in the store, with LSVD_FLUSH_REMOTE). */
@@ -312,8 +341,8 @@ LSVD_API LSVD_MUST_USE int lsvd_volume_describe(const struct lsvd_volume *volume
 #define LSVD_IO_NO_HOLE 0x2u
 
 /*
- * The blocking calls. 0, or: -ESTALE (opened read-only: a writer has deleted since what is to be read;
- * open it again), -EINVAL, -ENOSPC (a write beyond the end), -EROFS, -EIO, -ENOMEM,
+ * The blocking calls. 0, or: -ESTALE (opened read-only: a writer has deleted since what is to be
+ * read; open it again), -EINVAL, -ENOSPC (a write beyond the end), -EROFS, -EIO, -ENOMEM,
  * LSVD_E_CORRUPT (for exactly the damaged range), LSVD_E_FENCED, LSVD_E_FAILED, LSVD_E_UNAVAILABLE,
  * LSVD_E_SHUTDOWN. After a failed read the buffer's content is undefined; after a failed write the
  * range may hold old or new data, each 4 KiB block one of them.
@@ -370,13 +399,13 @@ struct lsvd_io {
 };
 
 /*
- * Submits the operations of a list linked by `next` (NULL ends it), in that order. What is submitted
- * together goes into the local log together: batches are how it gets fast. Never blocks on I/O but
- * the log's write to the page cache; never fails: errors are the operations' own.
+ * Submits the operations of a list linked by `next` (NULL ends it), in that order. What is
+ * submitted together goes into the local log together: batches are how it gets fast. Never blocks
+ * on I/O but the log's write to the page cache; never fails: errors are the operations' own.
  */
 LSVD_API void lsvd_volume_submit(struct lsvd_volume *volume, struct lsvd_io *list);
 
-/* ---------------------------------------------------------------------------------- block status */
+/* --------------------------------------------------------------------------------- block status */
 
 #define LSVD_STATUS_HOLE 0x1u    /* nothing is allocated */
 #define LSVD_STATUS_ZERO 0x2u    /* reads as zeroes */
@@ -391,8 +420,8 @@ struct lsvd_status_extent {
  * Describes [off, off + len) as at most `max` extents, neighbours with equal flags joined, from
  * `off` on; returns their count (at least 1 for a non-empty range), or -EINVAL. The extents may end
  * before the range does, if `max` is reached or after some thousand extents of the map: ask again
- * from there. Blocks on the store where the map of the range is not in memory; its errors: those of a
- * read.
+ * from there. Blocks on the store where the map of the range is not in memory; its errors: those of
+ * a read.
  */
 LSVD_API LSVD_MUST_USE int lsvd_volume_block_status(struct lsvd_volume *volume, uint64_t off,
 						    uint64_t len, struct lsvd_status_extent *ret,
@@ -438,11 +467,12 @@ LSVD_API LSVD_MUST_USE int lsvd_volume_sync(struct lsvd_volume *volume, uint32_t
 LSVD_API LSVD_MUST_USE int lsvd_volume_checkpoint(struct lsvd_volume *volume, uint32_t timeout_ms);
 
 /*
- * Gives space back: what is alive in objects that are mostly dead is copied into new ones, until all
- * data objects together hold at most `percent` (100 to 10000) of what is alive, or none of them holds
- * anything dead; then a checkpoint is written, and what is dead is deleted. Blocks; reads and writes go
- * on. The newest objects of this open stay, also if they are dead: the next open's turn. Each step
- * takes at most `timeout_ms`. Errors as lsvd_volume_checkpoint(), and -EBUSY (<lsvd/gc.h>).
+ * Gives space back: what is alive in objects that are mostly dead is copied into new ones, until
+ * all data objects together hold at most `percent` (100 to 10000) of what is alive, or none of them
+ * holds anything dead; then a checkpoint is written, and what is dead is deleted. Blocks; reads and
+ * writes go on. The newest objects of this open stay, also if they are dead: the next open's turn.
+ * Each step takes at most `timeout_ms`. Errors as lsvd_volume_checkpoint(), and -EBUSY
+ * (<lsvd/gc.h>).
  */
 LSVD_API LSVD_MUST_USE int lsvd_volume_gc(struct lsvd_volume *volume, uint32_t percent,
 					  uint32_t timeout_ms);
@@ -451,15 +481,15 @@ LSVD_API LSVD_MUST_USE int lsvd_volume_gc(struct lsvd_volume *volume, uint32_t p
 #define LSVD_RESIZE_CUT 0x1u
 
 /*
- * Makes the volume `bytes` long, a multiple of 512. Blocks on the store: the new size is part of the
- * volume when this returns 0, and survives what the volume survives. What is grown reads as
+ * Makes the volume `bytes` long, a multiple of 512. Blocks on the store: the new size is part of
+ * the volume when this returns 0, and survives what the volume survives. What is grown reads as
  * zeroes, also where an earlier, larger size had data.
  *
  * Shrinking fails with -ENOTEMPTY, and changes nothing, if anything is allocated in what would be
  * cut off, unless LSVD_RESIZE_CUT is given: then that is trimmed first. Operations that begin
  * during and after a shrinking end beyond the new size: reads with -EINVAL, writes with -ENOSPC.
- * Snapshots keep their size and their data. A crash during it leaves the old size or the new one; with
- * LSVD_RESIZE_CUT perhaps the old size with the end trimmed.
+ * Snapshots keep their size and their data. A crash during it leaves the old size or the new one;
+ * with LSVD_RESIZE_CUT perhaps the old size with the end trimmed.
  *
  * -EINVAL (size or flags), -EROFS, LSVD_E_UNAVAILABLE (the store, or opened offline),
  * LSVD_E_FENCED, LSVD_E_FAILED, LSVD_E_SHUTDOWN, -ENOMEM.

@@ -61,8 +61,8 @@ void *lsvd_aligned_alloc(size_t align, size_t size)
 }
 
 /*
- * Behind a huge block, where it came from: a test may change the table while there are some. The sanitizers
- * watch what is the heap's.
+ * Behind a huge block, where it came from: a test may change the table while there are some. The
+ * sanitizers watch what is the heap's.
  */
 struct origin {
 	size_t mapped; /* bytes; 0: from the table */
@@ -116,7 +116,8 @@ void *lsvd_huge_alloc(size_t size)
 	if (!p)
 		return NULL;
 	if (mapped)
-		(void)madvise(p, size, MADV_HUGEPAGE); /* advice: nothing follows from its failure */
+		/* advice: nothing follows from its failure */
+		(void)madvise(p, size, MADV_HUGEPAGE);
 	origin_of(p, size)->mapped = mapped;
 	return p;
 }

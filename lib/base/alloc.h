@@ -23,9 +23,10 @@ void *lsvd_calloc(size_t n, size_t size);
 void *lsvd_realloc(void *p, size_t size);
 void *lsvd_aligned_alloc(size_t align, size_t size);
 /*
- * A large block, in huge pages if the system has some to spare: fewer faults, and less for the kernel to look
- * up when a device writes from it. It comes straight from the system and goes back there, with the size
- * it was asked for: between blocks of a heap it would leave holes that nothing else fills.
+ * A large block, in huge pages if the system has some to spare: fewer faults, and less for the
+ * kernel to look up when a device writes from it. It comes straight from the system and goes back
+ * there, with the size it was asked for: between blocks of a heap it would leave holes that nothing
+ * else fills.
  */
 void *lsvd_huge_alloc(size_t size);
 void lsvd_huge_free(void *p, size_t size); /* NULL is ignored */

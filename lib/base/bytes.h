@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* bytes.h - little-endian load and store, big-endian load, rounding, and arithmetic that notices overflow. */
+/*
+ * bytes.h - little-endian load and store, big-endian load, rounding,
+ * and arithmetic that notices overflow.
+ */
 #ifndef BASE_BYTES_H
 #define BASE_BYTES_H
 

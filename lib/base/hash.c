@@ -2,9 +2,9 @@
 /*
  * hash.c - XXH3-64 by libxxhash, inlined for the short inputs of the hot path.
  *
- * The hash is the same whatever computes it. libxxhash chooses its instructions when it is compiled,
- * so the library carries the long hash twice, here for any processor and in hash_avx2.c for those that
- * have AVX2: 4 KiB took 227 ns with the compiler's defaults and take 67 there.
+ * The hash is the same whatever computes it. libxxhash chooses its instructions when it is
+ * compiled, so the library carries the long hash twice, here for any processor and in hash_avx2.c
+ * for those that have AVX2: 4 KiB took 227 ns with the compiler's defaults and take 67 there.
  */
 #define XXH_INLINE_ALL
 #include <xxhash.h>

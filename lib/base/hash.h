@@ -17,7 +17,9 @@
 uint64_t lsvd_hash(const void *data, size_t len);
 uint64_t lsvd_hash_seeded(const void *data, size_t len, uint64_t seed);
 
-/* H of a piece, bound to an owner (a seed made of the volume's uuid) and two numbers of its place. */
+/*
+ * H of a piece, bound to an owner (a seed made of the volume's uuid) and two numbers of its place.
+ */
 uint64_t lsvd_hash_bind(uint64_t h, uint64_t owner, uint64_t a, uint64_t b);
 
 #endif

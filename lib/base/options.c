@@ -18,8 +18,9 @@ static uint32_t size_of(const void *p)
 
 static int too_short(const char *what, uint32_t size, size_t first_size)
 {
-	return lsvd_fail(-EINVAL, "%s: size field is %u, expected at least %zu (use the INIT macro)",
-			 what, size, first_size);
+	return lsvd_fail(-EINVAL,
+			 "%s: size field is %u, expected at least %zu (use the INIT macro)", what,
+			 size, first_size);
 }
 
 int lsvd_options_copy(void *dst, size_t dst_size, const void *src, size_t first_size,
@@ -35,8 +36,9 @@ int lsvd_options_copy(void *dst, size_t dst_size, const void *src, size_t first_
 		return too_short(what, size, first_size);
 	for (size_t i = dst_size; i < size; i++)
 		if (((const uint8_t *)src)[i])
-			return lsvd_fail(-E2BIG, "%s: byte %zu of %u is set, this library knows %zu",
-					 what, i, size, dst_size);
+			return lsvd_fail(-E2BIG,
+					 "%s: byte %zu of %u is set, this library knows %zu", what,
+					 i, size, dst_size);
 	memcpy(dst, src, size < dst_size ? size : dst_size);
 	return 0;
 }

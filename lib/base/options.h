@@ -6,9 +6,10 @@
 #include <stddef.h>
 
 /*
- * Copies a struct that begins with its uint32_t size into `dst` of `dst_size` bytes, zeroing what the
- * caller does not have. `first_size` is the struct's size in the first release. src NULL: all zero.
- * -EINVAL (shorter than the first release), -E2BIG (longer, and what we do not know is not zero).
+ * Copies a struct that begins with its uint32_t size into `dst` of `dst_size` bytes, zeroing what
+ * the caller does not have. `first_size` is the struct's size in the first release. src NULL: all
+ * zero. -EINVAL (shorter than the first release), -E2BIG (longer, and what we do not know is not
+ * zero).
  */
 int lsvd_options_copy(void *dst, size_t dst_size, const void *src, size_t first_size,
 		      const char *what);

@@ -19,7 +19,9 @@ void lsvd_secret_free(void *p);
 /* A copy of `len` bytes and a '\0'. */
 char *lsvd_secret_dup(const char *text, size_t len);
 
-/* Takes as long for texts that differ early as for texts that differ late. NULL equals only NULL. */
+/*
+ * Takes as long for texts that differ early as for texts that differ late. NULL equals only NULL.
+ */
 bool lsvd_secret_equal(const char *a, const char *b);
 
 #endif

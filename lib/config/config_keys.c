@@ -197,7 +197,9 @@ static int twice_fail(const struct lsvd_config *c, size_t k, unsigned line, cons
 			 c->name, line, lsvd_config_keys[k].name, value, c->text[k], c->line[k]);
 }
 
-/* Every "KEY = VALUE" has been through lsvd_config_hide(). Were one not, it would count as empty. */
+/*
+ * Every "KEY = VALUE" has been through lsvd_config_hide(). Were one not, it would count as empty.
+ */
 static char *copy_value(const struct lsvd_config *c, size_t k, unsigned line, const char *value)
 {
 	const char *text = lsvd_config_hidden(c, line);

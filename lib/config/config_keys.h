@@ -2,15 +2,16 @@
 /*
  * config_keys.h - what a configuration file may say, and what a loaded one has said.
  *
- * The parts that load a file share this: config_text.c looks at its shape, config_secret.c takes the
- * secrets out of it, config_parse.c has libConfuse walk it, config_keys.c judges each value,
+ * The parts that load a file share this: config_text.c looks at its shape, config_secret.c takes
+ * the secrets out of it, config_parse.c has libConfuse walk it, config_keys.c judges each value,
  * config_store.c what the values say together, config.c is the public face.
  *
  * Invariants of a loaded configuration:
  *  (1) line[k] is the line of key k, 0 if the file does not have it; text[k] is its value then.
  *  (2) Exactly one of file_path and the s3 block is in force.
  *  (3) url holds no secret, and no message ever shows the value of a key of KIND_SECRET.
- *  (4) The text of a key of KIND_SECRET lies in memory of base/secret.h, and libConfuse never sees it.
+ *  (4) The text of a key of KIND_SECRET lies in memory of base/secret.h, and libConfuse never sees
+ *      it.
  */
 #ifndef CONFIG_KEYS_H
 #define CONFIG_KEYS_H
@@ -94,8 +95,8 @@ struct lsvd_config {
 };
 
 /*
- * For lsvd_config_text_check(), with the configuration as `ctx`: if the key is of KIND_SECRET its value
- * is hidden, and letters stand where it stood.
+ * For lsvd_config_text_check(), with the configuration as `ctx`: if the key is of KIND_SECRET its
+ * value is hidden, and letters stand where it stood.
  */
 int lsvd_config_hide(void *ctx, const char *key, unsigned line, char *value, size_t len);
 const char *lsvd_config_hidden(const struct lsvd_config *c, unsigned line); /* or NULL */

@@ -6,8 +6,8 @@
  * its own of every value. So it is given a text in which letters stand for each secret, and hands
  * over those; the value itself is found again by its line, on which no other value can stand.
  *
- * What is taken away here from a string in quotes is what libConfuse would take away: in double quotes
- * a backslash before \ " $, in single quotes one before \ and \'. Nothing else passes
+ * What is taken away here from a string in quotes is what libConfuse would take away: in double
+ * quotes a backslash before \ " $, in single quotes one before \ and \'. Nothing else passes
  * config_text.c.
  */
 #include <errno.h>
@@ -37,7 +37,8 @@ static void unquote(char *to, const char *value, size_t len)
 		return;
 	}
 	for (size_t i = 1; i + 1 < len; i++) {
-		if (value[i] == '\\' && (quote == '"' || value[i + 1] == '\\' || value[i + 1] == '\''))
+		if (value[i] == '\\' &&
+		    (quote == '"' || value[i + 1] == '\\' || value[i + 1] == '\''))
 			i++;
 		*to++ = value[i];
 	}

@@ -152,7 +152,8 @@ static int check_metadata(const struct lsvd_config *c)
 	if (!c->line[KEY_METADATA] || strcmp(text, "default") == 0 ||
 	    (strncmp(text, "http://", 7) == 0 && good_host(text)))
 		return 0;
-	return lsvd_config_fail(c, KEY_METADATA, "\"%.64s\" is not \"default\" or http://HOST[:PORT]",
+	return lsvd_config_fail(c, KEY_METADATA,
+				"\"%.64s\" is not \"default\" or http://HOST[:PORT]",
 				strchr(text, '@') ? "..." : text);
 }
 

@@ -42,7 +42,8 @@ void lsvd_key_claim(char key[KEY_CAP], const struct uuid *u, uint64_t epoch);
 void lsvd_key_chain(char key[KEY_CAP], const struct uuid *u, uint64_t epoch, uint64_t seq);
 void lsvd_key_free(char key[KEY_CAP], const struct uuid *u, uint64_t epoch, uint64_t number);
 void lsvd_key_root(char key[KEY_CAP], const struct uuid *u, uint64_t epoch, uint64_t number);
-void lsvd_key_slot(char key[KEY_CAP], const struct uuid *u, const struct uuid *snapshot, uint32_t n);
+void lsvd_key_slot(char key[KEY_CAP], const struct uuid *u, const struct uuid *snapshot,
+		   uint32_t n);
 /* The prefix of all objects of one kind, or of all but the volume record with kind 0. */
 void lsvd_key_prefix(char key[KEY_CAP], const struct uuid *u, int kind);
 

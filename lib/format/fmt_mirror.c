@@ -6,9 +6,9 @@
  * uuid, 40 cache id, 56 u64 run, 64 nonce, 72 volume bytes, 80 epoch, 88 seq, 96 last op, 104 next
  * object, 112 snapshot end, zeroes, 4088 u64 XXH3 of what is before it.
  *
- * Record: 0 magic "LSVDMREC", 8 u64 nonce, 16 offset in the file, 24 u32 kind, 28 u32 payload bytes,
- * 32 u64 checksum, 40 zeroes, 48 the payload. The checksum is XXH3 of header (the field itself zero)
- * and payload, seeded with the volume.
+ * Record: 0 magic "LSVDMREC", 8 u64 nonce, 16 offset in the file, 24 u32 kind, 28 u32 payload
+ * bytes, 32 u64 checksum, 40 zeroes, 48 the payload. The checksum is XXH3 of header (the field
+ * itself zero) and payload, seeded with the volume.
  */
 #include "format/fmt_mirror.h"
 
@@ -50,12 +50,12 @@ static int check_head(const struct mirror_head *h, const char *what)
 {
 	if (!h->volume_bytes || h->volume_bytes % SECTOR_BYTES ||
 	    h->volume_bytes > LSVD_VOLUME_MAX_BYTES)
-		return lsvd_fail(LSVD_E_CORRUPT, "%s: of a volume of %llu bytes, expected sectors up "
-				 "to %llu bytes", what, (unsigned long long)h->volume_bytes,
+		return lsvd_fail(LSVD_E_CORRUPT, "%s: of a volume of %llu bytes, expected sectors "
+				 "up to %llu bytes", what, (unsigned long long)h->volume_bytes,
 				 (unsigned long long)LSVD_VOLUME_MAX_BYTES);
 	if (h->next_object > OBJECT_NUMBER_LIMIT)
-		return lsvd_fail(LSVD_E_CORRUPT, "%s: object numbers up to %llu, expected less than "
-				 "%llu", what, (unsigned long long)h->next_object,
+		return lsvd_fail(LSVD_E_CORRUPT, "%s: object numbers up to %llu, expected "
+				 "less than %llu", what, (unsigned long long)h->next_object,
 				 (unsigned long long)OBJECT_NUMBER_LIMIT);
 	if (h->generation == 0 || h->generation == UINT64_MAX)
 		return lsvd_fail(LSVD_E_CORRUPT, "%s: generation %llu has none before or after it",
@@ -71,12 +71,12 @@ int lsvd_mirror_head_decode(struct mirror_head *ret, const uint8_t buf[MIRROR_HE
 	if (memcmp(buf, head_magic, 8) != 0)
 		return lsvd_fail(LSVD_E_CORRUPT, "%s: no mirror's magic", what);
 	if (le64_get(buf + HEAD_SUM) != sum)
-		return lsvd_fail(LSVD_E_CORRUPT, "%s: head checksum %016llx, expected %016llx", what,
-				 (unsigned long long)le64_get(buf + HEAD_SUM),
+		return lsvd_fail(LSVD_E_CORRUPT, "%s: head checksum %016llx, expected %016llx",
+				 what, (unsigned long long)le64_get(buf + HEAD_SUM),
 				 (unsigned long long)sum);
 	if (le32_get(buf + 8) != MIRROR_VERSION)
-		return lsvd_fail(LSVD_E_VERSION, "%s: mirror version %u, this library reads %u", what,
-				 le32_get(buf + 8), MIRROR_VERSION);
+		return lsvd_fail(LSVD_E_VERSION, "%s: mirror version %u, this library reads %u",
+				 what, le32_get(buf + 8), MIRROR_VERSION);
 	ret->flags = le32_get(buf + 12);
 	ret->generation = le64_get(buf + 16);
 	memcpy(ret->volume.b, buf + 24, 16);

@@ -4,10 +4,10 @@
  * "Mirrors").
  *
  * A file is a head of 4 KiB and records behind it, each on fresh blocks of 4 KiB and bound to its
- * place and to this making of the file (the nonce), so that what an older making left there is never
- * taken for a part of this one. The snapshot (pages and objects) reaches to head.snapshot_end, and
- * is whole once the head says MIRROR_COMPLETE; records of chain objects lie among it and follow it,
- * up to the first that does not verify.
+ * place and to this making of the file (the nonce), so that what an older making left there is
+ * never taken for a part of this one. The snapshot (pages and objects) reaches to
+ * head.snapshot_end, and is whole once the head says MIRROR_COMPLETE; records of chain objects lie
+ * among it and follow it, up to the first that does not verify.
  *
  * Pure: bytes in, structs out, and back.
  */
@@ -38,7 +38,8 @@ struct mirror_head {
 	uint64_t volume_bytes;
 	uint64_t epoch, seq;   /* the chain object whose state the snapshot was begun at */
 	uint64_t last_op;      /* the newest operation in that */
-	uint64_t next_object;  /* no object that the snapshot names has this number or a greater one */
+	uint64_t next_object;  /* no object that the snapshot names has this number or
+				* a greater one */
 	uint64_t snapshot_end; /* offset; all records before it are needed */
 };
 #define MIRROR_COMPLETE 1u
@@ -56,8 +57,9 @@ enum mirror_kind {
 };
 
 /*
- * All chain objects up to this one that change the map are among what is before it. Records after it
- * carry its nonce: where a file is gone on with, what was torn off it earlier never follows again.
+ * All chain objects up to this one that change the map are among what is before it. Records after
+ * it carry its nonce: where a file is gone on with, what was torn off it earlier never follows
+ * again.
  */
 struct mirror_mark {
 	uint64_t epoch, seq, last_op, nonce;

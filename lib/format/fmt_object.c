@@ -526,8 +526,8 @@ static int decode_base(struct fmt_base *ret, const uint8_t *p, const struct obje
 		last = a->first;
 	}
 	if (n && (ret->own_first >= OBJECT_NUMBER_LIMIT || !ret->at_epoch))
-		return lsvd_fail(LSVD_E_CORRUPT, "object %s: a clone whose objects begin at %" PRIu64,
-				 what, ret->own_first);
+		return lsvd_fail(LSVD_E_CORRUPT, "object %s: a clone whose objects begin at %"
+				 PRIu64, what, ret->own_first);
 	return 0;
 }
 
@@ -547,13 +547,17 @@ static void encode_lowers(uint8_t *buf, const struct fmt_volume *v)
 	}
 }
 
-/* A list without its feature bit, or the bit without a list: whoever did not know it would not see it. */
+/*
+ * A list without its feature bit, or the bit without a list:
+ * whoever did not know it would not see it.
+ */
 static int check_lowers(uint32_t n, uint32_t at, const struct object_head *h, const char *what)
 {
 	if (n > FMT_LOWERS_MAX || h->header_bytes < at + FMT_LOWER_BYTES * n ||
 	    !(h->incompat & OBJECT_INCOMPAT_LOWERS) != !n)
-		return lsvd_fail(LSVD_E_CORRUPT, "object %s: %u lower volumes in %u bytes, features %08x",
-				 what, n, h->header_bytes, h->incompat);
+		return lsvd_fail(LSVD_E_CORRUPT,
+				 "object %s: %u lower volumes in %u bytes, features %08x", what, n,
+				 h->header_bytes, h->incompat);
 	return 0;
 }
 
@@ -574,8 +578,8 @@ static int decode_lowers(struct fmt_volume *v, const uint8_t *buf, const struct 
 		if (!get_text(l->name, p + LOWER_NAME) || !lsvd_name_valid(l->name) ||
 		    !get_text(l->snapshot_name, p + LOWER_SNAPSHOT_NAME) ||
 		    !lsvd_name_valid(l->snapshot_name) || !volume_bytes_valid(l->bytes))
-			err = lsvd_fail(LSVD_E_CORRUPT, "object %s: lower volume %u has no name, or "
-					"%" PRIu64 " bytes", what, i, l->bytes);
+			err = lsvd_fail(LSVD_E_CORRUPT, "object %s: lower volume %u "
+					"has no name, or %" PRIu64 " bytes", what, i, l->bytes);
 	}
 	v->lowers.count = n;
 	return err;
@@ -720,8 +724,8 @@ int lsvd_claim_decode(struct fmt_claim *ret, const struct uuid *volume, uint64_t
 	c.nonce = le64_get(p + CLAIM_NONCE);
 	c.void_from = le64_get(p + CLAIM_VOID_FROM);
 	if (c.void_from > epoch)
-		return lsvd_fail(LSVD_E_CORRUPT, "object %s: void from epoch %" PRIu64 " on, and is the "
-				 "claim of %" PRIu64, what, c.void_from, epoch);
+		return lsvd_fail(LSVD_E_CORRUPT, "object %s: void from epoch %" PRIu64
+				 " on, and is the claim of %" PRIu64, what, c.void_from, epoch);
 	if (!get_text(c.host, p + CLAIM_HOST))
 		return lsvd_fail(LSVD_E_CORRUPT, "object %s: the host's name does not end", what);
 	make_plain(c.host);

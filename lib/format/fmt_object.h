@@ -57,8 +57,9 @@ struct root_ref {
 };
 
 /*
- * Every so many-th place of a chain is an anchor: a NOTE that the log itself puts. Anchors are never
- * deleted, so the end of a chain can be sought among them; data, which may be, is never at one.
+ * Every so many-th place of a chain is an anchor: a NOTE that the log itself puts. Anchors are
+ * never deleted, so the end of a chain can be sought among them; data, which may be, is never at
+ * one.
  */
 #define CHAIN_ANCHOR_EVERY 64u
 
@@ -136,7 +137,9 @@ struct fmt_base {
 	} list[FMT_ANCESTORS_MAX];
 };
 #define FMT_LOWERS_MAX 32u
-/* Snapshots of other volumes that show where nothing was ever written; the last is the uppermost. */
+/*
+ * Snapshots of other volumes that show where nothing was ever written; the last is the uppermost.
+ */
 struct fmt_lowers {
 	uint32_t count;
 	struct fmt_lower {
@@ -154,9 +157,9 @@ struct fmt_volume {
 	struct fmt_base base;
 	struct fmt_lowers lowers;
 };
-#define OBJECT_INCOMPAT_LOWERS 1u       /* a feature bit of a volume's record: it has lowers */
-#define FMT_VOLUME_BYTES 256u           /* of neither a clone nor one with lowers; ancestors follow, */
-#define FMT_LOWER_BYTES 192u            /* then lowers, at a multiple of 16 */
+#define OBJECT_INCOMPAT_LOWERS 1u   /* a feature bit of a volume's record: it has lowers */
+#define FMT_VOLUME_BYTES 256u       /* of neither a clone nor one with lowers; ancestors follow, */
+#define FMT_LOWER_BYTES 192u        /* then lowers, at a multiple of 16 */
 #define FMT_VOLUME_BYTES_MAX (FMT_VOLUME_BYTES + 24u * FMT_ANCESTORS_MAX + \
 			      FMT_LOWER_BYTES * FMT_LOWERS_MAX)
 static inline uint32_t fmt_volume_lowers_at(uint32_t ancestors)
@@ -198,8 +201,8 @@ struct fmt_claim {
 	int64_t created_ms;
 	uint64_t nonce;         /* random: no two attempts have the same bytes */
 	/*
-	 * The claim is void as soon as an epoch from here up to the one before its own is activated;
-	 * 0: it never is.
+	 * The claim is void as soon as an epoch from here up to the one before its own is
+	 * activated; 0: it never is.
 	 */
 	uint64_t void_from;
 };

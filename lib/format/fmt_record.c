@@ -34,15 +34,16 @@ int lsvd_record_next(struct record_walk *w, struct record *ret)
 	if (w->left == 0 && room == 0)
 		return 0;
 	if (w->left == 0 || room < RECORD_HEAD_BYTES)
-		return lsvd_fail(LSVD_E_CORRUPT, "object %s: %zu bytes and %u records left, expected "
-				 "both to end together", w->what, room, w->left);
+		return lsvd_fail(LSVD_E_CORRUPT, "object %s: %zu bytes and %u records left, "
+				 "expected both to end together", w->what, room, w->left);
 	ret->type = le16_get(w->p);
 	ret->flags = le16_get(w->p + 2);
 	ret->len = le32_get(w->p + 4);
 	ret->payload = w->p + RECORD_HEAD_BYTES;
 	if (record_space(ret->len) > room)
-		return lsvd_fail(LSVD_E_CORRUPT, "object %s: record of %u bytes, expected at most %zu",
-				 w->what, ret->len, room - RECORD_HEAD_BYTES);
+		return lsvd_fail(LSVD_E_CORRUPT,
+				 "object %s: record of %u bytes, expected at most %zu", w->what,
+				 ret->len, room - RECORD_HEAD_BYTES);
 	w->p += record_space(ret->len);
 	w->left--;
 	return 1;

@@ -2,8 +2,9 @@
 /*
  * fmt_record.h - records in the headers of chain objects: what the log carries for its owner.
  *
- * A record is {u16 type, u16 flags, u32 length}, so many bytes of payload, and zeroes up to a multiple
- * of 8 (docs/format.md, "Records"). They take effect after the object's own extents, in order.
+ * A record is {u16 type, u16 flags, u32 length}, so many bytes of payload, and zeroes up to a
+ * multiple of 8 (docs/format.md, "Records"). They take effect after the object's own extents, in
+ * order.
  *
  * Pure: the bytes are those of a verified header; what they say is checked.
  */

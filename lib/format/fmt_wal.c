@@ -2,10 +2,10 @@
 /*
  * fmt_wal.c - superblock slots and group headers of the local log.
  *
- * Superblock slot (4096 bytes): 0 magic "LSVDWAL\0", 8 u32 version, 12 u32 flags, 16 u64 generation,
- * 24 volume uuid, 40 cache id, 56 u64 run, 64 epoch, 72 base epoch, 80 ring bytes, 88 tail,
- * 96 tail op, 104 tail run, 112 durable, 120 stored op, 128 run start, 136 whole run, 144 offline op,
- * zeroes, 4088 u64 XXH3 of what is before it.
+ * Superblock slot (4096 bytes): 0 magic "LSVDWAL\0", 8 u32 version, 12 u32 flags, 16 u64
+ * generation, 24 volume uuid, 40 cache id, 56 u64 run, 64 epoch, 72 base epoch, 80 ring bytes, 88
+ * tail, 96 tail op, 104 tail run, 112 durable, 120 stored op, 128 run start, 136 whole run, 144
+ * offline op, zeroes, 4088 u64 XXH3 of what is before it.
  *
  * Group header: 0 magic "LSVDWGRP", 8 u64 pos, 16 run, 24 previous run, 32 epoch, 40 first op,
  * 48 durable, 56 stored op, 64 u32 records, 68 u32 header bytes, 72 u32 data bytes, 76 u32 flags,
@@ -59,12 +59,12 @@ static int check_super(const struct wal_super *s, const char *what)
 				 (unsigned long long)WAL_RING_MIN_BYTES,
 				 (unsigned long long)WAL_RING_MAX_BYTES);
 	if (s->tail % BLOCK_BYTES || s->tail > WAL_POS_MAX)
-		return lsvd_fail(LSVD_E_CORRUPT, "%s: tail at %llu, expected a block's beginning up to "
-				 "%llu", what, (unsigned long long)s->tail,
-				 (unsigned long long)WAL_POS_MAX);
+		return lsvd_fail(LSVD_E_CORRUPT,
+				 "%s: tail at %llu, expected a block's beginning up to %llu", what,
+				 (unsigned long long)s->tail, (unsigned long long)WAL_POS_MAX);
 	if (s->tail_op == 0)
-		return lsvd_fail(LSVD_E_CORRUPT, "%s: the tail begins with operation 0, expected 1 or "
-				 "more", what);
+		return lsvd_fail(LSVD_E_CORRUPT,
+				 "%s: the tail begins with operation 0, expected 1 or more", what);
 	return 0;
 }
 
@@ -76,8 +76,9 @@ int lsvd_wal_super_decode(struct wal_super *ret, const uint8_t slot[WAL_SLOT_BYT
 	if (memcmp(slot, super_magic, 8) != 0)
 		return lsvd_fail(LSVD_E_CORRUPT, "%s: no superblock magic", what);
 	if (le64_get(slot + SUPER_SUM) != sum)
-		return lsvd_fail(LSVD_E_CORRUPT, "%s: superblock checksum %016llx, expected %016llx",
-				 what, (unsigned long long)le64_get(slot + SUPER_SUM),
+		return lsvd_fail(LSVD_E_CORRUPT,
+				 "%s: superblock checksum %016llx, expected %016llx", what,
+				 (unsigned long long)le64_get(slot + SUPER_SUM),
 				 (unsigned long long)sum);
 	if (le32_get(slot + 8) != WAL_VERSION)
 		return lsvd_fail(LSVD_E_VERSION, "%s: log version %u, this library reads %u", what,

@@ -4,8 +4,8 @@
  *
  * The file: two superblock slots of 4 KiB at 0 and 4096, nothing up to WAL_RING_START, then the
  * ring. Positions in the log are bytes since it was made and never go back; position p lies at
- * WAL_RING_START + p % ring_bytes. A group is a header (a multiple of 4 KiB) and data blocks, lies in
- * one piece (a pad group skips the end of the ring), and starts on a fresh 4 KiB block.
+ * WAL_RING_START + p % ring_bytes. A group is a header (a multiple of 4 KiB) and data blocks, lies
+ * in one piece (a pad group skips the end of the ring), and starts on a fresh 4 KiB block.
  *
  * Pure: bytes in, structs out, and back.
  */
@@ -42,7 +42,8 @@ struct wal_super {
 	uint64_t durable;      /* everything below was synced when this was written */
 	uint64_t stored_op;    /* R when this was written */
 	uint64_t whole_run;    /* the run that voided what was there before it, 0: none did */
-	uint64_t offline_op;   /* the first operation written offline since the newest epoch, 0: none */
+	uint64_t offline_op;   /* the first operation written offline since the newest
+				* epoch, 0: none */
 	uint32_t flags;        /* WAL_SUPER_… */
 };
 #define WAL_SUPER_EMPTY 1u  /* nothing was ever acknowledged from this file */

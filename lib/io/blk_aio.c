@@ -3,13 +3,13 @@
  * blk_aio.c - long writes past the page cache, which nobody waits for: the kernel's AIO.
  *
  * A write is submitted by the thread that starts it and ended by one thread that waits for all of a
- * world's (lsvd-aio). Both come into being with the first long write; where the system has no AIO for
- * us (no ring, no thread) there is none, and the page cache is as good.
+ * world's (lsvd-aio). Both come into being with the first long write; where the system has no AIO
+ * for us (no ring, no thread) there is none, and the page cache is as good.
  *
  * Not a pool of threads that pwrite: that is a hand-over more for each write, and a pwrite past the
  * page cache keeps the file locked against writers through the page cache until the device has
- * answered, while AIO gives the lock up at submission. Not io_uring: nothing of it would be used here
- * that AIO has not had for long, and it is more often forbidden (containers).
+ * answered, while AIO gives the lock up at submission. Not io_uring: nothing of it would be used
+ * here that AIO has not had for long, and it is more often forbidden (containers).
  */
 #include "io/real.h"
 

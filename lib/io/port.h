@@ -75,10 +75,10 @@ void lsvd_port_finish(struct io *io);
 void lsvd_port_wait(struct port *p);
 
 /*
- * Leaves the port and waits until the event is set: what a blocking call does, which waits for nothing
- * but its own end. It runs what is queued, I/O that sleeps included, but once its event is set nothing
- * that sleeps any more: that is for others and goes to the world's threads. Afterwards the port is not
- * touched again.
+ * Leaves the port and waits until the event is set: what a blocking call does, which waits for
+ * nothing but its own end. It runs what is queued, I/O that sleeps included, but once its event is
+ * set nothing that sleeps any more: that is for others and goes to the world's threads. Afterwards
+ * the port is not touched again.
  */
 void lsvd_port_leave_until(struct port *p, struct event *event);
 /* In a callback, or lock held: whoever waits for the event goes on. It may be gone then. */

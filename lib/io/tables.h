@@ -58,8 +58,8 @@ struct io {
 };
 
 /*
- * From here on finding, filling and writing back the page cache's pages costs more than waiting for the
- * device.
+ * From here on finding, filling and writing back the page cache's pages costs more than waiting for
+ * the device.
  */
 #define FILE_LONG_BYTES (256u << 10)
 
@@ -85,7 +85,8 @@ struct obj_io {
 	void *buf;
 	size_t len;
 	size_t ret_len;              /* GET: bytes there were */
-	bool background;             /* GET: nobody waits for it; never on the thread that starts it */
+	bool background;             /* GET: nobody waits for it;
+				      * never on the thread that starts it */
 	uint64_t ret_bytes;          /* HEAD */
 	lsvd_object_fn list_fn;      /* LIST: key is the prefix; called on the table's thread */
 	void *list_ctx;
@@ -98,7 +99,9 @@ struct job_io {
 	void (*run)(struct job_io *job);
 };
 
-/* Begun by start, without the lock; whoever does it calls lsvd_port_finish() once, perhaps at once. */
+/*
+ * Begun by start, without the lock; whoever does it calls lsvd_port_finish() once, perhaps at once.
+ */
 struct other_io {
 	struct io io;
 	void (*start)(struct other_io *other);
@@ -180,8 +183,8 @@ enum event_state {
 /*
  * How a procedure waits: called with the port's lock held; gives it up, returns with it held after
  * something has happened at the port, or for no reason. And how a blocking call waits for its own
- * end: called without the lock. The event may be gone as soon as it is set: wake_event gets its address
- * and must not look at it.
+ * end: called without the lock. The event may be gone as soon as it is set: wake_event gets its
+ * address and must not look at it.
  */
 struct wait_ops {
 	void (*wait)(struct world *w, struct port *port);

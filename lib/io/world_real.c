@@ -6,8 +6,8 @@
  * tries, and an object that is missing or taken is an answer. The text of a failure is
  * lsvd_last_error() in conclude and done, which run on the thread that met it.
  *
- * A store that does not wait (LSVD_STORE_CAP_SUBMIT) is handed the request, and ends it on a thread of
- * its own, which then is the one that enters the core; for any other there are threads here.
+ * A store that does not wait (LSVD_STORE_CAP_SUBMIT) is handed the request, and ends it on a thread
+ * of its own, which then is the one that enters the core; for any other there are threads here.
  */
 #include "io/world_real.h"
 
@@ -189,8 +189,8 @@ static void port_wake(struct world *w, struct port *p)
 }
 
 /*
- * A futex, since a condition variable lives in memory that the waiter takes away as soon as it knows:
- * a wake-up of an address where nobody waits any more is at worst one for no reason.
+ * A futex, since a condition variable lives in memory that the waiter takes away as soon as it
+ * knows: a wake-up of an address where nobody waits any more is at worst one for no reason.
  */
 static void event_wait(struct world *w, struct port *p, struct event *event)
 {

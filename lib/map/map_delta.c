@@ -88,7 +88,7 @@ int lsvd_map_deltas_add(struct map_deltas **deltas, uint32_t lo, uint32_t hi,
 	return 1;
 }
 
-/* -------------------------------------------------------------------------------------- applying */
+/* ------------------------------------------------------------------------------------- applying */
 
 /* What has gone so far: it counts only if all changes can be made. */
 struct gathered {

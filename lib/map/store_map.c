@@ -10,10 +10,10 @@
  *   dirty     of a leaf: the page changed since it was saved or loaded; of an inner node likewise
  *   away      of a leaf: the page was saved and is not here; of an inner node likewise
  *
- * A page that lost its last extent is freed at once; its dirty bit stays until it is saved. Pages that
- * are not dirty can be sent away; a clock's hand, which goes round over all leaves and passes over
- * what was used since it came by last, says which. Changes to a page that is away lie in its slot
- * (map_delta.h), and make it dirty, until it is loaded and they are made to it.
+ * A page that lost its last extent is freed at once; its dirty bit stays until it is saved. Pages
+ * that are not dirty can be sent away; a clock's hand, which goes round over all leaves and passes
+ * over what was used since it came by last, says which. Changes to a page that is away lie in its
+ * slot (map_delta.h), and make it dirty, until it is loaded and they are made to it.
  *
  * Invariants (lsvd_store_map_check() asserts them):
  *  (1) A leaf's slot is a page with at least one extent if present is set, deltas if away and dirty

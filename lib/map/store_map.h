@@ -9,11 +9,12 @@
  * bytes a block).
  *
  * An extent lies within one page; longer ones are cut by insert and joined by nobody. A page that
- * would be zeroes and nothing else is not mapped: it is a hole (but see lsvd_store_map_keep_zeroes()).
+ * would be zeroes and nothing else is not mapped: it is a hole (but see
+ * lsvd_store_map_keep_zeroes()).
  *
- * A page may be *away*: it has been saved, and is not in memory. Changes to it are noted and made when
- * it is loaded; only then is what they replace reported. What reads the map must see to it that the
- * pages it asks about are here: to lsvd_store_map_find() those that are away do not exist.
+ * A page may be *away*: it has been saved, and is not in memory. Changes to it are noted and made
+ * when it is loaded; only then is what they replace reported. What reads the map must see to it
+ * that the pages it asks about are here: to lsvd_store_map_find() those that are away do not exist.
  *
  * Places. `object` numbers an object of the volume's lineage (1 …); `off` is a byte offset in the
  * object, a multiple of 16, of the frame of a unit (docs/format.md, "Units"). MAP_RAW: the extent's
@@ -82,14 +83,16 @@ int lsvd_store_map_remove(struct store_map *m, uint64_t lba, uint64_t len, map_g
 			  void *ctx);
 
 /*
- * If the page of e, which lies in one, is away: notes that e takes the place of what of its range lies
- * in object `source`, and returns 1; what of e does not get in will be reported as gone when the page
- * is loaded, like what it replaces. 2: the call was a repetition. 0: the page is here, nothing was
- * done. -ENOMEM.
+ * If the page of e, which lies in one, is away: notes that e takes the place of what of its range
+ * lies in object `source`, and returns 1; what of e does not get in will be reported as gone when
+ * the page is loaded, like what it replaces. 2: the call was a repetition. 0: the page is here,
+ * nothing was done. -ENOMEM.
  */
 int lsvd_store_map_swap_later(struct store_map *m, const struct map_extent *e, uint64_t source);
 
-/* The first extent of the pages that are here that ends after `lba`, uncut; false: there is none. */
+/*
+ * The first extent of the pages that are here that ends after `lba`, uncut; false: there is none.
+ */
 bool lsvd_store_map_find(const struct store_map *m, uint64_t lba, struct map_extent *ret);
 
 /*
@@ -140,8 +143,8 @@ int lsvd_store_map_load_page(struct store_map *m, uint64_t page, const void *buf
 			     map_gone_fn gone, void *ctx);
 
 /*
- * Sends pages away that are not dirty, those first that were not used for longest (about), until the
- * map takes at most `bytes`, or no more for now: a call takes a bounded time.
+ * Sends pages away that are not dirty, those first that were not used for longest (about), until
+ * the map takes at most `bytes`, or no more for now: a call takes a bounded time.
  */
 void lsvd_store_map_evict(struct store_map *m, uint64_t bytes);
 

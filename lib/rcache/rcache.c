@@ -3,13 +3,13 @@
  * rcache.c - the read cache's index: sets of 8 slots, a fingerprint and a use bit each.
  *
  * The file: the index (4 bytes a slot: bit 31 used, bit 30 touched, 30 bits of the key's hash),
- * padded to 4 KiB, then the slots. A key may be in either of two sets, and goes to the one with more
- * slots to spare: with one set only, some sets of a cache that is half full would have more lines
- * than slots, and one line in fifty would miss for ever; with two hardly any misses in one
- * that is four fifths full. Within the set the slot to be reused is an empty one or found by the clock:
- * the first that has not been touched since the hand passed. The index is the file's own pages, mapped:
- * it outlives the process without being written, and whatever is wrong in it after a power cut costs
- * misses.
+ * padded to 4 KiB, then the slots. A key may be in either of two sets, and goes to the one with
+ * more slots to spare: with one set only, some sets of a cache that is half full would have more
+ * lines than slots, and one line in fifty would miss for ever; with two hardly any misses in one
+ * that is four fifths full. Within the set the slot to be reused is an empty one or found by the
+ * clock: the first that has not been touched since the hand passed. The index is the file's own
+ * pages, mapped: it outlives the process without being written, and whatever is wrong in it after a
+ * power cut costs misses.
  */
 #include "rcache/rcache.h"
 
@@ -179,7 +179,7 @@ uint64_t lsvd_rcache_slots(const struct rcache *c)
 	return c->sets * WAYS;
 }
 
-/* -------------------------------------------------------------------------------- opening, closing */
+/* ----------------------------------------------------------------------------- opening, closing */
 
 static size_t index_bytes(const struct rcache *c)
 {
@@ -202,8 +202,8 @@ static int clear_index(struct rcache *c)
 }
 
 /*
- * Reads all of it, for nothing but to see that it can be read: a page of a mapping that the disk does
- * not give up is a signal later, which would end the process.
+ * Reads all of it, for nothing but to see that it can be read: a page of a mapping that the disk
+ * does not give up is a signal later, which would end the process.
  */
 static int try_index(struct rcache *c)
 {

@@ -2,9 +2,9 @@
 /*
  * rcache.h - the read cache: clean copies of ranges of objects, on the local disk.
  *
- * A line is 64 KiB of an object, at a multiple of 64 KiB; a slot of the cache file holds one line, or
- * whatever parts of it have been filled. The cache does not know which: objects are immutable and
- * what is read from them is units, each of which proves itself (segment/unit.h), so a slot that
+ * A line is 64 KiB of an object, at a multiple of 64 KiB; a slot of the cache file holds one line,
+ * or whatever parts of it have been filled. The cache does not know which: objects are immutable
+ * and what is read from them is units, each of which proves itself (segment/unit.h), so a slot that
  * holds something else, or nothing yet, is a miss and never a wrong answer. That is why the index
  * needs only 4 bytes a slot (a fingerprint and a use bit, in sets of 8), why it may be written
  * lazily, why it survives a crash, and why readers need no pins.
@@ -24,8 +24,8 @@
 struct rcache;
 
 /*
- * Procedure: opens or makes a cache of about `bytes` bytes in the world's cache directory: the first
- * of rcache.0, rcache.1, … that no other process has. -ENOSPC, -ENOMEM, -errno.
+ * Procedure: opens or makes a cache of about `bytes` bytes in the world's cache directory: the
+ * first of rcache.0, rcache.1, … that no other process has. -ENOSPC, -ENOMEM, -errno.
  */
 int lsvd_rcache_open(struct rcache **ret, struct port *port, uint64_t bytes);
 /* Procedure. */

@@ -127,8 +127,9 @@ static int get(struct list_reader *r, uint64_t *ret)
 	size_t n = lsvd_varint_get(r->p, (size_t)(r->end - r->p), ret);
 
 	if (n == 0)
-		return lsvd_fail(LSVD_E_CORRUPT, "object %s: adoption: a number ends in no byte of the "
-				 "%td left", r->what, r->end - r->p);
+		return lsvd_fail(LSVD_E_CORRUPT,
+				 "object %s: adoption: a number ends in no byte of the %td left",
+				 r->what, r->end - r->p);
 	r->p += n;
 	return 0;
 }
@@ -161,8 +162,9 @@ static int read_run(struct list_reader *r, struct seg_run *run, const uint64_t *
 	if (err < 0)
 		return err;
 	if (index >= source_count || run->sectors == 0)
-		return lsvd_fail(LSVD_E_CORRUPT, "object %s: adoption: %" PRIu64 " sectors from source "
-				 "%" PRIu64 " of %u", r->what, run->sectors, index, source_count);
+		return lsvd_fail(LSVD_E_CORRUPT, "object %s: adoption: %" PRIu64
+				 " sectors from source %" PRIu64 " of %u", r->what, run->sectors,
+				 index, source_count);
 	run->source = sources[index];
 	return 0;
 }
@@ -204,8 +206,9 @@ static int read_lists(struct list_reader *r, struct seg_adopt *a, uint32_t sourc
 	int err;
 
 	if (source_count > left || a->run_count > left / 2)
-		return lsvd_fail(LSVD_E_CORRUPT, "object %s: adoption: %u sources and %u runs in %zu "
-				 "bytes", r->what, source_count, a->run_count, left);
+		return lsvd_fail(LSVD_E_CORRUPT,
+				 "object %s: adoption: %u sources and %u runs in %zu bytes",
+				 r->what, source_count, a->run_count, left);
 	sources = lsvd_malloc(source_count * sizeof *sources);
 	a->runs = lsvd_malloc(a->run_count * sizeof *a->runs);
 	if (!sources || !a->runs)
@@ -223,11 +226,13 @@ static int read_fixed(struct seg_adopt *a, struct seg_encoded *e, const uint8_t 
 		      const char *what)
 {
 	if (len < ADOPT_LISTS || le32_get(p + ADOPT_EXTENT_BYTES) > len - ADOPT_LISTS)
-		return lsvd_fail(LSVD_E_CORRUPT, "object %s: adoption of %u bytes, expected %u and the "
-				 "extents", what, len, ADOPT_LISTS);
+		return lsvd_fail(LSVD_E_CORRUPT,
+				 "object %s: adoption of %u bytes, expected %u and the extents",
+				 what, len, ADOPT_LISTS);
 	if (le32_get(p + ADOPT_FLAGS))
-		return lsvd_fail(LSVD_E_VERSION, "object %s: adoption with flags %08x, this library "
-				 "knows none", what, le32_get(p + ADOPT_FLAGS));
+		return lsvd_fail(LSVD_E_VERSION,
+				 "object %s: adoption with flags %08x, this library knows none",
+				 what, le32_get(p + ADOPT_FLAGS));
 	*a = (struct seg_adopt){
 		.object = le64_get(p + ADOPT_OBJECT),
 		.epoch = le64_get(p + ADOPT_EPOCH),
@@ -238,8 +243,8 @@ static int read_fixed(struct seg_adopt *a, struct seg_encoded *e, const uint8_t 
 		.run_count = le32_get(p + ADOPT_RUNS),
 	};
 	if (a->object == 0 || a->object >= OBJECT_NUMBER_LIMIT || a->epoch == 0)
-		return lsvd_fail(LSVD_E_CORRUPT, "object %s: adoption of object %" PRIu64 " of epoch %"
-				 PRIu64, what, a->object, a->epoch);
+		return lsvd_fail(LSVD_E_CORRUPT, "object %s: adoption of object %" PRIu64
+				 " of epoch %" PRIu64, what, a->object, a->epoch);
 	*e = (struct seg_encoded){
 		.p = p + ADOPT_LISTS,
 		.bytes = le32_get(p + ADOPT_EXTENT_BYTES),
@@ -254,8 +259,9 @@ static int check_holes(const struct seg_adopt *a, const char *what)
 {
 	for (uint32_t i = 0; i < a->extent_count; i++)
 		if (a->extents[i].kind == SEG_HOLE)
-			return lsvd_fail(LSVD_E_CORRUPT, "object %s: adoption with a hole at sector %"
-					 PRIu64, what, a->extents[i].lba);
+			return lsvd_fail(LSVD_E_CORRUPT,
+					 "object %s: adoption with a hole at sector %" PRIu64, what,
+					 a->extents[i].lba);
 	return 0;
 }
 

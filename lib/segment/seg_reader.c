@@ -151,9 +151,9 @@ static int check_counts(const struct seg_encoded *e, const char *what)
 				 what, e->count, e->bytes, e->header_bytes);
 	if (e->header_bytes > SEG_OBJECT_MAX || e->body_bytes > SEG_OBJECT_MAX - e->header_bytes)
 		return lsvd_fail(LSVD_E_CORRUPT,
-				 "object %s: body of %" PRIu64 " bytes after a header of %u, expected "
-				 "at most %u together", what, e->body_bytes, e->header_bytes,
-				 SEG_OBJECT_MAX);
+				 "object %s: body of %" PRIu64
+				 " bytes after a header of %u, expected at most %u together", what,
+				 e->body_bytes, e->header_bytes, SEG_OBJECT_MAX);
 	return 0;
 }
 

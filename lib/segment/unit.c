@@ -171,8 +171,8 @@ int lsvd_unit_open(const uint8_t *buf, size_t len, uint64_t owner, uint64_t obje
 		return err;
 	if (!scratch && f.codec != CODEC_RAW)
 		return lsvd_fail(LSVD_E_CORRUPT,
-				 "object %s: unit of sector %" PRIu64 " has codec %u, expected a raw one",
-				 what, lba, (unsigned)f.codec);
+				 "object %s: unit of sector %" PRIu64
+				 " has codec %u, expected a raw one", what, lba, (unsigned)f.codec);
 	*ret_need = unit_space(f.stored);
 	if (len < *ret_need)
 		return -ENODATA;

@@ -159,7 +159,10 @@ enum s3_kind lsvd_s3_kind(const struct s3_request *r, int64_t skew_ms)
 	case S3_UNKNOWN:
 		break;
 	}
-	/* A reading that ended before its end is a short body; anything else may have had an effect. */
+	/*
+	 * A reading that ended before its end is a short body;
+	 * anything else may have had an effect.
+	 */
 	return r->verb == S3_GET && r->status / 100 == 2 ? S3_BAD_BODY : S3_NO_ANSWER;
 }
 

@@ -3,8 +3,8 @@
  * s3_certificate.c - why a server's certificate was not believed; for both clients.
  *
  * libcurl with GnuTLS only says that verification failed; which part of it, it keeps in
- * CURLINFO_SSL_VERIFYRESULT, as the bits of gnutls_certificate_status_t. Built into the module, too: it
- * needs nothing of ours.
+ * CURLINFO_SSL_VERIFYRESULT, as the bits of gnutls_certificate_status_t. Built into the module,
+ * too: it needs nothing of ours.
  */
 #include "store/s3_certificate.h"
 

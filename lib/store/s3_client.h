@@ -5,10 +5,11 @@
  * store_s3.c knows what S3 means: keys below a directory, create-if-absent, ranges, pages of a
  * listing, which answer is which error. A client knows how to send one request and take its answer:
  * s3_curl.c by libcurl (Signature V4), the module store_libs3.so by libs3. The table is also the
- * interface of that module, which is linked with nothing of ours; hence plain structs and a version.
+ * interface of that module, which is linked with nothing of ours; hence plain structs and a
+ * version.
  *
- * A 200 answer to a GET of a range is the whole object: the client takes the part that was asked for
- * (range_first stays UINT64_MAX) and breaks off.
+ * A 200 answer to a GET of a range is the whole object: the client takes the part that was asked
+ * for (range_first stays UINT64_MAX) and breaks off.
  *
  * Threads: submit may be called from any thread and does not wait; done is called once, on a thread
  * of the client's own, with nothing locked. The request and what it points to are the client's from
@@ -91,7 +92,8 @@ struct s3_request {
 	uint64_t total;              /* GET, HEAD: the object's length, UINT64_MAX if not said */
 	uint64_t range_first;        /* GET: as Content-Range says, UINT64_MAX if it does not */
 	bool overlong;               /* GET: more came than was asked for */
-	bool garbled;                /* a 2xx answer that is none of S3's: no page, no range, no ETag */
+	bool garbled;                /* a 2xx answer that is none of S3's:
+				      * no page, no range, no ETag */
 	bool from_s3;                /* 404 of a HEAD: it has a header that only S3 sends */
 	int64_t date_ms;             /* the answer's Date, 0 if there was none */
 	char next[1100];             /* LIST: token of the next page, "": this was the last */

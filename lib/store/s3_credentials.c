@@ -3,12 +3,12 @@
  * s3_credentials.c - which source the keys come from, and putting a new set in place of an old one.
  *
  * The source is chosen once, at open. Of the sources only files and the metadata service can have
- * something new. They are read again by lsvd_s3_credentials_reload(), on the caller's thread, when the
- * store has been refused; and when the program wants it, but then the metadata service on a thread of
- * ours. The same thread fetches keys in place of those that end, which only the metadata service has:
- * it is started when it is first needed, for one of them less than AHEAD_MS before its end. For these
- * it reads at most once a second, and while nothing new comes of it less and less often, once in
- * PAUSE_MAX_MS in the end.
+ * something new. They are read again by lsvd_s3_credentials_reload(), on the caller's thread, when
+ * the store has been refused; and when the program wants it, but then the metadata service on a
+ * thread of ours. The same thread fetches keys in place of those that end, which only the metadata
+ * service has: it is started when it is first needed, for one of them less than AHEAD_MS before its
+ * end. For these it reads at most once a second, and while nothing new comes of it less and less
+ * often, once in PAUSE_MAX_MS in the end.
  *
  * Nothing is read from a timer: a volume that is idle asks nobody for anything. If its keys ended
  * meanwhile, the first request after finds that out, is told LSVD_E_UNAVAILABLE, which is tried
@@ -67,7 +67,7 @@ struct s3_credentials {
 	atomic_bool stop;	/* also looked at while the metadata service is waited for */
 };
 
-/* ------------------------------------------------------------------------------- reading a source */
+/* ----------------------------------------------------------------------------- reading a source */
 
 /* *ret stays as it is if there is nothing new. */
 static int read_source(struct s3_credentials *c, struct s3_set **ret)
@@ -119,7 +119,7 @@ int lsvd_s3_credentials_reload(struct s3_credentials *c)
 	return err;
 }
 
-/* ------------------------------------------------------------------------------------- the thread */
+/* ----------------------------------------------------------------------------------- the thread */
 
 /* lock held */
 static void pause_locked(struct s3_credentials *c, int result)
@@ -224,7 +224,7 @@ void lsvd_s3_credentials_put(struct s3_credentials *c, struct s3_secrets *s)
 	*s = (struct s3_secrets){NULL, NULL, NULL};
 }
 
-/* ------------------------------------------------------------------------------ choosing a source */
+/* ---------------------------------------------------------------------------- choosing a source */
 
 /* Of the environment, unless the program has more rights than its caller. Empty is not there. */
 static const char *variable(const char *name)
@@ -279,7 +279,8 @@ static int use_home_file(struct s3_credentials *c, const char *profile, unsigned
 	char path[4096];
 	int err;
 
-	if (!home || (size_t)snprintf(path, sizeof path, "%s/.aws/credentials", home) >= sizeof path)
+	if (!home ||
+	    (size_t)snprintf(path, sizeof path, "%s/.aws/credentials", home) >= sizeof path)
 		return 0;
 	err = use_file(c, path, profile, flags);
 	return err == -ENOENT || err == -ENOTDIR ? 0 : err;

@@ -2,9 +2,9 @@
 /*
  * s3_credentials.h - the access keys of an S3 store: where they come from, and the ones of now.
  *
- * A source is chosen once, when the store is opened: the first of those in <lsvd/store_s3.h> that is
- * there. From it comes a set {access key, secret key, session token} that never changes; a reload
- * puts another set in its place. Whoever has taken a set keeps it until it gives it back.
+ * A source is chosen once, when the store is opened: the first of those in <lsvd/store_s3.h> that
+ * is there. From it comes a set {access key, secret key, session token} that never changes; a
+ * reload puts another set in its place. Whoever has taken a set keeps it until it gives it back.
  *
  * Everything secret lies in memory of base/secret.h.
  */
@@ -27,8 +27,8 @@ int lsvd_s3_credentials_open(struct s3_credentials **ret, const struct lsvd_s3_o
 void lsvd_s3_credentials_close(struct s3_credentials *c);
 
 /*
- * The set of now, for one request; any thread. Never waits: 0, or LSVD_E_UNAVAILABLE when a set that
- * ends has ended and no other came yet.
+ * The set of now, for one request; any thread. Never waits: 0, or LSVD_E_UNAVAILABLE when a set
+ * that ends has ended and no other came yet.
  */
 int lsvd_s3_credentials_get(struct s3_credentials *c, struct s3_secrets *ret);
 void lsvd_s3_credentials_put(struct s3_credentials *c, struct s3_secrets *s);
@@ -41,8 +41,8 @@ void lsvd_s3_credentials_put(struct s3_credentials *c, struct s3_secrets *s);
 int lsvd_s3_credentials_reload(struct s3_credentials *c);
 
 /*
- * The same because the program wants it, without waiting for the metadata service: that is asked on a
- * thread, and what comes of it is reported. 0, or why a file could not be read.
+ * The same because the program wants it, without waiting for the metadata service: that is asked on
+ * a thread, and what comes of it is reported. 0, or why a file could not be read.
  */
 int lsvd_s3_credentials_renew(struct s3_credentials *c);
 

@@ -10,11 +10,11 @@
  *   queued -> in a slot -> done        queued -> done (it could not be started; the client closes)
  *
  * PUTs may have three quarters of the slots: what somebody waits for (a read) gets past a queue of
- * uploads. And of the slots that become free while a PUT waits every fourth is its: reads without end
- * must not keep a log from being stored.
+ * uploads. And of the slots that become free while a PUT waits every fourth is its: reads without
+ * end must not keep a log from being stored.
  *
- * What happens to the request in a slot is in other files, see s3_curl.h. Requests of one connection
- * are not put into HTTP/2: S3 has none.
+ * What happens to the request in a slot is in other files, see s3_curl.h. Requests of one
+ * connection are not put into HTTP/2: S3 has none.
  *
  * Locks: `lock` guards the queues and `closing`, and is held over nothing else.
  */
@@ -35,7 +35,7 @@
 #define PASSING_MAX 3         /* so many get past a PUT that waits */
 #define IDLE_MS 60000         /* only so that a lost wakeup would not be for ever */
 
-/* ---------------------------------------------------------------------------------------- the queue */
+/* ------------------------------------------------------------------------------------ the queue */
 
 static void queue_init(struct s3_queue *q)
 {
@@ -93,7 +93,7 @@ static struct s3_request *next_request(struct s3_client *c)
 	return r;
 }
 
-/* ----------------------------------------------------------------------------------------- a slot */
+/* --------------------------------------------------------------------------------------- a slot */
 
 /* The request is over, and the slot free for the next. */
 static void finish(struct s3_slot *s)
@@ -154,11 +154,11 @@ static void start(struct s3_client *c, struct s3_request *r)
 		refuse(s, err);
 }
 
-/* --------------------------------------------------------------------------------------- the thread */
+/* ----------------------------------------------------------------------------------- the thread */
 
 /*
- * A transfer that ended before it was connected leaves buffers behind with which no other can be begun
- * (libcurl 7.88), reset or not. The connections are the multi handle's, and stay.
+ * A transfer that ended before it was connected leaves buffers behind with which no other can be
+ * begun (libcurl 7.88), reset or not. The connections are the multi handle's, and stay.
  */
 static void drop_handle(struct s3_slot *s)
 {
@@ -238,7 +238,7 @@ static void submit(struct s3_client *c, struct s3_request *r)
 	(void)curl_multi_wakeup(c->multi); /* if the pipe is full the thread is awake */
 }
 
-/* -------------------------------------------------------------------------------- opening, closing */
+/* ----------------------------------------------------------------------------- opening, closing */
 
 /* Both libraries set themselves up in a way that no two threads may do at once. */
 static void init_libraries(void)
@@ -271,7 +271,9 @@ static int copy_options(struct s3_client *c, const struct s3_client_options *o)
 	c->region = lsvd_strdup(o->region);
 	c->ca_file = o->ca_file ? lsvd_strdup(o->ca_file) : NULL;
 	c->slots = lsvd_calloc(c->connections, sizeof *c->slots);
-	/* Those of requests, those that are kept, and a second one of each that is being connected. */
+	/*
+	 * Those of requests, those that are kept, and a second one of each that is being connected.
+	 */
 	c->sockets_max = 4 * c->connections;
 	c->sockets = lsvd_calloc(c->sockets_max, sizeof *c->sockets);
 	if (!c->region || (o->ca_file && !c->ca_file) || !c->slots || !c->sockets)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * s3_curl.h - what the files of the client "curl" share: s3_curl.c has the slots and the thread, the
- * others what happens to the request in one slot.
+ * s3_curl.h - what the files of the client "curl" share: s3_curl.c has the slots and the thread,
+ * the others what happens to the request in one slot.
  *
  *   s3_curl_head.c     where it goes: path, query, headers, signature
  *   s3_curl_easy.c     how it goes: what libcurl is told, and the sockets

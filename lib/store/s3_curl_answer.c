@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* s3_curl_answer.c - what a request was answered: status, headers, a document, or why there is none. */
+/*
+ * s3_curl_answer.c - what a request was answered: status, headers, a document,
+ * or why there is none.
+ */
 #include "store/s3_curl.h"
 
 #include <stdio.h>
@@ -110,7 +113,8 @@ void lsvd_s3_curl_answered(struct s3_slot *s, CURLcode code)
 		read_headers(s);
 	if (taken_by_itself(s)) {
 		r->outcome = S3_UNKNOWN;
-		(void)snprintf(r->message, sizeof r->message, "the connection was lost, and sent again "
+		(void)snprintf(r->message, sizeof r->message,
+			       "the connection was lost, and sent again "
 			       "the request finds its key taken"); /* fits */
 	} else if (code == CURLE_OK || s->satisfied) {
 		r->outcome = S3_ANSWERED;

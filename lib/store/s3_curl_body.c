@@ -2,9 +2,9 @@
 /*
  * s3_curl_body.c - bytes of a request and of its answer, as libcurl wants and has them.
  *
- * Bodies that are sent are read from the caller's vector, ranges that are fetched are copied into the
- * caller's buffer and nowhere else; documents are kept up to PAGE_MAX or ERROR_MAX bytes. Headers
- * are bounded by libcurl.
+ * Bodies that are sent are read from the caller's vector, ranges that are fetched are copied into
+ * the caller's buffer and nowhere else; documents are kept up to PAGE_MAX or ERROR_MAX bytes.
+ * Headers are bounded by libcurl.
  */
 #include "store/s3_curl.h"
 

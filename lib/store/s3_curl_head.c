@@ -18,7 +18,7 @@
 #define HEADERS_MAX 8
 #define EMPTY_SHA256 "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
-/* --------------------------------------------------------------------------------- path and query */
+/* ------------------------------------------------------------------------------- path and query */
 
 static bool append(char *text, size_t size, size_t *at, const char *s)
 {
@@ -83,7 +83,7 @@ bool lsvd_s3_curl_write_url(struct s3_client *c, const struct s3_request *r)
 	return len > 0 && (size_t)len < sizeof c->url;
 }
 
-/* ---------------------------------------------------------------------------------------- headers */
+/* -------------------------------------------------------------------------------------- headers */
 
 /* The headers of one request, sorted, and where their values lie. */
 struct head {
@@ -123,7 +123,8 @@ static int64_t now_ms(const struct s3_client *c)
 	       c->options.clock_offset_ms(c->options.ctx);
 }
 
-static void collect_headers(struct head *h, const struct s3_slot *s, const struct s3_secrets *secrets)
+static void collect_headers(struct head *h, const struct s3_slot *s,
+			    const struct s3_secrets *secrets)
 {
 	const struct s3_client *c = s->client;
 	const struct s3_request *r = s->r;

@@ -39,7 +39,8 @@ static bool host_valid(const char *host)
 
 	if (host[0] == '[') {
 		rest = strchr(host, ']');
-		if (!rest || rest == host + 1 || strcspn(host + 1, "[]") != (size_t)(rest - host - 1))
+		if (!rest || rest == host + 1 ||
+		    strcspn(host + 1, "[]") != (size_t)(rest - host - 1))
 			return false;
 		rest++;
 	}

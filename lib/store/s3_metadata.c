@@ -6,8 +6,8 @@
  *   GET /latest/meta-data/iam/security-credentials/        the name of the machine's role
  *   GET /latest/meta-data/iam/security-credentials/ROLE    its keys, as one flat JSON object
  *
- * Version 1 of the service, which needs no token, is not asked: whoever can make a program fetch a URL
- * gets the keys from it.
+ * Version 1 of the service, which needs no token, is not asked: whoever can make a program fetch a
+ * URL gets the keys from it.
  *
  * When the keys end is reckoned from the answer's own Date, since the clock of this machine may be
  * wrong, and is kept as a time of CLOCK_BOOTTIME.
@@ -113,7 +113,8 @@ static int get_role(struct asking *a)
 	if (err < 0)
 		return err;
 	if (a->http.status == 404)
-		return lsvd_fail(LSVD_E_CONFIG, "%.200s: this machine has no role", a->http.endpoint);
+		return lsvd_fail(LSVD_E_CONFIG, "%.200s: this machine has no role",
+				 a->http.endpoint);
 	if (a->http.status != 200)
 		return no_answer(&a->http, "asked for a role");
 	a->http.body[strcspn(a->http.body, "\r\n")] = '\0'; /* the first one */
@@ -194,7 +195,8 @@ static int get_keys(struct s3_set **ret, struct asking *a)
 	if (a->http.status != 200)
 		return no_answer(&a->http, "asked for the keys of the role");
 	if (lsvd_s3_flat_json(a->http.body, a->http.body_len, members, found, MEMBERS) < 0)
-		return lsvd_fail(LSVD_E_CONFIG, "%.200s: role %s: the answer is no flat JSON object",
+		return lsvd_fail(LSVD_E_CONFIG,
+				 "%.200s: role %s: the answer is no flat JSON object",
 				 a->http.endpoint, a->role);
 	if (found[CODE].at && (found[CODE].len != 7 || memcmp(found[CODE].at, "Success", 7) != 0))
 		return lsvd_fail(LSVD_E_CONFIG, "%.200s: role %s: the service says it has no keys",

@@ -86,8 +86,8 @@ static int load(const struct s3_client_ops **ret, const char *name, const char *
 
 	if (!module)
 		return lsvd_fail(LSVD_E_UNSUPPORTED,
-				 "S3 client \"%s\": the module is not there or does not load: %.300s",
-				 name, dlerror());
+				 "S3 client \"%s\": the module is not there or does "
+				 "not load: %.300s", name, dlerror());
 	entry.symbol = dlsym(module, S3_CLIENT_SYMBOL);
 	if (!entry.symbol) {
 		err = lsvd_fail(LSVD_E_UNSUPPORTED, "S3 client \"%s\": %.200s has no %s", name,

@@ -6,9 +6,10 @@
 #include "store/s3_client.h"
 
 /*
- * The client in store_NAME.so: in $LSVD_MODULE_DIR if that is set (and the program has no more rights
- * than its caller), else in the folder lsvd/ beside liblsvd.so, else where it would be installed. It
- * stays loaded. LSVD_E_UNSUPPORTED: it is not there, does not load, or is of another version.
+ * The client in store_NAME.so: in $LSVD_MODULE_DIR if that is set (and the program has no more
+ * rights than its caller), else in the folder lsvd/ beside liblsvd.so, else where it would be
+ * installed. It stays loaded. LSVD_E_UNSUPPORTED: it is not there, does not load, or is of another
+ * version.
  */
 int lsvd_s3_module_load(const struct s3_client_ops **ret, const char *name);
 

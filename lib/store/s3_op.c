@@ -12,12 +12,13 @@
  * and each of these two at most once, before it is over:
  *
  *   the clock is wrong   learn from the answer's Date -> send it again at once
- *   denied               the worker reads the credentials again -> send it again, if they are others
+ *   denied               the worker reads the credentials again -> send it again, if they are
+ *                        others
  *
  * Everything else is the caller's to try again. A request is never sent twice at the same time.
  *
- * Threads: an operation begins on the caller's thread and goes on on the client's or the worker's; it
- * is owned by one of them at a time.
+ * Threads: an operation begins on the caller's thread and goes on on the client's or the worker's;
+ * it is owned by one of them at a time.
  */
 #include "store/s3_op.h"
 
@@ -40,7 +41,7 @@ static int64_t clock_ms(clockid_t clock)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* ------------------------------------------------------------------------------- words for people */
+/* ----------------------------------------------------------------------------- words for people */
 
 static const char *verb_name(enum s3_verb verb)
 {
@@ -74,8 +75,8 @@ static void describe_answer(char *text, size_t size, const struct s3_op *op, enu
 	const struct s3_request *r = &op->r;
 
 	if (kind == S3_BAD_BODY && r->verb == S3_GET)
-		(void)snprintf(text, size, "%u, %zu%s bytes for %zu from %llu on, of %lld", r->status,
-			       r->ret_len, r->overlong ? " and more" : "", r->len,
+		(void)snprintf(text, size, "%u, %zu%s bytes for %zu from %llu on, of %lld",
+			       r->status, r->ret_len, r->overlong ? " and more" : "", r->len,
 			       (unsigned long long)r->off, (long long)r->total);
 	else if (kind == S3_BAD_BODY)
 		(void)snprintf(text, size, "%u, but the answer is not S3's", r->status);
@@ -185,7 +186,7 @@ void lsvd_s3_op_work(void *ctx, struct list *node)
 		op->ended(op, S3_DENIED);
 }
 
-/* -------------------------------------------------------------------------------- what came of it */
+/* ------------------------------------------------------------------------------ what came of it */
 
 /* Date has whole seconds, and an answer takes its time: within two our clock is right. */
 static int64_t skew_of(struct s3_op *op)
@@ -292,7 +293,7 @@ static void request_done(struct s3_request *r)
 		op->ended(op, kind);
 }
 
-/* ------------------------------------------------------------------------------ for those who start */
+/* -------------------------------------------------------------------------- for those who start */
 
 struct s3_op *lsvd_s3_op_new(struct s3_store *s, const char *key)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * s3_op.h - one operation on a bucket: its requests, one after another, and what may be tried at once.
+ * s3_op.h - one operation on a bucket: its requests, one after another, and what may be tried at
+ * once.
  */
 #ifndef STORE_S3_OP_H
 #define STORE_S3_OP_H
@@ -57,7 +58,8 @@ struct s3_op {
 	unsigned generation;         /* of the credentials when it began */
 	int64_t signed_ms;
 	uint8_t scratch;
-	char token[sizeof ((struct s3_request *)0)->next]; /* LIST: of the page that was asked for last */
+	/* LIST: of the page that was asked for last */
+	char token[sizeof ((struct s3_request *)0)->next];
 	char key[];                  /* with the prefix */
 };
 

@@ -3,8 +3,8 @@
  * s3_plain_http.c - one request to a metadata service, whose answer is a secret.
  *
  * libcurl finds the host and connects. The request and the answer do not go through it, since its
- * buffers lie in ordinary memory and are not wiped: they are sent from and received into ours, which
- * is why the little HTTP there is stands here.
+ * buffers lie in ordinary memory and are not wiped: they are sent from and received into ours,
+ * which is why the little HTTP there is stands here.
  */
 #include "store/s3_plain_http.h"
 
@@ -41,7 +41,7 @@ static int strange(const struct s3_plain_http *h, const char *why)
 	return lsvd_fail(LSVD_E_CONFIG, "%.200s: %.200s", h->endpoint, why);
 }
 
-/* -------------------------------------------------------------------------------- the connection */
+/* ------------------------------------------------------------------------------- the connection */
 
 static int on_progress(void *ctx, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
 {
@@ -77,7 +77,8 @@ static CURLcode set_up(CURL *curl, struct s3_plain_http *h)
 	if (code == CURLE_OK)
 		code = curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
 	if (code == CURLE_OK)
-		code = curl_easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L); /* or names may take longer */
+		/* or names may take longer */
+		code = curl_easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L);
 	if (code == CURLE_OK)
 		code = curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
 	if (code == CURLE_OK)
@@ -122,8 +123,8 @@ static int wait_for(CURL *curl, const struct s3_plain_http *h, short events)
 		if (n < 0 && errno != EINTR)
 			return away(h, "the connection cannot be waited for");
 	}
-	return away(h, "no answer in time (in a container: is the hop limit of the metadata service "
-		       "1?)");
+	return away(h, "no answer in time (in a container: is the hop limit of the "
+		       "metadata service 1?)");
 }
 
 static int send_all(CURL *curl, struct s3_plain_http *h, size_t len)
@@ -181,9 +182,11 @@ static int exchange(CURL *curl, struct s3_plain_http *h, size_t len, size_t *ret
 	return err < 0 ? err : receive_all(curl, h, ret_len);
 }
 
-/* ------------------------------------------------------------------------------------ the answer */
+/* ----------------------------------------------------------------------------------- the answer */
 
-/* The value of a header that is `name` ("Date:"), whose line ends at `end`; NULL if it is another. */
+/*
+ * The value of a header that is `name` ("Date:"), whose line ends at `end`; NULL if it is another.
+ */
 static const char *value_of(const char *line, const char *end, const char *name)
 {
 	size_t len = strlen(name);

@@ -25,9 +25,9 @@ struct s3_plain_http {
 int64_t lsvd_s3_boot_ms(void);
 
 /*
- * Sends the `len` bytes in buf (HTTP 1.0, so that the answer ends with the connection) and takes the
- * answer. Proxies are not asked, redirects not followed. LSVD_E_UNAVAILABLE: nobody there, no whole
- * answer in time; LSVD_E_CONFIG: it is no HTTP, or does not fit; -ENOMEM.
+ * Sends the `len` bytes in buf (HTTP 1.0, so that the answer ends with the connection) and takes
+ * the answer. Proxies are not asked, redirects not followed. LSVD_E_UNAVAILABLE: nobody there, no
+ * whole answer in time; LSVD_E_CONFIG: it is no HTTP, or does not fit; -ENOMEM.
  */
 int lsvd_s3_plain_http(struct s3_plain_http *h, size_t len);
 

@@ -29,7 +29,7 @@
 #define FILE_MAX_BYTES ((size_t)256 << 10)
 #define RACY_NS	       INT64_C(2000000000)
 
-/* -------------------------------------------------------------------------------------- the text */
+/* ------------------------------------------------------------------------------------- the text */
 
 enum { ACCESS_KEY, SECRET_KEY, TOKEN, OLD_TOKEN, KEYS };
 
@@ -159,7 +159,7 @@ int lsvd_s3_profile_parse(struct s3_set **ret, const char *text, size_t len, con
 	return lsvd_fail(LSVD_E_CONFIG, "%.200s: there is no section [%.64s]", path, profile);
 }
 
-/* -------------------------------------------------------------------------------------- the file */
+/* ------------------------------------------------------------------------------------- the file */
 
 static int64_t ns_of(struct timespec t)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * s3_sign.c - Signature Version 4: the request in its canonical form, hashed piece by piece, and a key
- * made of the secret, the day and the region.
+ * s3_sign.c - Signature Version 4: the request in its canonical form, hashed piece by piece, and a
+ * key made of the secret, the day and the region.
  *
  * libcurl could do it (CURLOPT_AWS_SIGV4), but keeps copies of the secret in ordinary memory, which
  * it does not wipe, and cannot be told of a server's other clock. Here the secret is read where it

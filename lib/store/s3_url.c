@@ -2,8 +2,8 @@
 /*
  * s3_url.c - "s3://BUCKET[/DIRECTORY][?NAME=VALUE&…]" to options, and back.
  *
- * A URL is shown in messages, lists of processes and histories of shells: a secret in one is refused,
- * and no value of one is quoted in a message.
+ * A URL is shown in messages, lists of processes and histories of shells: a secret in one is
+ * refused, and no value of one is quoted in a message.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -102,8 +102,8 @@ static int read_option(struct lsvd_s3_options *o, const char *name, char *value)
 		if (*place)
 			return lsvd_fail(LSVD_E_CONFIG, "store s3://...: %s is said twice", name);
 		if (!*value || !unescape(value))
-			return lsvd_fail(LSVD_E_CONFIG, "store s3://...: %s is empty, or has a '%%' "
-					 "without two hexadecimal digits", name);
+			return lsvd_fail(LSVD_E_CONFIG, "store s3://...: %s is empty, or has a "
+					 "'%%' without two hexadecimal digits", name);
 		*place = value;
 		return 0;
 	}

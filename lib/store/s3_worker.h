@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * s3_worker.h - a thread that takes one thing after another: digests of bodies, reading credentials.
+ * s3_worker.h - a thread that takes one thing after another: digests of bodies, reading
+ * credentials.
  *
  * Both take long (8 MiB of SHA-256, a metadata service that does not answer), and neither whoever
  * submits a request nor the thread that moves bytes may wait for them.

@@ -48,8 +48,8 @@ static const xmlNode *child(const xmlNode *parent, const char *name)
 }
 
 /*
- * The text of a child that has nothing but text; "" if it is empty, NULL if it is not there or is more
- * than that.
+ * The text of a child that has nothing but text; "" if it is empty, NULL if it is not there or is
+ * more than that.
  */
 static const char *child_text(const xmlNode *parent, const char *name)
 {
@@ -91,7 +91,7 @@ void lsvd_s3_xml_error(struct s3_request *r, const char *text, size_t len)
 	xmlFreeDoc(doc);
 }
 
-/* --------------------------------------------------------------------------------------- listings */
+/* ------------------------------------------------------------------------------------- listings */
 
 static bool read_bytes(const char *text, uint64_t *ret)
 {
@@ -122,8 +122,8 @@ static int64_t read_date(const char *text)
 }
 
 /*
- * A key as a listing with encoding-type=url has it: %XX, and '+' for a blank. false: it is too long,
- * or none.
+ * A key as a listing with encoding-type=url has it: %XX, and '+' for a blank. false: it is too
+ * long, or none.
  */
 static bool read_key(char key[S3_KEY_MAX + 1], const char *text, bool encoded)
 {
@@ -204,7 +204,7 @@ bool lsvd_s3_xml_page(struct s3_request *r, const char *text, size_t len)
 	return ok;
 }
 
-/* --------------------------------------------------------------------------------------- deletions */
+/* ------------------------------------------------------------------------------------ deletions */
 
 bool lsvd_s3_xml_deleted(struct s3_request *r, const char *text, size_t len)
 {

@@ -479,7 +479,7 @@ int lsvd_store_remove_many(struct lsvd_store *s, const char *const *keys, unsign
 		       s->ops.remove_many(s->ctx, keys, count));
 }
 
-/* ------------------------------------------------------------------------------- without waiting */
+/* ------------------------------------------------------------------------------ without waiting */
 
 void lsvd_store_submit(struct lsvd_store *s, struct lsvd_store_request *r)
 {
@@ -502,7 +502,7 @@ void lsvd_store_done(struct lsvd_store_request *r, int err)
 	r->done(r, err);
 }
 
-/* ------------------------------------------------------------------------------- what else there is */
+/* --------------------------------------------------------------------------- what else there is */
 
 int lsvd_store_reload(struct lsvd_store *s)
 {

@@ -89,7 +89,8 @@ struct dir_held;
 void lsvd_dir_hold(struct dir *d, unsigned room);
 bool lsvd_dir_is_holding(const struct dir *d);
 /* The object if it is open: its descriptor, until it is put back, and its length. */
-struct dir_held *lsvd_dir_held_get(struct dir *d, const char *key, int *ret_fd, uint64_t *ret_bytes);
+struct dir_held *lsvd_dir_held_get(struct dir *d, const char *key, int *ret_fd,
+				   uint64_t *ret_bytes);
 void lsvd_dir_held_put(struct dir_held *held);
 /* Keeps a descriptor that nobody uses any more; false: it is still the caller's. */
 bool lsvd_dir_held_add(struct dir *d, const char *key, int fd, uint64_t bytes);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * store_dir_held.c - objects that stay open after they were read, for who reads parts of few of them.
+ * store_dir_held.c - objects that stay open after they were read, for who reads parts of few of
+ * them.
  *
- * Off until it is asked for (keep_open of <lsvd/store_driver.h>): an object that is held is read even
- * if another process has removed it, or has put other bytes in its place, which no driver does. What
- * this store removes is let go.
+ * Off until it is asked for (keep_open of <lsvd/store_driver.h>): an object that is held is read
+ * even if another process has removed it, or has put other bytes in its place, which no driver
+ * does. What this store removes is let go.
  *
  * What is put then is written so that reading it is cheap (store_dir_write.c).
  *

@@ -9,9 +9,9 @@
  * that knows no O_DIRECT says EINVAL, once; from then on everything goes through the page cache.
  *
  * Who has asked for objects to stay open is going to read them, and soon: then large ones, too, are
- * written through the page cache, CACHED_BYTES at a time, each of which the kernel may begin to write
- * back meanwhile. What has been written in large steps lies there in large pages, from which reading
- * takes a quarter of the time that it takes from those which reads of little parts bring.
+ * written through the page cache, CACHED_BYTES at a time, each of which the kernel may begin to
+ * write back meanwhile. What has been written in large steps lies there in large pages, from which
+ * reading takes a quarter of the time that it takes from those which reads of little parts bring.
  *
  * The last piece is filled up with zeroes to DIRECT_ALIGN, and the file then cut to its length.
  * Buffers are kept for the next object, a few of them: fresh memory would have to be faulted in.
@@ -33,7 +33,7 @@
 #define PIECE_BYTES (2u << 20)
 #define CACHED_BYTES (8u << 20)
 
-/* ------------------------------------------------------------------------- through the page cache */
+/* ----------------------------------------------------------------------- through the page cache */
 
 /* Copies the next elements, the first without its `skip` bytes, up to so many bytes. */
 static int next_iov(struct iovec out[IOV_AT_ONCE], const struct iovec *iov, int iovcnt, size_t skip,
@@ -70,7 +70,9 @@ static int write_cached(int fd, const struct iovec *iov, int iovcnt)
 			continue;
 		if (n < 0)
 			return -1;
-		/* Only a hint: the sync that follows does all of it, and says what has gone wrong. */
+		/*
+		 * Only a hint: the sync that follows does all of it, and says what has gone wrong.
+		 */
 		if ((size_t)n == CACHED_BYTES)
 			(void)sync_file_range(fd, off, n, SYNC_FILE_RANGE_WRITE);
 		off += n;
@@ -83,7 +85,7 @@ static int write_cached(int fd, const struct iovec *iov, int iovcnt)
 	return 0;
 }
 
-/* ---------------------------------------------------------------------------- past the page cache */
+/* -------------------------------------------------------------------------- past the page cache */
 
 static uint8_t *take_buffer(struct dir *d)
 {
@@ -213,7 +215,8 @@ static bool try_direct(struct dir *d, int fd, const struct iovec *iov, int iovcn
 		keep_buffer(d, buf);
 	}
 	/* No memory, or not this way after all: from the beginning, through the page cache. */
-	*ret = set_direct(fd, false) && lseek(fd, 0, SEEK_SET) == 0 && ftruncate(fd, 0) == 0 ? 0 : -1;
+	*ret = set_direct(fd, false) && lseek(fd, 0, SEEK_SET) == 0 && ftruncate(fd, 0) == 0 ? 0
+											     : -1;
 	return *ret < 0;
 }
 

@@ -6,15 +6,15 @@
  *   s3_options.c     what may be said of a bucket; s3_url.c: as a URL
  *   s3_op.c          an operation: its requests, and the two that are tried again at once
  *   s3_answer.c      which error an answer is
- *   s3_client.h      whoever sends requests: s3_curl.c (and what s3_curl.h lists, s3_sign.c, s3_xml.c,
- *                    s3_endpoint.c), or a module (s3_module.c)
+ *   s3_client.h      whoever sends requests: s3_curl.c (and what s3_curl.h lists, s3_sign.c,
+ *                    s3_xml.c, s3_endpoint.c), or a module (s3_module.c)
  *   s3_credentials.c access keys
  *   s3_worker.c      digests, and reading credentials again
  *
  * docs/s3.md says the same in words: what is asked of a bucket, what is done about each answer.
  *
- * All is submitted; only a listing has a form of its own that blocks, since its callback may use the
- * store, and what is called on the client's thread may not wait for that thread.
+ * All is submitted; only a listing has a form of its own that blocks, since its callback may use
+ * the store, and what is called on the client's thread may not wait for that thread.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -31,7 +31,7 @@
 
 #define PAGE_OBJECTS 1000u
 
-/* --------------------------------------------------------------------------- operations of others */
+/* ------------------------------------------------------------------------- operations of others */
 
 static void user_ended(struct s3_op *op, enum s3_kind kind)
 {
@@ -87,7 +87,9 @@ static void fill_put(struct s3_op *op, const struct lsvd_store_request *user)
 
 static void fill_get(struct s3_op *op, const struct lsvd_store_request *user)
 {
-	/* No range says "nothing", and no object has a byte so far out: only whether it is there. */
+	/*
+	 * No range says "nothing", and no object has a byte so far out: only whether it is there.
+	 */
 	bool empty = user->len == 0 || user->off > INT64_MAX - user->len;
 
 	op->r.verb = empty ? S3_HEAD : S3_GET;
@@ -132,7 +134,7 @@ static void s3_submit(void *ctx, struct lsvd_store_request *user)
 	lsvd_s3_op_start(op);
 }
 
-/* ----------------------------------------------------------------------------- a listing, waited for */
+/* ------------------------------------------------------------------------ a listing, waited for */
 
 /* A page as it came, to be told on the caller's thread. */
 struct page {
@@ -239,7 +241,7 @@ static int s3_list(void *ctx, const char *prefix, lsvd_object_fn fn, void *fn_ct
 	return err;
 }
 
-/* ---------------------------------------------------------------------------------- many deletions */
+/* ------------------------------------------------------------------------------- many deletions */
 
 /* What was not deleted, and why. */
 struct undeleted {
@@ -382,7 +384,7 @@ static int s3_remove_many(void *ctx, const char *const *keys, unsigned count)
 	return err;
 }
 
-/* ------------------------------------------------------------------------------------- what else */
+/* ------------------------------------------------------------------------------------ what else */
 
 static int s3_reload(void *ctx)
 {
@@ -418,7 +420,7 @@ static void s3_counters(void *ctx, struct lsvd_store_counters *c)
 	c->clock_offset_ms = S3_LOAD(s->observed_ms);
 }
 
-/* --------------------------------------------------------------------------------- opening, closing */
+/* ----------------------------------------------------------------------------- opening, closing */
 
 static int client_secrets(void *ctx, struct s3_secrets *ret)
 {
@@ -454,9 +456,9 @@ static int choose_client(const struct s3_client_ops **ret, const struct s3_optio
 static int check_client(const struct s3_client_ops *ops, const struct s3_options *o)
 {
 	if (o->https && o->o.ca_file && !(ops->caps & S3_CAN_CA))
-		return lsvd_fail(LSVD_E_UNSUPPORTED, "S3 bucket %s: the client \"%s\" cannot verify "
-				 "a server by a CA of one's own (%s); use \"curl\"", o->o.bucket,
-				 ops->name, o->o.ca_file);
+		return lsvd_fail(LSVD_E_UNSUPPORTED, "S3 bucket %s: the client \"%s\" cannot "
+				 "verify a server by a CA of one's own (%s); use \"curl\"",
+				 o->o.bucket, ops->name, o->o.ca_file);
 	if (o->o.session_token && !(ops->caps & S3_CAN_TOKEN))
 		return lsvd_fail(LSVD_E_UNSUPPORTED, "S3 bucket %s: the client \"%s\" has no "
 				 "session tokens; use \"curl\"", o->o.bucket, ops->name);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * store_wait.c - waiting: for another thread, and for an operation of which a driver has only the form
- * that does not wait.
+ * store_wait.c - waiting: for another thread, and for an operation of which a driver has only the
+ * form that does not wait.
  *
  * The only wait in this folder that is not a network driver's own; the core never comes here.
  */

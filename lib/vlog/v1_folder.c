@@ -5,8 +5,8 @@
  *   .vlog           "VLG" and the version, 1
  *   vlog_manifest   u64 count, then so many u64: the numbers of the segments, in any order
  *
- * Big-endian, without a checksum. A manifest of zeroes reads as "no segments", and its own library would
- * then delete them all; here it is damage as long as there are any. Nothing is written, ever.
+ * Big-endian, without a checksum. A manifest of zeroes reads as "no segments", and its own library
+ * would then delete them all; here it is damage as long as there are any. Nothing is written, ever.
  */
 #include <lsvd/vlog_v1.h>
 
@@ -48,8 +48,8 @@ static int file_fail(const struct lsvd_vlog_v1 *f, const char *name, int error)
 }
 
 /* The whole file, at most `room` bytes; *ret_len: how many there are, more than room if so. */
-static int read_file(const struct lsvd_vlog_v1 *f, int fd, const char *name, uint8_t *p, size_t room,
-		     size_t *ret_len)
+static int read_file(const struct lsvd_vlog_v1 *f, int fd, const char *name, uint8_t *p,
+		     size_t room, size_t *ret_len)
 {
 	uint8_t beyond;
 
@@ -93,8 +93,8 @@ static int read_marker(const struct lsvd_vlog_v1 *f)
 	if (err < 0)
 		return err;
 	if (len != sizeof marker || memcmp(marker, "VLG", 3) != 0)
-		return lsvd_fail(LSVD_E_CORRUPT, "%.400s/.vlog: %zu bytes that mark no value log", f->path,
-				 len);
+		return lsvd_fail(LSVD_E_CORRUPT, "%.400s/.vlog: %zu bytes that mark no value log",
+				 f->path, len);
 	if (marker[3] != 1)
 		return lsvd_fail(LSVD_E_VERSION, "%.400s/.vlog: version %u, this reads 1", f->path,
 				 marker[3]);
@@ -178,8 +178,8 @@ static int decode_manifest(struct lsvd_vlog_v1 *f, const uint8_t *p, size_t len)
 		return lsvd_fail(-EFBIG, "%.400s/vlog_manifest: more than %u bytes", f->path,
 				 MANIFEST_ROOM);
 	if (len < 8 || count != (len - 8) / 8 || len % 8)
-		return lsvd_fail(LSVD_E_CORRUPT, "%.400s/vlog_manifest: %zu bytes for %llu segments; all "
-				 "files can be read without it", f->path, len,
+		return lsvd_fail(LSVD_E_CORRUPT, "%.400s/vlog_manifest: %zu bytes for %llu "
+				 "segments; all files can be read without it", f->path, len,
 				 (unsigned long long)count);
 	for (uint64_t i = 0; err == 0 && i < count; i++)
 		err = add_id(f, be64_get(p + 8 + 8 * i));
@@ -212,8 +212,9 @@ static int nothing_listed(struct lsvd_vlog_v1 *f)
 	files = f->count;
 	f->count = 0;
 	if (files)
-		return lsvd_fail(LSVD_E_CORRUPT, "%.400s/vlog_manifest: lists no segment, and segments/ has "
-				 "%zu files; these can be read without it", f->path, files);
+		return lsvd_fail(LSVD_E_CORRUPT, "%.400s/vlog_manifest: lists no segment, and "
+				 "segments/ has %zu files; these can be read without it",
+				 f->path, files);
 	return 0;
 }
 
@@ -228,12 +229,13 @@ static int find_segments(struct lsvd_vlog_v1 *f)
 	qsort(f->ids, f->count, sizeof *f->ids, by_number);
 	for (size_t i = 1; i < f->count; i++)
 		if (f->ids[i] == f->ids[i - 1])
-			return lsvd_fail(LSVD_E_CORRUPT, "%.400s/vlog_manifest: lists segment %llu twice",
-					 f->path, (unsigned long long)f->ids[i]);
+			return lsvd_fail(LSVD_E_CORRUPT,
+					 "%.400s/vlog_manifest: lists segment %llu twice", f->path,
+					 (unsigned long long)f->ids[i]);
 	return 0;
 }
 
-/* ------------------------------------------------------------------------------ opening, closing */
+/* ----------------------------------------------------------------------------- opening, closing */
 
 static int take_options(struct lsvd_vlog_v1 *f, const struct lsvd_vlog_v1_options *options)
 {
@@ -243,11 +245,11 @@ static int take_options(struct lsvd_vlog_v1 *f, const struct lsvd_vlog_v1_option
 	if (err < 0)
 		return err;
 	if (o.flags & ~LSVD_VLOG_V1_ALL)
-		return lsvd_fail(-EINVAL, "value log of format 1: flags 0x%x, known are 0x%x", o.flags,
-				 LSVD_VLOG_V1_ALL);
+		return lsvd_fail(-EINVAL, "value log of format 1: flags 0x%x, known are 0x%x",
+				 o.flags, LSVD_VLOG_V1_ALL);
 	if (o.codec > LSVD_VLOG_V1_LZ4)
-		return lsvd_fail(-EINVAL, "value log of format 1: codec %u, known are 0 to %u", o.codec,
-				 LSVD_VLOG_V1_LZ4);
+		return lsvd_fail(-EINVAL, "value log of format 1: codec %u, known are 0 to %u",
+				 o.codec, LSVD_VLOG_V1_LZ4);
 	f->flags = o.flags;
 	f->codec = o.codec;
 	return 0;
@@ -295,7 +297,7 @@ size_t lsvd_vlog_v1_segment_count(const struct lsvd_vlog_v1 *f)
 	return f->count;
 }
 
-/* --------------------------------------------------------------------------------------- records */
+/* -------------------------------------------------------------------------------------- records */
 
 static int undo_lz4(struct lsvd_vlog_v1 *f, struct lsvd_vlog_v1_item *item)
 {
@@ -305,8 +307,9 @@ static int undo_lz4(struct lsvd_vlog_v1 *f, struct lsvd_vlog_v1_item *item)
 	uint8_t *room;
 
 	if (stored < 4 || raw > LZ4_RATIO * (uint64_t)(stored - 4))
-		return lsvd_fail(LSVD_E_CORRUPT, "%.400s: record at byte %llu: %zu bytes are no LZ4 block "
-				 "of %u", f->segment.path, (unsigned long long)item->offset, stored, raw);
+		return lsvd_fail(LSVD_E_CORRUPT,
+				 "%.400s: record at byte %llu: %zu bytes are no LZ4 block of %u",
+				 f->segment.path, (unsigned long long)item->offset, stored, raw);
 	if (raw > f->raw_room) {
 		room = lsvd_realloc(f->raw, raw);
 		if (!room)
@@ -370,7 +373,8 @@ int lsvd_vlog_v1_handle_decode(const void *bytes, size_t len, uint64_t *ret_segm
 	size_t m = n ? lsvd_varint_get((const uint8_t *)bytes + n, len - n, &segment) : 0;
 
 	if (!m)
-		return lsvd_fail(LSVD_E_CORRUPT, "handle of format 1: %zu bytes are not two numbers", len);
+		return lsvd_fail(LSVD_E_CORRUPT,
+				 "handle of format 1: %zu bytes are not two numbers", len);
 	*ret_segment = segment;
 	*ret_offset = offset;
 	return (int)(n + m);

@@ -2,9 +2,9 @@
 /*
  * v1_segment.c - reading a segment of fjall-rs/value-log: trailer, metadata, then every record.
  *
- * A record is taken only if its checksum is right. The metadata is compared when the last one has been
- * seen, so that a segment which lost records in its middle does not pass for whole. Lengths are
- * compared with what the file has before memory is asked for.
+ * A record is taken only if its checksum is right. The metadata is compared when the last one has
+ * been seen, so that a segment which lost records in its middle does not pass for whole. Lengths
+ * are compared with what the file has before memory is asked for.
  */
 #include "vlog/v1_segment.h"
 
@@ -36,7 +36,7 @@ static int system_fail(const struct v1_segment *s, const char *what, int error)
 	return lsvd_fail(-error, "%.400s: %s: %s", s->path, what, strerror(error));
 }
 
-/* ------------------------------------------------------------------------------------ the buffer */
+/* ----------------------------------------------------------------------------------- the buffer */
 
 static int read_fully(const struct v1_segment *s, uint8_t *p, size_t len, uint64_t off)
 {
@@ -104,11 +104,13 @@ static int read_trailer(struct v1_segment *s, uint64_t bytes)
 	if (err < 0)
 		return err;
 	if (memcmp(p + TRAILER_BYTES - MAGIC_BYTES, TRAILER_MAGIC, MAGIC_BYTES) != 0)
-		return lsvd_fail(LSVD_E_CORRUPT, "%.400s: no trailer at byte %llu: unfinished or damaged",
-				 s->path, (unsigned long long)at);
+		return lsvd_fail(LSVD_E_CORRUPT,
+				 "%.400s: no trailer at byte %llu: unfinished or damaged", s->path,
+				 (unsigned long long)at);
 	s->end = be64_get(p);
 	if (s->end > at || at - s->end < METADATA_HEAD + 4)
-		return lsvd_fail(LSVD_E_CORRUPT, "%.400s: its trailer puts the metadata at byte %llu, of %llu",
+		return lsvd_fail(LSVD_E_CORRUPT,
+				 "%.400s: its trailer puts the metadata at byte %llu, of %llu",
 				 s->path, (unsigned long long)s->end, (unsigned long long)bytes);
 	return 0;
 }
@@ -121,7 +123,8 @@ static int read_metadata(struct v1_segment *s, uint64_t limit)
 	if (err < 0)
 		return err;
 	if (memcmp(p, METADATA_MAGIC, MAGIC_BYTES) != 0)
-		return lsvd_fail(LSVD_E_CORRUPT, "%.400s: no metadata at byte %llu, where its trailer has it",
+		return lsvd_fail(LSVD_E_CORRUPT,
+				 "%.400s: no metadata at byte %llu, where its trailer has it",
 				 s->path, (unsigned long long)s->end);
 	s->items = be64_get(p + 8);
 	s->stored_bytes = be64_get(p + 16);
@@ -135,7 +138,8 @@ static int open_file(struct v1_segment *s, uint64_t *ret_bytes)
 	/* without NONBLOCK a pipe of this name would hold the caller up */
 	s->fd = open(s->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (s->fd < 0 && errno == ENOENT)
-		return lsvd_fail(LSVD_E_CORRUPT, "%.400s: the manifest lists it, and it is missing", s->path);
+		return lsvd_fail(LSVD_E_CORRUPT,
+				 "%.400s: the manifest lists it, and it is missing", s->path);
 	if (s->fd < 0)
 		return system_fail(s, "open", errno);
 	if (fstat(s->fd, &st) < 0)
@@ -159,8 +163,9 @@ int lsvd_v1_segment_open(struct v1_segment *s, const char *folder, uint64_t id)
 		return lsvd_fail(-ENAMETOOLONG, "%.200s: a path of %d bytes", folder, n);
 	err = open_file(s, &bytes);
 	if (err == 0 && bytes < TRAILER_BYTES + METADATA_HEAD + 4)
-		err = lsvd_fail(LSVD_E_CORRUPT, "%.400s: %llu bytes, a segment has at least %u", s->path,
-				(unsigned long long)bytes, TRAILER_BYTES + METADATA_HEAD + 4);
+		err = lsvd_fail(LSVD_E_CORRUPT, "%.400s: %llu bytes, a segment has at least %u",
+				s->path, (unsigned long long)bytes,
+				TRAILER_BYTES + METADATA_HEAD + 4);
 	if (err == 0)
 		err = read_trailer(s, bytes);
 	if (err == 0)
@@ -178,7 +183,7 @@ void lsvd_v1_segment_close(struct v1_segment *s)
 	s->buf_len = 0;
 }
 
-/* --------------------------------------------------------------------------------------- records */
+/* -------------------------------------------------------------------------------------- records */
 
 /* What is at `at` is no record: nothing says where the next one is. */
 static int lost(struct v1_segment *s, const char *why)
@@ -188,8 +193,9 @@ static int lost(struct v1_segment *s, const char *why)
 	s->at = s->end;
 	s->items_seen = s->items; /* said once is enough */
 	s->stored_seen = s->stored_bytes;
-	return lsvd_fail(LSVD_E_CORRUPT, "%.400s: byte %llu: %s; what follows is lost up to byte %llu",
-			 s->path, (unsigned long long)at, why, (unsigned long long)s->end);
+	return lsvd_fail(LSVD_E_CORRUPT,
+			 "%.400s: byte %llu: %s; what follows is lost up to byte %llu", s->path,
+			 (unsigned long long)at, why, (unsigned long long)s->end);
 }
 
 static int compare_metadata(struct v1_segment *s)
@@ -200,8 +206,8 @@ static int compare_metadata(struct v1_segment *s)
 		return 0;
 	s->items_seen = s->items;
 	s->stored_seen = s->stored_bytes;
-	return lsvd_fail(LSVD_E_CORRUPT, "%.400s: %llu records with %llu bytes of values, its metadata "
-			 "has %llu with %llu", s->path, (unsigned long long)items,
+	return lsvd_fail(LSVD_E_CORRUPT, "%.400s: %llu records with %llu bytes of values, its "
+			 "metadata has %llu with %llu", s->path, (unsigned long long)items,
 			 (unsigned long long)stored, (unsigned long long)s->items,
 			 (unsigned long long)s->stored_bytes);
 }
@@ -257,8 +263,8 @@ int lsvd_v1_segment_next(struct v1_segment *s, struct v1_record *ret)
 	r.bytes = p + 4;
 	found = lsvd_hash(r.bytes, (size_t)r.key_len + r.stored_len);
 	if (found != sum)
-		return lsvd_fail(LSVD_E_CORRUPT, "%.400s: record at byte %llu: checksum %016llx, its bytes "
-				 "have %016llx", s->path, (unsigned long long)r.offset,
+		return lsvd_fail(LSVD_E_CORRUPT, "%.400s: record at byte %llu: checksum %016llx, "
+				 "its bytes have %016llx", s->path, (unsigned long long)r.offset,
 				 (unsigned long long)sum, (unsigned long long)found);
 	*ret = r;
 	return 1;

@@ -5,12 +5,12 @@
  * All integers are big-endian.
  *
  *   record    "VLGBLOB" 1, u64 checksum, u16 length, key, u32 length, stored value
- *   metadata  "VLOGSMD" 1, u64 records, u64 stored bytes, u64 raw bytes of values, u16 length, least
- *             key, u16 length, greatest key
+ *   metadata  "VLOGSMD" 1, u64 records, u64 stored bytes, u64 raw bytes of values, u16 length,
+ *             least key, u16 length, greatest key
  *   trailer   u64 offset of the metadata, zeroes, "VLOGTRL" 1: the last 256 bytes
  *
- * The checksum is XXH3-64 of key and stored value. Nothing else has one, so what metadata and trailer
- * say is believed only as far as it agrees with the records.
+ * The checksum is XXH3-64 of key and stored value. Nothing else has one, so what metadata and
+ * trailer say is believed only as far as it agrees with the records.
  */
 #ifndef VLOG_V1_SEGMENT_H
 #define VLOG_V1_SEGMENT_H
@@ -33,15 +33,16 @@ struct v1_segment {
 
 struct v1_record {
 	uint64_t offset;
-	const uint8_t *bytes;    /* the key, and the stored value right behind it; till the next call */
+	const uint8_t *bytes;    /* the key, and the stored value right behind it;
+				  * till the next call */
 	uint32_t key_len, stored_len;
 };
 
 /* The memory of an earlier segment is kept. Fails as lsvd_vlog_v1_next() says. */
 int lsvd_v1_segment_open(struct v1_segment *s, const char *folder, uint64_t id);
 /*
- * 1 and the next record, verified; 0 at the end. On LSVD_E_CORRUPT `at` has moved on behind the record,
- * or to the end of the segment if nothing says where the next one is.
+ * 1 and the next record, verified; 0 at the end. On LSVD_E_CORRUPT `at` has moved on behind the
+ * record, or to the end of the segment if nothing says where the next one is.
  */
 int lsvd_v1_segment_next(struct v1_segment *s, struct v1_record *ret);
 /* Closes the file. */

@@ -111,7 +111,8 @@ static int delete_on(struct visit *v, const char *name, uint32_t flags)
 	if (!err)
 		err = lsvd_vlog_check_store(&v->port, flags | CHECK_NO_PROBE);
 	if (!err)
-		err = lsvd_lineage_take_away(&v->port, &record.uuid, &claim); /* nobody gives it back */
+		/* nobody gives it back */
+		err = lsvd_lineage_take_away(&v->port, &record.uuid, &claim);
 	if (err)
 		return err;
 	lsvd_key_record(io.key, OBJECT_VLOG, name);
@@ -122,8 +123,8 @@ static int delete_on(struct visit *v, const char *name, uint32_t flags)
 	if (!err)
 		return 0;
 	lsvd_uuid_format(&record.uuid, uuid);
-	return lsvd_fail_context(err, "value log %s: its name is gone, some of its objects v/%s/… are "
-				 "not", name, uuid);
+	return lsvd_fail_context(err, "value log %s: its name is gone, some of its objects "
+				 "v/%s/… are not", name, uuid);
 }
 
 int lsvd_vlog_delete_flags(struct lsvd_store *store, const char *name, uint32_t flags)

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * vlog_build.c - segments: records laid down in chunks of memory, an index behind them (vlog_build.h).
+ * vlog_build.c - segments: records laid down in chunks of memory, an index behind them
+ * (vlog_build.h).
  *
- * A record that is not in pieces lies in one chunk, so that it is hashed at once; of one in pieces the
- * prefix does, and each piece. What is left free at the end of a chunk is not part of the object.
+ * A record that is not in pieces lies in one chunk, so that it is hashed at once; of one in pieces
+ * the prefix does, and each piece. What is left free at the end of a chunk is not part of the
+ * object.
  */
 #include "vlog/vlog_build.h"
 
@@ -107,8 +109,10 @@ static void note_entry(struct vlog_build *b, const struct vlog_record *r, const 
 	struct vlog_entry *e = &b->entries[b->totals.items];
 
 	*e = (struct vlog_entry){ .key = p + VLOG_RECORD_HEAD, .key_len = r->key_len, .raw = r->raw,
-				  .offset = offset, .size = vlog_record_bytes(r), .commit = commit };
-	if (b->totals.items && lsvd_vlog_key_compare(e[-1].key, e[-1].key_len, e->key, e->key_len) >= 0)
+				  .offset = offset, .size = vlog_record_bytes(r),
+				  .commit = commit };
+	if (b->totals.items &&
+	    lsvd_vlog_key_compare(e[-1].key, e[-1].key_len, e->key, e->key_len) >= 0)
 		b->unsorted = true;
 	b->totals.items++;
 	b->totals.raw += r->raw;
@@ -328,14 +332,16 @@ int lsvd_vlog_build_seal(struct vlog_build *b, const void *metadata, size_t meta
 	b->iov[b->iovcnt++] = (struct iovec){ b->header, sizeof b->header };
 	for (unsigned i = 0; i < b->chunk_count; i++)
 		if (b->chunks[i].len)
-			b->iov[b->iovcnt++] = (struct iovec){ b->chunks[i].bytes, b->chunks[i].len };
+			b->iov[b->iovcnt++] = (struct iovec){ b->chunks[i].bytes,
+							      b->chunks[i].len };
 	b->iov[b->iovcnt++] = (struct iovec){ b->footer, footer_bytes };
 	b->footer_at = b->offset;
 	b->object_bytes = b->offset + footer_bytes;
 	return 0;
 }
 
-int lsvd_vlog_build_new(struct vlog_build **ret, const struct uuid *log, uint64_t epoch, uint64_t id)
+int lsvd_vlog_build_new(struct vlog_build **ret, const struct uuid *log, uint64_t epoch,
+			uint64_t id)
 {
 	struct vlog_build *b = lsvd_calloc(1, sizeof *b);
 
@@ -367,8 +373,8 @@ void lsvd_vlog_build_free(struct vlog_build *b)
 
 static int bad_footer(const char *what, uint64_t is, uint64_t expected, const char *field)
 {
-	return lsvd_fail(LSVD_E_CORRUPT, "object %s: footer: %s %" PRIx64 ", expected %" PRIx64, what,
-			 field, is, expected);
+	return lsvd_fail(LSVD_E_CORRUPT, "object %s: footer: %s %" PRIx64 ", expected %" PRIx64,
+			 what, field, is, expected);
 }
 
 static int check_tail(struct vlog_footer *f, size_t len, uint64_t owner, uint64_t id,

@@ -8,8 +8,9 @@
  *               shared with the key before, bytes that follow, those; offset, size, length of the
  *               value, and the commit it was first part of if collection has copied it, else 0
  *    metadata   of the program's own
- *    tail       {u64 magic, u64 where the index begins, u64 bytes of the index, u64 bytes of metadata,
- *               u64 records, u64 checksum of index, metadata and tail, bound to the segment}
+ *    tail       {u64 magic, u64 where the index begins, u64 bytes of the index, u64 bytes of
+ *               metadata, u64 records, u64 checksum of index, metadata and tail, bound to the
+ *               segment}
  *
  * Index, metadata and tail are the footer. A segment means nothing until a chain object commits it;
  * that says, too, where the footer is.
@@ -67,10 +68,13 @@ struct vlog_build {
 };
 
 /* An empty one. -ENOMEM. */
-int lsvd_vlog_build_new(struct vlog_build **ret, const struct uuid *log, uint64_t epoch, uint64_t id);
+int lsvd_vlog_build_new(struct vlog_build **ret, const struct uuid *log, uint64_t epoch,
+			uint64_t id);
 void lsvd_vlog_build_free(struct vlog_build *b);
-/* Adds a record of that key and value, packed if `packer` (may be NULL) can; *ret: its handle. After a
- * failure nothing but freeing is left. */
+/*
+ * Adds a record of that key and value, packed if `packer` (may be NULL) can; *ret: its handle.
+ * After a failure nothing but freeing is left.
+ */
 int lsvd_vlog_build_add(struct vlog_build *b, struct vlog_packer *packer, uint8_t codec,
 			const void *key, size_t key_len, const void *value, size_t len,
 			struct lsvd_vlog_handle *ret);

@@ -23,7 +23,8 @@ int lsvd_vlog_cache_new_ops(struct lsvd_vlog_cache **ret, const struct lsvd_vlog
 	struct lsvd_vlog_cache *c;
 
 	if (!ret || !ops || ops->size < sizeof *ops || !ops->insert || !ops->get)
-		return lsvd_fail(-EINVAL, "cache of values: insert and get are needed, and a size of %zu",
+		return lsvd_fail(-EINVAL,
+				 "cache of values: insert and get are needed, and a size of %zu",
 				 sizeof *ops);
 	c = lsvd_malloc(sizeof *c);
 	if (!c)

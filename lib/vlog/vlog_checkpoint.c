@@ -2,11 +2,11 @@
 /*
  * vlog_checkpoint.c - roots of a value log, and the removal of what they make superfluous.
  *
- * A root is the table after the newest acknowledged chain object: records apply in order when they are
- * acknowledged, so the table is never between two places, and is encoded at one go. What the root
- * lists as dead (dropped segments, older roots, the notes up to its place) is removed once a chain
- * object that names the root is acknowledged: before that an opener may still go on from an older one.
- * The log adds its own conditions (log_delete.c); what it leaves stays on the list.
+ * A root is the table after the newest acknowledged chain object: records apply in order when they
+ * are acknowledged, so the table is never between two places, and is encoded at one go. What the
+ * root lists as dead (dropped segments, older roots, the notes up to its place) is removed once a
+ * chain object that names the root is acknowledged: before that an opener may still go on from an
+ * older one. The log adds its own conditions (log_delete.c); what it leaves stays on the list.
  *
  * One checkpoint or removal at a time.
  */
@@ -38,7 +38,7 @@ static void end(struct lsvd_vlog *log)
 	lsvd_port_leave(&log->port, true);
 }
 
-/* ------------------------------------------------------------------------------------------- root */
+/* ----------------------------------------------------------------------------------------- root */
 
 struct root_put {
 	struct lsvd_vlog *log;
@@ -156,7 +156,7 @@ int lsvd_vlog_checkpoint(struct lsvd_vlog *log)
 	return lsvd_vlog_remove_dead(log, NULL);
 }
 
-/* --------------------------------------------------------------------------------------- removing */
+/* ------------------------------------------------------------------------------------- removing */
 
 struct removal {
 	struct lsvd_vlog *log;
@@ -259,10 +259,16 @@ int lsvd_vlog_write_root_in_turn(struct lsvd_vlog *log)
 
 	if (err)
 		return err;
-	/* Else a log that is only written to would keep every note, and each root would list them all. */
+	/*
+	 * Else a log that is only written to would keep every note,
+	 * and each root would list them all.
+	 */
 	if (lsvd_vlog_root_is_named(log))
 		removed = remove_listed(log, NULL);
-	/* What a store refuses to remove stays; it must not keep the log from being short to replay. */
+	/*
+	 * What a store refuses to remove stays; it must not keep the log from
+	 * being short to replay.
+	 */
 	if (removed != LSVD_E_FENCED)
 		err = write_root(log);
 	end(log);

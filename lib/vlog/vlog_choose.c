@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * vlog_choose.c - which segments a collection takes: the strategies of volumes, some more, the program's.
+ * vlog_choose.c - which segments a collection takes: the strategies of volumes, some more, the
+ * program's.
  *
  * Of what is shared (log/gc_choose.h) only the terms are translated here: what a segment has, what
  * lives, how old it is. There is no budget: limits are the pass's.
@@ -29,8 +30,8 @@ static uint64_t live_of(const struct lsvd_vlog_segment *s)
 }
 
 /* The strategies that volumes have, too. */
-static int choose_common(const struct lsvd_vlog_segment *s, size_t n, const struct gc_policy *policy,
-			 uint64_t *ids)
+static int choose_common(const struct lsvd_vlog_segment *s, size_t n,
+			 const struct gc_policy *policy, uint64_t *ids)
 {
 	struct gc_segment *in = lsvd_calloc(n + 1, sizeof *in);
 	struct gc_choice *out = lsvd_calloc(n + 1, sizeof *out);
@@ -126,7 +127,8 @@ int lsvd_vlog_choose(const struct lsvd_vlog_strategy *st, struct lsvd_vlog_segme
 		chosen = st->pick(st->ctx, s, n, ids);
 		if (chosen < 0 || (size_t)chosen > n)
 			return chosen < 0 ? chosen
-					  : lsvd_fail(-EINVAL, "a strategy picked %d of %zu segments",
+					  : lsvd_fail(-EINVAL,
+						      "a strategy picked %d of %zu segments",
 						      chosen, n);
 		break;
 	}
@@ -140,7 +142,8 @@ int lsvd_vlog_strategy_check(const struct lsvd_vlog_strategy *st)
 
 	if (st->kind < LSVD_VLOG_PICK_STALE || st->kind > LSVD_VLOG_PICK_OWN ||
 	    (st->kind == LSVD_VLOG_PICK_OWN && !st->pick))
-		return lsvd_fail(-EINVAL, "there is no strategy %u, or it has no function", st->kind);
+		return lsvd_fail(-EINVAL, "there is no strategy %u, or it has no function",
+				 st->kind);
 	/* Written so that what is no number does not pass. */
 	if ((share && !(st->value >= 0 && st->value <= 1)) || (factor && !(st->value >= 1)))
 		return lsvd_fail(-EINVAL, "the strategy's value is %g, must be %s", st->value,

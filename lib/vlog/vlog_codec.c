@@ -23,7 +23,7 @@ struct vlog_packer {
 _Static_assert((int)LSVD_VLOG_CODEC_LZ4 == (int)CODEC_LZ4, "one number");
 _Static_assert((int)LSVD_VLOG_CODEC_ZLIB == (int)CODEC_ZLIB, "one number");
 
-/* ------------------------------------------------------------------------------------------- zstd */
+/* ----------------------------------------------------------------------------------------- zstd */
 
 #ifdef LSVD_HAVE_ZSTD
 static const bool have_zstd = true;
@@ -82,12 +82,13 @@ static int zstd_unpack(const void *src, size_t len, void *dst, size_t raw)
 }
 #endif
 
-/* ---------------------------------------------------------------------------------------- the set */
+/* -------------------------------------------------------------------------------------- the set */
 
 static bool is_known(const struct vlog_codecs *c, uint32_t codec)
 {
 	if (codec < LSVD_VLOG_CODEC_OWN)
-		return codec <= LSVD_VLOG_CODEC_ZLIB || (codec == LSVD_VLOG_CODEC_ZSTD && have_zstd);
+		return codec <= LSVD_VLOG_CODEC_ZLIB ||
+		       (codec == LSVD_VLOG_CODEC_ZSTD && have_zstd);
 	return codec < 256 && c->own[codec];
 }
 
@@ -97,7 +98,8 @@ int lsvd_vlog_codecs_init(struct vlog_codecs *c, const struct lsvd_vlog_codec_op
 	for (uint32_t i = 0; i < n; i++) {
 		if (ops[i].codec < LSVD_VLOG_CODEC_OWN || ops[i].codec > 255 || !ops[i].compress ||
 		    !ops[i].decompress)
-			return lsvd_fail(-EINVAL, "codec %u: must be %u to 255 and have both functions",
+			return lsvd_fail(-EINVAL,
+					 "codec %u: must be %u to 255 and have both functions",
 					 ops[i].codec, LSVD_VLOG_CODEC_OWN);
 		c->own[ops[i].codec] = &ops[i];
 	}
@@ -109,7 +111,7 @@ int lsvd_vlog_codecs_init(struct vlog_codecs *c, const struct lsvd_vlog_codec_op
 	return 0;
 }
 
-/* ---------------------------------------------------------------------------------------- packing */
+/* -------------------------------------------------------------------------------------- packing */
 
 int lsvd_vlog_packer_new(struct vlog_packer **ret, const struct vlog_codecs *c)
 {
@@ -163,8 +165,9 @@ int lsvd_vlog_unpack(const struct vlog_codecs *c, uint8_t codec, const void *src
 	int err;
 
 	if (!is_known(c, codec) || codec == LSVD_VLOG_CODEC_NONE)
-		return lsvd_fail(LSVD_E_UNSUPPORTED, "object %s: a value with codec %u, which is not "
-				 "known here", what, codec);
+		return lsvd_fail(LSVD_E_UNSUPPORTED,
+				 "object %s: a value with codec %u, which is not known here",
+				 what, codec);
 	if (codec >= LSVD_VLOG_CODEC_OWN)
 		err = c->own[codec]->decompress(c->ctx, src, len, dst, raw);
 	else if (codec == LSVD_VLOG_CODEC_ZSTD)

@@ -3,15 +3,15 @@
  * vlog_drop.c - what is entirely stale leaves the log, and then the store.
  *
  * The statistics only say where to look. Before a segment is dropped the index is asked for every
- * record that its footer has; if one lives the statistics are put right, and it stays. Segments whose
- * commit holds them are not looked at: their index is not durable yet. Between the answer and the
- * record that drops a segment nothing in it can come to life: what the index does not have, only a
- * commit can bring.
+ * record that its footer has; if one lives the statistics are put right, and it stays. Segments
+ * whose commit holds them are not looked at: their index is not durable yet. Between the answer and
+ * the record that drops a segment nothing in it can come to life: what the index does not have,
+ * only a commit can bring.
  *
- * Then: a record in the chain; a root without the segments; the removal of their objects, and of what
- * no record ever knew: segments of writers that died, or were fenced, before they committed, and roots
- * that they put and no chain object names. Those of earlier epochs can never be committed any more:
- * their chain has ended.
+ * Then: a record in the chain; a root without the segments; the removal of their objects, and of
+ * what no record ever knew: segments of writers that died, or were fenced, before they committed,
+ * and roots that they put and no chain object names. Those of earlier epochs can never be committed
+ * any more: their chain has ended.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -24,7 +24,7 @@
 
 #define BATCH 512u
 
-/* ---------------------------------------------------------------------------------- one at a time */
+/* -------------------------------------------------------------------------------- one at a time */
 
 int lsvd_vlog_collection_begin(struct lsvd_vlog *log)
 {
@@ -47,7 +47,7 @@ void lsvd_vlog_collection_end(struct lsvd_vlog *log)
 	lsvd_port_leave(&log->port, true);
 }
 
-/* -------------------------------------------------------------------------------- asking the index */
+/* ----------------------------------------------------------------------------- asking the index */
 
 int lsvd_vlog_index_check(const struct lsvd_vlog_index *index)
 {
@@ -214,7 +214,7 @@ static int ask_for_each(struct lsvd_vlog *log, uint64_t *ids, size_t n,
 	return 0;
 }
 
-/* -------------------------------------------------------------------------------------- choosing */
+/* ------------------------------------------------------------------------------------- choosing */
 
 static bool nobody_has(const struct vlog_segment *s)
 {
@@ -300,7 +300,7 @@ static int retire(struct lsvd_vlog *log, uint64_t *ids, size_t n, size_t *ret_n)
 	return err;
 }
 
-/* ---------------------------------------------------------------------------------------- orphans */
+/* -------------------------------------------------------------------------------------- orphans */
 
 struct orphans {
 	struct lsvd_vlog *log;
@@ -392,7 +392,7 @@ static int remove_orphans(struct lsvd_vlog *log, struct lsvd_vlog_gc_result *r)
 	return err;
 }
 
-/* ------------------------------------------------------------------------------------------ calls */
+/* ---------------------------------------------------------------------------------------- calls */
 
 static int drop(struct lsvd_vlog *log, const struct lsvd_vlog_index *index,
 		struct lsvd_vlog_gc_result *r)

@@ -82,8 +82,8 @@ static void start(struct lsvd_vlog *log, struct vlog_fetch *f, struct vlog_group
 	if (f->err)
 		return;
 	if (!range_within(f->off, f->len, s->object_bytes)) {
-		f->err = lsvd_fail(-ENOENT, "value log %s: segment %llu has %llu bytes, and none at %llu",
-				   log->name, (unsigned long long)s->id,
+		f->err = lsvd_fail(-ENOENT, "value log %s: segment %llu has %llu bytes, "
+				   "and none at %llu", log->name, (unsigned long long)s->id,
 				   (unsigned long long)s->object_bytes,
 				   (unsigned long long)(f->off + f->len - 1));
 		return;
@@ -217,9 +217,10 @@ void lsvd_vlog_mark_damaged(struct lsvd_vlog *log, uint64_t segment)
 	lsvd_port_leave(&log->port, false);
 }
 
-/* ---------------------------------------------------------------------------------------- footers */
+/* -------------------------------------------------------------------------------------- footers */
 
-static int footer_once(struct lsvd_vlog *log, uint64_t id, struct vlog_footer *ret, uint64_t *ret_at)
+static int footer_once(struct lsvd_vlog *log, uint64_t id, struct vlog_footer *ret,
+		       uint64_t *ret_at)
 {
 	struct vlog_fetch f = { .segment = id };
 	struct vlog_segment *s = NULL;
@@ -257,7 +258,7 @@ int lsvd_vlog_footer_get(struct lsvd_vlog *log, uint64_t id, struct vlog_footer 
 	return err;
 }
 
-/* ---------------------------------------------------------------------------------------- windows */
+/* -------------------------------------------------------------------------------------- windows */
 
 void lsvd_vlog_window_fini(struct vlog_window *w)
 {
@@ -358,9 +359,11 @@ int lsvd_vlog_judge(struct lsvd_vlog *log, const struct lsvd_vlog_handle *h, int
 
 		lsvd_vlog_footer_free(&f);
 		if (!bad && !there)
-			return lsvd_fail(-ENOENT, "value log %s: segment %llu has no record of %llu "
-					 "bytes at %llu", log->name, (unsigned long long)h->segment,
-					 (unsigned long long)h->size, (unsigned long long)h->offset);
+			return lsvd_fail(-ENOENT, "value log %s: segment %llu has no record of "
+					 "%llu bytes at %llu", log->name,
+					 (unsigned long long)h->segment,
+					 (unsigned long long)h->size,
+					 (unsigned long long)h->offset);
 		lsvd_vlog_mark_damaged(log, h->segment);
 	}
 	lsvd_error_restore(text);

@@ -12,9 +12,9 @@
  *   relocate, finish                       the index goes over, where it still has the old handle
  *   the victims are stale                  and dropped by vlog_drop.c, which asks once more
  *
- * A copy that lost the race against a user's write is garbage in a new segment, and counted as such. A
- * record that does not verify is never copied: it stays where it is, in a segment that is marked and
- * left alone from then on. What is entirely stale is not read.
+ * A copy that lost the race against a user's write is garbage in a new segment, and counted as
+ * such. A record that does not verify is never copied: it stays where it is, in a segment that is
+ * marked and left alone from then on. What is entirely stale is not read.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -57,7 +57,7 @@ struct gc {
 	struct vlog_window window;
 };
 
-/* ---------------------------------------------------------------------------------------- limits */
+/* --------------------------------------------------------------------------------------- limits */
 
 static bool is_cancelled(const struct gc *g)
 {
@@ -78,7 +78,7 @@ static int pace(const struct gc *g)
 	return is_cancelled(g) ? -ECANCELED : 0;
 }
 
-/* ----------------------------------------------------------------------------------------- copying */
+/* -------------------------------------------------------------------------------------- copying */
 
 static int by_offset(const void *a, const void *b)
 {
@@ -88,7 +88,8 @@ static int by_offset(const void *a, const void *b)
 	return x->handle.offset < y->handle.offset ? -1 : x->handle.offset > y->handle.offset;
 }
 
-static int add_move(struct gc *g, const struct lsvd_vlog_query *q, const struct lsvd_vlog_handle *to)
+static int add_move(struct gc *g, const struct lsvd_vlog_query *q,
+		    const struct lsvd_vlog_handle *to)
 {
 	struct moves *m = &g->moves;
 
@@ -114,7 +115,8 @@ static uint64_t run_end(const struct gc *g, struct lsvd_vlog_query **live, size_
 	for (size_t i = 1; i < n; i++) {
 		const struct lsvd_vlog_handle *h = &live[i]->handle;
 
-		if (h->offset > end + g->log->join_bytes || h->offset + h->size > begin + RUN_BYTES_MAX)
+		if (h->offset > end + g->log->join_bytes ||
+		    h->offset + h->size > begin + RUN_BYTES_MAX)
 			break;
 		end = h->offset + h->size;
 	}
@@ -138,8 +140,8 @@ static int copy_record(struct gc *g, struct lsvd_vlog_query **live, size_t n, ui
 	/* What the index of the segment says has to be what the record says. */
 	if (!err && (r.key_len != q->key.size || r.raw != q->raw_bytes ||
 		     memcmp(p + VLOG_RECORD_HEAD, q->key.data, r.key_len) != 0))
-		err = lsvd_fail(LSVD_E_CORRUPT, "segment %llu: the record at %llu is not what the index "
-				"says", (unsigned long long)q->handle.segment,
+		err = lsvd_fail(LSVD_E_CORRUPT, "segment %llu: the record at %llu is not what "
+				"the index says", (unsigned long long)q->handle.segment,
 				(unsigned long long)q->handle.offset);
 	if (err == LSVD_E_CORRUPT) {
 		lsvd_report(LSVD_LOG_ERROR, "value log %s: not copied: %s", g->log->name,
@@ -255,7 +257,7 @@ static int copy_victim(struct gc *g, uint64_t id, uint64_t own_commit, struct vl
 	return err ? err : copy_live(g, v, s->queries, f->items, s->commits, own_commit);
 }
 
-/* ----------------------------------------------------------------------------------------- a round */
+/* -------------------------------------------------------------------------------------- a round */
 
 static void forget_moves(struct moves *m)
 {
@@ -422,7 +424,7 @@ static int end_round(struct gc *g)
 	return err;
 }
 
-/* ------------------------------------------------------------------------------------- collecting */
+/* ----------------------------------------------------------------------------------- collecting */
 
 enum verdict { TAKE, PASS_OVER };
 
@@ -528,11 +530,12 @@ static int collect(struct gc *g, const uint64_t *ids, size_t n)
 	lsvd_free(g->victims);
 	lsvd_vlog_window_fini(&g->window);
 	if (g->pass.err == -ECANCELED)
-		return lsvd_fail(-ECANCELED, "value log %s: collection was cancelled", g->log->name);
+		return lsvd_fail(-ECANCELED, "value log %s: collection was cancelled",
+				 g->log->name);
 	return g->pass.err;
 }
 
-/* ------------------------------------------------------------------------------------------ calls */
+/* ---------------------------------------------------------------------------------------- calls */
 
 static int run(struct lsvd_vlog *log, const uint64_t *ids, size_t n,
 	       const struct lsvd_vlog_index *index, const struct lsvd_vlog_gc_limits *limits,

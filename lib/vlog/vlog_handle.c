@@ -28,14 +28,14 @@ int lsvd_vlog_handle_decode(struct lsvd_vlog_handle *ret, const void *bytes, siz
 		size_t n = lsvd_varint_get(p + at, len - at, fields[i]);
 
 		if (!n)
-			return lsvd_fail(LSVD_E_CORRUPT, "handle of %zu bytes: cut short, or no number "
-					 "at byte %zu", len, at);
+			return lsvd_fail(LSVD_E_CORRUPT, "handle of %zu bytes: cut short, or no "
+					 "number at byte %zu", len, at);
 		at += n;
 	}
 	if (h.segment >= OBJECT_NUMBER_LIMIT || h.offset >= OBJECT_NUMBER_LIMIT ||
 	    h.size > VLOG_RECORD_LIMIT || lsvd_vlog_handle_encode(&h, again) != at)
-		return lsvd_fail(LSVD_E_CORRUPT, "handle: segment %llu, offset %llu, size %llu in %zu "
-				 "bytes cannot be", (unsigned long long)h.segment,
+		return lsvd_fail(LSVD_E_CORRUPT, "handle: segment %llu, offset %llu, size %llu in "
+				 "%zu bytes cannot be", (unsigned long long)h.segment,
 				 (unsigned long long)h.offset, (unsigned long long)h.size, at);
 	*ret = h;
 	return (int)at;

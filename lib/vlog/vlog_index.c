@@ -2,10 +2,10 @@
 /*
  * vlog_index.c - the index of a segment, walked with only a part of it in memory.
  *
- * The whole of it is read and verified once, at the beginning: its checksum is that of all. If it is
- * longer than what may be kept, hashes of its parts are, and each part is read again and compared when
- * the walk gets there. An entry may begin in one part and end in the next: as much as the longest
- * entry needs is always there before the next one is taken.
+ * The whole of it is read and verified once, at the beginning: its checksum is that of all. If it
+ * is longer than what may be kept, hashes of its parts are, and each part is read again and
+ * compared when the walk gets there. An entry may begin in one part and end in the next: as much as
+ * the longest entry needs is always there before the next one is taken.
  */
 #include <errno.h>
 #include <string.h>
@@ -101,8 +101,9 @@ static int read_part(struct lsvd_vlog *log, const struct vlog_index *x, uint8_t 
 
 	if (err || lsvd_hash(to, len) == x->hashes[x->loaded / x->part])
 		return err;
-	return lsvd_fail(LSVD_E_CORRUPT, "object %s: %zu bytes of the index at %llu are not what they "
-			 "were", f.key, len, (unsigned long long)f.off);
+	return lsvd_fail(LSVD_E_CORRUPT,
+			 "object %s: %zu bytes of the index at %llu are not what they were", f.key,
+			 len, (unsigned long long)f.off);
 }
 
 /* Drops what the walk has passed, and reads on behind what it has not. */

@@ -20,9 +20,9 @@
  *   vlog_record.c, vlog_build.c, vlog_table.c, vlog_codec.c, vlog_handle.c, vlog_value.c  pure
  *   vlog_cache.c       values in memory
  *
- * Everything here is procedures: a call does its work on the caller's thread and waits for the store.
- * The table and the log's state are protected by the port's lock, which is never held over I/O or a
- * function of the program's.
+ * Everything here is procedures: a call does its work on the caller's thread and waits for the
+ * store. The table and the log's state are protected by the port's lock, which is never held over
+ * I/O or a function of the program's.
  */
 #ifndef VLOG_VLOG_INTERNAL_H
 #define VLOG_VLOG_INTERNAL_H
@@ -82,7 +82,9 @@ struct lsvd_vlog {
 int lsvd_vlog_open_world(struct lsvd_vlog **ret, struct world *world, const char *name,
 			 const struct lsvd_vlog_options *options);
 int lsvd_vlog_create_world(struct world *world, const char *name, uint32_t flags);
-/* A procedure: may the store be written? Only UNSAFE_STORE of `flags`, and CHECK_NO_PROBE, count. */
+/*
+ * A procedure: may the store be written? Only UNSAFE_STORE of `flags`, and CHECK_NO_PROBE, count.
+ */
 int lsvd_vlog_check_store(struct port *port, uint32_t flags);
 /* -EROFS, LSVD_E_FENCED, …: what a call that puts something ends with at once; lock held. */
 int lsvd_vlog_refuse_write(const struct lsvd_vlog *log);
@@ -106,11 +108,18 @@ void lsvd_vlog_settle_segment(struct vlog_segment *s);
 
 /* ---- vlog_checkpoint.c; procedures */
 int lsvd_vlog_write_root(struct lsvd_vlog *log);
-/* Does an acknowledged chain object say where the newest root is? Of what was there at open, one does. */
+/*
+ * Does an acknowledged chain object say where the newest root is? Of what was there
+ * at open, one does.
+ */
 bool lsvd_vlog_root_is_named(struct lsvd_vlog *log);
-/* The root that is due now and then; before it, the removal of what the one before has made dead. */
+/*
+ * The root that is due now and then; before it, the removal of what the one before has made dead.
+ */
 int lsvd_vlog_write_root_in_turn(struct lsvd_vlog *log);
-/* A root, and then the removal of everything that is dead; *freed (may be NULL): bytes of segments. */
+/*
+ * A root, and then the removal of everything that is dead; *freed (may be NULL): bytes of segments.
+ */
 int lsvd_vlog_remove_dead(struct lsvd_vlog *log, uint64_t *freed);
 /* Removes free objects and roots that nothing ever named. */
 int lsvd_vlog_remove_free(struct lsvd_vlog *log, const struct vlog_dead *objects, size_t n);
@@ -129,7 +138,10 @@ struct vlog_fetch {
 	struct vlog_group *group;
 	struct obj_io io;
 };
-/* Reads all of them, at the same time; each has its result. An object that ends early is LSVD_E_CORRUPT. */
+/*
+ * Reads all of them, at the same time; each has its result.
+ * An object that ends early is LSVD_E_CORRUPT.
+ */
 void lsvd_vlog_fetch(struct lsvd_vlog *log, struct vlog_fetch *f, unsigned n);
 int lsvd_vlog_fetch1(struct lsvd_vlog *log, struct vlog_fetch *f);
 /* lock held: the segment; or LSVD_E_STALE, -ENOENT. */
@@ -170,7 +182,10 @@ struct vlog_index {
 	uint64_t whole, loaded;  /* bytes of the index; up to here it has been here */
 	uint64_t *hashes;        /* of the parts, or NULL: all of it is here */
 };
-/* Before the first entry. Of an index longer than 2 * part only parts are kept. *ret stays where it is. */
+/*
+ * Before the first entry. Of an index longer than 2 * part only parts are kept.
+ * *ret stays where it is.
+ */
 int lsvd_vlog_index_open(struct lsvd_vlog *log, uint64_t segment, size_t part,
 			 struct vlog_index *ret);
 void lsvd_vlog_index_fini(struct vlog_index *x);
@@ -178,7 +193,10 @@ void lsvd_vlog_index_fini(struct vlog_index *x);
 int lsvd_vlog_index_next(struct lsvd_vlog *log, struct vlog_index *x);
 
 /* ---- vlog_read.c */
-/* The value of a verified record; `owned` (may be NULL) is the memory it lies in, and is taken over. */
+/*
+ * The value of a verified record; `owned` (may be NULL) is the memory it lies in,
+ * and is taken over.
+ */
 int lsvd_vlog_open_value(const struct lsvd_vlog *log, const struct vlog_record *r,
 			 const uint8_t *bytes, struct lsvd_vlog_value *owned, const char *what,
 			 struct lsvd_vlog_value **ret);

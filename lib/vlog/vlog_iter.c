@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * vlog_iter.c - scans: segments one by one as they were written, or all together by key; and the scan
- * that verifies everything.
+ * vlog_iter.c - scans: segments one by one as they were written, or all together by key; and the
+ * scan that verifies everything.
  *
- * By key: the index of each segment is walked, and of all walks the least entry is next (a heap). Of
- * equal keys the newest is first: by commit, which collection keeps; then by segment; then by place.
- * Values are read through a window of each walk, which grows while records lie one behind the other.
+ * By key: the index of each segment is walked, and of all walks the least entry is next (a heap).
+ * Of equal keys the newest is first: by commit, which collection keeps; then by segment; then by
+ * place. Values are read through a window of each walk, which grows while records lie one behind
+ * the other.
  *
  * As written: heads say how long records are, so no index is needed; one window reads on.
  *
- * The more segments there are to be scanned by key the less of each is kept: parts of their indices, and
- * of windows only that of the record read last reaches further.
+ * The more segments there are to be scanned by key the less of each is kept: parts of their
+ * indices, and of windows only that of the record read last reaches further.
  */
 #include <errno.h>
 #include <string.h>
@@ -55,7 +56,7 @@ struct lsvd_vlog_iter {
 	int err;                     /* it is over */
 };
 
-/* ------------------------------------------------------------------------------------------- heap */
+/* ----------------------------------------------------------------------------------------- heap */
 
 /* Does a's entry come before b's? */
 static bool before(const struct walk *a, const struct walk *b)
@@ -104,7 +105,7 @@ static int step_first(struct lsvd_vlog_iter *it)
 	return 0;
 }
 
-/* --------------------------------------------------------------------------------------- opening */
+/* -------------------------------------------------------------------------------------- opening */
 
 static int begin_walk(struct lsvd_vlog_iter *it, struct walk *w)
 {
@@ -135,7 +136,8 @@ static int begin_walks(struct lsvd_vlog_iter *it)
 		return lsvd_fail_plain(-ENOMEM);
 	it->count = it->pin->count;
 	/* As written, one is read after the other. */
-	it->share = max_u64(it->memory / 2 / (it->flags & LSVD_VLOG_SCAN_STORED ? 1 : it->count + 1),
+	it->share = max_u64(it->memory / 2 / (it->flags & LSVD_VLOG_SCAN_STORED ? 1
+										: it->count + 1),
 			    SHARE_MIN);
 	for (size_t i = 0; i < it->count; i++) {
 		/* Of a pinned segment these do not change. */
@@ -160,8 +162,8 @@ int lsvd_vlog_iter_open(struct lsvd_vlog *log, const struct lsvd_vlog_scan *scan
 	err = lsvd_options_copy(&s, sizeof s, scan, sizeof s, "scan");
 	if (!err && s.flags & ~(LSVD_VLOG_SCAN_ALL | LSVD_VLOG_SCAN_KEYS | LSVD_VLOG_SCAN_STORED |
 				LSVD_VLOG_SCAN_DAMAGED))
-		err = lsvd_fail(-EINVAL, "value log %s: there are no flags %#x of a scan", log->name,
-				s.flags);
+		err = lsvd_fail(-EINVAL, "value log %s: there are no flags %#x of a scan",
+				log->name, s.flags);
 	if (err)
 		return err;
 	it = lsvd_calloc(1, sizeof *it);
@@ -201,7 +203,7 @@ void lsvd_vlog_iter_close(struct lsvd_vlog_iter *it)
 	lsvd_free(it);
 }
 
-/* ---------------------------------------------------------------------------------------- reading */
+/* -------------------------------------------------------------------------------------- reading */
 
 /* The window reads on for as long as records follow one another, twice as far each time. */
 static uint64_t reach(const struct lsvd_vlog_iter *it, struct walk *w,
@@ -258,7 +260,7 @@ static int settle_item(struct lsvd_vlog_iter *it, struct lsvd_vlog_item *ret, in
 	return err ? err : 1;
 }
 
-/* ----------------------------------------------------------------------------------------- by key */
+/* --------------------------------------------------------------------------------------- by key */
 
 static int remember_key(struct lsvd_vlog_iter *it, const struct vlog_entry *e)
 {
@@ -320,7 +322,7 @@ static int next_by_key(struct lsvd_vlog_iter *it, struct lsvd_vlog_item *ret)
 	return settle_item(it, ret, err);
 }
 
-/* ------------------------------------------------------------------------------------- as written */
+/* ----------------------------------------------------------------------------------- as written */
 
 /* How long the record at the iterator's place is. */
 static int next_size(struct lsvd_vlog_iter *it, struct walk *w, uint64_t *ret)
@@ -328,7 +330,8 @@ static int next_size(struct lsvd_vlog_iter *it, struct walk *w, uint64_t *ret)
 	const struct vlog_place at = { it->log->owner, w->id, it->offset };
 	const struct vlog_window *win = &w->window;
 	uint8_t head[VLOG_RECORD_HEAD];
-	struct vlog_fetch f = { .segment = w->id, .off = it->offset, .len = sizeof head, .buf = head };
+	struct vlog_fetch f = { .segment = w->id, .off = it->offset, .len = sizeof head,
+				.buf = head };
 	struct vlog_record r;
 	int err = 0;
 
@@ -344,8 +347,8 @@ static int next_size(struct lsvd_vlog_iter *it, struct walk *w, uint64_t *ret)
 	if (!err)
 		err = lsvd_vlog_record_decode(&r, head, 0, &at, win->key);
 	if (!err && !range_within(it->offset, vlog_record_bytes(&r), w->footer_at))
-		err = lsvd_fail(LSVD_E_CORRUPT, "segment %llu: record at %llu of %llu bytes, expected "
-				"its end before %llu", (unsigned long long)w->id,
+		err = lsvd_fail(LSVD_E_CORRUPT, "segment %llu: record at %llu of %llu bytes, "
+				"expected its end before %llu", (unsigned long long)w->id,
 				(unsigned long long)it->offset,
 				(unsigned long long)vlog_record_bytes(&r),
 				(unsigned long long)w->footer_at);
@@ -404,7 +407,7 @@ int lsvd_vlog_iter_next(struct lsvd_vlog_iter *it, struct lsvd_vlog_item *ret)
 	return more;
 }
 
-/* -------------------------------------------------------------------------------------- verifying */
+/* ------------------------------------------------------------------------------------ verifying */
 
 struct verifying {
 	struct lsvd_vlog *log;
@@ -433,11 +436,12 @@ static int verify_head_once(struct lsvd_vlog *log, const struct vlog_segment *s)
 		err = lsvd_fail(LSVD_E_CORRUPT, "object %s: header of %u bytes, expected %u", f.key,
 				head.header_bytes, VLOG_SEGMENT_HEADER);
 	if (!err)
-		err = lsvd_object_head_expect(&head, &log->uuid, OBJECT_VALUES, s->epoch, s->id, f.key);
+		err = lsvd_object_head_expect(&head, &log->uuid, OBJECT_VALUES, s->epoch,
+					      s->id, f.key);
 	if (!err && (head.object != s->id ||
 		     head.header_bytes + head.body_bytes != s->object_bytes))
-		err = lsvd_fail(LSVD_E_CORRUPT, "object %s: number %llu of %llu bytes, expected %llu of "
-				"%llu", f.key, (unsigned long long)head.object,
+		err = lsvd_fail(LSVD_E_CORRUPT, "object %s: number %llu of %llu bytes, "
+				"expected %llu of %llu", f.key, (unsigned long long)head.object,
 				(unsigned long long)(head.header_bytes + head.body_bytes),
 				(unsigned long long)s->id, (unsigned long long)s->object_bytes);
 	return err;
@@ -448,7 +452,8 @@ static int verify_head(struct lsvd_vlog *log, const struct vlog_segment *s)
 {
 	int err = verify_head_once(log, s);
 
-	return err == LSVD_E_CORRUPT ? verify_head_once(log, s) : err; /* an answer may be damaged */
+	/* an answer may be damaged */
+	return err == LSVD_E_CORRUPT ? verify_head_once(log, s) : err;
 }
 
 static int verify_records(struct verifying *v, const struct vlog_segment *s)

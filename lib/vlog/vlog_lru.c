@@ -2,9 +2,9 @@
 /*
  * vlog_lru.c - the built-in cache of values: those used last, up to a number of bytes.
  *
- * Entries are spread over shards by a hash of log, segment and offset; each shard has a lock, a hash
- * table with chains, a list in order of use, and its part of the bytes. A shard is never smaller than
- * SHARD_BYTES, so that a small cache can keep a large value.
+ * Entries are spread over shards by a hash of log, segment and offset; each shard has a lock, a
+ * hash table with chains, a list in order of use, and its part of the bytes. A shard is never
+ * smaller than SHARD_BYTES, so that a small cache can keep a large value.
  *
  * A shard that is full takes a value that was missed only if it has been asked for more often, of
  * late, than the one that would have to go. Else a cache smaller than the data, read at random,
@@ -12,9 +12,8 @@
  * nothing. How often is counted by hashes, two bytes each, in a table that is halved now and
  * then. What nobody has asked for, and what a program wants to be brought, is taken as it comes.
  *
- * An entry counts with its value and with
- * itself, so many small values do not take more than was given. Memory that is not to be had means that
- * a value is not kept; nothing fails.
+ * An entry counts with its value and with itself, so many small values do not take more than was
+ * given. Memory that is not to be had means that a value is not kept; nothing fails.
  *
  * A value outlives its entry: whoever got it has a reference.
  */
@@ -83,8 +82,9 @@ static struct entry **find(struct shard *s, uint64_t hash, uint64_t log,
 {
 	struct entry **p = &s->buckets[hash & (s->bucket_count - 1)];
 
-	while (*p && ((*p)->hash != hash || (*p)->log != log || (*p)->handle.segment != h->segment ||
-		      (*p)->handle.offset != h->offset || (*p)->handle.size != h->size))
+	while (*p && ((*p)->hash != hash || (*p)->log != log ||
+		      (*p)->handle.segment != h->segment || (*p)->handle.offset != h->offset ||
+		      (*p)->handle.size != h->size))
 		p = &(*p)->next;
 	return p;
 }
@@ -112,9 +112,11 @@ static void make_room(struct shard *s)
 	}
 }
 
-/* --------------------------------------------------------------------------- how often it was asked */
+/* ----------------------------------------------------------------------- how often it was asked */
 
-/* Each has two bytes of one line of memory, shared with different others: the lesser one is right. */
+/*
+ * Each has two bytes of one line of memory, shared with different others: the lesser one is right.
+ */
 static uint8_t *asked_of(const struct shard *s, uint64_t hash, unsigned which)
 {
 	size_t i = (hash >> 36) & (s->bucket_count * ASKED_PER_BUCKET - 1);
@@ -156,9 +158,11 @@ static bool is_wanted(struct shard *s, uint64_t hash, uint64_t bytes)
 	return !asked || asked > times_asked(s, list_first(&s->used, struct entry, used)->hash);
 }
 
-/* ------------------------------------------------------------------------------------ the entries */
+/* ---------------------------------------------------------------------------------- the entries */
 
-/* As many buckets as entries; without memory the chains get longer. False: there are none at all. */
+/*
+ * As many buckets as entries; without memory the chains get longer. False: there are none at all.
+ */
 static bool grow(struct shard *s)
 {
 	size_t n = s->bucket_count ? 2 * s->bucket_count : FIRST_BUCKETS;

@@ -69,8 +69,9 @@ static int check_new(const struct lsvd_vlog *log, const struct vlog_change *c, c
 
 		/* Numbers are given in order: any other order would be looked through for long. */
 		if ((i && c->add[i - 1]->id >= id) || lsvd_vlog_table_find(&log->table, id))
-			return lsvd_fail(LSVD_E_CORRUPT, "object %s: commits segment %llu, which is "
-					 "there, or out of its order", what, (unsigned long long)id);
+			return lsvd_fail(LSVD_E_CORRUPT, "object %s: commits segment %llu, which "
+					 "is there, or out of its order", what,
+					 (unsigned long long)id);
 	}
 	return 0;
 }
@@ -160,8 +161,8 @@ static int make_record(struct note *n)
 	n->put.note = lsvd_calloc(1, log_note_bytes((uint32_t)record_space(room)));
 	if (!n->put.note)
 		return lsvd_fail_plain(-ENOMEM);
-	len = lsvd_vlog_change_encode(n->put.note + LOG_NOTE_RECORDS_AT + RECORD_HEAD_BYTES, n->type,
-				      n->change);
+	len = lsvd_vlog_change_encode(n->put.note + LOG_NOTE_RECORDS_AT + RECORD_HEAD_BYTES,
+				      n->type, n->change);
 	n->put.record_count = 1;
 	n->put.record_bytes = lsvd_record_frame(n->put.note + LOG_NOTE_RECORDS_AT, n->type, 0,
 						(uint32_t)len);

@@ -2,9 +2,10 @@
 /*
  * vlog_open.c - a value log is opened, recovered and closed.
  *
- * It is a lineage of the generic log without operations: everything acknowledged is in the store, so
- * a new opener may always take over, as from a volume that flushes to the store. The newest root has
- * the table of segments; records of notes after it are applied to it. There is no local state at all.
+ * It is a lineage of the generic log without operations: everything acknowledged is in the store,
+ * so a new opener may always take over, as from a volume that flushes to the store. The newest root
+ * has the table of segments; records of notes after it are applied to it. There is no local state
+ * at all.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -28,7 +29,7 @@
 #define PUTS_AT_ONCE 8u
 #define SEGMENTS_KEPT_OPEN 64u
 
-/* --------------------------------------------------------------------------------------- options */
+/* -------------------------------------------------------------------------------------- options */
 
 static int bad_option(const char *what, uint64_t is, uint64_t least, uint64_t most)
 {
@@ -86,7 +87,7 @@ static int take_options(struct lsvd_vlog *log, const struct lsvd_vlog_options *g
 						 o.codec_ctx, o.codec);
 }
 
-/* --------------------------------------------------------------------------------------- the log */
+/* -------------------------------------------------------------------------------------- the log */
 
 static int commit_epoch(void *ctx, uint64_t epoch, uint64_t base_epoch, bool discard,
 			uint64_t last_op)
@@ -191,7 +192,7 @@ static int open_log_patiently(struct lsvd_vlog *log)
 	return err;
 }
 
-/* ------------------------------------------------------------------------------- opening, closing */
+/* ----------------------------------------------------------------------------- opening, closing */
 
 static uint64_t next_id(void)
 {
@@ -304,7 +305,8 @@ int lsvd_vlog_open(struct lsvd_vlog **ret, struct lsvd_store *store, const char 
 
 static bool nothing_in_world(const struct lsvd_vlog *log)
 {
-	return log->port.in_world == 0 && list_empty(&log->port.out) && list_empty(&log->port.calls);
+	return log->port.in_world == 0 && list_empty(&log->port.out) &&
+	       list_empty(&log->port.calls);
 }
 
 int lsvd_vlog_close(struct lsvd_vlog *log)
@@ -329,7 +331,7 @@ int lsvd_vlog_close(struct lsvd_vlog *log)
 	return err;
 }
 
-/* -------------------------------------------------------------------------------------- the rest */
+/* ------------------------------------------------------------------------------------- the rest */
 
 int lsvd_vlog_refuse_write(const struct lsvd_vlog *log)
 {

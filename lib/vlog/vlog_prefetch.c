@@ -3,8 +3,8 @@
  * vlog_prefetch.c - values brought into the cache while nobody waits.
  *
  * A request is on its own: it holds its memory and its segment's description until it is over, and
- * verifies and hands over what it read on the thread that ended it. Nobody hears of what goes wrong.
- * At most BYTES_OUT_MAX are on their way; what is beyond is not asked for.
+ * verifies and hands over what it read on the thread that ended it. Nobody hears of what goes
+ * wrong. At most BYTES_OUT_MAX are on their way; what is beyond is not asked for.
  */
 #include <errno.h>
 #include <string.h>
@@ -131,12 +131,13 @@ void lsvd_vlog_prefetch(struct lsvd_vlog *log, const struct lsvd_vlog_handle *ha
 }
 
 /*
- * How long the records behind are nobody knows; as long as this one, perhaps. What the guess cuts off
- * is not brought.
+ * How long the records behind are nobody knows; as long as this one, perhaps. What the guess cuts
+ * off is not brought.
  */
 static void prefetch_after(struct lsvd_vlog *log, const struct lsvd_vlog_handle *h, unsigned after)
 {
-	uint64_t len = min_u64(max_u64(h->size * after + h->size / 4, GUESS_BYTES_MIN), AFTER_BYTES_MAX);
+	uint64_t len = min_u64(max_u64(h->size * after + h->size / 4, GUESS_BYTES_MIN),
+			       AFTER_BYTES_MAX);
 	struct vlog_segment *s;
 
 	lsvd_port_enter(&log->port);

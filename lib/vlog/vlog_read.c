@@ -2,9 +2,9 @@
 /*
  * vlog_read.c - values by handle: one, many, a part of one.
  *
- * A get is one request of exactly the record's length, into memory that becomes the value's if it is
- * stored as it is. Whether the segment is part of the log is asked before the cache is: what has been
- * dropped or cleared is not answered from memory.
+ * A get is one request of exactly the record's length, into memory that becomes the value's if it
+ * is stored as it is. Whether the segment is part of the log is asked before the cache is: what has
+ * been dropped or cleared is not answered from memory.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -43,7 +43,7 @@ int lsvd_vlog_check_handle(struct lsvd_vlog *log, const struct lsvd_vlog_handle 
 	return err;
 }
 
-/* --------------------------------------------------------------------------------------- opening */
+/* -------------------------------------------------------------------------------------- opening */
 
 static int unpack_pieces(const struct lsvd_vlog *log, const struct vlog_record *r,
 			 const uint8_t *bytes, uint8_t *to, const char *what)
@@ -102,13 +102,15 @@ static int check_key(const struct lsvd_vlog *log, const struct vlog_record *r, c
 		     const struct lsvd_vlog_slice *key, const struct lsvd_vlog_handle *h)
 {
 	if (!key || !key->data ||
-	    (r->key_len == key->size && memcmp(bytes + VLOG_RECORD_HEAD, key->data, key->size) == 0))
+	    (r->key_len == key->size &&
+	     memcmp(bytes + VLOG_RECORD_HEAD, key->data, key->size) == 0))
 		return 0;
-	return lsvd_fail(-ENOENT, "value log %s: the record at %llu of segment %llu has another key",
+	return lsvd_fail(-ENOENT,
+			 "value log %s: the record at %llu of segment %llu has another key",
 			 log->name, (unsigned long long)h->offset, (unsigned long long)h->segment);
 }
 
-/* -------------------------------------------------------------------------------------------- get */
+/* ------------------------------------------------------------------------------------------ get */
 
 /* Reads, verifies and opens one record. */
 static int read_once(struct lsvd_vlog *log, const struct lsvd_vlog_handle *h,
@@ -119,7 +121,8 @@ static int read_once(struct lsvd_vlog *log, const struct lsvd_vlog_handle *h,
 				.record = true };
 	struct lsvd_vlog_value *room;
 	struct vlog_record r;
-	int err = h->size > UNASKED_MAX ? lsvd_vlog_check_handle(log, h) : 0; /* else the fetch does */
+	/* else the fetch does */
+	int err = h->size > UNASKED_MAX ? lsvd_vlog_check_handle(log, h) : 0;
 
 	if (err)
 		return err;
@@ -228,7 +231,7 @@ int lsvd_vlog_get_checked(struct lsvd_vlog *log, const struct lsvd_vlog_handle *
 	return get(log, h, &k, ret);
 }
 
-/* ------------------------------------------------------------------------------------------- many */
+/* ----------------------------------------------------------------------------------------- many */
 
 static int by_place(const void *a, const void *b)
 {
@@ -363,12 +366,12 @@ int lsvd_vlog_get_many(struct lsvd_vlog *log, struct lsvd_vlog_request *requests
 	return 0;
 }
 
-/* ---------------------------------------------------------------------------------------- a part */
+/* --------------------------------------------------------------------------------------- a part */
 
 /* The pieces of the value that [off, off + len) touches, in one request. */
 static int read_pieces(struct lsvd_vlog *log, const struct lsvd_vlog_handle *h,
-		       const struct vlog_record *r, const uint8_t *prefix, uint64_t off, uint8_t *buf,
-		       size_t len, const char *what)
+		       const struct vlog_record *r, const uint8_t *prefix, uint64_t off,
+		       uint8_t *buf, size_t len, const char *what)
 {
 	uint32_t first = (uint32_t)(off / VLOG_PIECE_BYTES);
 	uint32_t last = (uint32_t)((off + len - 1) / VLOG_PIECE_BYTES);
@@ -416,7 +419,10 @@ static int read_prefix(struct lsvd_vlog *log, const struct lsvd_vlog_handle *h,
 		       struct vlog_record *r, uint8_t **ret, char what[KEY_CAP])
 {
 	const struct vlog_place at = { log->owner, h->segment, h->offset };
-	/* Mostly all of it: a key of some bytes, and the table of a value of as much as fits a record. */
+	/*
+	 * Mostly all of it: a key of some bytes, and the table of a value of as
+	 * much as fits a record.
+	 */
 	uint64_t want = min_u64(h->size, VLOG_RECORD_HEAD + 256 +
 				(h->size / VLOG_PIECE_BYTES + 2) * 2 * VLOG_PIECE_ENTRY);
 	uint8_t *buf = NULL;

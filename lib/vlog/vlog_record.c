@@ -81,8 +81,9 @@ int lsvd_vlog_record_verify(const struct vlog_record *r, const uint8_t *p, uint6
 	uint64_t sum = lsvd_hash_bind(hash, at->owner, at->segment, at->offset);
 
 	if (sum != le64_get(p))
-		return lsvd_fail(LSVD_E_CORRUPT, "object %s: record at %" PRIu64 ": checksum %016" PRIx64
-				 ", expected %016" PRIx64, what, at->offset, le64_get(p), sum);
+		return lsvd_fail(LSVD_E_CORRUPT, "object %s: record at %" PRIu64 ": checksum %016"
+				 PRIx64 ", expected %016" PRIx64, what, at->offset,
+				 le64_get(p), sum);
 	if (ret_hash)
 		*ret_hash = hash;
 	if (r->flags & VLOG_PIECES && len == vlog_record_bytes(r))
@@ -113,6 +114,7 @@ int lsvd_vlog_piece_verify(const struct vlog_piece *piece, const uint8_t *stored
 
 	if (hash == piece->hash)
 		return 0;
-	return lsvd_fail(LSVD_E_CORRUPT, "object %s: piece at %" PRIu64 " of a record: checksum %016"
-			 PRIx64 ", expected %016" PRIx64, what, piece->at, hash, piece->hash);
+	return lsvd_fail(LSVD_E_CORRUPT, "object %s: piece at %" PRIu64
+			 " of a record: checksum %016" PRIx64 ", expected %016" PRIx64, what,
+			 piece->at, hash, piece->hash);
 }

@@ -10,9 +10,9 @@
  *   16  u64  length of what is stored of it, the table of pieces not counted
  *   24       key; with PIECES the table; the stored value
  *
- * The checksum is lsvd_hash_bind(H, owner, segment, offset), H the hash of the bytes from 8 on: so a
- * record in another place, of another segment or log does not verify, and one that is moved as it is
- * needs not be hashed again.
+ * The checksum is lsvd_hash_bind(H, owner, segment, offset), H the hash of the bytes from 8 on: so
+ * a record in another place, of another segment or log does not verify, and one that is moved as it
+ * is needs not be hashed again.
  *
  * A value longer than VLOG_PIECED_BYTES is stored in pieces of VLOG_PIECE_BYTES, each compressed
  * or not by itself. The table has for each {u32 stored length, u64 hash of the stored bytes}, and
@@ -55,8 +55,8 @@ static inline uint32_t vlog_piece_count(uint32_t raw)
 /* Head, key and table: what the checksum covers of a record in pieces. */
 static inline uint64_t vlog_prefix_bytes(const struct vlog_record *r)
 {
-	uint64_t table = r->flags & VLOG_PIECES ? vlog_piece_count(r->raw) * (uint64_t)VLOG_PIECE_ENTRY
-						: 0;
+	uint64_t table = r->flags & VLOG_PIECES
+				 ? vlog_piece_count(r->raw) * (uint64_t)VLOG_PIECE_ENTRY : 0;
 
 	return VLOG_RECORD_HEAD + r->key_len + table;
 }
@@ -74,8 +74,8 @@ uint64_t lsvd_vlog_record_hash(const uint8_t *p, const struct vlog_record *r);
 void lsvd_vlog_record_bind(uint8_t *p, uint64_t hash, const struct vlog_place *place);
 
 /*
- * The head of a record of which at least VLOG_RECORD_HEAD bytes are at `p`. `size`: how long the record
- * should be, or 0. LSVD_E_CORRUPT: it cannot be one.
+ * The head of a record of which at least VLOG_RECORD_HEAD bytes are at `p`. `size`: how long the
+ * record should be, or 0. LSVD_E_CORRUPT: it cannot be one.
  */
 int lsvd_vlog_record_decode(struct vlog_record *ret, const uint8_t *p, uint64_t size,
 			    const struct vlog_place *place, const char *what);

@@ -15,7 +15,7 @@
 #include "base/options.h"
 #include "vlog/vlog_internal.h"
 
-/* -------------------------------------------------------------------------------------- segments */
+/* ------------------------------------------------------------------------------------- segments */
 
 void lsvd_vlog_describe_segment(const struct vlog_segment *s, struct lsvd_vlog_segment *ret)
 {
@@ -78,8 +78,8 @@ static int copy_out(const void *data, size_t len, struct lsvd_vlog_value **to)
 }
 
 int lsvd_vlog_segment_info(struct lsvd_vlog *log, uint64_t segment,
-			   struct lsvd_vlog_value **ret_metadata, struct lsvd_vlog_value **ret_first,
-			   struct lsvd_vlog_value **ret_last)
+			   struct lsvd_vlog_value **ret_metadata,
+			   struct lsvd_vlog_value **ret_first, struct lsvd_vlog_value **ret_last)
 {
 	struct lsvd_vlog_value *v[3] = { NULL, NULL, NULL };
 	struct vlog_cursor c;
@@ -111,7 +111,8 @@ int lsvd_vlog_segment_info(struct lsvd_vlog *log, uint64_t segment,
 	return err;
 }
 
-int lsvd_vlog_note_stale(struct lsvd_vlog *log, const struct lsvd_vlog_handle *h, uint64_t raw_bytes)
+int lsvd_vlog_note_stale(struct lsvd_vlog *log, const struct lsvd_vlog_handle *h,
+			 uint64_t raw_bytes)
 {
 	struct vlog_segment *s = NULL;
 	int err;
@@ -130,7 +131,7 @@ int lsvd_vlog_note_stale(struct lsvd_vlog *log, const struct lsvd_vlog_handle *h
 	return err;
 }
 
-/* ---------------------------------------------------------------------------------------- reports */
+/* -------------------------------------------------------------------------------------- reports */
 
 static void add_to_report(struct lsvd_vlog_report *r, const struct vlog_segment *s)
 {
@@ -187,7 +188,8 @@ double lsvd_vlog_space_amp(struct lsvd_vlog *log)
 int lsvd_vlog_report_text(const struct lsvd_vlog_report *r, char *buf, size_t len)
 {
 	return snprintf(buf, len,
-			"segments          %llu (%llu entirely stale, %llu uncertain, %llu damaged)\n"
+			"segments          %llu (%llu entirely stale, %llu uncertain, "
+			"%llu damaged)\n"
 			"records           %llu (%llu stale)\n"
 			"bytes of values   %llu (%llu stale, %.1f %%)\n"
 			"bytes of records  %llu (%llu stale)\n"
@@ -223,9 +225,11 @@ int lsvd_vlog_report_json(const struct lsvd_vlog_report *r, char *buf, size_t le
 			lsvd_vlog_report_stale_ratio(r), lsvd_vlog_report_space_amp(r));
 }
 
-/* ------------------------------------------------------------------------------ counting all anew */
+/* ---------------------------------------------------------------------------- counting all anew */
 
-/* Those that are there now and that no commit holds: what the index does not say of them is stale. */
+/*
+ * Those that are there now and that no commit holds: what the index does not say of them is stale.
+ */
 static void begin_scan(struct lsvd_vlog *log)
 {
 	lsvd_port_enter(&log->port);
@@ -306,7 +310,7 @@ int lsvd_vlog_scan_for_stats(struct lsvd_vlog *log, lsvd_vlog_next_fn next, void
 	return ret ? lsvd_options_fill(ret, &r, sizeof r, sizeof r, "value log report") : 0;
 }
 
-/* --------------------------------------------------------------------------------------- counters */
+/* ------------------------------------------------------------------------------------- counters */
 
 int lsvd_vlog_stats(struct lsvd_vlog *log, struct lsvd_vlog_stats *ret)
 {

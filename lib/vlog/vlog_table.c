@@ -16,7 +16,7 @@
 #define DEAD_BYTES_MAX (10u * 4u)
 #define FLAG_UNCERTAIN 1u
 
-/* -------------------------------------------------------------------------------------- the table */
+/* ------------------------------------------------------------------------------------ the table */
 
 void lsvd_vlog_table_fini(struct vlog_table *t)
 {
@@ -273,8 +273,8 @@ int lsvd_vlog_change_decode(struct vlog_change *ret, int type, const uint8_t *p,
 	if (!err)
 		err = decode_ids(&c, &r);
 	if (!err && (r.bad || r.p != r.end))
-		err = lsvd_fail(LSVD_E_CORRUPT, "object %s: record of type %d: what it says at byte %zu "
-				"of %zu cannot be", what, type, (size_t)(r.p - p), len);
+		err = lsvd_fail(LSVD_E_CORRUPT, "object %s: record of type %d: what it says at "
+				"byte %zu of %zu cannot be", what, type, (size_t)(r.p - p), len);
 	if (err) {
 		lsvd_vlog_change_fini(&c);
 		return err;
@@ -283,7 +283,7 @@ int lsvd_vlog_change_decode(struct vlog_change *ret, int type, const uint8_t *p,
 	return 0;
 }
 
-/* ------------------------------------------------------------------------------------------ roots */
+/* ---------------------------------------------------------------------------------------- roots */
 
 enum root_at {
 	ROOT_EPOCH = OBJECT_HEAD_BYTES,
@@ -377,8 +377,8 @@ static int decode_body(struct vlog_table *t, struct reader *r, uint32_t segments
 	return err;
 }
 
-int lsvd_vlog_root_decode(struct vlog_table *t, const struct object_head *head, const uint8_t *object,
-			  size_t len, const char *what)
+int lsvd_vlog_root_decode(struct vlog_table *t, const struct object_head *head,
+			  const uint8_t *object, size_t len, const char *what)
 {
 	struct reader r = { object + head->header_bytes, object + len, false };
 	uint32_t segments, dead;
@@ -386,8 +386,8 @@ int lsvd_vlog_root_decode(struct vlog_table *t, const struct object_head *head, 
 	int err;
 
 	if (head->header_bytes != VLOG_ROOT_HEADER || len - head->header_bytes != head->body_bytes)
-		return lsvd_fail(-EBADMSG, "object %s: header of %u and body of %" PRIu64 " bytes in %zu",
-				 what, head->header_bytes, head->body_bytes, len);
+		return lsvd_fail(-EBADMSG, "object %s: header of %u and body of %" PRIu64
+				 " bytes in %zu", what, head->header_bytes, head->body_bytes, len);
 	sum = body_checksum(head, r.p);
 	if (sum != le64_get(object + ROOT_BODY))
 		return lsvd_fail(-EBADMSG, "object %s: checksum of the body %016" PRIx64
@@ -399,7 +399,8 @@ int lsvd_vlog_root_decode(struct vlog_table *t, const struct object_head *head, 
 		r.bad = true;
 	err = r.bad ? 0 : decode_body(t, &r, segments, dead);
 	if (!err && (r.bad || r.p != r.end))
-		err = lsvd_fail(LSVD_E_CORRUPT, "object %s: what it says at byte %zu of %zu cannot be",
-				what, (size_t)(r.p - object), len);
+		err = lsvd_fail(LSVD_E_CORRUPT,
+				"object %s: what it says at byte %zu of %zu cannot be", what,
+				(size_t)(r.p - object), len);
 	return err;
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * vlog_table.h - the segments of a value log with their statistics, what is dead, and how all that is
- * written down: in the records of the chain and in roots (docs/format.md, "Value logs").
+ * vlog_table.h - the segments of a value log with their statistics, what is dead, and how all that
+ * is written down: in the records of the chain and in roots (docs/format.md, "Value logs").
  *
  * The table is the state after a place in the chain, and is changed by records alone, when their
- * object is acknowledged or replayed. Only the statistics change in between: they are estimates, and
- * saved with roots. What is dead has left the table and goes from the store once a root without it is
- * named by the chain (vlog_checkpoint.c).
+ * object is acknowledged or replayed. Only the statistics change in between: they are estimates,
+ * and saved with roots. What is dead has left the table and goes from the store once a root without
+ * it is named by the chain (vlog_checkpoint.c).
  *
  * Pure but for memory; the owner locks.
  */
@@ -33,7 +33,8 @@ struct vlog_segment {
 	bool retired;            /* no more in the table; freed when nobody reads it */
 	unsigned readers;        /* requests on their way */
 	unsigned pins;           /* by snapshots, commits, iterators, collection */
-	unsigned unconfirmed;    /* of these: by commits whose index is not durable yet, by collection */
+	unsigned unconfirmed;    /* of these: by commits whose index is not durable yet,
+				  * by collection */
 	uint64_t seen_items, seen_raw, seen_records; /* by the scan under way, if `scanned` */
 	uint64_t noted_items, noted_raw, noted_records; /* as stale, since it began */
 	bool scanned;
@@ -95,14 +96,17 @@ size_t lsvd_vlog_change_encode(uint8_t *p, int type, const struct vlog_change *c
 int lsvd_vlog_change_decode(struct vlog_change *ret, int type, const uint8_t *p, size_t len,
 			    const char *what);
 
-/* ---- roots: {u64 epoch, u64 seq, u64 commits, u32 segments, u32 dead, u64 checksum of the body} */
+/*
+ * ---- roots: {u64 epoch, u64 seq, u64 commits, u32 segments, u32 dead,
+ *              u64 checksum of the body}
+ */
 #define VLOG_ROOT_HEADER (OBJECT_HEAD_BYTES + 48u)
 /* The whole object, allocated; `head` has all but lengths and checksum. `seq`: the place it is the
  * state of. */
 int lsvd_vlog_root_encode(const struct vlog_table *t, struct object_head *head, uint64_t seq,
 			  uint8_t **ret, size_t *ret_len);
 /* Into an empty table, of a verified header. -EBADMSG: it does not verify. */
-int lsvd_vlog_root_decode(struct vlog_table *t, const struct object_head *head, const uint8_t *object,
-			  size_t len, const char *what);
+int lsvd_vlog_root_decode(struct vlog_table *t, const struct object_head *head,
+			  const uint8_t *object, size_t len, const char *what);
 
 #endif

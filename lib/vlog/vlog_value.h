@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* vlog_value.h - a value while it is being read: memory with room, of which a part will be shown. */
+/*
+ * vlog_value.h - a value while it is being read: memory with room, of which a part will be shown.
+ */
 #ifndef VLOG_VLOG_VALUE_H
 #define VLOG_VLOG_VALUE_H
 

@@ -7,8 +7,9 @@
  *   OPEN -> committed   all segments are stored and one note has made them part of the log
  *   any  -> aborted     what was stored is removed
  *
- * At most PUTS_OUT segments are on their way; who would put more waits. Memory of a segment is freed
- * when it is stored. What a note may have committed is never removed, also if its outcome is unknown.
+ * At most PUTS_OUT segments are on their way; who would put more waits. Memory of a segment is
+ * freed when it is stored. What a note may have committed is never removed, also if its outcome is
+ * unknown.
  */
 #include <errno.h>
 #include <string.h>
@@ -72,7 +73,7 @@ int lsvd_vlog_writer_open(struct lsvd_vlog *log, struct lsvd_vlog_writer **ret)
 	return 0;
 }
 
-/* ------------------------------------------------------------------------------- sealed segments */
+/* ------------------------------------------------------------------------------ sealed segments */
 
 static void segment_stored(struct log_free_put *put, int err)
 {
@@ -203,7 +204,7 @@ static int seal(struct lsvd_vlog_writer *w)
 	return 0;
 }
 
-/* ----------------------------------------------------------------------------------------- putting */
+/* -------------------------------------------------------------------------------------- putting */
 
 static int begin_segment(struct lsvd_vlog_writer *w)
 {
@@ -228,7 +229,8 @@ static int begin_segment(struct lsvd_vlog_writer *w)
 /* There is a segment with room for a record. */
 static int make_room(struct lsvd_vlog_writer *w)
 {
-	int err = w->err ? lsvd_fail(w->err, "value log %s: this writer has failed", w->log->name) : 0;
+	int err = w->err ? lsvd_fail(w->err, "value log %s: this writer has failed", w->log->name)
+			 : 0;
 
 	if (!err && w->build && w->build->totals.records >= w->log->segment_bytes)
 		err = seal(w);
@@ -258,9 +260,9 @@ int lsvd_vlog_put(struct lsvd_vlog_writer *w, const void *key, size_t key_len, c
 	if (key_len == 0 || !key || (len && !value))
 		return lsvd_fail(-EINVAL, "value log %s: a key of 0 bytes", w->log->name);
 	if (key_len > LSVD_VLOG_KEY_MAX || len > LSVD_VLOG_VALUE_MAX)
-		return lsvd_fail(-E2BIG, "value log %s: a key of %zu and a value of %zu bytes, expected "
-				 "at most %u and %llu", w->log->name, key_len, len, LSVD_VLOG_KEY_MAX,
-				 (unsigned long long)LSVD_VLOG_VALUE_MAX);
+		return lsvd_fail(-E2BIG, "value log %s: a key of %zu and a value of %zu bytes, "
+				 "expected at most %u and %llu", w->log->name, key_len, len,
+				 LSVD_VLOG_KEY_MAX, (unsigned long long)LSVD_VLOG_VALUE_MAX);
 	err = make_room(w);
 	if (!err)
 		err = lsvd_vlog_build_add(w->build, w->packer, w->log->codecs.writes, key, key_len,
@@ -349,7 +351,8 @@ static void remove_stored(struct lsvd_vlog_writer *w)
 		struct obj_io io = { .io = { .kind = IO_REMOVE } };
 
 		memcpy(io.key, p->put.key, sizeof io.key);
-		(void)lsvd_lineage_run(&w->log->port, &io); /* what stays is garbage, and found later */
+		/* what stays is garbage, and found later */
+		(void)lsvd_lineage_run(&w->log->port, &io);
 	}
 }
 
@@ -438,7 +441,8 @@ static void maybe_checkpoint(struct lsvd_vlog *log)
 int lsvd_vlog_commit_collected(struct lsvd_vlog_writer *w, const uint64_t *ids, size_t n,
 			       struct lsvd_vlog_pin **ret)
 {
-	int err = w->err ? lsvd_fail(w->err, "value log %s: this writer has failed", w->log->name) : 0;
+	int err = w->err ? lsvd_fail(w->err, "value log %s: this writer has failed", w->log->name)
+			 : 0;
 
 	if (!err)
 		err = seal(w);
@@ -460,7 +464,7 @@ int lsvd_vlog_commit(struct lsvd_vlog_writer *w, struct lsvd_vlog_pin **ret)
 	return lsvd_vlog_commit_collected(w, NULL, 0, ret);
 }
 
-/* ------------------------------------------------------------------------------------------- pins */
+/* ----------------------------------------------------------------------------------------- pins */
 
 int lsvd_vlog_snapshot(struct lsvd_vlog *log, struct lsvd_vlog_pin **ret)
 {

@@ -98,7 +98,8 @@ int lsvd_slice_get(struct chunk_pool *p, struct slice *ret, uint32_t bytes)
 		struct chunk *c = fresh(p);
 
 		if (!c)
-			return lsvd_fail(-ENOMEM, "no memory for %u bytes of log data", CHUNK_BYTES);
+			return lsvd_fail(-ENOMEM, "no memory for %u bytes of log data",
+					 CHUNK_BYTES);
 		if (p->open)
 			drop(p, p->open);
 		p->open = c;

@@ -15,7 +15,7 @@
 #include "base/err.h"
 #include "base/hash.h"
 
-/* ------------------------------------------------------------------------------ groups in memory */
+/* ----------------------------------------------------------------------------- groups in memory */
 
 struct wal_group *lsvd_wal_group_new(struct wal *w, uint32_t records, uint32_t blocks)
 {
@@ -109,7 +109,7 @@ bool lsvd_wal_verify(const struct wal *w, const struct wal_group *g, uint32_t bl
 	return lsvd_wal_verify_hash(w, g, block, lsvd_hash(data, bytes));
 }
 
-/* --------------------------------------------------------------------------------- room in the ring */
+/* ----------------------------------------------------------------------------- room in the ring */
 
 static uint64_t oldest_pos(const struct wal *w)
 {
@@ -232,7 +232,7 @@ struct wal_group *lsvd_wal_reserve(struct wal *w, uint32_t records, uint32_t blo
 	return g;
 }
 
-/* ------------------------------------------------------------------------------ writing, publishing */
+/* -------------------------------------------------------------------------- writing, publishing */
 
 uint64_t lsvd_wal_file_off(const struct wal *w, uint64_t pos)
 {
@@ -341,13 +341,13 @@ void lsvd_wal_fail(struct wal *w, int err)
 	if (w->failure)
 		return;
 	w->failure = err;
-	lsvd_report(LSVD_LOG_ERROR, "%s: the local log failed (%s): writes are refused from now on, "
-		    "reads go on", w->name, lsvd_error_name(err));
+	lsvd_report(LSVD_LOG_ERROR, "%s: the local log failed (%s): writes are refused from now "
+		    "on, reads go on", w->name, lsvd_error_name(err));
 	lsvd_wal_fail_tickets(w, LSVD_E_FAILED);
 	w->ops->failed(w->ctx, err);
 }
 
-/* --------------------------------------------------------------------------------------- giving back */
+/* ---------------------------------------------------------------------------------- giving back */
 
 void lsvd_wal_stored(struct wal *w, struct wal_group *g, uint64_t stored_op)
 {
@@ -362,7 +362,7 @@ void lsvd_wal_stored(struct wal *w, struct wal_group *g, uint64_t stored_op)
 		lsvd_wal_push_super(w);
 }
 
-/* ------------------------------------------------------------------------------------------ looking */
+/* -------------------------------------------------------------------------------------- looking */
 
 uint64_t lsvd_wal_flush_pos(const struct wal *w)
 {

@@ -14,13 +14,13 @@
  *   oldest <= given_up <= stored <= published <= head,   durable <= published
  *   head - oldest <= ring_bytes
  *
- * oldest: groups from here on are in memory and may be read. given_up: the tail in the newest synced
- * superblock; replay starts there, so what is older may be overwritten once nobody reads it.
- * stored: the store has everything below. durable: a sync that began after all below was written has
- * succeeded.
+ * oldest: groups from here on are in memory and may be read. given_up: the tail in the newest
+ * synced superblock; replay starts there, so what is older may be overwritten once nobody reads it.
+ * stored: the store has everything below. durable: a sync that began after all below was written
+ * has succeeded.
  *
- * A failed write or sync is final: no retry, no later sync is acknowledged (a page cache that lost a
- * write reports it once). The log is then FAILED until the file is opened again, and that reads
+ * A failed write or sync is final: no retry, no later sync is acknowledged (a page cache that lost
+ * a write reports it once). The log is then FAILED until the file is opened again, and that reads
  * past the page cache what no watermark vouches for.
  *
  * Protected by the port's lock, but for the functions marked "procedure", which are called without
@@ -95,39 +95,44 @@ struct wal_options {
 	uint64_t log_bytes;      /* if it has to be made */
 	bool readonly;
 	bool existing;           /* do not make it */
-	/* Does nobody need this volume's log any more? Then it may be made anew. NULL: never. Called
-	 * with the ctx of lsvd_wal_open(), and may run the port. */
+	/*
+	 * Does nobody need this volume's log any more? Then it may be made anew. NULL: never.
+	 * Called with the ctx of lsvd_wal_open(), and may run the port.
+	 */
 	bool (*is_gone)(void *ctx, const struct uuid *volume);
 };
 
 /*
- * Procedure: opens the file or begins to make it, checks it, and reads its groups; some may be damaged.
- * LSVD_E_LOCKED, LSVD_E_FOREIGN_CACHE (another volume's), LSVD_E_CORRUPT (both superblocks),
- * LSVD_E_VERSION, -ENOENT (readonly or existing, and no file), -errno.
+ * Procedure: opens the file or begins to make it, checks it, and reads its groups; some may be
+ * damaged. LSVD_E_LOCKED, LSVD_E_FOREIGN_CACHE (another volume's), LSVD_E_CORRUPT (both
+ * superblocks), LSVD_E_VERSION, -ENOENT (readonly or existing, and no file), -errno.
  */
 int lsvd_wal_open(struct wal **ret, struct wal_found *found, struct port *port,
 		  const struct wal_options *options, const struct wal_ops *ops, void *ctx);
 
 /*
- * Procedure: waits until a log that is being made is there, and says what keeps it from it: -ENOSPC,
- * -errno. To begin a run does the same; this is for who must know earlier.
+ * Procedure: waits until a log that is being made is there, and says what keeps it from it:
+ * -ENOSPC, -errno. To begin a run does the same; this is for who must know earlier.
  */
 int lsvd_wal_made(struct wal *w);
 
 /*
  * Procedure: what the log holds, given that the store has all operations up to `stored_op`. What is
- * damaged and stored does not matter: the rest goes on behind it. Where something else is missing the
- * log ends; if it had been durable that is LSVD_E_CORRUPT, or *ret_cut if `cut` says that it may be
- * given up. Changes nothing.
+ * damaged and stored does not matter: the rest goes on behind it. Where something else is missing
+ * the log ends; if it had been durable that is LSVD_E_CORRUPT, or *ret_cut if `cut` says that it
+ * may be given up. Changes nothing.
  */
 int lsvd_wal_holds(const struct wal *w, uint64_t stored_op, bool cut, uint64_t *ret_last_op,
 		   bool *ret_cut);
-/* Procedure: makes it so, with the same errors; to be called before a run is begun or groups are read. */
+/*
+ * Procedure: makes it so, with the same errors; to be called before a run is begun
+ * or groups are read.
+ */
 int lsvd_wal_settle(struct wal *w, uint64_t stored_op, bool cut);
 
 /*
- * Procedure: starts a new run, synced: from now on groups can be reserved. `discard`: what was found
- * is void and the next operation is next_op; else next_op must follow what was found.
+ * Procedure: starts a new run, synced: from now on groups can be reserved. `discard`: what was
+ * found is void and the next operation is next_op; else next_op must follow what was found.
  */
 int lsvd_wal_begin_run(struct wal *w, uint64_t epoch, uint64_t base_epoch, bool discard,
 		       uint64_t next_op);
@@ -135,8 +140,8 @@ int lsvd_wal_begin_run(struct wal *w, uint64_t epoch, uint64_t base_epoch, bool 
 int lsvd_wal_begin_offline(struct wal *w);
 
 /*
- * Procedure: what it holds is void, and a new run of the same epoch begins, synced. The store has all of
- * it, nobody reads it or knows a place in it, and nothing is reserved meanwhile.
+ * Procedure: what it holds is void, and a new run of the same epoch begins, synced. The store has
+ * all of it, nobody reads it or knows a place in it, and nothing is reserved meanwhile.
  */
 int lsvd_wal_empty(struct wal *w);
 
@@ -188,7 +193,9 @@ static inline uint8_t *wal_data(const struct wal_group *g)
 void lsvd_wal_unref(struct wal *w, struct wal_group *g);
 /* Gives the memory back if nobody reads; the file keeps the data. */
 void lsvd_wal_forget(struct wal *w, struct wal_group *g);
-/* Memory to read a forgotten group into, header and all; then the group gets it, or it goes back. */
+/*
+ * Memory to read a forgotten group into, header and all; then the group gets it, or it goes back.
+ */
 int lsvd_wal_recall(struct wal *w, struct wal_group *g, struct slice *ret);
 void lsvd_wal_recalled(struct wal *w, struct wal_group *g, struct slice *slice, bool good);
 

@@ -14,8 +14,8 @@ enum super_state {
 };
 
 /*
- * What cannot be read between groups that can, or before the log's end. More than WAL_GAPS_MAX are one
- * up to the end.
+ * What cannot be read between groups that can, or before the log's end. More than WAL_GAPS_MAX are
+ * one up to the end.
  */
 #define WAL_GAPS_MAX 16u
 struct wal_gap {
@@ -23,7 +23,8 @@ struct wal_gap {
 	uint64_t first_op, last_op;  /* last_op = first_op - 1: none is lost; UINT64_MAX: unknown */
 	uint64_t run;                /* of the group before it */
 	bool vouched;                /* it was durable once: no torn tail */
-	bool known;                  /* by its header, which is whole; else by what lies behind it */
+	bool known;                  /* by its header, which is whole;
+				      * else by what lies behind it */
 	const char *why;
 };
 

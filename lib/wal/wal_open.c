@@ -50,7 +50,8 @@ static void fill(struct job_io *job)
 	struct wal *w = lsvd_container_of(job, struct wal, making);
 
 	job->io.err = w->port->world->file->fill(w->file, WAL_RING_START + w->ring_bytes);
-	(void)snprintf(w->making_text, sizeof w->making_text, "%s", lsvd_last_error()); /* is as long */
+	/* is as long */
+	(void)snprintf(w->making_text, sizeof w->making_text, "%s", lsvd_last_error());
 }
 
 static void filled(struct io *io)
@@ -61,8 +62,8 @@ static void filled(struct io *io)
 }
 
 /*
- * A new file: every block written once, then a superblock that says nothing was acknowledged. Writing
- * the blocks takes its time, and is a job: nobody needs them before the first run begins.
+ * A new file: every block written once, then a superblock that says nothing was acknowledged.
+ * Writing the blocks takes its time, and is a job: nobody needs them before the first run begins.
  */
 static void make_file(struct wal *w, const struct wal_options *o)
 {

@@ -7,17 +7,18 @@
  * the newest run began only that run counts (what a cut tail left behind is void for ever, however
  * often one crashes before anything is written over it).
  *
- * Where nothing follows that verifies there is either the end of the log, torn or not, or damage. So
- * groups are looked for behind it, and what lies between is a *gap*. What it is depends on the
+ * Where nothing follows that verifies there is either the end of the log, torn or not, or damage.
+ * So groups are looked for behind it, and what lies between is a *gap*. What it is depends on the
  * operations that are missing, and on what the store has, which is known only later
  * (lsvd_wal_settle):
  *
- *   - none is missing, or the store has them: damage that does not matter. What is stored was durable,
- *     so it was no torn tail, and what lies behind belongs to the same history.
- *   - else, if something vouches for what lay there (the superblock's durable mark, the watermark of a
- *     later group): damage, and operations are lost. That refuses the open, or is cut off if told so.
- *   - else it is a torn tail and is cut: what lies behind was never acknowledged as durable, and must
- *     not be taken without what it followed.
+ *   - none is missing, or the store has them: damage that does not matter. What is stored was
+ *     durable, so it was no torn tail, and what lies behind belongs to the same history.
+ *   - else, if something vouches for what lay there (the superblock's durable mark, the watermark
+ *     of a later group): damage, and operations are lost. That refuses the open, or is cut off if
+ *     told so.
+ *   - else it is a torn tail and is cut: what lies behind was never acknowledged as durable, and
+ *     must not be taken without what it followed.
  *
  * Behind a gap a group of an older run may lie, void since a run that began before it: then the
  * groups of that run say so by going on from an earlier operation, and what was taken is let go.
@@ -47,10 +48,13 @@ struct scan {
 	uint64_t mark;               /* the newest watermark in groups that were taken */
 	uint64_t voucher;            /* and in headers behind them */
 	const char *why;             /* why the chain ended */
-	struct wal_group_head bad;   /* a group that follows, and whose data does not verify; or run 0 */
+	struct wal_group_head bad;   /* a group that follows, and whose data does not
+				      * verify; or run 0 */
 };
 
-/* Makes [pos, pos + len) readable in the window; it lies in one piece of the ring. -ENODATA if not. */
+/*
+ * Makes [pos, pos + len) readable in the window; it lies in one piece of the ring. -ENODATA if not.
+ */
 static int look_at(struct scan *s, uint64_t pos, uint64_t len, uint8_t **ret)
 {
 	struct wal *w = s->w;
@@ -284,7 +288,9 @@ static int search(struct scan *s, struct look *l)
 	return err;
 }
 
-/* What is at s->pos does not follow. 1: something behind it does, and there is a gap; 0: nothing. */
+/*
+ * What is at s->pos does not follow. 1: something behind it does, and there is a gap; 0: nothing.
+ */
 static int step_over(struct scan *s)
 {
 	struct look l;
@@ -457,8 +463,8 @@ int lsvd_wal_replay(struct wal *w, struct wal_found *found)
 	if (!err)
 		found->cut = s.pos != end;
 	if (!err)
-		lsvd_report(LSVD_LOG_DEBUG, "%s: operations %llu to %llu in %llu groups; ends at %llu "
-			    "(%s)%s", w->name, (unsigned long long)found->first_op,
+		lsvd_report(LSVD_LOG_DEBUG, "%s: operations %llu to %llu in %llu groups; ends "
+			    "at %llu (%s)%s", w->name, (unsigned long long)found->first_op,
 			    (unsigned long long)found->last_op, (unsigned long long)found->groups,
 			    (unsigned long long)s.pos, s.why,
 			    found->cut ? ", cut where the disk has something else" : "");
@@ -466,13 +472,13 @@ int lsvd_wal_replay(struct wal *w, struct wal_found *found)
 	return err;
 }
 
-/* ------------------------------------------------------------------- once the store has been asked */
+/* ---------------------------------------------------------------- once the store has been asked */
 
 static int lost(const struct wal *w, const struct wal_gap *gap, uint64_t stored_op)
 {
-	return lsvd_fail(LSVD_E_CORRUPT, "%s: damaged at %llu (%s), below its durable mark: operations "
-			 "from %llu on were flushed and cannot be read, and the store has no more than "
-			 "%llu; accepting a rollback goes on before them", w->name,
+	return lsvd_fail(LSVD_E_CORRUPT, "%s: damaged at %llu (%s), below its durable mark: "
+			 "operations from %llu on were flushed and cannot be read, and the store "
+			 "has no more than %llu; accepting a rollback goes on before them", w->name,
 			 (unsigned long long)gap->pos, gap->why, (unsigned long long)gap->first_op,
 			 (unsigned long long)stored_op);
 }
@@ -514,9 +520,9 @@ static void end_before(struct wal *w, const struct wal_gap *at)
 
 static void cut_gap(struct wal *w, const struct wal_gap *gap)
 {
-	lsvd_report(gap->vouched ? LSVD_LOG_ERROR : LSVD_LOG_DEBUG, "%s: %s at %llu (%s): cut there%s",
-		    w->name, gap->vouched ? "damaged" : "torn", (unsigned long long)gap->pos, gap->why,
-		    gap->vouched ? ", as asked" : "");
+	lsvd_report(gap->vouched ? LSVD_LOG_ERROR : LSVD_LOG_DEBUG,
+		    "%s: %s at %llu (%s): cut there%s", w->name, gap->vouched ? "damaged" : "torn",
+		    (unsigned long long)gap->pos, gap->why, gap->vouched ? ", as asked" : "");
 	end_before(w, gap);
 }
 

@@ -7,9 +7,9 @@
  * slot that is not the newest, counts once a sync that started after its write has succeeded, and
  * only then may the other slot be written and the ring space it gives up be reused.
  *
- * A watermark says, in the log itself, how far a sync reached: it tells a torn tail (above) from rot
- * (below). It stands in the next group's header; if no group follows within MARK_MS, a group without
- * records is written to carry it.
+ * A watermark says, in the log itself, how far a sync reached: it tells a torn tail (above) from
+ * rot (below). It stands in the next group's header; if no group follows within MARK_MS, a group
+ * without records is written to carry it.
  */
 #include "wal/wal_internal.h"
 
@@ -35,7 +35,7 @@ void lsvd_wal_sync_init(struct wal *w)
 	w->mark_timer.io.done = mark_due;
 }
 
-/* ---------------------------------------------------------------------------------------------- sync */
+/* ----------------------------------------------------------------------------------------- sync */
 
 static bool sync_needed(const struct wal *w)
 {
@@ -131,7 +131,7 @@ void lsvd_wal_sync(struct wal *w, struct wal_ticket *t)
 	lsvd_wal_start_sync(w);
 }
 
-/* ---------------------------------------------------------------------------------------- superblocks */
+/* ---------------------------------------------------------------------------------- superblocks */
 
 void lsvd_wal_push_super(struct wal *w)
 {
@@ -171,7 +171,7 @@ static void super_done(struct io *io)
 	lsvd_wal_start_sync(w);
 }
 
-/* ----------------------------------------------------------------------------------------- watermarks */
+/* ----------------------------------------------------------------------------------- watermarks */
 
 static void mark_due(struct io *io)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * libs3_host.c - a program that has functions of its own under the names that libs3 uses inside. If one
- * of them is called, the module has taken the program's in place of its own.
+ * libs3_host.c - a program that has functions of its own under the names that libs3 uses inside. If
+ * one of them is called, the module has taken the program's in place of its own.
  *
  *	libs3_host s3://BUCKET?client=libs3&...      exit status 0: the object "x" has 7 bytes
  */

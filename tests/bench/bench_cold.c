@@ -5,10 +5,11 @@
  *
  *   bench_cold [--json] [--quick] [--dir DIRECTORY] [--ms LATENCY]
  *
- * Numbers, not pass or fail. The store is memory that answers each request after 5 ms (random) or 20
- * ms (sequential), or --ms. Each volume is written, closed and opened without a cache, so that every
- * read of what has not been read before is cold. The store's own figure is that of ranged GETs of
- * as many bytes as the volume asks for, at random places of one object, in turns with the volume's.
+ * Numbers, not pass or fail. The store is memory that answers each request after 5 ms (random) or
+ * 20 ms (sequential), or --ms. Each volume is written, closed and opened without a cache, so that
+ * every read of what has not been read before is cold. The store's own figure is that of ranged
+ * GETs of as many bytes as the volume asks for, at random places of one object, in turns with the
+ * volume's.
  */
 #include <getopt.h>
 #include <sys/stat.h>
@@ -188,7 +189,8 @@ static void random_reads(const char *name, uint32_t step, bool text)
 
 /* ---------------------------------------------------------------------------- sequential reads */
 
-static double stream(struct disk *d, uint32_t ahead, uint32_t step, uint64_t bytes, double *ret_fetched)
+static double stream(struct disk *d, uint32_t ahead, uint32_t step, uint64_t bytes,
+		     double *ret_fetched)
 {
 	uint8_t *buf = malloc(step), *want = malloc(step);
 	struct lsvd_stats st;
@@ -228,10 +230,12 @@ static void sequential_reads(void)
 		without = stream(&d, UINT32_MAX, steps[i], steps[i] * UINT64_C(100) < bytes
 				 ? steps[i] * UINT64_C(100) : bytes, &fetched);
 		with = stream(&d, 0, steps[i], bytes, &fetched);
-		(void)snprintf(line, sizeof line, "sequential %u KiB, one at a time: without read-ahead",
+		(void)snprintf(line, sizeof line,
+			       "sequential %u KiB, one at a time: without read-ahead",
 			       steps[i] / 1024);
 		result(line, without, "MiB/s");
-		(void)snprintf(line, sizeof line, "sequential %u KiB, one at a time: with read-ahead",
+		(void)snprintf(line, sizeof line,
+			       "sequential %u KiB, one at a time: with read-ahead",
 			       steps[i] / 1024);
 		result(line, with, "MiB/s");
 		(void)snprintf(line, sizeof line, "sequential %u KiB: bytes fetched / bytes read",
@@ -262,7 +266,8 @@ int main(int argc, char **argv)
 		else
 			return 2;
 	}
-	if (snprintf(dir, sizeof dir, "%s/bench-cold-%d", parent, (int)getpid()) >= (int)sizeof dir ||
+	if (snprintf(dir, sizeof dir, "%s/bench-cold-%d", parent,
+		     (int)getpid()) >= (int)sizeof dir ||
 	    mkdir(dir, 0700) < 0)
 		die(parent);
 	random_reads("written in 4 KiB", 4096, false);

@@ -5,17 +5,19 @@
  *   bench_gc [--json] [--quick] [--blocks N] [--only uniform|zipf] [--live PERCENT] [--separate]
  *            [--dir DIRECTORY]
  *
- * Numbers, not pass or fail. The volume itself: it is written over in blocks of 4 KiB, uniformly or by
- * zipf 0.99, and collects by itself, with a target that says how much of what is stored is alive. After
- * each segment it is waited for until the target is kept, so that the figure is that of this share. First
- * it is written over some times until it has settled, then some times for the figure.
+ * Numbers, not pass or fail. The volume itself: it is written over in blocks of 4 KiB, uniformly or
+ * by zipf 0.99, and collects by itself, with a target that says how much of what is stored is
+ * alive. After each segment it is waited for until the target is kept, so that the figure is that
+ * of this share. First it is written over some times until it has settled, then some times for the
+ * figure.
  *
- * The store is in memory, and what is written shrinks to next to nothing: copies are counted by what they
- * are before that. Segments are small, so that there are many. Writes of the same block in one segment
- * are stored once; the figure counts them as written, and another says what was really stored.
+ * The store is in memory, and what is written shrinks to next to nothing: copies are counted by
+ * what they are before that. Segments are small, so that there are many. Writes of the same block
+ * in one segment are stored once; the figure counts them as written, and another says what was
+ * really stored.
  *
- * Theory, for uniform writes and whatever is collected first: of a victim x lives, where the share that
- * lives of all is (x - 1) / ln x; each byte then costs 1 / (1 - x).
+ * Theory, for uniform writes and whatever is collected first: of a victim x lives, where the share
+ * that lives of all is (x - 1) / ln x; each byte then costs 1 / (1 - x).
  */
 #include <getopt.h>
 #include <math.h>
@@ -188,7 +190,8 @@ int main(int argc, char **argv)
 {
 	static const struct option names[] = {
 		{ "json", no_argument, NULL, 'j' }, { "quick", no_argument, NULL, 'q' },
-		{ "blocks", required_argument, NULL, 'b' }, { "only", required_argument, NULL, 'o' },
+		{ "blocks", required_argument, NULL, 'b' },
+		{ "only", required_argument, NULL, 'o' },
 		{ "live", required_argument, NULL, 'l' }, { "dir", required_argument, NULL, 'd' },
 		{ "separate", no_argument, NULL, 's' },
 		{ NULL, 0, NULL, 0 } };
@@ -219,7 +222,8 @@ int main(int argc, char **argv)
 		die(parent);
 	for (int zipf = 0; zipf < 2; zipf++)
 		for (unsigned live = 60; live <= 90; live += 10) {
-			if ((alone && live != alone) || strcmp(only, zipf ? "uniform" : "zipf") == 0)
+			if ((alone && live != alone) ||
+			    strcmp(only, zipf ? "uniform" : "zipf") == 0)
 				continue;
 			measure(zipf ? 0.99 : 0, live);
 			empty();

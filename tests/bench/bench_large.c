@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * bench_large.c - a large volume, thinly written: what opening, snapshots, going back to one, clones and
- * deletion take, and how much memory it needs at rest.
+ * bench_large.c - a large volume, thinly written: what opening, snapshots, going back to one,
+ * clones and deletion take, and how much memory it needs at rest.
  *
  *   bench_large [--json] [--quick] [--extents N] [--dir DIRECTORY] [--store DIRECTORY]
  *
- * Numbers, not pass or fail. 1 TiB gets N (ten million) extents of 4 KiB, each at a place of its own that
- * chance gives. The store is in memory and keeps maps whole, of data the headers alone: nothing can be
- * read back but maps. DIRECTORY (default: the current one) gets a folder that is removed at the end,
- * with a local log of 512 MiB; all that is written goes through it, 50 GiB, so that it had better be in
- * memory. Of each step are shown time and processor time, and of an open by how much the process has
- * grown when it has come to rest.
+ * Numbers, not pass or fail. 1 TiB gets N (ten million) extents of 4 KiB, each at a place of its
+ * own that chance gives. The store is in memory and keeps maps whole, of data the headers alone:
+ * nothing can be read back but maps. DIRECTORY (default: the current one) gets a folder that is
+ * removed at the end, with a local log of 512 MiB; all that is written goes through it, 50 GiB, so
+ * that it had better be in memory. Of each step are shown time and processor time, and of an open
+ * by how much the process has grown when it has come to rest.
  *
- * With --store the volume, "large", is made in that (existing) directory, of data that shrinks to some 60 bytes
- * a block, and stays: for whoever wants to look at a server of it.
+ * With --store the volume, "large", is made in that (existing) directory, of data that shrinks to
+ * some 60 bytes a block, and stays: for whoever wants to look at a server of it.
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -112,9 +112,10 @@ static void write_batch(struct lsvd_volume *v, struct batch *b, uint64_t first, 
 	b->left = n;
 	for (unsigned i = 0; i < n; i++) {
 		b->iov[i] = (struct iovec){ pool + (first + i) % 1024 * BLOCK, BLOCK };
-		b->io[i] = (struct lsvd_io){ .kind = LSVD_IO_WRITE, .off = shuffled(first + i) * BLOCK,
-					     .len = BLOCK, .iov = &b->iov[i], .iovcnt = 1,
-					     .done = written, .user = b };
+		b->io[i] = (struct lsvd_io){ .kind = LSVD_IO_WRITE,
+					     .off = shuffled(first + i) * BLOCK, .len = BLOCK,
+					     .iov = &b->iov[i], .iovcnt = 1, .done = written,
+					     .user = b };
 		if (i)
 			b->io[i - 1].next = &b->io[i];
 	}
@@ -146,7 +147,8 @@ static struct lsvd_volume *opened(const char *name, const struct lsvd_volume_opt
 /* With room for the whole map, and few checkpoints: it is not this that is measured. */
 static void fill(void)
 {
-	static struct batch b = { .lock = PTHREAD_MUTEX_INITIALIZER, .over = PTHREAD_COND_INITIALIZER };
+	static struct batch b = { .lock = PTHREAD_MUTEX_INITIALIZER,
+				  .over = PTHREAD_COND_INITIALIZER };
 	struct lsvd_volume_options o = options();
 	struct step s = begin();
 	struct lsvd_volume *v;
@@ -161,7 +163,7 @@ static void fill(void)
 	end("filled", s);
 }
 
-/* ----------------------------------------------------------------------------------- measurements */
+/* --------------------------------------------------------------------------------- measurements */
 
 static void reopen(const char *name, const char *what)
 {
@@ -257,7 +259,8 @@ static void go_back(struct lsvd_volume *v, const char *after)
 
 static void rollbacks(void)
 {
-	static struct batch b = { .lock = PTHREAD_MUTEX_INITIALIZER, .over = PTHREAD_COND_INITIALIZER };
+	static struct batch b = { .lock = PTHREAD_MUTEX_INITIALIZER,
+				  .over = PTHREAD_COND_INITIALIZER };
 	const struct lsvd_volume_options o = options();
 	struct lsvd_volume *v = opened(NAME, &o);
 
@@ -355,7 +358,8 @@ int main(int argc, char **argv)
 {
 	static const struct option names[] = {
 		{ "json", no_argument, NULL, 'j' }, { "quick", no_argument, NULL, 'q' },
-		{ "extents", required_argument, NULL, 'e' }, { "dir", required_argument, NULL, 'd' },
+		{ "extents", required_argument, NULL, 'e' },
+		{ "dir", required_argument, NULL, 'd' },
 		{ "store", required_argument, NULL, 's' }, { NULL, 0, NULL, 0 } };
 	const char *parent = ".", *kept = NULL;
 	int c;
@@ -374,7 +378,8 @@ int main(int argc, char **argv)
 		else
 			return 2;
 	}
-	if (snprintf(dir, sizeof dir, "%s/bench-large-%d", parent, (int)getpid()) >= (int)sizeof dir ||
+	if (snprintf(dir, sizeof dir, "%s/bench-large-%d", parent,
+		     (int)getpid()) >= (int)sizeof dir ||
 	    mkdir(dir, 0700) < 0)
 		die(parent);
 	make_pool(kept);

@@ -5,11 +5,12 @@
  *   bench_vlog [--json] [--quick] [--dir DIRECTORY] [--rounds N] [--size BYTES]
  *
  * Numbers, not pass or fail. For values of 128 bytes to 1 MiB that cannot be compressed, in a
- * directory store with the page cache warm, and beside it in the same run what the file system alone
- * does with as many bytes: one file, written and synced; read by one pread(2) at random places.
- * Every get of ours verifies the record's checksum; the bare pread verifies nothing.
+ * directory store with the page cache warm, and beside it in the same run what the file system
+ * alone does with as many bytes: one file, written and synced; read by one pread(2) at random
+ * places. Every get of ours verifies the record's checksum; the bare pread verifies nothing.
  *
- * Turns: each figure is the median of as many rounds, ours and the bare one taken one after the other.
+ * Turns: each figure is the median of as many rounds, ours and the bare one taken one after the
+ * other.
  */
 #include <fcntl.h>
 #include <getopt.h>
@@ -115,7 +116,7 @@ static void close_log(struct set *s)
 	s->cache = NULL;
 }
 
-/* --------------------------------------------------------------------------------------- writing */
+/* -------------------------------------------------------------------------------------- writing */
 
 static double put_all(struct set *s)
 {
@@ -168,7 +169,7 @@ static void bench_put(struct set *s)
 		     (double)st.put_bytes, "");
 }
 
-/* --------------------------------------------------------------------------------------- reading */
+/* -------------------------------------------------------------------------------------- reading */
 
 struct reader {
 	struct set *s;
@@ -247,7 +248,8 @@ static void bench_get(struct set *s, unsigned threads, size_t gets)
 		bare[r] = get_rate(s, threads, gets, true);
 	}
 	after = stats_of(s);
-	(void)snprintf(what, sizeof what, "random get, %u threads%s", threads, s->cache ? ", cache" : "");
+	(void)snprintf(what, sizeof what, "random get, %u threads%s", threads,
+		       s->cache ? ", cache" : "");
 	show(s, what, median(ours, rounds), "gets/s");
 	if (s->cache) {
 		show(s, "CPU for a get, cache", cpu * 1e6 / (double)(gets * rounds), "us");
@@ -292,7 +294,7 @@ static void bench_scan(struct set *s)
 	show(s, "scan in order of keys", median(rate, rounds), "MB/s");
 }
 
-/* ------------------------------------------------------------------------------------- collecting */
+/* ----------------------------------------------------------------------------------- collecting */
 
 /* Every second key has been deleted. */
 static int is_live(void *ctx, struct lsvd_vlog_query *q, size_t n)
@@ -332,11 +334,11 @@ static void bench_gc(struct set *s)
 	begun = now() - begun;
 	if (r.moved_items != s->count / 2)
 		die("gc has not moved half of all");
-	show(s, "collecting segments of which half is stale", (double)(s->count * s->len) / begun / 1e6,
-	     "MB/s");
+	show(s, "collecting segments of which half is stale",
+	     (double)(s->count * s->len) / begun / 1e6, "MB/s");
 }
 
-/* ------------------------------------------------------------------------------------------ main */
+/* ----------------------------------------------------------------------------------------- main */
 
 static void bench_size(size_t len, uint64_t bytes)
 {

@@ -1003,7 +1003,8 @@ static void add_contract(Suite *s)
 
 	tcase_add_loop_test(t, store_put_object_is_read_back, KIND_0, KINDS);
 	tcase_add_loop_test(t, store_empty_object_exists_and_has_no_bytes, KIND_0, KINDS);
-	tcase_add_loop_test(t, store_missing_object_is_enoent_and_outputs_are_untouched, KIND_0, KINDS);
+	tcase_add_loop_test(t, store_missing_object_is_enoent_and_outputs_are_untouched,
+			    KIND_0, KINDS);
 	tcase_add_loop_test(t, store_second_put_is_eexist_and_changes_nothing, KIND_0, KINDS);
 	tcase_add_loop_test(t, store_ranges_end_where_the_object_ends, KIND_0, KINDS);
 	tcase_add_loop_test(t, store_big_object_is_whole, KIND_0, KINDS);
@@ -1014,9 +1015,10 @@ static void add_contract(Suite *s)
 
 	t = every_kind(s, "keys");
 	tcase_add_loop_test(t, store_keys_of_the_grammar_are_taken, KIND_0, KINDS);
-	tcase_add_loop_test(t, store_keys_outside_the_grammar_are_refused_by_every_operation, KIND_0,
-			    KINDS);
-	tcase_add_loop_test(t, store_message_about_a_key_holds_no_control_characters, KIND_0, KINDS);
+	tcase_add_loop_test(t, store_keys_outside_the_grammar_are_refused_by_every_operation,
+			    KIND_0, KINDS);
+	tcase_add_loop_test(t, store_message_about_a_key_holds_no_control_characters,
+			    KIND_0, KINDS);
 	tcase_add_loop_test(t, store_list_prefixes_outside_the_grammar_are_refused, KIND_0, KINDS);
 
 	t = every_kind(s, "list");

@@ -12,10 +12,10 @@
  * init makes a state file for a range of an export that reads as zeroes (writer.h says what it
  * holds). load issues random writes, trims, zeroes and flushes, many at once, and ends after N
  * replies, on SIGTERM, or (with --kill) by killing the server after N replies; with --flush an end
- * of the load's own will is a flush. check reads the range and compares it with the history; what it
- * finds is the base of the next load. It demands everything acknowledged, or what was flushed, or any
- * one prefix, or exactly the first N operations (of a load of --depth 1); count says how many there are
- * since the last check, flushes not counted.
+ * of the load's own will is a flush. check reads the range and compares it with the history; what
+ * it finds is the base of the next load. It demands everything acknowledged, or what was flushed,
+ * or any one prefix, or exactly the first N operations (of a load of --depth 1); count says how
+ * many there are since the last check, flushes not counted.
  *
  * Exit code: 0 all is well, 1 it is not: the reason is on standard error.
  */

@@ -86,7 +86,8 @@ struct check_options {
 	uint64_t atomic_bytes; /* writes up to this long are all there or not at all */
 	bool flushed_only;     /* demand what was flushed, not all that was acknowledged */
 	bool any_prefix;       /* demand that it is one prefix, whichever */
-	bool exactly;          /* demand the first `first` operations, flushes not counted, and no more */
+	bool exactly;          /* demand the first `first` operations,
+				* flushes not counted, and no more */
 	uint64_t first;
 };
 

@@ -92,7 +92,8 @@ static void read_all(struct check *ck)
 		n = h->sectors - at;
 		if (n > CHUNK_BYTES / SECTOR_BYTES)
 			n = CHUNK_BYTES / SECTOR_BYTES;
-		if (nbd_pread(nbd, buf, n * SECTOR_BYTES, (h->first_lba + at) * SECTOR_BYTES, 0) < 0)
+		if (nbd_pread(nbd, buf, n * SECTOR_BYTES,
+			      (h->first_lba + at) * SECTOR_BYTES, 0) < 0)
 			errx(1, "read at sector %llu: %s", (unsigned long long)(h->first_lba + at),
 			     nbd_get_error());
 		read_sectors(ck, buf, at, n);
@@ -222,7 +223,9 @@ static void demand(struct check *ck)
 			include(ck, &ck->el[e]);
 }
 
-/* The last element of the sector that is in the set, as a place in hist[]; NONE if there is none. */
+/*
+ * The last element of the sector that is in the set, as a place in hist[]; NONE if there is none.
+ */
 static uint32_t last_included(const struct check *ck, uint32_t sector)
 {
 	uint32_t i;
@@ -298,9 +301,9 @@ static void complain(struct check *ck, uint32_t sector, uint64_t want, const str
 	      (unsigned long long)(ck->st->head->first_lba + sector),
 	      (unsigned long long)ck->found[sector], (unsigned long long)want, reason(ck, op));
 	if (op)
-		warnx("  %s of sectors %llu+%u, issued at %llu, reply at %llu; demanded up to %llu, "
-		      "seen up to %llu", kinds[op->kind], (unsigned long long)op->lba, op->sectors,
-		      (unsigned long long)op->issued, (unsigned long long)op->acked,
+		warnx("  %s of sectors %llu+%u, issued at %llu, reply at %llu; demanded up to "
+		      "%llu, seen up to %llu", kinds[op->kind], (unsigned long long)op->lba,
+		      op->sectors, (unsigned long long)op->issued, (unsigned long long)op->acked,
 		      (unsigned long long)ck->demanded, (unsigned long long)ck->horizon);
 }
 

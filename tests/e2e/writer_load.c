@@ -301,13 +301,16 @@ static bool turn(struct load *ld)
 	for (i = 0; i < n; i++) {
 		unsigned dir = nbd_aio_get_direction(ld->nbd[i]);
 
-		fds[i] = (struct pollfd){ .fd = alive(ld->nbd[i]) ? nbd_aio_get_fd(ld->nbd[i]) : -1 };
+		fds[i] = (struct pollfd){ .fd = alive(ld->nbd[i]) ? nbd_aio_get_fd(ld->nbd[i])
+								  : -1 };
 		if (dir & LIBNBD_AIO_DIRECTION_READ)
 			fds[i].events |= POLLIN;
 		if (dir & LIBNBD_AIO_DIRECTION_WRITE)
 			fds[i].events |= POLLOUT;
 	}
-	/* All may have been answered while they were being sent: then there is nothing to wait for. */
+	/*
+	 * All may have been answered while they were being sent: then there is nothing to wait for.
+	 */
 	if (poll(fds, n, ld->inflight ? ld->opt->patience_ms : 0) == 0 && ld->inflight)
 		errx(1, "no reply for %d ms, %u requests in flight", ld->opt->patience_ms,
 		     ld->inflight);

@@ -104,7 +104,8 @@ static void make_volume(struct sample *s)
 
 static void make_vlog(struct sample *s)
 {
-	struct fmt_volume v = { .kind = OBJECT_VLOG, .uuid = volume, .name = "values", .created_ms = -5 };
+	struct fmt_volume v = { .kind = OBJECT_VLOG, .uuid = volume, .name = "values",
+				.created_ms = -5 };
 	struct object_head h = { .header_bytes = FMT_VOLUME_BYTES };
 	uint8_t buf[FMT_VOLUME_BYTES];
 
@@ -438,7 +439,8 @@ static void make_note_snapshot(struct sample *s)
 	memcpy(p + 26, "daily", 5);
 	c.record_bytes = lsvd_record_frame(buf + 208, RECORD_SNAPSHOT, 0, 31);
 	memcpy(buf + 208 + c.record_bytes + RECORD_HEAD_BYTES, cache.b, 16);
-	c.record_bytes += lsvd_record_frame(buf + 208 + c.record_bytes, RECORD_SNAPSHOT_GONE, 0, 16);
+	c.record_bytes += lsvd_record_frame(buf + 208 + c.record_bytes,
+					    RECORD_SNAPSHOT_GONE, 0, 16);
 	h.header_bytes = (uint32_t)round_up(208 + c.record_bytes, 16);
 	lsvd_chain_part_encode(buf + OBJECT_HEAD_BYTES, &c);
 	lsvd_object_head_encode(buf, &h);
@@ -449,7 +451,7 @@ static void make_note_snapshot(struct sample *s)
 			 "record 3 0 16\nsnapshot gone " CACHE_TEXT "\n");
 }
 
-/* ----------------------------------------------------------------------- nodes, as they lie in pages */
+/* ------------------------------------------------------------------ nodes, as they lie in pages */
 
 static void make_page_node(struct sample *s)
 {
@@ -459,7 +461,8 @@ static void make_page_node(struct sample *s)
 	refs[0] = (struct page_ref){ .object = 4801, .off = 80, .len = 25, .hash = 0x1111 };
 	refs[1] = (struct page_ref){ .object = 77, .off = 105, .len = 40000,
 				     .hash = UINT64_C(0x8877665544332211) };
-	refs[PAGE_NODE - 1] = (struct page_ref){ .object = 1, .off = 1u << 22, .len = 1, .hash = 0 };
+	refs[PAGE_NODE - 1] = (struct page_ref){ .object = 1, .off = 1u << 22, .len = 1,
+						 .hash = 0 };
 	take_bytes(s, buf, lsvd_page_node_encode(buf, refs));
 	fprintf(s->text, "page node 2\npage 2048 in 4801 off 80 len 25 0000000000001111\n"
 			 "page 2049 in 77 off 105 len 40000 8877665544332211\n"
@@ -470,12 +473,14 @@ static void make_object_node(struct sample *s)
 {
 	static struct object_node node;
 	static uint8_t buf[OBJECT_NODE_BYTES_MAX];
-	const struct object_entry data = { .home = HOME_CHAIN, .epoch = 3, .seq = 9, .bytes = 300000,
-					   .born = { 3, 9 }, .data = 262144, .live = 4096 };
-	const struct object_entry moved = { .home = HOME_MOVED, .epoch = 3, .seq = 1027, .bytes = 1 << 20,
-					    .born = { 3, 11 }, .died = { 4, 2 }, .data = 700000 };
-	const struct object_entry pages = { .home = HOME_PAGES, .epoch = 4, .seq = 1028, .bytes = 900,
-					    .born = { 4, 1029 } };
+	const struct object_entry data = { .home = HOME_CHAIN, .epoch = 3, .seq = 9,
+					   .bytes = 300000, .born = { 3, 9 }, .data = 262144,
+					   .live = 4096 };
+	const struct object_entry moved = { .home = HOME_MOVED, .epoch = 3, .seq = 1027,
+					    .bytes = 1 << 20, .born = { 3, 11 }, .died = { 4, 2 },
+					    .data = 700000 };
+	const struct object_entry pages = { .home = HOME_PAGES, .epoch = 4, .seq = 1028,
+					    .bytes = 900, .born = { 4, 1029 } };
 	const struct object_entry root = { .home = HOME_ROOT, .epoch = 4, .seq = 1279, .bytes = 280,
 					   .born = { 4, 64 }, .died = { 5, 1300 } };
 
@@ -486,8 +491,10 @@ static void make_object_node(struct sample *s)
 	node.entries[255] = root;
 	take_bytes(s, buf, lsvd_object_node_encode(buf, &node));
 	fprintf(s->text, "object node 4\n"
-			 "object 1024 data 3 9 bytes 300000 born 3 9 died 0 0 data 262144 live 4096\n"
-			 "object 1027 moved 3 1027 bytes 1048576 born 3 11 died 4 2 data 700000 live 0\n"
+			 "object 1024 data 3 9 bytes 300000 born 3 9 died 0 0 data "
+			 "262144 live 4096\n"
+			 "object 1027 moved 3 1027 bytes 1048576 born 3 11 died 4 2 data "
+			 "700000 live 0\n"
 			 "object 1028 pages 4 1028 bytes 900 born 4 1029 died 0 0 data 0 live 0\n"
 			 "object 1279 root 4 1279 bytes 280 born 4 64 died 5 1300 data 0 live 0\n");
 }
@@ -498,20 +505,23 @@ static void make_snapshot_node(struct sample *s)
 	static uint8_t buf[SNAPSHOT_NODE_BYTES_MAX];
 
 	node = (struct snapshot_node){ .number = 7, .count = 2 };
-	node.list[0] = (struct snapshot){ .id = heir, .name = "a", .created_ms = -1, .op = 0, .bytes = 512,
-					  .at = { 1, 2 }, .root = { 1, 1 }, .root_at = { 1, 1 } };
+	node.list[0] = (struct snapshot){ .id = heir, .name = "a", .created_ms = -1, .op = 0,
+					  .bytes = 512, .at = { 1, 2 }, .root = { 1, 1 },
+					  .root_at = { 1, 1 } };
 	node.list[1] = (struct snapshot){ .id = cache, .name = "hourly.2024-01-01_00", .op = 70000,
-					  .created_ms = 1700000000789, .bytes = LSVD_VOLUME_MAX_BYTES,
-					  .at = { 5, 300 }, .root = { 5, 4802 }, .root_at = { 5, 31 } };
+					  .created_ms = 1700000000789,
+					  .bytes = LSVD_VOLUME_MAX_BYTES, .at = { 5, 300 },
+					  .root = { 5, 4802 }, .root_at = { 5, 31 } };
 	take_bytes(s, buf, lsvd_snapshot_node_encode(buf, &node));
 	fprintf(s->text, "snapshot node 7\n"
-			 "snapshot " HEIR_TEXT " -1 a op 0 bytes 512 at 1 2 root 1 1 standing at 1 1\n"
-			 "snapshot " CACHE_TEXT " 1700000000789 hourly.2024-01-01_00 op 70000 bytes %"
-			 PRIu64 " at 5 300 root 5 4802 standing at 5 31\n",
+			 "snapshot " HEIR_TEXT " -1 a op 0 bytes 512 at 1 2 root 1 1 "
+			 "standing at 1 1\n"
+			 "snapshot " CACHE_TEXT " 1700000000789 hourly.2024-01-01_00 "
+			 "op 70000 bytes %" PRIu64 " at 5 300 root 5 4802 standing at 5 31\n",
 		(uint64_t)LSVD_VOLUME_MAX_BYTES);
 }
 
-/* ---------------------------------------------------------------------------------------- a root */
+/* --------------------------------------------------------------------------------------- a root */
 
 /* With snapshots, and nothing else. */
 static void make_root_snapshots(struct sample *s)
@@ -552,7 +562,8 @@ static void make_root(struct sample *s)
 	struct root_part part = { .at = { 5, 31 }, .last_op = 2000, .next_object = 4803,
 				  .volume_bytes = LSVD_VOLUME_MAX_BYTES, .page_nodes = 2,
 				  .object_nodes = 1, .new_objects = 1 };
-	uint8_t buf[ROOT_HEADER_BYTES + 3 * ROOT_NODE_BYTES + ROOT_NEW_BYTES], *p = buf + ROOT_HEADER_BYTES;
+	uint8_t buf[ROOT_HEADER_BYTES + 3 * ROOT_NODE_BYTES + ROOT_NEW_BYTES],
+		*p = buf + ROOT_HEADER_BYTES;
 
 	for (int i = 0; i < 3; i++, p += ROOT_NODE_BYTES)
 		lsvd_root_node_encode(p, nodes[i].index, &nodes[i].ref);
@@ -616,8 +627,8 @@ static void make_values(struct sample *s)
 	b->created_ms = 1700000000789;
 	memset(value, 'v', sizeof value);
 	for (unsigned i = 0; i < 3; i++) {
-		ck_assert_ok(lsvd_vlog_build_add(b, NULL, 0, keys[i], strlen(keys[i]), value, 100 * i,
-						 &h[i]));
+		ck_assert_ok(lsvd_vlog_build_add(b, NULL, 0, keys[i], strlen(keys[i]), value,
+						 100 * i, &h[i]));
 		list_value(f, &h[i], 0, keys[i], value, 100 * i, 100 * i);
 	}
 	ck_assert_ok(lsvd_vlog_build_seal(b, "meta", 4));
@@ -647,12 +658,13 @@ static void make_values_zlib(struct sample *s)
 	ck_assert_ok(lsvd_vlog_packer_new(&packer, &codecs));
 	ck_assert_ok(lsvd_vlog_build_new(&b, &volume, 5, 4804));
 	b->created_ms = 1700000000789;
-	ck_assert_ok(lsvd_vlog_build_add(b, packer, LSVD_VLOG_CODEC_ZLIB, "big", 3, zeroes, len, &h));
+	ck_assert_ok(lsvd_vlog_build_add(b, packer, LSVD_VLOG_CODEC_ZLIB, "big", 3, zeroes,
+					 len, &h));
 	list_value(f, &h, LSVD_VLOG_CODEC_ZLIB, "big", zeroes, len, b->totals.stored);
 	ck_assert_ok(lsvd_vlog_build_seal(b, "meta", 4));
 	ck_assert_int_eq(fclose(f), 0);
-	(void)snprintf(index, sizeof index, "index 626967 %" PRIu64 " %" PRIu64 " %zu 0\n", h.offset,
-		       h.size, len);
+	(void)snprintf(index, sizeof index, "index 626967 %" PRIu64 " %" PRIu64 " %zu 0\n",
+		       h.offset, h.size, len);
 	take_build(s, b, s->text, values, index);
 	lsvd_vlog_packer_free(packer);
 	free(values);
@@ -731,8 +743,9 @@ static void make_mirror(struct sample *s)
 	static uint8_t buf[4 * MIRROR_HEAD_BYTES];
 	/* Sectors 3 and 4 in a unit, 5 … 12 zeroes. */
 	static const uint8_t page[] = { 1, 2, 3, 1 * 4 + 1, 2 * 50, 6 * 2 + 1, 9, 0, 7 * 4 + 2 };
-	static const uint8_t objects[MIRROR_OBJECT_ENTRY_BYTES] = { 50, [8] = 5, [16] = 30, [25] = 8,
-								    [33] = 4, [36] = 1, [41] = 4 };
+	static const uint8_t objects[MIRROR_OBJECT_ENTRY_BYTES] = { 50, [8] = 5, [16] = 30,
+								    [25] = 8, [33] = 4, [36] = 1,
+								    [41] = 4 };
 	struct mirror_head h = { .flags = MIRROR_COMPLETE, .generation = 3, .volume = volume,
 				 .cache_id = cache, .run = 2, .nonce = UINT64_C(0x1122334455667788),
 				 .volume_bytes = 1 << 30, .epoch = 5, .seq = 31, .last_op = 2000,
@@ -752,26 +765,32 @@ static void make_mirror(struct sample *s)
 	lsvd_mirror_record_encode(buf + 2 * MIRROR_HEAD_BYTES, &h, 2 * MIRROR_HEAD_BYTES,
 				  MIRROR_OBJECTS, sizeof objects);
 	lsvd_mirror_mark_encode(buf + 3 * MIRROR_HEAD_BYTES + MIRROR_RECORD_BYTES, &mark);
-	lsvd_mirror_record_encode(buf + 3 * MIRROR_HEAD_BYTES, &h, 3 * MIRROR_HEAD_BYTES, MIRROR_MARK,
-				  MIRROR_MARK_BYTES);
+	lsvd_mirror_record_encode(buf + 3 * MIRROR_HEAD_BYTES, &h, 3 * MIRROR_HEAD_BYTES,
+				  MIRROR_MARK, MIRROR_MARK_BYTES);
 	take_bytes(s, buf, sizeof buf);
-	fprintf(s->text, "kind mirror\ngeneration 3 volume " VOLUME_TEXT " cache " CACHE_TEXT " run 2\n"
-			 "volume_bytes 1073741824 at 5 31 last_op 2000 next_object 78 snapshot_end 12288\n"
-			 "mirrors 1 25\npage 2\nextent 3 2 unit 50 off 96 sub 9\nextent 5 8 zeroes\n"
+	fprintf(s->text, "kind mirror\ngeneration 3 volume " VOLUME_TEXT " cache " CACHE_TEXT
+			 " run 2\n"
+			 "volume_bytes 1073741824 at 5 31 last_op 2000 next_object 78 "
+			 "snapshot_end 12288\n"
+			 "mirrors 1 25\npage 2\nextent 3 2 unit 50 off 96 sub 9\n"
+			 "extent 5 8 zeroes\n"
 			 "mirrors 2 48\nobject 50 data 5 30 bytes 2048 data 1024 live 1024\n"
 			 "mirrors 4 32\nmark 5 31 last_op 2000\n");
 }
 
 /* -------------------------------------------------------------------------------- a local log */
 
-/* One group: 9 sectors of data, zeroes, a hole; behind it one of another run, which does not count. */
+/*
+ * One group: 9 sectors of data, zeroes, a hole; behind it one of another run, which does not count.
+ */
 static void make_log(struct sample *s)
 {
 	static uint8_t buf[WAL_RING_START + WAL_RING_MIN_BYTES];
-	const struct wal_super super = { .generation = 4, .volume = volume, .cache_id = cache, .run = 2,
-					 .run_start = 4096, .epoch = 5, .base_epoch = 3,
-					 .ring_bytes = WAL_RING_MIN_BYTES, .tail = 4096, .tail_op = 7,
-					 .tail_run = 1, .durable = 4096, .stored_op = 6 };
+	const struct wal_super super = { .generation = 4, .volume = volume, .cache_id = cache,
+					 .run = 2, .run_start = 4096, .epoch = 5, .base_epoch = 3,
+					 .ring_bytes = WAL_RING_MIN_BYTES, .tail = 4096,
+					 .tail_op = 7, .tail_run = 1, .durable = 4096,
+					 .stored_op = 6 };
 	struct wal_super older = super;
 	const struct wal_record records[] = { { .lba = 100, .sectors = 9, .kind = WAL_DATA },
 					      { .lba = 8, .sectors = 1000000, .kind = WAL_ZERO },
@@ -797,11 +816,14 @@ static void make_log(struct sample *s)
 	h.records = h.data_bytes = 0;
 	h.header_bytes = wal_header_bytes(0, 0);
 	h.first_op = 10;
-	lsvd_wal_group_encode(buf + WAL_RING_START + h.pos, &h, NULL, NULL, lsvd_uuid_seed(&volume));
+	lsvd_wal_group_encode(buf + WAL_RING_START + h.pos, &h, NULL, NULL,
+			      lsvd_uuid_seed(&volume));
 	take_bytes(s, buf, sizeof buf);
-	fprintf(s->text, "kind log\ngeneration 4 volume " VOLUME_TEXT " cache " CACHE_TEXT " flags 0\n"
-			 "run 2 epoch 5 base_epoch 3 ring_bytes 65536 tail 4096 tail_op 7 tail_run 1 "
-			 "durable 4096 stored_op 6 run_start 4096 whole_run 0 offline_op 0\n"
+	fprintf(s->text, "kind log\ngeneration 4 volume " VOLUME_TEXT " cache " CACHE_TEXT
+			 " flags 0\n"
+			 "run 2 epoch 5 base_epoch 3 ring_bytes 65536 tail 4096 tail_op 7 "
+			 "tail_run 1 durable 4096 stored_op 6 run_start 4096 whole_run 0 "
+			 "offline_op 0\n"
 			 "group 4096 run 2 after 1 epoch 5 durable 4096 stored_op 6 bytes 12288\n"
 			 "op 7 data 100 9\nop 8 zeroes 8 1000000\nop 9 hole 0 8\n"
 			 "end 16384 next op 10\n");

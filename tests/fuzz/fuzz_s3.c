@@ -2,9 +2,9 @@
 /*
  * fuzz_s3.c - any bytes as what a server of S3 sends, and as the URL of a bucket.
  *
- * The first byte chooses: an error, a page, an answer to deletions, a Content-Range, a URL. Of a page
- * nothing may be told before all of it was understood; of a URL that is understood the one that is
- * made of it means the same.
+ * The first byte chooses: an error, a page, an answer to deletions, a Content-Range, a URL. Of a
+ * page nothing may be told before all of it was understood; of a URL that is understood the one
+ * that is made of it means the same.
  */
 #include "fuzz.h"
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * fuzz_vlog.c - any bytes as a handle, a record, a footer, a record of the chain or a root of a value log.
+ * fuzz_vlog.c - any bytes as a handle, a record, a footer, a record of the chain or a root of a
+ * value log.
  *
- * The second byte says whether checksums are put right first: with them wrong hardly anything is looked
- * at. What is taken is gone through to its end, and what was written of it again means the same.
+ * The second byte says whether checksums are put right first: with them wrong hardly anything is
+ * looked at. What is taken is gone through to its end, and what was written of it again means the
+ * same.
  */
 #include "fuzz.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * test_s3_client.c - what store_s3.c takes for granted of a client, asked of the one that
- * LSVD_TEST_CLIENT names (curl, libs3): against a real server, and against one that answers wrongly.
+ * LSVD_TEST_CLIENT names (curl, libs3): against a real server, and against one that answers
+ * wrongly.
  * lsvd-test: s3 timeout=120
  */
 #include <dlfcn.h>
@@ -249,7 +250,7 @@ static void put(const char *name, void *data, size_t len)
 	answered(&r, 200);
 }
 
-/* --------------------------------------------------------------------------------- a real server */
+/* -------------------------------------------------------------------------------- a real server */
 
 START_TEST(s3_client_gives_back_what_it_was_given)
 {
@@ -543,7 +544,7 @@ START_TEST(s3_client_has_many_requests_under_way)
 }
 END_TEST
 
-/* --------------------------------------------------------------------- a server that answers wrongly */
+/* ---------------------------------------------------------------- a server that answers wrongly */
 
 static const char *canned(struct t_http *http, const char *request, unsigned n)
 {
@@ -756,7 +757,8 @@ START_TEST(s3_client_tells_a_success_that_is_none_of_s3)
 		r.iovcnt = 1;
 		hash_body(&r);
 		answered(&r, 200);
-		ck_assert_msg(r.garbled == (i < 2), "answer %zu: garbled %d: %s", i, r.garbled, r.message);
+		ck_assert_msg(r.garbled == (i < 2), "answer %zu: garbled %d: %s", i,
+			      r.garbled, r.message);
 		close_client();
 		t_http_stop(&http);
 	}
@@ -773,7 +775,8 @@ START_TEST(s3_client_keeps_the_code_of_an_error)
 	struct s3_request r;
 
 	(void)snprintf(answer, sizeof answer,
-		       "HTTP/1.1 503 Busy\r\nContent-Type: application/xml\r\nContent-Length: %zu\r\n"
+		       "HTTP/1.1 503 Busy\r\nContent-Type: application/xml\r\n"
+		       "Content-Length: %zu\r\n"
 		       "\r\n%s",
 		       sizeof body - 1, body);
 	start(&http, answer);
@@ -996,7 +999,8 @@ static Suite *make_suite(void)
 	tcase_add_test(c, s3_client_tells_a_success_that_is_none_of_s3);
 	tcase_add_test(c, s3_client_keeps_the_code_of_an_error);
 	tcase_add_test(c, s3_client_does_not_wait_for_the_end_of_an_error_that_has_none);
-	tcase_add_test(c, s3_client_that_is_refused_a_request_sent_twice_does_not_know_what_became_of_it);
+	tcase_add_test(
+		c, s3_client_that_is_refused_a_request_sent_twice_does_not_know_what_became_of_it);
 	tcase_add_test(c, s3_client_that_reaches_nobody_has_sent_nothing);
 	tcase_add_test(c, s3_client_breaks_off_what_stands_still);
 	tcase_add_test(c, s3_client_ends_what_is_under_way_when_it_is_closed);

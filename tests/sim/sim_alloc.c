@@ -4,9 +4,9 @@
  *
  * A block has its host and its place in the host's list before it. The memory itself comes from the
  * C library, so that sanitizers see what is freed. A life here is short, and begins with some large
- * blocks: what was freed is kept for the next one, or the kernel would spend its time clearing pages.
- * The address sanitizer's malloc() takes huge blocks from the kernel each time and gives them back, so
- * under it those that were freed wait here, poisoned.
+ * blocks: what was freed is kept for the next one, or the kernel would spend its time clearing
+ * pages. The address sanitizer's malloc() takes huge blocks from the kernel each time and gives
+ * them back, so under it those that were freed wait here, poisoned.
  */
 #include "sim_internal.h"
 

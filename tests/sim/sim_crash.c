@@ -2,9 +2,9 @@
 /*
  * sim_crash.c - turning a host off, deciding what its disk and the store have kept, images.
  *
- * What is undecided are the writes in the done and pending lists of the host's files and the effects
- * in its limbo. Settling decides them all. After a lost power what readers see is what is stable;
- * only the ranges of undecided writes can differ, so only they are copied.
+ * What is undecided are the writes in the done and pending lists of the host's files and the
+ * effects in its limbo. Settling decides them all. After a lost power what readers see is what is
+ * stable; only the ranges of undecided writes can differ, so only they are copied.
  */
 #include "sim_internal.h"
 
@@ -225,7 +225,9 @@ static void settle_power(struct sim_host *h, const struct sim_loss *loss, uint64
 	}
 }
 
-/* The process is gone, the machine is not: what was on its way was written, in part, or not at all. */
+/*
+ * The process is gone, the machine is not: what was on its way was written, in part, or not at all.
+ */
 static void settle_killed(struct sim_host *h, struct sim_file *f, uint64_t *seed)
 {
 	while (!list_empty(&f->pending)) {

@@ -9,8 +9,8 @@
  * switches: it leaves the signal mask alone, and to save and restore that was half of all the time
  * that a run took. Stacks are kept for the next run, too.
  *
- * The address sanitizer is told of every switch. What it keeps for a stack (the frames in which it looks
- * for uses after a return) stays with the stack.
+ * The address sanitizer is told of every switch. What it keeps for a stack (the frames in which it
+ * looks for uses after a return) stays with the stack.
  */
 #include "sim_internal.h"
 

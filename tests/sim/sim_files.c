@@ -103,7 +103,7 @@ void sim_pages_read(const struct sim_file *f, struct page *const *pages, uint64_
 	}
 }
 
-/* --------------------------------------------------------------------------------- files, writes */
+/* -------------------------------------------------------------------------------- files, writes */
 
 void sim_write_free(struct sim_write *w)
 {
@@ -204,7 +204,7 @@ void sim_files_clone(struct list *to, const struct list *from)
 	}
 }
 
-/* ------------------------------------------------------------------------------------- procedures */
+/* ----------------------------------------------------------------------------------- procedures */
 
 /* A file opened or made is a place where the machine may stop. */
 static void pause_here(struct sim_host *h)
@@ -262,7 +262,7 @@ static void close_file(struct file *handle)
 	free(handle);
 }
 
-/* --------------------------------------------------------------------------------------- requests */
+/* ------------------------------------------------------------------------------------- requests */
 
 /* Every n-th: *n counts down to it. */
 static bool hit(uint64_t *n)
@@ -277,7 +277,8 @@ static void read_past_cache(struct sim_file *f, uint64_t off, uint8_t *buf, size
 	list_for_each(node, &f->done) {
 		struct sim_write *w = list_entry(node, struct sim_write, link);
 		uint64_t from = w->off > off ? w->off : off;
-		uint64_t end = w->off + w->blob->len < off + len ? w->off + w->blob->len : off + len;
+		uint64_t end = w->off + w->blob->len < off + len ? w->off + w->blob->len
+								 : off + len;
 
 		if (from < end)
 			memcpy(buf + (from - off), w->blob->bytes + (from - w->off),
@@ -374,7 +375,8 @@ static void start(struct file_io *io, bool may_wait)
 	e->write = NULL;
 	if (io->io.kind == IO_FILE_WRITE) {
 		if (io->file->flags & FILE_READONLY)
-			sim_die("write to file %s, which is open for reading", io->file->file->name);
+			sim_die("write to file %s, which is open for reading",
+				io->file->file->name);
 		e->write = write_new(&io->file->file->pending, io->off,
 				     sim_blob_new(io->buf, io->len));
 	}

@@ -17,7 +17,7 @@
 
 #include "base/hash.h"
 
-/* ----------------------------------------------------------------------------------- small things */
+/* --------------------------------------------------------------------------------- small things */
 
 _Noreturn void sim_die(const char *format, ...)
 {
@@ -94,7 +94,7 @@ void sim_boundary(struct sim *s)
 		s->stopped = true;
 }
 
-/* ------------------------------------------------------------------------------------------ events */
+/* --------------------------------------------------------------------------------------- events */
 
 void sim_list_add(struct event_list *l, struct sim_event *e)
 {
@@ -139,7 +139,7 @@ void sim_event_free(struct sim *s, struct sim_event *e)
 	sim_list_add(&s->spare, e);
 }
 
-/* ------------------------------------------------------------------------------------------- steps */
+/* ---------------------------------------------------------------------------------------- steps */
 
 static bool may_happen(const struct sim *s, const struct sim_event *e)
 {
@@ -302,7 +302,7 @@ void sim_stop_at(struct sim *s, uint64_t boundary)
 	s->stopped = false;
 }
 
-/* ------------------------------------------------------------------- the clock, chance, processors */
+/* ---------------------------------------------------------------- the clock, chance, processors */
 
 static uint64_t clk_now_ms(struct world *w)
 {
@@ -361,7 +361,7 @@ static void cpu_start(struct world *w, struct job_io *job)
 
 static const struct cpu_ops cpu_ops = { .start = cpu_start };
 
-/* -------------------------------------------------------------------------------------- the world */
+/* ------------------------------------------------------------------------------------ the world */
 
 struct sim *sim_new(const struct sim_options *options)
 {

@@ -8,10 +8,11 @@
  * that a real machine, a real network or a second machine could bring about, and the same seed
  * brings about the same order again: sim_digest() is a hash of all that happened.
  *
- * Hosts. A host is a machine: files of its own, memory of its own (what runs on it allocates there),
- * a world of its own to be handed to lsvd_…_open(). All hosts see one store. What a program on a
- * host does is done by fibers (sim_spawn): blocking calls of the library switch to the scheduler
- * and come back. A fiber may also be left out: what is called from main() blocks by running steps.
+ * Hosts. A host is a machine: files of its own, memory of its own (what runs on it allocates
+ * there), a world of its own to be handed to lsvd_…_open(). All hosts see one store. What a program
+ * on a host does is done by fibers (sim_spawn): blocking calls of the library switch to the
+ * scheduler and come back. A fiber may also be left out: what is called from main() blocks by
+ * running steps.
  *
  *	struct sim *s = sim_new(&(struct sim_options){ .seed = seed });
  *	struct sim_host *h = sim_host_new(s, "a");
@@ -38,10 +39,10 @@
  * A killed process loses nothing that had completed. Names of files are durable at once.
  *
  * Objects. A request has its effect in one step and its answer in a later one, so others see the
- * effect before the answer is there, and a GET may answer what is no longer true. A PUT or REMOVE in
- * flight when the machine halts lands, or does not, or lands at any later time: the last kind is
- * called a ghost. Requests may also be made to fail before or after their effect. An object is there whole
- * or not at all, unless a test wants otherwise (SIM_HALF).
+ * effect before the answer is there, and a GET may answer what is no longer true. A PUT or REMOVE
+ * in flight when the machine halts lands, or does not, or lands at any later time: the last kind is
+ * called a ghost. Requests may also be made to fail before or after their effect. An object is
+ * there whole or not at all, unless a test wants otherwise (SIM_HALF).
  */
 #ifndef SIM_WORLD_H
 #define SIM_WORLD_H
@@ -198,12 +199,12 @@ bool sim_ghost_land(struct sim *s);
 void sim_ghosts_land(struct sim *s);
 
 /*
- * Called in place of each request's effect; returns the result, or SIM_AS_USUAL. For planting faults
- * and for watching: `h` is who sent it.
+ * Called in place of each request's effect; returns the result, or SIM_AS_USUAL. For planting
+ * faults and for watching: `h` is who sent it.
  */
 #define SIM_AS_USUAL 1
-#define SIM_DAMAGED 2     /* of a GET: as usual, but one bit of what is answered is wrong */
-#define SIM_HALF 3        /* of a PUT: half of it is seen, until its effect comes; asked again then */
+#define SIM_DAMAGED 2 /* of a GET: as usual, but one bit of what is answered is wrong */
+#define SIM_HALF 3    /* of a PUT: half of it is seen, until its effect comes; asked again then */
 typedef int (*sim_store_fn)(void *ctx, struct sim_host *h, enum io_kind kind, const char *key,
 			    const uint8_t *bytes, size_t len);
 void sim_store_watch(struct sim *s, sim_store_fn fn, void *ctx);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test_log.c - the log, one situation at a time: opening, the end of a chain, puts, looks, recovery.
+ * test_log.c - the log, one situation at a time: opening, the end of a chain, puts, looks,
+ * recovery.
  *
  * Everything runs in the simulator on main(): a call that waits runs steps until it may go on.
  */
@@ -180,7 +181,7 @@ static struct sim_stats stats_now(void)
 	return s;
 }
 
-/* ------------------------------------------------------------------------------------------ puts */
+/* ----------------------------------------------------------------------------------------- puts */
 
 struct tput {
 	struct log_put put;
@@ -386,7 +387,7 @@ static void teardown(void)
 	sim_free(sim);
 }
 
-/* --------------------------------------------------------------------------------------- opening */
+/* -------------------------------------------------------------------------------------- opening */
 
 START_TEST(the_first_open_takes_epoch_1_from_nothing)
 {
@@ -768,7 +769,10 @@ START_TEST(an_opener_that_was_outrun_is_told_and_leaves_it_to_the_other)
 	ck_assert_ok(user_open(&a));
 	close_chain(&a);
 	user_leave(&a);
-	/* Whoever claimed 3 goes on from epoch 1, too, and shuts epoch 2 before its opener gets there. */
+	/*
+	 * Whoever claimed 3 goes on from epoch 1, too, and shuts epoch 2 before its
+	 * opener gets there.
+	 */
 	shut_on_claim = 2;
 	sim_store_watch(sim, shut_when_claimed, NULL);
 	ck_assert_err(user_open(&a), LSVD_E_FENCED);
@@ -962,7 +966,7 @@ START_TEST(an_open_without_the_cache_takes_few_round_trips)
 }
 END_TEST
 
-/* ---------------------------------------------------------------------------- the end of a chain */
+/* --------------------------------------------------------------------------- the end of a chain */
 
 START_TEST(the_end_of_a_long_chain_is_found_with_few_requests)
 {
@@ -1149,8 +1153,8 @@ START_TEST(a_part_of_an_object_at_the_end_is_as_good_as_none)
 END_TEST
 
 /*
- * While b looks for the end a gets on: when b asks for object 11 that is deleted already, as is all up to 120, and
- * what leads further is there only from then on.
+ * While b looks for the end a gets on: when b asks for object 11 that is deleted already, as is all
+ * up to 120, and what leads further is there only from then on.
  */
 static struct {
 	bool on, later;
@@ -1293,7 +1297,7 @@ START_TEST(a_header_that_does_not_verify_is_asked_for_once_more)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------------- puts */
+/* ----------------------------------------------------------------------------------------- puts */
 
 START_TEST(puts_start_and_end_in_order_whatever_order_they_come_in)
 {
@@ -1524,7 +1528,8 @@ START_TEST(a_full_store_is_waited_out_like_an_outage_and_called_full)
 	put_start(&t);
 	pass_ms(60000);
 	ck_assert_int_eq(a.why, -ENOSPC);
-	ck_assert_uint_ge(denial.puts, 6); /* in a minute: after 0.1, 0.3, 0.7, 1.5, 3.1 … s at most */
+	/* in a minute: after 0.1, 0.3, 0.7, 1.5, 3.1 … s at most */
+	ck_assert_uint_ge(denial.puts, 6);
 	lsvd_log_stats(a.log, &st);
 	ck_assert_uint_eq(st.full, denial.puts);
 	denial.err = 0;
@@ -1758,7 +1763,7 @@ START_TEST(cancelling_ends_what_waits_for_a_store_that_is_away)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------------ looks */
+/* ---------------------------------------------------------------------------------------- looks */
 
 START_TEST(a_claim_that_names_an_older_epoch_is_passed_over)
 {
@@ -1866,7 +1871,7 @@ START_TEST(a_look_finds_a_newer_claim_or_says_that_it_cannot_tell)
 }
 END_TEST
 
-/* -------------------------------------------------------------------------------------- deletion */
+/* ------------------------------------------------------------------------------------- deletion */
 
 struct tdelete {
 	struct log_delete d;
@@ -1991,10 +1996,11 @@ START_TEST(a_deletion_outlives_failures_and_ends_when_it_is_cancelled)
 }
 END_TEST
 
-/* --------------------------------------------------------------------------------------- records */
+/* -------------------------------------------------------------------------------------- records */
 
 /* A note with a record of each type given, of so many bytes that say the type. */
-static void put_note(struct user *u, unsigned n, const unsigned *types, unsigned flags, uint32_t len)
+static void put_note(struct user *u, unsigned n, const unsigned *types, unsigned flags,
+		     uint32_t len)
 {
 	uint8_t note[4096] = { 0 };
 	struct tput t;
@@ -2088,7 +2094,7 @@ START_TEST(every_64th_object_is_an_anchor_that_the_log_puts)
 }
 END_TEST
 
-/* --------------------------------------------------------------------------------------- recovery */
+/* ------------------------------------------------------------------------------------- recovery */
 
 /* A root at (epoch, seq): what this file knows of it is where it stands. */
 static struct root_ref put_root(uint64_t epoch, uint64_t number, uint64_t at_epoch, uint64_t at_seq)
@@ -2278,7 +2284,8 @@ static Suite *suite(void)
 	tcase_add_test(c, however_many_wait_a_long_outage_asks_once_a_pause);
 	tcase_add_test(c, a_store_that_is_back_is_noticed_at_once_by_whoever_is_told);
 	tcase_add_test(c, one_object_that_gets_through_wakes_the_others);
-	tcase_add_loop_test(c, what_a_person_has_to_mend_is_asked_for_slowly_and_drains_by_itself, 0, 4);
+	tcase_add_loop_test(c, what_a_person_has_to_mend_is_asked_for_slowly_and_drains_by_itself,
+			    0, 4);
 	tcase_add_test(c, a_full_store_is_waited_out_like_an_outage_and_called_full);
 	tcase_add_test(c, a_worse_reason_is_told_and_a_better_one_is_not);
 	tcase_add_test(c, a_lost_answer_is_no_fence);

@@ -87,7 +87,8 @@ static void run_hard(struct tester *t, uint64_t seed, enum hardship hard)
 
 static void run_hardships(enum hardship hard)
 {
-	uint64_t first = env_u64("LSVD_TEST_SEED", 1000), runs = env_u64("LSVD_SIM_RUNS", USUAL_RUNS);
+	uint64_t first = env_u64("LSVD_TEST_SEED", 1000),
+		runs = env_u64("LSVD_SIM_RUNS", USUAL_RUNS);
 
 	maybe_trace();
 	for (uint64_t seed = first; seed < first + runs; seed++)
@@ -171,7 +172,9 @@ END_TEST
 
 #define STALL_MS 10000u
 
-/* Away; back for half a second, nine seconds later; and away again for less than a stall may take. */
+/*
+ * Away; back for half a second, nine seconds later; and away again for less than a stall may take.
+ */
 static void two_outages(void *arg)
 {
 	struct tester *t = arg;
@@ -216,7 +219,8 @@ static void stalling_life(void *arg)
 		return;
 	sim_spawn(t->other, two_outages, t);
 	if (write_for(t, 20000))
-		complain(t, "a write failed in a stall of less than its time: %s", lsvd_last_error());
+		complain(t, "a write failed in a stall of less than its time: %s",
+			 lsvd_last_error());
 	sim_store_away(t->sim, true);
 	if (write_for(t, 20000) != -EIO)
 		complain(t, "no write gave up");

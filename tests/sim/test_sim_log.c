@@ -7,9 +7,9 @@
  * A writer here is the smallest thing that uses a log as a volume does: its cache is an array that
  * survives everything, an operation is a number that nobody else gives, an object holds some of
  * them, a root all of them up to its place, so that everything before it is dead and is deleted.
- * Anchors stand closer than in life. Machines open, write, store, flush to the store, close, die at any step, stand still for a
- * while and go on; PUTs are lost, answered late, or land when their sender is long gone; of an epoch's
- * first object a half may be seen for a while, or for ever.
+ * Anchors stand closer than in life. Machines open, write, store, flush to the store, close, die at
+ * any step, stand still for a while and go on; PUTs are lost, answered late, or land when their
+ * sender is long gone; of an epoch's first object a half may be seen for a while, or for ever.
  *
  * What must hold (check_… below):
  *   - a flush that the store acknowledged is part of what every later opener serves;
@@ -69,8 +69,9 @@ enum plant {
 	ONLY_THE_LOOK,
 	SAFE_ALONE_END,
 	/*
-	 * A fault, but one that chance does not find: an opener asks for newer anchors again when he puts
-	 * the fence, so five steps of the writer must fall between two of his. Steered there.
+	 * A fault, but one that chance does not find: an opener asks for newer anchors again when
+	 * he puts the fence, so five steps of the writer must fall between two of his. Steered
+	 * there.
 	 */
 	DELETES_WITHOUT_A_LOOK = SAFE_ALONE_END,
 };
@@ -163,7 +164,8 @@ struct run {
 	struct sim *sim;
 	enum plant plant;
 	bool remote;               /* flushes go to the store */
-	bool halves;               /* of an epoch's first object the store may show a half, for a while */
+	bool halves;               /* of an epoch's first object the store may show a
+				    * half, for a while */
 	struct uuid volume;
 	struct node nodes[HOSTS];
 	unsigned hosts;
@@ -505,7 +507,8 @@ static void check_refusal(struct process *p, int err)
 	for (uint64_t e = n->cache.epoch + 1; e < OPS_MAX; e++)
 		if (r->activated_by[e] && r->activated_by[e] != n->index + 1)
 			return;
-	violated(r, "host %u is refused with its own intact cache: %s", n->index, lsvd_last_error());
+	violated(r, "host %u is refused with its own intact cache: %s", n->index,
+		 lsvd_last_error());
 }
 
 /* ---------------------------------------------------------------------------------- the process */
@@ -597,8 +600,8 @@ static void join_history(struct process *p)
 
 	for (uint64_t op = c->first_op; op <= c->last_op && op <= p->base_ops; op++)
 		if (c->ids[op - 1] != p->base_ids[op - 1])
-			violated(p->node->run, "host %u: operation %llu is id %llu in the cache, id "
-				 "%llu in the store", p->node->index, (unsigned long long)op,
+			violated(p->node->run, "host %u: operation %llu is id %llu in the cache, "
+				 "id %llu in the store", p->node->index, (unsigned long long)op,
 				 (unsigned long long)c->ids[op - 1],
 				 (unsigned long long)p->base_ids[op - 1]);
 	for (uint64_t op = 1; op <= p->base_ops; op++)
@@ -776,7 +779,9 @@ static void wait_acked(struct process *p, uint64_t op)
 	lsvd_port_leave(&p->port, true);
 }
 
-/* A flush that waits for the store: everything up to now, and nobody else had claimed the volume. */
+/*
+ * A flush that waits for the store: everything up to now, and nobody else had claimed the volume.
+ */
 static void flush_remote(struct process *p)
 {
 	struct run *r = p->node->run;
@@ -1105,7 +1110,7 @@ static void write_and_delete(struct process *p)
 	give_up(p);
 }
 
-/* ------------------------------------------------------------------------------------ the process */
+/* ---------------------------------------------------------------------------------- the process */
 
 static void live(void *arg)
 {
@@ -1247,9 +1252,9 @@ static void prepare_race(struct run *r)
 }
 
 /*
- * All open at nearly the same instant and nobody dies: one of them has the volume in the end, and if
- * nobody may take it from another, he is the only one who ever had it. Where objects are seen in part who is
- * refused may have fenced who was not: then nobody has it, but never two.
+ * All open at nearly the same instant and nobody dies: one of them has the volume in the end, and
+ * if nobody may take it from another, he is the only one who ever had it. Where objects are seen in
+ * part who is refused may have fenced who was not: then nobody has it, but never two.
  */
 static void race(struct run *r)
 {
@@ -1278,8 +1283,8 @@ static void race(struct run *r)
 	if (won > 1 || (!won && !r->halves))
 		violated(r, "%u of %u openers can write", won, r->hosts);
 	if (!flags && !r->halves && (r->served != 1 || r->fenced))
-		violated(r, "%u of %u openers served, and %u were fenced, though nobody may take the "
-			 "volume from another", r->served, r->hosts, r->fenced);
+		violated(r, "%u of %u openers served, and %u were fenced, though nobody may take "
+			 "the volume from another", r->served, r->hosts, r->fenced);
 }
 
 static void run_or_race(struct run *r)
@@ -1378,12 +1383,13 @@ static uint64_t seed_wanted(void)
 
 static struct run the_run;
 
-/* -------------------------------------------------------------------------------------- the tests */
+/* ------------------------------------------------------------------------------------ the tests */
 
 START_TEST(hosts_that_fight_lose_nothing_and_refuse_nobody)
 {
 	struct totals t;
-	uint64_t found = campaign(run_one, PLANT_NOTHING, seed_wanted(), runs_wanted(USUAL_RUNS), &t, &the_run);
+	uint64_t found = campaign(run_one, PLANT_NOTHING, seed_wanted(), runs_wanted(USUAL_RUNS),
+				  &t, &the_run);
 
 	printf("%" PRIu64 " runs, %" PRIu64 " states: %" PRIu64 " opens served, %" PRIu64
 	       " refused, %" PRIu64 " writers fenced, %" PRIu64 " closes, %" PRIu64
@@ -1402,8 +1408,8 @@ END_TEST
 START_TEST(of_openers_at_the_same_instant_exactly_one_can_write)
 {
 	struct totals t;
-	uint64_t found = campaign(race, PLANT_NOTHING, seed_wanted(), runs_wanted(USUAL_RUNS / 4), &t,
-				  &the_run);
+	uint64_t found = campaign(race, PLANT_NOTHING, seed_wanted(), runs_wanted(USUAL_RUNS / 4),
+				  &t, &the_run);
 
 	printf("%" PRIu64 " races, %" PRIu64 " states: %" PRIu64 " opens served, %" PRIu64
 	       " refused, %" PRIu64 " fenced\n", t.runs, t.steps, t.served, t.refused, t.fenced);
@@ -1416,8 +1422,8 @@ END_TEST
 START_TEST(a_planted_fault_is_found)
 {
 	struct totals t;
-	uint64_t found = campaign(run_or_race, (enum plant)_i, seed_wanted(), runs_wanted(40000), &t,
-				  &the_run);
+	uint64_t found = campaign(run_or_race, (enum plant)_i, seed_wanted(), runs_wanted(40000),
+				  &t, &the_run);
 
 	printf("%s: found in run %" PRIu64 ", %" PRIu64 " states: %s\n", plant_names[_i], found,
 	       t.steps, the_run.violation);
@@ -1430,20 +1436,23 @@ START_TEST(a_deletion_under_a_claim_is_not_made)
 {
 	struct totals t;
 
-	ck_assert_msg(!campaign(delete_under_a_claim, PLANT_NOTHING, seed_wanted(), 50, &t, &the_run),
+	ck_assert_msg(!campaign(delete_under_a_claim, PLANT_NOTHING, seed_wanted(), 50,
+				&t, &the_run),
 		      "%s", the_run.violation);
 	ck_assert_uint_eq(t.deleted, 0);
 	ck_assert_uint_gt(t.fenced, 0);
 	ck_assert_msg(campaign(delete_under_a_claim, DELETES_WITHOUT_A_LOOK, seed_wanted(), 50, &t,
 			       &the_run), "deletes without a look: not found");
-	printf("deletes without a look: found, %" PRIu64 " states: %s\n", t.steps, the_run.violation);
+	printf("deletes without a look: found, %" PRIu64 " states: %s\n", t.steps,
+	       the_run.violation);
 }
 END_TEST
 
 START_TEST(of_two_safeguards_either_is_enough)
 {
 	struct totals t;
-	uint64_t found = campaign(run_one, (enum plant)_i, seed_wanted(), runs_wanted(USUAL_RUNS / 2), &t, &the_run);
+	uint64_t found = campaign(run_one, (enum plant)_i, seed_wanted(),
+				  runs_wanted(USUAL_RUNS / 2), &t, &the_run);
 
 	ck_assert_msg(!found, "run %" PRIu64 ": %s", found, the_run.violation);
 	ck_assert_uint_gt(t.flushes, 0);

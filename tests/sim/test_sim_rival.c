@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test_sim_rival.c - two hosts at one volume in the simulator: both write to it, or one deletes what
- * the other opens, or makes a clone of.
+ * test_sim_rival.c - two hosts at one volume in the simulator: both write to it, or one deletes
+ * what the other opens, or makes a clone of.
  *
  * How it is done stands in tester.h.
  *
@@ -80,8 +80,8 @@ static void second_writer(void *arg)
 }
 
 /*
- * The first one's cache comes back: it is refused, or shows what the second one made. What either has
- * deleted is needed by nothing, be it the volume, a snapshot or a clone.
+ * The first one's cache comes back: it is refused, or shows what the second one made. What either
+ * has deleted is needed by nothing, be it the volume, a snapshot or a clone.
  */
 static void come_back(void *arg)
 {
@@ -178,7 +178,8 @@ static void run_duel(uint64_t seed)
 
 START_TEST(a_second_writer_loses_nothing_that_the_first_was_promised)
 {
-	uint64_t first = env_u64("LSVD_TEST_SEED", 1000), runs = env_u64("LSVD_SIM_RUNS", USUAL_RUNS);
+	uint64_t first = env_u64("LSVD_TEST_SEED", 1000),
+		runs = env_u64("LSVD_SIM_RUNS", USUAL_RUNS);
 
 	maybe_trace();
 	tester.points = 0;
@@ -205,7 +206,8 @@ static void prepare_quarrel(void *arg)
 	if (!t->failed && !t->volume)
 		(void)open_volume(t, t->host, 0);
 	t->scripted = true; /* the snapshot that clones are made of */
-	for (unsigned i = 0; i < 20 && !t->failed && t->m.snapshots[SNAPSHOTS - 1].state != SNAP_THERE; i++)
+	for (unsigned i = 0; i < 20 && !t->failed &&
+			     t->m.snapshots[SNAPSHOTS - 1].state != SNAP_THERE; i++)
 		change_snapshot(t);
 	t->scripted = false;
 	if (!t->failed && !quarrel.of_snapshot)
@@ -253,8 +255,9 @@ static bool quarrel_over(void *ctx)
 }
 
 /*
- * What a deleter gave back must be whole, and what one has deleted must be nowhere. What had no answer, or
- * is of one that died, may come late, be it a claim or the removal of a name: no store has one on condition.
+ * What a deleter gave back must be whole, and what one has deleted must be nowhere. What had no
+ * answer, or is of one that died, may come late, be it a claim or the removal of a name: no store
+ * has one on condition.
  */
 static void check_kept(struct tester *t)
 {
@@ -280,7 +283,10 @@ static void check_kept(struct tester *t)
 	(void)lsvd_volume_close(v, 0); /* a reader has nothing to lose */
 }
 
-/* The record of a clone that was not made may be there, come late: then it leads to the clone, or nowhere. */
+/*
+ * The record of a clone that was not made may be there, come late:
+ * then it leads to the clone, or nowhere.
+ */
 static void check_quarrel(void *arg)
 {
 	struct lsvd_volume_options o = LSVD_VOLUME_OPTIONS_INIT;
@@ -301,7 +307,8 @@ static void check_quarrel(void *arg)
 	t->finished = true;
 }
 
-static void run_quarrel(struct tester *t, uint64_t seed, bool two, uint64_t *cloned, uint64_t *deleted)
+static void run_quarrel(struct tester *t, uint64_t seed, bool two, uint64_t *cloned,
+			uint64_t *deleted)
 {
 	static const struct sim_loss killed = { .keep = SIM_KILLED };
 	struct sim_options o = usual_rates;
@@ -334,7 +341,8 @@ static void run_quarrel(struct tester *t, uint64_t seed, bool two, uint64_t *clo
 	settle_both(t, &killed);
 	if (below(t, 2))
 		sim_ghosts_land(t->sim);
-	if (!t->failed && quarrel.cloned == 0 && (quarrel.deleted == 0 || quarrel.also_deleted == 0))
+	if (!t->failed && quarrel.cloned == 0 &&
+	    (quarrel.deleted == 0 || quarrel.also_deleted == 0))
 		complain(t, "it is deleted, and there is a clone of it");
 	if (!t->failed && quarrel.cloned == 0 && !exists(&t->heirs[0]))
 		complain(t, "the clone is gone");
@@ -356,8 +364,8 @@ static void run_quarrels(bool two)
 	maybe_trace();
 	for (uint64_t seed = first; seed < first + runs; seed++)
 		run_quarrel(&tester, seed, two, &cloned, &deleted);
-	printf("%" PRIu64 " quarrels: %" PRIu64 " clones made, %" PRIu64 " deletions\n", runs, cloned,
-	       deleted);
+	printf("%" PRIu64 " quarrels: %" PRIu64 " clones made, %" PRIu64 " deletions\n", runs,
+	       cloned, deleted);
 	ck_assert(runs < 25 * ENOUGH_RUNS || (cloned && deleted));
 }
 
@@ -464,8 +472,8 @@ static void check_evicted(void *arg)
 	second = t->failed ? 0 : look_at_evicted(t, t->other, false);
 	/* The claim of a deleter who died may come late. */
 	if ((first == -ENOENT || eviction.deleted == 0) && second != -ENOENT)
-		complain(t, "a deletion (%d): a reader finds %d, a writer %d", eviction.deleted, first,
-			 second);
+		complain(t, "a deletion (%d): a reader finds %d, a writer %d", eviction.deleted,
+			 first, second);
 	if (!t->failed && exists(t) && delete_patiently(t, t->other) == 0 &&
 	    look_at_evicted(t, t->other, true) != -ENOENT)
 		complain(t, "what is deleted can be opened");
@@ -520,8 +528,8 @@ START_TEST(what_is_being_deleted_is_opened_whole_or_not_at_all)
 	eviction.served = eviction.refused = eviction.deletions = 0;
 	for (uint64_t seed = first; seed < first + runs; seed++)
 		run_eviction(&tester, seed);
-	printf("%" PRIu64 " evictions: %" PRIu64 " opened, %" PRIu64 " refused, %" PRIu64 " deletions\n",
-	       runs, eviction.served, eviction.refused, eviction.deletions);
+	printf("%" PRIu64 " evictions: %" PRIu64 " opened, %" PRIu64 " refused, %" PRIu64
+	       " deletions\n", runs, eviction.served, eviction.refused, eviction.deletions);
 	ck_assert_uint_gt(eviction.served, 0);
 	ck_assert_uint_gt(eviction.refused, 0);
 	ck_assert_uint_gt(eviction.deletions, 0);

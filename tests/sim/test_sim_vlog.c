@@ -5,13 +5,13 @@
  * lsvd-test: timeout=300
  *
  * The program is as <lsvd/vlog.h> wants it. Its index is durable: it changes in one moment, between
- * two of which anything may happen, and takes changes only from the newest opener. One fiber writes:
- * commit, then index, then release; it deletes, reads under a snapshot, counts, gives up. Another one
- * collects and drops meanwhile. The machine dies at any event, or stands still while another takes
- * over and goes on; requests are lost, late, doubled.
+ * two of which anything may happen, and takes changes only from the newest opener. One fiber
+ * writes: commit, then index, then release; it deletes, reads under a snapshot, counts, gives up.
+ * Another one collects and drops meanwhile. The machine dies at any event, or stands still while
+ * another takes over and goes on; requests are lost, late, doubled.
  *
- * What must hold: whatever the index refers to is read, whole, by whoever has the log open; and at the
- * end, when all that was on its way has landed, a drop leaves exactly the segments of the log.
+ * What must hold: whatever the index refers to is read, whole, by whoever has the log open; and at
+ * the end, when all that was on its way has landed, a drop leaves exactly the segments of the log.
  *
  * The same runs with a program that does one thing wrong must fail: the checks can.
  */
@@ -103,7 +103,7 @@ static uint64_t below(struct run *r, uint64_t n)
 	return sim_random_below(r->sim, n);
 }
 
-/* -------------------------------------------------------------------------------------- the index */
+/* ------------------------------------------------------------------------------------ the index */
 
 static unsigned key_of(const struct lsvd_vlog_slice *key)
 {
@@ -186,7 +186,7 @@ static struct lsvd_vlog_index index_of(struct process *p)
 					 .finish = finish, .abort = forget };
 }
 
-/* ---------------------------------------------------------------------------------------- reading */
+/* -------------------------------------------------------------------------------------- reading */
 
 /* Who has been succeeded has an old view of the log, and the index is a newer one's. */
 static bool is_excused(const struct process *p, int err)
@@ -204,8 +204,9 @@ static void check_value(struct process *p, unsigned key, const struct entry *e)
 	p->run->reads++;
 	if (err) {
 		if (!is_excused(p, err))
-			violated(p->run, "epoch %" PRIu64 ", key %u, segment %" PRIu64 " at %" PRIu64
-				 ": %s", p->epoch, key, e->h.segment, e->h.offset, lsvd_last_error());
+			violated(p->run, "epoch %" PRIu64 ", key %u, segment %" PRIu64 " at %"
+				 PRIu64 ": %s", p->epoch, key, e->h.segment, e->h.offset,
+				 lsvd_last_error());
 		return;
 	}
 	want = malloc(e->raw + 1);
@@ -234,7 +235,7 @@ static void read_all(struct process *p)
 	lsvd_vlog_pin_release(pin);
 }
 
-/* ---------------------------------------------------------------------------------------- writing */
+/* -------------------------------------------------------------------------------------- writing */
 
 struct batch {
 	struct entry e[KEYS];
@@ -385,7 +386,7 @@ static int user_step(struct process *p)
 	}
 }
 
-/* ------------------------------------------------------------------------------------- collecting */
+/* ----------------------------------------------------------------------------------- collecting */
 
 static int collect(struct process *p)
 {
@@ -395,7 +396,8 @@ static int collect(struct process *p)
 	int err;
 
 	s.kind = 1 + (uint32_t)below(p->run, 4);
-	s.value = s.kind == LSVD_VLOG_PICK_STALE ? 0.3 : s.kind == LSVD_VLOG_PICK_OLDEST ? 0.5 : 1.2;
+	s.value = s.kind == LSVD_VLOG_PICK_STALE ? 0.3
+						 : s.kind == LSVD_VLOG_PICK_OLDEST ? 0.5 : 1.2;
 	if (below(p->run, 4) == 0)
 		err = lsvd_vlog_rollover(p->log, NULL, 0, &index, NULL, &r);
 	else
@@ -431,7 +433,7 @@ static void collector(void *arg)
 	p->collector_over = true;
 }
 
-/* ---------------------------------------------------------------------------------- the processes */
+/* -------------------------------------------------------------------------------- the processes */
 
 static int open_log(struct process *p)
 {
@@ -516,7 +518,7 @@ static void last_life(void *arg)
 	p->over = true;
 }
 
-/* ------------------------------------------------------------------------------------------- runs */
+/* ----------------------------------------------------------------------------------------- runs */
 
 static struct process *new_process(struct run *r, unsigned host, void (*fn)(void *))
 {
@@ -590,7 +592,8 @@ static void finish_run(struct run *r)
 		violated(r, "the last process cannot open the log: %s", lsvd_last_error());
 }
 
-static void begin_run(struct run *r, enum plant plant, uint64_t seed, const struct sim_options *rates)
+static void begin_run(struct run *r, enum plant plant, uint64_t seed,
+		      const struct sim_options *rates)
 {
 	struct sim_options o = *rates;
 
@@ -655,9 +658,9 @@ START_TEST(a_program_that_is_crashed_anywhere_reads_all_that_its_index_has)
 			      seed + i, r->violation);
 		sim_free(r->sim);
 	}
-	printf("%" PRIu64 " runs, %" PRIu64 " boundaries: %u opens, %u crashes, %u fenced, %u commits, "
-	       "%u moved, %u segments dropped, %u reads\n", runs, states, opens, crashes, fenced,
-	       commits, moved, dropped, reads);
+	printf("%" PRIu64 " runs, %" PRIu64 " boundaries: %u opens, %u crashes, %u fenced, %u "
+	       "commits, %u moved, %u segments dropped, %u reads\n", runs, states, opens, crashes,
+	       fenced, commits, moved, dropped, reads);
 	if (runs < USUAL_RUNS)
 		return;
 	ck_assert_uint_gt(commits, 0);
@@ -684,7 +687,7 @@ START_TEST(a_program_that_does_one_thing_wrong_is_found)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------- every single boundary */
+/* ------------------------------------------------------------------------ every single boundary */
 
 /* A short life in which everything happens once, in one order. */
 static void short_life(void *arg)
@@ -706,8 +709,9 @@ static void short_life(void *arg)
 			err = drop(p);
 		if (!err)
 			err = lsvd_vlog_rollover(p->log, NULL, 0, &(struct lsvd_vlog_index){
-				.size = sizeof(struct lsvd_vlog_index), .ctx = p, .is_live = is_live,
-				.relocate = relocate, .finish = finish }, NULL, NULL);
+				.size = sizeof(struct lsvd_vlog_index), .ctx = p,
+				.is_live = is_live, .relocate = relocate,
+				.finish = finish }, NULL, NULL);
 		if (!err)
 			err = drop(p);
 		if (!err)

@@ -43,8 +43,9 @@ static void flatten_it(void *arg)
 static void flattening_life(void *arg)
 {
 	struct tester *t = arg, *h = heir_of(t, CLONES - 1);
-	static const enum deed deeds[] = { DEED_WRITE, DEED_SEAL, DEED_WRITE, DEED_WRITE, DEED_CHECKPOINT,
-					   DEED_WRITE, DEED_WRITE, DEED_SNAPSHOT, DEED_WRITE, DEED_CLONE };
+	static const enum deed deeds[] = { DEED_WRITE, DEED_SEAL, DEED_WRITE, DEED_WRITE,
+					   DEED_CHECKPOINT, DEED_WRITE, DEED_WRITE, DEED_SNAPSHOT,
+					   DEED_WRITE, DEED_CLONE };
 
 	t->scripted = true;
 	if (create_and_open(t)) {
@@ -54,7 +55,8 @@ static void flattening_life(void *arg)
 	}
 	t->scripted = false;
 	h = heir_of(t, CLONES - 1); /* by its name */
-	if (!t->failed && t->m.clones[CLONES - 1].state == CLONE_THERE && open_volume(h, h->host, 0)) {
+	if (!t->failed && t->m.clones[CLONES - 1].state == CLONE_THERE &&
+	    open_volume(h, h->host, 0)) {
 		submit_one(h);
 		if (t->seed % 2)
 			checkpoint(h);
@@ -94,7 +96,8 @@ static void leave_base_behind(struct tester *t, struct sim_host *host)
 	close_volume(t);
 	err = t->failed ? 0 : delete_patiently(t, host);
 	t->bases_left += !err;
-	if (t->failed || !open_volume(h, host, h->bound == BY_STORE ? LSVD_OPEN_ACCEPT_ROLLBACK : 0) ||
+	if (t->failed ||
+	    !open_volume(h, host, h->bound == BY_STORE ? LSVD_OPEN_ACCEPT_ROLLBACK : 0) ||
 	    !check_recovered(h))
 		return;
 	if (err)
@@ -163,13 +166,14 @@ END_TEST
 #define SCRIPT_TRIES 20u /* each line of the script may fail, but not in all of them */
 
 /*
- * All that the operator can do is in it, in an order in which each has to do with the one before. So many
- * requests are passed over each time: LSVD_SIM_STRIDE=1 leaves none out.
+ * All that the operator can do is in it, in an order in which each has to do with the one before.
+ * So many requests are passed over each time: LSVD_SIM_STRIDE=1 leaves none out.
  */
 START_TEST(a_crash_anywhere_in_one_workload_leaves_a_prefix)
 {
 	struct tester *t = &tester;
-	uint64_t seed = env_u64("LSVD_SIM_SEED", 1), stride = env_u64("LSVD_SIM_STRIDE", SCRIPT_STRIDE), n;
+	uint64_t seed = env_u64("LSVD_SIM_SEED", 1),
+		stride = env_u64("LSVD_SIM_STRIDE", SCRIPT_STRIDE), n;
 
 	maybe_trace();
 	t->scripted = true;
@@ -196,8 +200,8 @@ START_TEST(a_crash_anywhere_in_one_workload_leaves_a_prefix)
 END_TEST
 
 /*
- * So many lives, crashed at every request of what they are about. One that did not get that far, since a
- * request failed before, is none.
+ * So many lives, crashed at every request of what they are about. One that did not get that far,
+ * since a request failed before, is none.
  */
 static void crash_lives(struct tester *t, uint64_t first, unsigned lives)
 {
@@ -244,8 +248,8 @@ START_TEST(a_crash_at_every_request_of_a_flattening_leaves_what_the_clone_needs)
 	crash_lives(t, first, FLATTEN_SEEDS);
 	t->first = NULL;
 	t->judge = NULL;
-	printf("%" PRIu64 " crash points, %" PRIu64 " states, in %" PRIu64 " of them the base was left\n",
-	       t->points, t->states, t->bases_left);
+	printf("%" PRIu64 " crash points, %" PRIu64 " states, in %" PRIu64
+	       " of them the base was left\n", t->points, t->states, t->bases_left);
 	ck_assert_uint_gt(t->bases_left, 0);
 	ck_assert_uint_gt(t->states, t->bases_left);
 	ck_assert_uint_gt(t->flattened, 0);
@@ -273,7 +277,8 @@ static void expect_variety(const struct tester *t, uint64_t runs)
 START_TEST(crashes_of_crashes_of_random_workloads_leave_a_prefix)
 {
 	struct tester *t = &tester;
-	uint64_t first = env_u64("LSVD_TEST_SEED", 1000), runs = env_u64("LSVD_SIM_RUNS", USUAL_RUNS);
+	uint64_t first = env_u64("LSVD_TEST_SEED", 1000),
+		runs = env_u64("LSVD_SIM_RUNS", USUAL_RUNS);
 
 	maybe_trace();
 	reset_counts(t);
@@ -287,9 +292,9 @@ START_TEST(crashes_of_crashes_of_random_workloads_leave_a_prefix)
 	}
 	printf("%" PRIu64 " runs, %" PRIu64 " crash points, %" PRIu64 " of them after a recovery, "
 	       "%" PRIu64 " states, %" PRIu64 " opened offline, %" PRIu64 " with rot, %" PRIu64
-	       " snapshots read; clones: %" PRIu64 " read, %" PRIu64 " written, %" PRIu64 " deleted, %" PRIu64
-	       " of clones, %" PRIu64 " of a base that stayed; %" PRIu64 " rollbacks, %" PRIu64
-	       " found after a crash\n", runs, t->points, t->deep, t->states,
+	       " snapshots read; clones: %" PRIu64 " read, %" PRIu64 " written, %" PRIu64
+	       " deleted, %" PRIu64 " of clones, %" PRIu64 " of a base that stayed; %" PRIu64
+	       " rollbacks, %" PRIu64 " found after a crash\n", runs, t->points, t->deep, t->states,
 	       t->offline_opens, t->rots, t->snapshots_read, t->clones_read, t->clones_written,
 	       t->clones_deleted, t->clones_of_clones, t->bases_refused, t->rollbacks,
 	       t->rollbacks_found);
@@ -315,10 +320,10 @@ START_TEST(crashes_of_a_volume_over_a_lower_one_leave_a_prefix_over_what_that_sh
 		sim_free(t->sim);
 	}
 	t->over = false;
-	printf("%" PRIu64 " runs over a lower volume, %" PRIu64 " crash points, %" PRIu64 " states, "
-	       "%" PRIu64 " snapshots and %" PRIu64 " clones read, %" PRIu64 " made flat, %" PRIu64
-	       " rollbacks\n", runs, t->points, t->states, t->snapshots_read, t->clones_read,
-	       t->flattened, t->rollbacks);
+	printf("%" PRIu64 " runs over a lower volume, %" PRIu64 " crash points, %" PRIu64
+	       " states, %" PRIu64 " snapshots and %" PRIu64 " clones read, %" PRIu64
+	       " made flat, %" PRIu64 " rollbacks\n", runs, t->points, t->states, t->snapshots_read,
+	       t->clones_read, t->flattened, t->rollbacks);
 	ck_assert_uint_gt(t->states, 0);
 }
 END_TEST
@@ -330,9 +335,12 @@ static Suite *suite(void)
 	add_case(s, "workload", a_workload_without_a_crash_reads_what_it_wrote);
 	add_case(s, "digest", the_same_seed_gives_the_same_digest);
 	add_case(s, "script", a_crash_anywhere_in_one_workload_leaves_a_prefix);
-	add_case(s, "rollback", a_crash_at_every_request_of_a_rollback_leaves_what_was_or_what_is_then);
-	add_case(s, "flatten", a_crash_at_every_request_of_a_flattening_leaves_what_the_clone_needs);
-	add_case(s, "lower", crashes_of_a_volume_over_a_lower_one_leave_a_prefix_over_what_that_shows);
+	add_case(s, "rollback",
+		 a_crash_at_every_request_of_a_rollback_leaves_what_was_or_what_is_then);
+	add_case(s, "flatten",
+		 a_crash_at_every_request_of_a_flattening_leaves_what_the_clone_needs);
+	add_case(s, "lower",
+		 crashes_of_a_volume_over_a_lower_one_leave_a_prefix_over_what_that_shows);
 	add_case(s, "random", crashes_of_crashes_of_random_workloads_leave_a_prefix);
 	return s;
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* test_sim_world.c - the simulator itself: what it keeps, what it loses, and that it repeats itself. */
+/*
+ * test_sim_world.c - the simulator itself: what it keeps, what it loses,
+ * and that it repeats itself.
+ */
 #include "sim_world.h"
 
 #include "t_check.h"

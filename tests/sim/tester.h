@@ -74,7 +74,8 @@ struct model_op {
 	uint32_t lba, sectors;
 	uint32_t tag;            /* what its sectors carry; never used twice, also after a crash */
 	bool acked;
-	bool rolled;             /* after it the volume became what it was after operation back_to */
+	bool rolled;             /* after it the volume became what it was after
+				  * operation back_to */
 	uint32_t back_to;
 };
 
@@ -86,8 +87,9 @@ struct model_snapshot {
 };
 
 /*
- * A clone of the last snapshot of a volume: of the first, or of another clone. MAKING: nobody knows; it is
- * there if its record is. LOST: its deletion did not end, so it is not looked at any more.
+ * A clone of the last snapshot of a volume: of the first, or of another clone. MAKING: nobody
+ * knows; it is there if its record is. LOST: its deletion did not end, so it is not looked at any
+ * more.
  */
 struct model_clone {
 	enum { CLONE_NONE, CLONE_MAKING, CLONE_THERE, CLONE_LOST } state;
@@ -100,16 +102,19 @@ struct model_clone {
 struct model {
 	struct model_op ops[OPS_MAX + 1]; /* operation k is ops[k] */
 	uint32_t issued;
-	uint32_t inherited;      /* of a clone: so many are its base's, and its own first is 1 to it */
+	uint32_t inherited;      /* of a clone: so many are its base's,
+				  * and its own first is 1 to it */
 	uint32_t tags;
 	uint32_t acked;          /* newest acknowledged: all before it are too, in order */
 	uint32_t flushed;        /* F */
 	uint32_t stored;         /* R */
 	bool rotten;             /* the log has been damaged */
-	bool mirrored;           /* a mirror was complete: from then on it can be opened offline, … */
+	bool mirrored;           /* a mirror was complete:
+				  * from then on it can be opened offline, … */
 	struct model_snapshot snapshots[SNAPSHOTS];
 	struct model_clone clones[CLONES]; /* the volume's only */
-	bool cloned;             /* the last snapshot may have clones, or entries of some that never were */
+	bool cloned;             /* the last snapshot may have clones, or entries of some
+				  * that never were */
 	uint32_t chunks;         /* its size, or it was to become another */
 	uint32_t chunks_maybe;   /* and is this perhaps; 0: no */
 	uint32_t rolling;        /* after this operation it was perhaps rolled back; 0: not */
@@ -169,7 +174,8 @@ struct tester {
 	uint32_t recovered;      /* k */
 	bool flags_needed;
 	bool in_duel;
-	uint64_t states, points, deep, offline_opens, rots, checks, snapshots_read, sizes, clones_read;
+	uint64_t states, points, deep, offline_opens, rots, checks, snapshots_read,
+		sizes, clones_read;
 	uint64_t clones_written, clones_deleted, clones_of_clones, bases_refused, flattened;
 	uint64_t bases_left;     /* found so after a crash in the middle */
 	uint64_t rollbacks, rollbacks_found; /* done; found done after a crash in the middle */
@@ -184,7 +190,8 @@ struct memory {
 /* What a workload does beside its writes. */
 enum deed { DEED_LOOK, DEED_SEAL, DEED_PAUSE, DEED_REOPEN, DEED_COLLECT, DEED_SNAPSHOT,
 	    DEED_READ_SNAPSHOT, DEED_RESIZE, DEED_CLONE, DEED_READ_CLONE, DEED_VISIT,
-	    DEED_DELETE_CLONE, DEED_DELETE_BASE, DEED_CHECKPOINT, DEED_ROLLBACK, DEED_FLATTEN, DEED_WRITE };
+	    DEED_DELETE_CLONE, DEED_DELETE_BASE, DEED_CHECKPOINT, DEED_ROLLBACK, DEED_FLATTEN,
+	    DEED_WRITE };
 
 /* Under a sanitizer everything takes many times as long. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)

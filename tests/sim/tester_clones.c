@@ -49,7 +49,8 @@ void make_clone(struct tester *t)
 {
 	unsigned i = pick_clone(t, false), of = t->scripted ? last_base(t) : below(t, 1 + CLONES);
 	struct model_clone *c = &t->m.clones[i];
-	struct tester *from = of && t->m.clones[of - 1].state == CLONE_THERE ? heir_of(t, of - 1) : t;
+	struct tester *from = of && t->m.clones[of - 1].state == CLONE_THERE ? heir_of(t, of - 1)
+									     : t;
 	const struct model_snapshot *s = &from->m.snapshots[SNAPSHOTS - 1];
 	char snapshot[8];
 	int err;
@@ -61,7 +62,8 @@ void make_clone(struct tester *t)
 	from->m.cloned = true;
 	cloned_in_duel = cloned_in_duel || t->in_duel;
 	inherit(heir_of(t, i), from, s->op);
-	err = lsvd_volume_clone_world(sim_host_world(t->host), from->name, snapshot, t->heirs[i].name);
+	err = lsvd_volume_clone_world(sim_host_world(t->host), from->name, snapshot,
+				      t->heirs[i].name);
 	if (err == -EEXIST || err == LSVD_E_CORRUPT || (err == -ENOENT && s->state == SNAP_THERE))
 		complain(t, "clone %s: %s", t->heirs[i].name, lsvd_last_error());
 	if (!err && s->state == SNAP_NONE)
@@ -274,6 +276,7 @@ int delete_patiently(struct tester *t, struct sim_host *host)
 			err = 0;
 	}
 	if (err && err != -EBUSY)
-		complain(t, "deletion of the base: %s: %s", lsvd_error_name(err), lsvd_last_error());
+		complain(t, "deletion of the base: %s: %s", lsvd_error_name(err),
+			 lsvd_last_error());
 	return err;
 }

@@ -35,7 +35,8 @@ static bool was_to_be(struct tester *t, const struct slot *s, int err)
 	if (err == LSVD_E_SHUTDOWN)
 		return true;
 	if (t->offline && err == LSVD_E_UNAVAILABLE && t->remote && s->covers)
-		return true; /* a flush to the store; what it was to make safe is there all the same */
+		/* a flush to the store; what it was to make safe is there all the same */
+		return true;
 	if (t->offline && err == LSVD_E_UNAVAILABLE && t->remote && !s->op)
 		return true;
 	if (t->offline && err == -EIO && s->op) {

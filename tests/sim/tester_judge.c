@@ -28,7 +28,8 @@ bool check_recovered(struct tester *t)
 	if (lsvd_volume_stats(t->volume, &stats) == 0)
 		k = (uint32_t)stats.last_op + t->m.inherited;
 	if (k < least || k > t->m.issued) {
-		complain(t, "recovered up to operation %u, expected %u to %u", k, least, t->m.issued);
+		complain(t, "recovered up to operation %u, expected %u to %u", k,
+			 least, t->m.issued);
 		return false;
 	}
 	settle_rollback(t, k);
@@ -48,7 +49,8 @@ static int only_data(void *ctx, struct sim_host *h, enum io_kind kind, const cha
 		     const uint8_t *bytes, size_t len)
 {
 	(void)ctx, (void)h, (void)bytes, (void)len;
-	return kind == IO_GET && (strstr(key, "/d/") || strstr(key, "/f/")) ? SIM_AS_USUAL : LSVD_E_UNAVAILABLE;
+	return kind == IO_GET && (strstr(key, "/d/") || strstr(key, "/f/")) ? SIM_AS_USUAL
+									    : LSVD_E_UNAVAILABLE;
 }
 
 /* False: it is not open; that is right only as long as there never was a mirror. */
@@ -63,7 +65,8 @@ static bool open_offline(struct tester *t)
 	t->offline_opens += err == 0;
 	if (!err) /* it may not know yet of another size */
 		t->chunks = (uint32_t)min_u64(chunks_of(t->volume),
-					      min_u64(t->m.chunks, t->m.chunks_maybe ? t->m.chunks_maybe
+					      min_u64(t->m.chunks,
+						      t->m.chunks_maybe ? t->m.chunks_maybe
 										     : CHUNKS));
 	if (err)
 		sim_store_watch(t->sim, NULL, NULL);
@@ -130,7 +133,9 @@ static bool group_at(const uint8_t *log, uint64_t block, struct wal_group_head *
 	return pos % LOG_BYTES == block * BLOCK_BYTES && lsvd_wal_group_peek(h, p, pos);
 }
 
-/* Where the newest group ends. What begins a ring before that may have been written over in part. */
+/*
+ * Where the newest group ends. What begins a ring before that may have been written over in part.
+ */
 static uint64_t newest_end(const uint8_t *log)
 {
 	struct wal_group_head h;
@@ -143,8 +148,9 @@ static uint64_t newest_end(const uint8_t *log)
 }
 
 /*
- * Is there a group at the block whose operations the store has all? Its length, or 0. Not the newest
- * of them: a log that ends before the store does looks like an old copy, and is refused as one.
+ * Is there a group at the block whose operations the store has all? Its length, or 0. Not the
+ * newest of them: a log that ends before the store does looks like an old copy, and is refused as
+ * one.
  */
 static uint32_t stored_group(const struct tester *t, const uint8_t *log, uint64_t block)
 {
@@ -193,7 +199,10 @@ static void first_finding(void *ctx, const struct lsvd_check_finding *f)
 		(void)snprintf(text, FINDING_BYTES, "%s: %s", f->object, f->text);
 }
 
-/* Sometimes a late request of the host that died changes the store meanwhile: then it may be anything. */
+/*
+ * Sometimes a late request of the host that died changes the store meanwhile:
+ * then it may be anything.
+ */
 void check_store(struct tester *t, struct sim_host *host)
 {
 	struct lsvd_check_options o = LSVD_CHECK_OPTIONS_INIT;

@@ -5,8 +5,8 @@
 /* ---- sizes */
 
 /*
- * Was the operation that resizing may need one? If not it never was. When the volume has failed nobody
- * knows: it may be there later or not, as any other that was not acknowledged.
+ * Was the operation that resizing may need one? If not it never was. When the volume has failed
+ * nobody knows: it may be there later or not, as any other that was not acknowledged.
  */
 static void settle_trim(struct tester *t, uint32_t op, int err)
 {
@@ -27,7 +27,8 @@ static void settle_trim(struct tester *t, uint32_t op, int err)
 
 void change_size(struct tester *t)
 {
-	uint32_t chunks = t->scripted ? CHUNKS / 2 : 1 + below(t, CHUNKS), op = 0, before = t->m.chunks;
+	uint32_t chunks = t->scripted ? CHUNKS / 2 : 1 + below(t, CHUNKS), op = 0,
+		before = t->m.chunks;
 	struct model_op trim = { .kind = MODEL_ZERO, .lba = chunks * CHUNK,
 				 .sectors = (CHUNKS - chunks) * CHUNK };
 	int err;
@@ -52,7 +53,8 @@ void change_size(struct tester *t)
 	t->m.chunks = chunks;
 	t->m.chunks_maybe = 0;
 	if (t->chunks != chunks)
-		complain(t, "resized from %u pages to %u the volume has %u", before, chunks, t->chunks);
+		complain(t, "resized from %u pages to %u the volume has %u", before,
+			 chunks, t->chunks);
 }
 
 /* ---- snapshots */
@@ -99,8 +101,8 @@ static bool clones_need(const struct tester *t, unsigned i)
 }
 
 /*
- * A clone that nobody knows of does not keep what it would be of: should its record come late, it leads to
- * nothing.
+ * A clone that nobody knows of does not keep what it would be of: should its record come late, it
+ * leads to nothing.
  */
 static void give_up_unmade(struct tester *t)
 {
@@ -146,8 +148,8 @@ void change_snapshot(struct tester *t)
 	s->op = (uint32_t)info.op + t->m.inherited;
 	s->chunks = (uint32_t)(info.bytes / CHUNK_SPAN);
 	if (s->op < least || s->op > t->m.issued)
-		complain(t, "snapshot %s holds %u operations, expected %u to %u", name, s->op, least,
-			 t->m.issued);
+		complain(t, "snapshot %s holds %u operations, expected %u to %u", name, s->op,
+			 least, t->m.issued);
 }
 
 struct found_snapshots {
@@ -171,7 +173,8 @@ static int find_snapshot(void *ctx, const struct lsvd_snapshot_info *info)
 	if (s->state == SNAP_NONE)
 		complain(f->t, "snapshot %s was deleted, or never made", info->name);
 	if (s->state == SNAP_THERE && s->op != op)
-		complain(f->t, "snapshot %s holds %u operations, expected %u", info->name, op, s->op);
+		complain(f->t, "snapshot %s holds %u operations, expected %u", info->name,
+			 op, s->op);
 	*s = (struct model_snapshot){ SNAP_THERE, op, (uint32_t)(info->bytes / CHUNK_SPAN) };
 	return 0;
 }
@@ -227,7 +230,8 @@ void check_snapshots(struct tester *t, struct sim_host *host)
 		if (!f.there[j])
 			s->state = SNAP_NONE;
 		else if (s->op > t->m.issued)
-			complain(t, "snapshot s%u holds %u operations of %u", j, s->op, t->m.issued);
+			complain(t, "snapshot s%u holds %u operations of %u", j,
+				 s->op, t->m.issued);
 	}
 	if (!t->failed && f.there[i])
 		check_snapshot(t, host, i);
@@ -243,7 +247,9 @@ void check_snapshot_now(struct tester *t)
 
 /* ---- rollbacks */
 
-/* An operation that nothing stands at but the rollback after it: a snapshot says by it what it has. */
+/*
+ * An operation that nothing stands at but the rollback after it: a snapshot says by it what it has.
+ */
 static bool mark(struct tester *t)
 {
 	uint32_t before = t->m.issued;
@@ -305,8 +311,8 @@ void roll_back(struct tester *t)
 }
 
 /*
- * Was it rolled back, if that had begun? What is found says so. Who sees only a part of it may not be able
- * to tell; then it does not matter to him, and the next one tells.
+ * Was it rolled back, if that had begun? What is found says so. Who sees only a part of it may not
+ * be able to tell; then it does not matter to him, and the next one tells.
  */
 void settle_rollback(struct tester *t, uint32_t k)
 {

@@ -195,7 +195,8 @@ static inline double gc_model_run(struct gc_model *m, unsigned times)
 		gc_model_place(m, block, gc_user_class(m->now, written, m->lifespan), m->now);
 		if (i % GC_MODEL_SEGMENT == 0)
 			for (unsigned tries = 0; tries < 16 &&
-			     lsvd_gc_amplification(m->segments, m->count) > m->policy.target; tries++)
+			     lsvd_gc_amplification(m->segments, m->count) > m->policy.target;
+			     tries++)
 				gc_model_collect(m);
 	}
 	return 1 + (double)(m->copied - before) / (double)writes;

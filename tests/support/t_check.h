@@ -96,8 +96,8 @@ static inline void t_fill(void *buf, size_t len, uint64_t seed)
 }
 
 /*
- * A test that does not say otherwise has a minute: its time passes while others have the processor and
- * the disk. Check looks when a case is made.
+ * A test that does not say otherwise has a minute: its time passes while others have the processor
+ * and the disk. Check looks when a case is made.
  */
 __attribute__((constructor)) static void t_be_patient(void)
 {

@@ -37,7 +37,8 @@ static inline void open_other(struct other *c)
 	ck_assert_ok(lsvd_volume_open(&c->t.v, c->t.store, c->name, &c->t.o));
 }
 
-static inline struct other *clone_of(struct tv *t, const char *base, const char *snapshot, const char *name)
+static inline struct other *clone_of(struct tv *t, const char *base, const char *snapshot,
+				     const char *name)
 {
 	struct other *c = calloc(1, sizeof *c);
 

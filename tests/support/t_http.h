@@ -18,7 +18,10 @@
 #define T_HTTP_REQUEST_MAX 65536
 
 struct t_http {
-	/* Set before the start. Returns the whole answer, from its status line on. `n` counts from 0. */
+	/*
+	 * Set before the start. Returns the whole answer, from its status line on.
+	 * `n` counts from 0.
+	 */
 	const char *(*handler)(struct t_http *server, const char *request, unsigned n);
 	void *ctx;
 	bool keep;

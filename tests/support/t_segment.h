@@ -44,7 +44,8 @@ static inline void t_group_blank(struct t_group *g, uint64_t lba, uint64_t secto
 {
 	g->data[g->n] = NULL;
 	g->hashes[g->n] = NULL;
-	g->records[g->n++] = (struct seg_record){ .lba = lba, .sectors = sectors, .kind = (uint8_t)kind };
+	g->records[g->n++] = (struct seg_record){ .lba = lba, .sectors = sectors,
+						  .kind = (uint8_t)kind };
 }
 
 static inline void t_group_rehash(struct t_group *g, unsigned i)

@@ -178,7 +178,7 @@ static inline int t_index_next(void *ctx, struct lsvd_vlog_handle *h, uint64_t *
 	return 1;
 }
 
-/* ----------------------------------------------------------------------------------------- a log */
+/* ---------------------------------------------------------------------------------------- a log */
 
 struct t_vlog {
 	struct lsvd_store *store;

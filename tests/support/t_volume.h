@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * t_volume.h - a volume of its own for a test: directories, a store that can misbehave, options that
- * make everything small, and a model of what the volume must hold.
+ * t_volume.h - a volume of its own for a test: directories, a store that can misbehave, options
+ * that make everything small, and a model of what the volume must hold.
  *
  *	struct tv *t = tv_new();
  *	tv_open(t);
@@ -314,7 +314,7 @@ static inline char *tv_chain_path(struct tv *t, uint64_t epoch, uint64_t seq)
 	return tv_object_path(t, key);
 }
 
-/* ---------------------------------------------------------------------- operations and the model */
+/* --------------------------------------------------------------------- operations and the model */
 
 static inline void *tv_buffer(size_t len)
 {

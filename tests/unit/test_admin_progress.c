@@ -36,8 +36,8 @@ START_TEST(progress_of_things_counts_them)
 	char text[256];
 
 	progress_line(text, sizeof text, 120, "check", "objects", 2500, 10000, 500);
-	ck_assert_str_eq(text, "check  25 % [##########                              ]  2500 of 10000 "
-			       "objects  500/s  0:15 left");
+	ck_assert_str_eq(text, "check  25 % [##########                              ]  "
+			       "2500 of 10000 objects  500/s  0:15 left");
 }
 END_TEST
 

@@ -769,7 +769,8 @@ START_TEST(config_s3_block_is_checked)
 		{"bucket = \"bbb\"\nregion = \"r\"\nstall_timeout = 2h", 5,
 		 "a duration (ms s m h d) from 1s to 1h"},
 		{"bucket = \"bbb\"\nregion = \"r\"\nclient = \"libs3\"\nca_file = \"ca.pem\"", 6,
-		 "client = \"libs3\" (line 5) knows the certificate authorities of the system only"},
+		 "client = \"libs3\" (line 5) knows the certificate authorities of "
+		 "the system only"},
 	};
 
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
@@ -1058,8 +1059,8 @@ END_TEST
 /* ------------------------------------------------------------------------------- documents */
 
 /*
- * The text of a file of the source tree. Its place is told, or known from this file's own, which a compiler's
- * cache may have made relative to where it was built.
+ * The text of a file of the source tree. Its place is told, or known from this file's own, which a
+ * compiler's cache may have made relative to where it was built.
  */
 static char *source_text(const char *name)
 {
@@ -1072,7 +1073,8 @@ static char *source_text(const char *name)
 	if (root)
 		(void)snprintf(path, sizeof path, "%s/%s", root, name); /* or there is none */
 	else
-		(void)snprintf(path, sizeof path, "%.*s%s", (int)(below - __FILE__), __FILE__, name);
+		(void)snprintf(path, sizeof path, "%.*s%s", (int)(below - __FILE__),
+			       __FILE__, name);
 	f = fopen(path, "r");
 	ck_assert_msg(f != NULL, "%s: %s", path, strerror(errno));
 	ck_assert_uint_gt(fread(text, 1, (1 << 20) - 1, f), 0);
@@ -1081,8 +1083,8 @@ static char *source_text(const char *name)
 }
 
 /*
- * The paragraph of a key in the manual page, lines joined, allocated. Keys of the s3 block stand before
- * those of volumes.
+ * The paragraph of a key in the manual page, lines joined, allocated. Keys of the s3 block stand
+ * before those of volumes.
  */
 static char *paragraph(const char *page, const struct config_key *key)
 {

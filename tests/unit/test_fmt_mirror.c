@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Tests of the bytes of mirrors: heads and records, there and back, altered, and well sealed nonsense. */
+/*
+ * Tests of the bytes of mirrors: heads and records, there and back, altered,
+ * and well sealed nonsense.
+ */
 #include <lsvd/error.h>
 #include <lsvd/volume.h>
 

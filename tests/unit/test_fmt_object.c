@@ -467,7 +467,8 @@ START_TEST(the_record_of_a_clone_read_back_is_the_same)
 	ck_assert_mem_eq(&got.base, &v.base, sizeof v.base);
 	v.base.list[1].first = 5001;
 	lsvd_volume_record_encode(buf, &v);
-	ck_assert_err(lsvd_volume_record_decode(&got, buf, fmt_volume_bytes(&v), "x"), LSVD_E_CORRUPT);
+	ck_assert_err(lsvd_volume_record_decode(&got, buf, fmt_volume_bytes(&v), "x"),
+		      LSVD_E_CORRUPT);
 	ck_assert_error_says("5001");
 }
 END_TEST

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Tests of the bytes of the local log: superblocks and group headers, there and back, and altered. */
+/*
+ * Tests of the bytes of the local log: superblocks and group headers, there and back, and altered.
+ */
 #include <lsvd/error.h>
 
 #include "base/hash.h"

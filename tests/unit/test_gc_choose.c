@@ -170,7 +170,9 @@ static Suite *gc_choose_suite(void)
 	TCase *c = tcase_create("choices");
 
 	tcase_add_test(c, the_stale_strategy_takes_what_is_stale_enough_the_most_stale_first);
-	tcase_add_test(c, every_one_that_lives_and_is_not_pinned_is_taken_in_order_until_the_budget_is_spent);
+	tcase_add_test(
+		c,
+		every_one_that_lives_and_is_not_pinned_is_taken_in_order_until_the_budget_is_spent);
 	tcase_add_test(c, the_space_strategy_stops_when_the_target_is_reached);
 	tcase_add_test(c, cost_benefit_prefers_what_has_been_left_alone);
 	tcase_add_test(c, what_was_collected_before_is_sorted_by_age);

@@ -437,7 +437,10 @@ START_TEST(io_file_cold_reads_and_syncs_are_done_by_other_threads)
 }
 END_TEST
 
-/* Long and aligned ones go to the device, the others to the page cache; each sees the other's bytes. */
+/*
+ * Long and aligned ones go to the device, the others to the page cache;
+ * each sees the other's bytes.
+ */
 START_TEST(io_file_writes_past_the_cache_are_seen_by_all_reads)
 {
 	enum { N = 24, LEN = 512 << 10, SIZE = N * LEN };

@@ -757,7 +757,9 @@ static struct map_extent random_extent(uint64_t *rng, const struct mix *mix, uin
 	if (e.kind == MAP_UNIT && t_random_below(rng, 4) == 0)
 		e.sub = (uint16_t)t_random_below(rng, 129 - e.len);
 	else if (odd)
-		e.sub = (uint16_t)t_random_below(rng, e.kind == MAP_RAW || e.len <= 121 ? 8 : 129 - e.len);
+		e.sub = (uint16_t)t_random_below(rng,
+						 e.kind == MAP_RAW || e.len <= 121 ? 8
+										   : 129 - e.len);
 	return e;
 }
 
@@ -861,7 +863,7 @@ START_TEST(a_failed_call_reports_only_what_it_changed)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------ pages that are away */
+/* -------------------------------------------------------------------------- pages that are away */
 
 #define OBJECTS 4096u
 
@@ -932,7 +934,8 @@ START_TEST(a_change_to_a_page_that_is_away_is_made_and_counted_when_it_comes)
 	ck_assert_ok(lsvd_store_map_load_page(map, 0, saved[0], saved_len[0], log_gone, &gone_n));
 	assert_gone_is(RAW(8, 8, 1, 16 + RAW_SPACE, 0), RAW(8, 4, 2, 32, 0),
 		       RAW(60, 4, 1, 16 + 7 * RAW_SPACE, 4));
-	assert_map_is(RAW(0, 8, 1, 16, 0), RAW(12, 4, 2, 32, 4), RAW(16, 44, 1, 16 + 2 * RAW_SPACE, 0));
+	assert_map_is(RAW(0, 8, 1, 16, 0), RAW(12, 4, 2, 32, 4),
+		      RAW(16, 44, 1, 16 + 2 * RAW_SPACE, 0));
 	ck_assert(lsvd_store_map_page_dirty(map, 0));
 }
 END_TEST

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Tests of the read cache's index: places, victims, what is kept over a restart, several openers. */
+/*
+ * Tests of the read cache's index: places, victims, what is kept over a restart, several openers.
+ */
 #include <pthread.h>
 
 #include "io/world_real.h"

@@ -123,7 +123,7 @@ static struct lsvd_s3_options from_file(void)
 	return o;
 }
 
-/* --------------------------------------------------------------------------------------- sources */
+/* -------------------------------------------------------------------------------------- sources */
 
 START_TEST(s3_keys_of_the_options_come_first)
 {
@@ -246,7 +246,7 @@ START_TEST(s3_without_any_credentials_all_places_are_named)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------- the file of keys */
+/* ----------------------------------------------------------------------------- the file of keys */
 
 START_TEST(s3_credentials_file_others_can_open_is_refused)
 {
@@ -340,8 +340,8 @@ START_TEST(s3_profile_is_read_however_it_is_laid_out)
 {
 	static const char *const good[] = {
 		"[default]\naws_access_key_id=A\naws_secret_access_key=S\naws_session_token=T\n",
-		"\n# c\n; c\n[default]\r\n  aws_access_key_id\t =  A  \r\naws_secret_access_key= S\t"
-		"\r\n aws_session_token =T",
+		"\n# c\n; c\n[default]\r\n  aws_access_key_id\t =  A  \r\n"
+		"aws_secret_access_key= S\t\r\n aws_session_token =T",
 		"[ default ] # x\nregion = eu\naws_access_key_id = A\noutput =\n"
 		"aws_secret_access_key = S\naws_security_token = T\n",
 		"[a]\naws_access_key_id = X\n[default]\naws_session_token = T\n"
@@ -371,7 +371,8 @@ START_TEST(s3_profile_that_is_malformed_is_refused_with_its_line)
 		{"[default]\naws_secret_access_key: x\n", "F:2: neither"},
 		{"[default]\naws_access_key_id = A\n", "there is no secret key"},
 		{"[default]\naws_secret_access_key = " SECRET "\n", "there is no access key"},
-		{"[default]\n" KEYS("") "aws_access_key_id = B\n", "F:4: aws_access_key_id a second"},
+		{"[default]\n" KEYS("") "aws_access_key_id = B\n",
+		 "F:4: aws_access_key_id a second"},
 		{"[default]\n" KEYS("") "[default]\n", "F:4: a second section [default]"},
 		{"[default]\naws_access_key_id = A B\naws_secret_access_key = " SECRET "\n",
 		 "the access key has blanks"},
@@ -569,7 +570,7 @@ START_TEST(s3_keys_change_under_those_who_use_them)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------ metadata service */
+/* ----------------------------------------------------------------------------- metadata service */
 
 /* What the stand-in of the service does. */
 struct service {
@@ -729,17 +730,19 @@ START_TEST(s3_metadata_that_is_not_understood_is_refused)
 		const char *token, *role, *keys, *says;
 		int err, lasts_s;
 	} bad[] = {
-		{NULL, "disk-role", good_keys, "asked for a token: the metadata service answers 404",
-		 LSVD_E_CONFIG, 60},
+		{NULL, "disk-role", good_keys,
+		 "asked for a token: the metadata service answers 404", LSVD_E_CONFIG, 60},
 		{nothing, "disk-role", good_keys, "no token", LSVD_E_CONFIG, 60},
 		{"to ken", "disk-role", good_keys, "no token", LSVD_E_CONFIG, 60},
 		{"tok/en==", NULL, good_keys, "this machine has no role", LSVD_E_CONFIG, 60},
 		{"tok/en==", nothing, good_keys, "no name of a role", LSVD_E_CONFIG, 60},
 		{"tok/en==", "../../user-data", good_keys, "no name of a role", LSVD_E_CONFIG, 60},
-		{"tok/en==", "disk-role", NULL, "asked for the keys of the role", LSVD_E_CONFIG, 60},
+		{"tok/en==", "disk-role", NULL, "asked for the keys of the role",
+		 LSVD_E_CONFIG, 60},
 		{"tok/en==", "disk-role", nothing, "no flat JSON object", LSVD_E_CONFIG, 60},
 		{"tok/en==", "disk-role", "<html>%.0s%.0s%.0s", "no flat JSON", LSVD_E_CONFIG, 60},
-		{"tok/en==", "disk-role", "{\"AccessKeyId\":\"%s\",\"SecretAccessKey\":\"" SECRET "%s",
+		{"tok/en==", "disk-role",
+		 "{\"AccessKeyId\":\"%s\",\"SecretAccessKey\":\"" SECRET "%s",
 		 "no flat JSON", LSVD_E_CONFIG, 60},
 		{"tok/en==", "disk-role",
 		 "{\"AccessKeyId\":{\"%s\":\"%s\"},\"Expiration\":\"%s\"}", "no flat JSON",
@@ -751,7 +754,8 @@ START_TEST(s3_metadata_that_is_not_understood_is_refused)
 		 "{\"Code\":\"Success\",\"AccessKeyId\":\"%s%s\",\"Expiration\":\"%s\"}",
 		 "there is no secret key", LSVD_E_CONFIG, 60},
 		{"tok/en==", "disk-role",
-		 "{\"AccessKeyId\":\"%s\",\"SecretAccessKey\":\"" SECRET "%s\",\"Token\":\"%.0st\"}",
+		 "{\"AccessKeyId\":\"%s\",\"SecretAccessKey\":\"" SECRET
+		 "%s\",\"Token\":\"%.0st\"}",
 		 "when its keys end is not said", LSVD_E_CONFIG, 60},
 		{"tok/en==", "disk-role",
 		 "{\"AccessKeyId\":\"%s\",\"SecretAccessKey\":\"" SECRET
@@ -798,7 +802,8 @@ START_TEST(s3_metadata_service_that_breaks_http_is_refused)
 		{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
 		 "headers that are not understood", LSVD_E_CONFIG},
 		{"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ntok", "cut off", LSVD_E_UNAVAILABLE},
-		{"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\ntok", "not understood", LSVD_E_CONFIG},
+		{"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\ntok",
+		 "not understood", LSVD_E_CONFIG},
 		{"HTTP/1.1 500 Oops\r\n\r\n", "answers 500", LSVD_E_UNAVAILABLE},
 		{"HTTP/1.1 503 Oops\r\n\r\n", "answers 503", LSVD_E_UNAVAILABLE},
 		{"HTTP/1.1 429 Slow\r\n\r\n", "answers 429", LSVD_E_UNAVAILABLE},
@@ -1048,8 +1053,10 @@ END_TEST
 START_TEST(s3_flat_json_that_is_none_is_refused)
 {
 	static const char *const bad[] = {
-		"", " ", "{", "}", "{}x", "{,}", "{\"a\"}", "{\"a\":}", "{\"a\":\"x}", "{\"a\":\"\\",
-		"{\"a\":\"\\x\"}", "{\"a\":\"\\u00e9\"}", "{\"a\":\"\\u00\"}", "{\"a\":\"\\u0000\"}",
+		"", " ", "{", "}", "{}x", "{,}",
+		"{\"a\"}", "{\"a\":}", "{\"a\":\"x}", "{\"a\":\"\\",
+		"{\"a\":\"\\x\"}", "{\"a\":\"\\u00e9\"}",
+		"{\"a\":\"\\u00\"}", "{\"a\":\"\\u0000\"}",
 		"{\"a\":[1]}", "{\"a\":{}}", "{\"a\":1,}", "{\"a\":1 \"b\":2}", "{a:1}",
 		"{\"a\":1,\"a\":2}", "[]", "\"a\"",
 	};
@@ -1090,7 +1097,7 @@ START_TEST(s3_flat_json_of_random_bytes_gets_a_verdict)
 }
 END_TEST
 
-/* ----------------------------------------------------------------------------- memory for secrets */
+/* --------------------------------------------------------------------------- memory for secrets */
 
 /* Has the mapping of this address the flag? -1: there is no such mapping. */
 static int has_flag(const void *p, const char *flag)

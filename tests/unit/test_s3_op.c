@@ -14,7 +14,7 @@
 #include "t_check.h"
 #include "tmpdir.h"
 
-/* ------------------------------------------------------------------------- the client that is told */
+/* ---------------------------------------------------------------------- the client that is told */
 
 struct told {
 	unsigned status;
@@ -198,7 +198,7 @@ START_TEST(s3_op_put_through_a_client_that_cannot_create_looks_first)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------- what is not there */
+/* ---------------------------------------------------------------------------- what is not there */
 
 START_TEST(s3_op_head_of_nothing_is_doubted_until_the_bucket_was_seen)
 {
@@ -243,7 +243,7 @@ START_TEST(s3_op_head_in_a_bucket_that_is_not_there_says_so)
 }
 END_TEST
 
-/* ---------------------------------------------------------------------------------- second tries */
+/* --------------------------------------------------------------------------------- second tries */
 
 static int64_t now_ms(void)
 {
@@ -363,7 +363,8 @@ START_TEST(s3_op_listing_goes_on_until_there_is_no_next_page)
 	say((struct told){ .status = 200, .next = " page 3" });
 	say((struct told){ .status = 200 });
 	ck_assert_int_eq(run(op(S3_LIST)), S3_OK);
-	ck_assert_str_eq(log_text, "LIST d/k as OLD; LIST d/k page 2 as OLD; LIST d/k page 3 as OLD; ");
+	ck_assert_str_eq(log_text,
+			 "LIST d/k as OLD; LIST d/k page 2 as OLD; LIST d/k page 3 as OLD; ");
 }
 END_TEST
 

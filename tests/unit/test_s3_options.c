@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* test_s3_options.c - what may be said of a bucket, as options and as a URL, and where requests go. */
+/*
+ * test_s3_options.c - what may be said of a bucket, as options and as a URL, and where requests go.
+ */
 #include "base/alloc.h"
 #include "store/s3_endpoint.h"
 #include "store/s3_options.h"
@@ -62,8 +64,9 @@ END_TEST
 START_TEST(s3_options_url_says_everything)
 {
 	ck_assert_ok(parse("s3://b.c_d/x/y%20z/?region=r-1&endpoint=https://[::1]:9000&client=curl&"
-			   "ca_file=/etc/a%26b.pem&credentials_file=/c&profile=p%3D1&metadata=default&"
-			   "connections=3&connect_timeout_ms=4&stall_timeout_ms=5"));
+			   "ca_file=/etc/a%26b.pem&credentials_file=/c&profile=p%3D1&"
+			   "metadata=default&connections=3&connect_timeout_ms=4&"
+			   "stall_timeout_ms=5"));
 	ck_assert_str_eq(copied.o.bucket, "b.c_d");
 	ck_assert_str_eq(copied.o.directory, "x/y z");
 	ck_assert_str_eq(copied.o.region, "r-1");
@@ -99,7 +102,8 @@ START_TEST(s3_options_urls_that_cannot_be_are_refused)
 {
 	static const char *const wrong[] = {
 		"s3://", "s3:bucket", "s3://?region=x", "s3:///directory",
-		"s3://ab", "s3://-%2F-", "s3://..a", "s3://bucket#x", "s3://buck%et", "s3://bucket%0",
+		"s3://ab", "s3://-%2F-", "s3://..a",
+		"s3://bucket#x", "s3://buck%et", "s3://bucket%0",
 		"s3://bucket/a//b", "s3://bucket/a/../b", "s3://bucket/.", "s3://bucket/a%0Ab",
 		"s3://bucket?regoin=x", "s3://bucket?region", "s3://bucket?region=",
 		"s3://bucket?region=a&region=b", "s3://bucket?region=a/b", "s3://bucket?%72egion=a",
@@ -142,7 +146,7 @@ START_TEST(s3_options_secrets_in_a_url_are_refused_and_not_quoted)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------ as options */
+/* ----------------------------------------------------------------------------------- as options */
 
 START_TEST(s3_options_of_a_program_are_checked)
 {

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* test_s3_store.c - the store in a bucket as its users see it, over a server that says what it likes. */
+/*
+ * test_s3_store.c - the store in a bucket as its users see it, over a server that
+ * says what it likes.
+ */
 #include <dlfcn.h>
 #include <netdb.h>
 #include <pthread.h>
@@ -53,7 +56,7 @@ START_TEST(s3_store_text_of_what_was_not_removed_is_one_line)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------ the counters */
+/* --------------------------------------------------------------------------------- the counters */
 
 #define ANSWER(status, code) \
 	"HTTP/1.1 " status "\r\nx-amz-request-id: 1\r\n\r\n<Error><Code>" code "</Code></Error>"
@@ -71,7 +74,8 @@ static const struct counted {
 	COUNTED(ANSWER("429 T", "TooManyRequests"), server_errors, LSVD_E_UNAVAILABLE, false),
 	COUNTED(NULL, no_connection, LSVD_E_UNAVAILABLE, false),
 	COUNTED("", unknown, LSVD_E_UNAVAILABLE, false),
-	COUNTED(ANSWER("409 C", "ConditionalRequestConflict"), conflicts, LSVD_E_UNAVAILABLE, false),
+	COUNTED(ANSWER("409 C", "ConditionalRequestConflict"), conflicts,
+		LSVD_E_UNAVAILABLE, false),
 	COUNTED(ANSWER("403 F", "AccessDenied"), denied, -EACCES, false),
 	COUNTED(ANSWER("403 F", "RequestTimeTooSkewed"), skewed, LSVD_E_UNAVAILABLE, false),
 	COUNTED(ANSWER("301 M", "PermanentRedirect"), redirects, LSVD_E_CONFIG, false),
@@ -136,24 +140,28 @@ static const struct hostile {
 	const char *what, *begin, *repeated, *end;
 	size_t bytes;
 } hostile[] = {
-	{ "headers without end", OK200, "X-More: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n",
+	{ "headers without end", OK200,
+	  "X-More: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n",
 	  "Content-Length: 4\r\n\r\ndata", 4u << 20 },
 	{ "one header without end", OK200 "X-More: ", "aaaaaaaaaaaaaaaa",
 	  "\r\nContent-Length: 4\r\n\r\ndata", 4u << 20 },
 	{ "wait, without end", "", "HTTP/1.1 100 Continue\r\n\r\n",
 	  OK200 "Content-Length: 4\r\n\r\ndata", 4u << 20 },
-	{ "a length that is none", "HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551615\r\n\r\n", "",
-	  "", 0 },
+	{ "a length that is none",
+	  "HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551615\r\n\r\n",
+	  "", "", 0 },
 	{ "a negative length", OK200 "Content-Length: -1\r\n\r\n", "", "", 0 },
 	{ "a piece that is longer than memory", OK200 "Transfer-Encoding: chunked\r\n\r\n"
 	  "ffffffffffffffff\r\n", "", "", 0 },
 	{ "a range from elsewhere", "HTTP/1.1 206 P\r\nContent-Range: bytes 18446744073709551612-"
 	  "18446744073709551615/*\r\n\r\ndata", "", "", 0 },
-	{ "the wrong day", "HTTP/1.1 403 F\r\nDate: Fri, 31 Dec 9999 23:59:59 GMT\r\n\r\n", "", "", 0 },
-	{ "another place", "HTTP/1.1 307 T\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n", "", "",
-	  0 },
+	{ "the wrong day", "HTTP/1.1 403 F\r\nDate: Fri, 31 Dec 9999 23:59:59 GMT\r\n\r\n",
+	  "", "", 0 },
+	{ "another place", "HTTP/1.1 307 T\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n",
+	  "", "", 0 },
 	{ "another protocol", "HTTP/1.1 101 Switching\r\nUpgrade: h2c\r\n\r\n", "", "", 0 },
-	{ "an error without end", "HTTP/1.1 500 E\r\n\r\n<Error><Code>", "aaaaaaaaaaaaaaaa", "", 4u << 20 },
+	{ "an error without end", "HTTP/1.1 500 E\r\n\r\n<Error><Code>",
+	  "aaaaaaaaaaaaaaaa", "", 4u << 20 },
 	{ "nothing at all", "\r\n", "", "", 0 },
 };
 /* What is no page, though its frame is right. */
@@ -167,13 +175,18 @@ static const struct hostile hostile_pages[] = {
 	{ "a token without end", OK200 "\r\n<ListBucketResult><IsTruncated>true</IsTruncated>"
 	  "<NextContinuationToken>", "aaaaaaaaaaaaaaaa",
 	  "</NextContinuationToken></ListBucketResult>", 65536 },
-	{ "a key without end", OK200 "\r\n<ListBucketResult><IsTruncated>false</IsTruncated><Contents>"
-	  "<Size>1</Size><Key>", "aaaaaaaaaaaaaaaa", "</Key></Contents></ListBucketResult>", 65536 },
-	{ "a byte that is none", OK200 "\r\n<ListBucketResult><IsTruncated>false</IsTruncated><Contents>"
-	  "<Size>1</Size><Key>%00</Key></Contents><EncodingType>url</EncodingType></ListBucketResult>",
+	{ "a key without end",
+	  OK200 "\r\n<ListBucketResult><IsTruncated>false</IsTruncated><Contents>"
+	  "<Size>1</Size><Key>", "aaaaaaaaaaaaaaaa",
+	  "</Key></Contents></ListBucketResult>", 65536 },
+	{ "a byte that is none",
+	  OK200 "\r\n<ListBucketResult><IsTruncated>false</IsTruncated><Contents>"
+	  "<Size>1</Size><Key>%00</Key></Contents><EncodingType>url</EncodingType>"
+	  "</ListBucketResult>", "", "", 0 },
+	{ "a size beyond numbers",
+	  OK200 "\r\n<ListBucketResult><IsTruncated>false</IsTruncated><Contents>"
+	  "<Size>99999999999999999999</Size><Key>k</Key></Contents></ListBucketResult>",
 	  "", "", 0 },
-	{ "a size beyond numbers", OK200 "\r\n<ListBucketResult><IsTruncated>false</IsTruncated><Contents>"
-	  "<Size>99999999999999999999</Size><Key>k</Key></Contents></ListBucketResult>", "", "", 0 },
 };
 
 static char *hostile_text(const struct hostile *h)
@@ -214,7 +227,8 @@ static void ask_hostile(const struct hostile *h, bool page)
 
 	t_http_start(&http);
 	store = open_store(http.endpoint);
-	is_no_answer(lsvd_store_list(store, "p", no_object, (void *)(uintptr_t)h->what), h->what, "list");
+	is_no_answer(lsvd_store_list(store, "p", no_object, (void *)(uintptr_t)h->what),
+		     h->what, "list");
 	is_no_answer(lsvd_store_remove_many(store, keys, 2), h->what, "remove_many");
 	if (!page) {
 		is_no_answer(lsvd_store_get(store, "k", 0, buf, sizeof buf, &len), h->what, "get");

@@ -187,7 +187,8 @@ START_TEST(s3_xml_deletion_names_what_is_still_there)
 {
 	ck_assert(deleted("<DeleteResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">"
 			  "<Deleted><Key>a</Key></Deleted>"
-			  "<Error><Key>b</Key><Code>AccessDenied</Code><Message>no</Message></Error>"
+			  "<Error><Key>b</Key><Code>AccessDenied</Code>"
+			  "<Message>no</Message></Error>"
 			  "<Error><Code>InternalError</Code></Error></DeleteResult>"));
 	ck_assert_str_eq(seen, "b:AccessDenied :InternalError ");
 	ck_assert(deleted("<DeleteResult/>"));

@@ -111,7 +111,9 @@ START_TEST(an_adoption_read_back_says_the_source_of_every_sector)
 }
 END_TEST
 
-/* Whatever byte is changed, or wherever it ends: an error, or another adoption that holds together. */
+/*
+ * Whatever byte is changed, or wherever it ends: an error, or another adoption that holds together.
+ */
 START_TEST(a_damaged_adoption_is_refused_or_holds_together)
 {
 	struct segment *s = a_moved(CODEC_RAW);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test_store_submit.c - requests that are not waited for: drivers that can, drivers that cannot, and
- * the world in front of them.
+ * test_store_submit.c - requests that are not waited for: drivers that can, drivers that cannot,
+ * and the world in front of them.
  */
 #include <pthread.h>
 
@@ -12,7 +12,7 @@
 #include "io/world_real.h"
 #include "t_check.h"
 
-/* --------------------------------------------------------- a driver that ends things on its own thread */
+/* -------------------------------------------------- a driver that ends things on its own thread */
 
 static struct lsvd_store *mem;
 static unsigned submitted, live;
@@ -115,7 +115,7 @@ static int put(struct lsvd_store *s, const char *key, const char *text)
 	return lsvd_store_put_if_absent(s, key, &iov, 1);
 }
 
-/* ------------------------------------------------------------------------------------ the blocking form */
+/* ---------------------------------------------------------------------------- the blocking form */
 
 static void use_all(void)
 {
@@ -191,7 +191,7 @@ START_TEST(store_submit_by_many_threads_brings_each_its_own_answer)
 }
 END_TEST
 
-/* --------------------------------------------------------------------------------------- submitted */
+/* ------------------------------------------------------------------------------------ submitted */
 
 static pthread_t caller;
 static int result;
@@ -275,7 +275,7 @@ START_TEST(store_submitted_listing_is_cleaned_of_what_was_not_asked_for)
 }
 END_TEST
 
-/* --------------------------------------------------------------------------------- what else there is */
+/* --------------------------------------------------------------------------- what else there is */
 
 START_TEST(store_remove_many_goes_on_after_a_failure_and_tells_the_first)
 {
@@ -359,7 +359,7 @@ START_TEST(store_driver_table_of_the_first_release_is_taken)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------- through the world */
+/* ---------------------------------------------------------------------------- through the world */
 
 START_TEST(store_submit_through_the_world_needs_no_thread_of_it)
 {

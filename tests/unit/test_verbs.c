@@ -89,7 +89,7 @@ START_TEST(verbs_a_list_of_snapshots_is_whole_or_refused)
 }
 END_TEST
 
-/* -------------------------------------------------------------------------------------- odd text */
+/* ------------------------------------------------------------------------------------- odd text */
 
 START_TEST(verbs_text_that_is_no_utf8_is_told_as_far_as_it_goes)
 {
@@ -145,7 +145,8 @@ START_TEST(verbs_a_percentage_beyond_all_numbers_is_refused)
 	tv_open(t);
 	reply = verb_run(t->v, request, &nobody);
 	ck_assert(json_is_false(json_object_get(reply, "ok")));
-	ck_assert_ptr_nonnull(strstr(json_string_value(json_object_get(reply, "text")), "4294967426"));
+	ck_assert_ptr_nonnull(strstr(json_string_value(json_object_get(reply, "text")),
+				     "4294967426"));
 	json_decref(reply);
 	json_decref(request);
 	tv_free(t);
@@ -164,8 +165,8 @@ START_TEST(verbs_gc_deletes_what_was_made_for_clones_that_are_gone)
 	ck_assert_ok(lsvd_volume_clone(t->store, TV_NAME, NULL, "there", &t->o, NULL));
 	ck_assert_ok(lsvd_volume_delete(t->store, "gone"));
 	tv_open(t);
-	ck_assert_ok(lsvd_snapshot_create(t->v, "for-a-year-and-36-characters-in-all-mine", UINT32_MAX,
-					  NULL));
+	ck_assert_ok(lsvd_snapshot_create(t->v, "for-a-year-and-36-characters-in-all-mine",
+					  UINT32_MAX, NULL));
 	for (int first = 1; first >= 0; first--) {
 		json_t *reply = verb_run(t->v, request, &nobody);
 		const json_t *result = json_object_get(reply, "result");

@@ -13,7 +13,8 @@ static struct lsvd_vlog_handle at(uint64_t segment, uint64_t offset)
 }
 
 /* A value that tells which handle it was put under. */
-static void put(struct lsvd_vlog_cache *c, uint64_t log, uint64_t segment, uint64_t offset, size_t len)
+static void put(struct lsvd_vlog_cache *c, uint64_t log, uint64_t segment, uint64_t offset,
+		size_t len)
 {
 	struct lsvd_vlog_handle h = at(segment, offset);
 	unsigned char *bytes = malloc(len);
@@ -281,7 +282,7 @@ START_TEST(threads_share_it)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------ the program's own */
+/* ---------------------------------------------------------------------------- the program's own */
 
 struct own {
 	unsigned gets, inserts, drops, closes;
@@ -338,7 +339,8 @@ END_TEST
 
 START_TEST(own_table_may_lack_all_but_insert_and_get)
 {
-	struct lsvd_vlog_cache_ops ops = { .size = sizeof ops, .insert = own_insert, .get = own_get };
+	struct lsvd_vlog_cache_ops ops = { .size = sizeof ops, .insert = own_insert,
+					   .get = own_get };
 	struct lsvd_vlog_cache *c = NULL;
 	struct own own = { 0 };
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* test_vlog_codec.c - the bytes of a value log: handles, records, segments, tables; and any bytes at all. */
+/*
+ * test_vlog_codec.c - the bytes of a value log: handles, records, segments, tables;
+ * and any bytes at all.
+ */
 #include <errno.h>
 
 #include "t_check.h"
@@ -10,7 +13,7 @@
 
 static const struct uuid log_uuid = { { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16 } };
 
-/* ---------------------------------------------------------------------------------------- handles */
+/* -------------------------------------------------------------------------------------- handles */
 
 START_TEST(a_handle_read_back_is_the_same_and_short)
 {
@@ -48,7 +51,7 @@ START_TEST(a_handle_is_spelled_in_one_way)
 }
 END_TEST
 
-/* ---------------------------------------------------------------------------------------- segments */
+/* ------------------------------------------------------------------------------------- segments */
 
 /* A sealed segment, in one piece; allocated. */
 static unsigned char *make_segment(uint64_t *ret_footer_at, size_t *ret_len, unsigned records)
@@ -192,7 +195,7 @@ START_TEST(a_record_or_footer_in_another_place_does_not_verify)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------------ tables */
+/* --------------------------------------------------------------------------------------- tables */
 
 static void make_table(struct vlog_table *t)
 {
@@ -201,9 +204,9 @@ static void make_table(struct vlog_table *t)
 	for (uint64_t i = 20; i > 0; i--) {
 		struct vlog_segment *s = lsvd_calloc(1, sizeof *s);
 
-		*s = (struct vlog_segment){ .id = i * 10, .epoch = 2, .commit = i, .footer_at = 10096,
-					    .object_bytes = 11000 + i, .created_ms = -7,
-					    .totals = { 100, 9000, 7000, 10000 },
+		*s = (struct vlog_segment){ .id = i * 10, .epoch = 2, .commit = i,
+					    .footer_at = 10096, .object_bytes = 11000 + i,
+					    .created_ms = -7, .totals = { 100, 9000, 7000, 10000 },
 					    .stale_items = i, .stale_raw = i * 90,
 					    .stale_records = i * 100, .uncertain = i % 3 == 0 };
 		lsvd_vlog_table_add(t, s);

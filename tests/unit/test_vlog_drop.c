@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* test_vlog_drop.c - what leaves a value log and its store, and what must not, while others are at work. */
+/*
+ * test_vlog_drop.c - what leaves a value log and its store, and what must not,
+ * while others are at work.
+ */
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -18,7 +21,9 @@ static void teardown(void)
 	t_vlog_fini(&t);
 }
 
-/* Whoever overwrites a key tells the index first and the log then; in between the index is asked. */
+/*
+ * Whoever overwrites a key tells the index first and the log then; in between the index is asked.
+ */
 static struct lsvd_vlog_handle late;
 
 static int is_live_and_then_noted(void *ctx, struct lsvd_vlog_query *q, size_t n)
@@ -169,7 +174,8 @@ static void *cancel_it(void *ctx)
 START_TEST(a_collection_that_waits_for_its_rate_can_be_cancelled)
 {
 	/* It would wait for days. */
-	const struct lsvd_vlog_gc_limits l = { .size = sizeof l, .cancel = &cancel, .bytes_per_s = 1 };
+	const struct lsvd_vlog_gc_limits l = { .size = sizeof l, .cancel = &cancel,
+					       .bytes_per_s = 1 };
 	struct lsvd_vlog_gc_result r = LSVD_VLOG_GC_RESULT_INIT;
 	struct lsvd_vlog_stats st = { .size = sizeof st };
 	pthread_t thread;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test_vlog_failures.c - a value log when memory, or an answer of the store, is refused at any one moment.
+ * test_vlog_failures.c - a value log when memory, or an answer of the store, is refused at any one
+ * moment.
  *
- * One program is run again and again, each time with the next allocation refused, or the next answer of
- * the store damaged. Whatever its calls return: what its index has is there afterwards.
+ * One program is run again and again, each time with the next allocation refused, or the next
+ * answer of the store damaged. Whatever its calls return: what its index has is there afterwards.
  */
 #include <errno.h>
 
@@ -56,7 +57,7 @@ START_TEST(a_store_that_removes_nothing_does_not_keep_the_log_from_its_roots)
 }
 END_TEST
 
-/* ----------------------------------------------------------------------------------- the program */
+/* ---------------------------------------------------------------------------------- the program */
 
 
 static void put_some(uint64_t seed)
@@ -187,7 +188,7 @@ static void it_is_still_a_log(void)
 	ck_assert_uint_eq(t_objects(&t, 'f')->count, lsvd_vlog_segment_count(t.log));
 }
 
-/* ----------------------------------------------------------------------------------------- memory */
+/* --------------------------------------------------------------------------------------- memory */
 
 START_TEST(refused_memory_loses_nothing_wherever_it_is_refused)
 {
@@ -230,7 +231,7 @@ START_TEST(an_open_without_memory_leaves_a_log_that_can_be_opened)
 }
 END_TEST
 
-/* ---------------------------------------------------------------------------------- the store's answers */
+/* -------------------------------------------------------------------------- the store's answers */
 
 static const struct {
 	enum fault_kind kind;

@@ -22,7 +22,7 @@ static void teardown(void)
 	t_vlog_fini(&t);
 }
 
-/* ------------------------------------------------------------------------------------- collection */
+/* ----------------------------------------------------------------------------------- collection */
 
 START_TEST(of_two_records_of_a_key_in_one_writer_the_newer_one_stays)
 {
@@ -333,7 +333,7 @@ START_TEST(noted_statistics_are_there_after_a_reopen_without_a_scan)
 }
 END_TEST
 
-/* ----------------------------------------------------------------------------------------- damage */
+/* --------------------------------------------------------------------------------------- damage */
 
 static void flip_record(const struct lsvd_vlog_handle *h, uint64_t at)
 {
@@ -582,7 +582,7 @@ START_TEST(clear_empties_what_the_cache_would_answer)
 }
 END_TEST
 
-/* ---------------------------------------------------------------------------------- other openers */
+/* -------------------------------------------------------------------------------- other openers */
 
 START_TEST(a_second_opener_fences_the_first_and_nothing_is_lost)
 {
@@ -631,7 +631,7 @@ START_TEST(a_reader_disturbs_nobody_and_changes_nothing)
 }
 END_TEST
 
-/* -------------------------------------------------------------------------------- on a directory */
+/* ------------------------------------------------------------------------------- on a directory */
 
 static unsigned open_files(void)
 {

@@ -24,7 +24,7 @@ static void teardown(void)
 	t_vlog_fini(&t);
 }
 
-/* ---------------------------------------------------------------------------------- in daily use */
+/* --------------------------------------------------------------------------------- in daily use */
 
 START_TEST(what_was_committed_is_read_after_a_reopen)
 {
@@ -351,7 +351,7 @@ START_TEST(clear_leaves_nothing_and_can_be_repeated)
 }
 END_TEST
 
-/* ----------------------------------------------------------------------------------------- writing */
+/* -------------------------------------------------------------------------------------- writing */
 
 START_TEST(the_handle_is_known_before_the_record_is_written)
 {
@@ -488,7 +488,7 @@ START_TEST(metadata_stays_with_its_segment)
 }
 END_TEST
 
-/* ----------------------------------------------------------------------------------------- reading */
+/* -------------------------------------------------------------------------------------- reading */
 
 START_TEST(a_get_may_ask_for_the_key)
 {
@@ -652,7 +652,8 @@ START_TEST(two_logs_on_one_cache_never_get_each_others_values)
 	requests = stats_of(one.log).get_requests + stats_of(other.log).get_requests;
 	t_reads(&one, &a, 1000, 1);
 	t_reads(&other, &b, 1000, 2);
-	ck_assert_uint_eq(stats_of(one.log).get_requests + stats_of(other.log).get_requests, requests);
+	ck_assert_uint_eq(stats_of(one.log).get_requests + stats_of(other.log).get_requests,
+			  requests);
 	ck_assert_uint_eq(stats_of(one.log).cache_hits, 1);
 	ck_assert_uint_eq(stats_of(other.log).cache_hits, 1);
 	/* What one log drops the other still has. */
@@ -668,7 +669,7 @@ START_TEST(two_logs_on_one_cache_never_get_each_others_values)
 }
 END_TEST
 
-/* ---------------------------------------------------------------------------------------- scanning */
+/* ------------------------------------------------------------------------------------- scanning */
 
 static unsigned walk(const struct lsvd_vlog_scan *scan, char *order)
 {
@@ -721,7 +722,10 @@ START_TEST(a_merged_scan_has_the_newest_of_each_key_in_order)
 }
 END_TEST
 
-/* Keys that several segments have, one of them long, and little values: indices larger than they are. */
+/*
+ * Keys that several segments have, one of them long, and little values:
+ * indices larger than they are.
+ */
 static void store_many(unsigned segments, unsigned keys)
 {
 	char key[3001];
@@ -778,7 +782,10 @@ static void counted_release(void *p)
 	free(p);
 }
 
-/* A hash of all items and how many; *ret_most: the most memory that was held beyond that at the beginning. */
+/*
+ * A hash of all items and how many; *ret_most: the most memory that was held beyond
+ * that at the beginning.
+ */
 static uint64_t scan_within(uint64_t memory, uint32_t flags, size_t *ret_items, size_t *ret_most)
 {
 	static const struct alloc_ops counted = { counted_alloc, counted_resize, counted_release };
@@ -795,7 +802,8 @@ static uint64_t scan_within(uint64_t memory, uint32_t flags, size_t *ret_items, 
 	held_most = held; /* to verify an index all of it is needed, once */
 	for (*ret_items = 0; (more = lsvd_vlog_iter_next(it, &item)) > 0; ++*ret_items) {
 		hash = lsvd_hash_seeded(item.key.data, item.key.size, hash);
-		hash = lsvd_hash_seeded(item.value.data, item.value.size, hash + item.handle.offset);
+		hash = lsvd_hash_seeded(item.value.data, item.value.size,
+					hash + item.handle.offset);
 	}
 	ck_assert_int_eq(more, 0);
 	*ret_most = held_most - (1u << 20);
@@ -851,7 +859,7 @@ START_TEST(a_stored_scan_is_in_the_order_of_writing)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------------ names */
+/* ---------------------------------------------------------------------------------------- names */
 
 static int count_info(void *ctx, const struct lsvd_vlog_info *info)
 {

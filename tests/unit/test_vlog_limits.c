@@ -48,7 +48,8 @@ START_TEST(the_longest_value_is_read_back_after_a_reopen)
 	struct lsvd_vlog_value *v = NULL;
 	struct lsvd_vlog_pin *pin;
 	unsigned char *key = t_value(LSVD_VLOG_KEY_MAX, 1);
-	void *zeroes = mmap(NULL, len, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *zeroes = mmap(NULL, len, PROT_READ,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	ck_assert_uint_eq(len, UINT32_MAX);
 	ck_assert_ptr_ne(zeroes, MAP_FAILED);

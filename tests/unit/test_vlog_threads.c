@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* test_vlog_threads.c - a value log used by many threads: written, read, collected at the same time. */
+/*
+ * test_vlog_threads.c - a value log used by many threads: written, read,
+ * collected at the same time.
+ */
 #include <pthread.h>
 
 #include "t_vlog.h"

@@ -2,9 +2,9 @@
 /*
  * test_vlog_v1.c - folders of fjall-rs/value-log, format V1: the golden one, and damaged ones.
  *
- * The golden segment has the records alpha=hello, beta= and gamma="value log"; its bytes were made by
- * that library and its checksums compared with libxxhash. They are written down here, not computed, so
- * that a misreading of the format cannot agree with itself.
+ * The golden segment has the records alpha=hello, beta= and gamma="value log"; its bytes were made
+ * by that library and its checksums compared with libxxhash. They are written down here, not
+ * computed, so that a misreading of the format cannot agree with itself.
  */
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -391,7 +391,10 @@ START_TEST(what_is_no_file_in_a_segments_place_is_told_by_name)
 }
 END_TEST
 
-/* A record twice, in another's place, of another segment: whatever it says of itself, it is not ours. */
+/*
+ * A record twice, in another's place, of another segment:
+ * whatever it says of itself, it is not ours.
+ */
 START_TEST(records_moved_about_are_told_by_the_metadata_or_read_whole)
 {
 	struct lsvd_vlog_v1 *folder;

@@ -18,7 +18,8 @@ static struct tv *fresh(void)
 START_TEST(names_outside_the_grammar_are_refused)
 {
 	static const char *const bad[] = {
-		"", ".", "..", ".hidden", "-x", "a/b", "../x", "a b", "a\n", "\xc3\xa4", "a:b", "a$b",
+		"", ".", "..", ".hidden", "-x", "a/b", "../x", "a b", "a\n", "\xc3\xa4",
+		"a:b", "a$b",
 		"12345678901234567890123456789012345678901234567890123456789012345",
 	};
 	static const char *const good[] = {
@@ -232,7 +233,7 @@ START_TEST(a_store_without_create_if_absent_is_refused)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------- operations */
+/* ----------------------------------------------------------------------------------- operations */
 
 START_TEST(unaligned_operations_are_refused)
 {
@@ -341,7 +342,7 @@ START_TEST(submitted_operations_are_checked_like_blocking_ones)
 }
 END_TEST
 
-/* ----------------------------------------------------------------- places that cannot be written */
+/* ---------------------------------------------------------------- places that cannot be written */
 
 /* As somebody without rights over `dir`, whose mode allows reading alone. */
 static void become_nobody(struct tv *t)

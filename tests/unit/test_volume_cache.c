@@ -162,7 +162,8 @@ END_TEST
 START_TEST(volumes_of_a_process_share_one_cache)
 {
 	struct tv *t = stored(OWN_CACHE);
-	char *first = tmpdir_path(t->cache, "rcache.0"), *second = tmpdir_path(t->cache, "rcache.1");
+	char *first = tmpdir_path(t->cache, "rcache.0"),
+		*second = tmpdir_path(t->cache, "rcache.1");
 	struct lsvd_volume *other;
 	uint8_t data[65536], back[65536];
 
@@ -446,7 +447,7 @@ START_TEST(a_refused_read_is_an_error_at_once)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------ codecs and units */
+/* ----------------------------------------------------------------------------- codecs and units */
 
 START_TEST(every_codec_and_unit_size_is_read_back)
 {

@@ -89,8 +89,8 @@ static struct found *check(struct tv *t, uint32_t flags)
 static void print_findings(const struct found *f)
 {
 	for (unsigned i = 0; i < f->n; i++)
-		printf("finding %u: severity %u kind %u %s at %" PRIu64 "+%" PRIu64 " affects %" PRIu64
-		       " at %" PRIu64 ": %s\n", i, f->at[i].severity, f->at[i].kind,
+		printf("finding %u: severity %u kind %u %s at %" PRIu64 "+%" PRIu64 " affects %"
+		       PRIu64 " at %" PRIu64 ": %s\n", i, f->at[i].severity, f->at[i].kind,
 		       f->at[i].object, f->at[i].off, f->at[i].len, f->at[i].affected,
 		       f->at[i].range.off, f->at[i].text);
 	(void)fflush(stdout); /* only helps */
@@ -125,7 +125,7 @@ static unsigned only_error(const struct found *f)
 	return at;
 }
 
-/* ---------------------------------------------------------------------------- volumes to be checked */
+/* ------------------------------------------------------------------------ volumes to be checked */
 
 static void fill(struct tv *t, uint64_t seed)
 {
@@ -136,7 +136,8 @@ static void fill(struct tv *t, uint64_t seed)
 static void scatter(struct tv *t, unsigned n, uint64_t seed)
 {
 	for (unsigned i = 0; i < n; i++)
-		tv_write(t, t_random_below(&seed, TV_BYTES / 2 / TV_BLOCK) * TV_BLOCK, TV_BLOCK, seed);
+		tv_write(t, t_random_below(&seed, TV_BYTES / 2 / TV_BLOCK) * TV_BLOCK,
+			 TV_BLOCK, seed);
 }
 
 static void checkpoint(struct tv *t)
@@ -175,8 +176,8 @@ static struct tv *lived_in(void)
 }
 
 /*
- * Its machine has died: no last checkpoint, so data follows the root; and nobody deletes what is being
- * copied. Made once, before the tests are forked.
+ * Its machine has died: no last checkpoint, so data follows the root; and nobody deletes what is
+ * being copied. Made once, before the tests are forked.
  */
 static struct tv *template;
 
@@ -187,7 +188,8 @@ static void make_template(void)
 	tv_killed(t, live);
 	template = tv_copy(t);
 	tv_free(t);
-	lsvd_store_close(template->store); /* no thread of it is to be there when a test is forked */
+	/* no thread of it is to be there when a test is forked */
+	lsvd_store_close(template->store);
 	template->store = NULL;
 }
 
@@ -201,7 +203,7 @@ static struct tv *abandoned(void)
 	return tv_copy(template);
 }
 
-/* -------------------------------------------------------------------------------------------- sound */
+/* ---------------------------------------------------------------------------------------- sound */
 
 START_TEST(a_sound_volume_has_no_findings)
 {
@@ -317,7 +319,7 @@ START_TEST(a_check_changes_nothing)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------- one at a time */
+/* -------------------------------------------------------------------------------- one at a time */
 
 /* The key of the object that a role means, in an abandoned volume. */
 struct role {
@@ -354,7 +356,10 @@ static int kind_at(struct tv *t, const char *key)
 	return kind;
 }
 
-/* In the table of the newest root, alive: found by what the check calls an orphan or dead if it is not. */
+/*
+ * In the table of the newest root, alive: found by what the check calls an orphan
+ * or dead if it is not.
+ */
 static void find_role(struct tv *t, const struct role *role, char key[KEY_CAP])
 {
 	struct tv_keys *k = tv_keys(t, role->kind);
@@ -463,7 +468,9 @@ START_TEST(an_object_that_was_cut_is_found)
 
 	tv_truncate(v.path, tv_file_size(v.path) / 2 / 16 * 16);
 	if (v.role->object_kind == OBJECT_DATA && v.role->newest) {
-		/* The last of the chain, not yet called acknowledged: as if it had never been put. */
+		/*
+		 * The last of the chain, not yet called acknowledged: as if it had never been put.
+		 */
 		f = check(v.t, 0);
 		print_findings(f);
 		ck_assert_uint_eq(f->report.errors, 0);
@@ -491,7 +498,9 @@ START_TEST(an_object_that_is_gone_is_found)
 	tv_run("rm -f '%s'", v.path, NULL);
 	if ((v.role->object_kind == OBJECT_DATA && v.role->newest) ||
 	    v.role->object_kind == OBJECT_CLOSE) {
-		/* The last of the chain: as if it had never been. A close looks like deleted data. */
+		/*
+		 * The last of the chain: as if it had never been. A close looks like deleted data.
+		 */
 		f = check(v.t, 0);
 		ck_assert_uint_eq(f->report.errors, 0);
 	} else {
@@ -522,7 +531,7 @@ START_TEST(an_object_that_has_the_place_of_another_is_found)
 }
 END_TEST
 
-/* ----------------------------------------------------------------------------- what exactly is named */
+/* ------------------------------------------------------------------------ what exactly is named */
 
 START_TEST(a_bad_unit_is_named_with_its_bytes_and_its_address)
 {
@@ -615,7 +624,8 @@ START_TEST(an_object_that_cannot_be_read_is_found)
 	tv_close(t);
 	for (unsigned i = 0; i < 2; i++) {
 		store_fault_clear(t->fault);
-		tv_fault(t, (struct fault_rule){ .verbs = FAULT_GET, .key = "/d/00000001.0000000000000002",
+		tv_fault(t, (struct fault_rule){ .verbs = FAULT_GET,
+						 .key = "/d/00000001.0000000000000002",
 						 .kind = FAULT_FAIL, .err = errors[i] });
 		f = check(t, LSVD_CHECK_DEEP);
 		at = only_error(f);
@@ -686,7 +696,7 @@ START_TEST(a_record_that_is_damaged_ends_the_check)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------------ the cache */
+/* ------------------------------------------------------------------------------------ the cache */
 
 START_TEST(a_damaged_log_is_found_if_the_store_does_not_have_it)
 {
@@ -762,7 +772,7 @@ START_TEST(a_volume_that_is_served_here_is_refused_before_anything_is_looked_at)
 }
 END_TEST
 
-/* -------------------------------------------------------------------------------------------- repair */
+/* --------------------------------------------------------------------------------------- repair */
 
 static int repair(struct tv *t, struct lsvd_repair_report *ret)
 {
@@ -794,8 +804,8 @@ static void expect_repaired_now(struct tv *t)
 /* What was there before is there, as it was. */
 static void expect_only_added(struct tv *t)
 {
-	tv_run("cd '%s.before' && find . -type f | while read -r f; do cmp -s \"$f\" \"%s/$f\" || exit 1; done",
-	       t->store_dir, t->store_dir);
+	tv_run("cd '%s.before' && find . -type f | while read -r f; do cmp -s \"$f\" \"%s/$f\" "
+	       "|| exit 1; done", t->store_dir, t->store_dir);
 }
 
 static void expect_as_it_was(struct tv *t)
@@ -1026,7 +1036,8 @@ START_TEST(a_volume_that_was_rolled_back_is_checked_and_not_made_anew_from_its_c
 	ck_assert_uint_eq(store_fault_calls(t->fault, FAULT_WRITES), 0);
 	path = newest_of(t, KEY_ROOT, OBJECT_ROOT);
 	tv_run("mv '%s' '%s.away'", path, t->store_dir);
-	expect_refused(t, "not in the checkpoint"); /* the note is an error, too: nothing leads past it */
+	/* the note is an error, too: nothing leads past it */
+	expect_refused(t, "not in the checkpoint");
 	tv_run("mv '%s.away' '%s'", t->store_dir, path);
 	free(path);
 	path = newest_of(t, KEY_FREE, OBJECT_PAGES);
@@ -1040,7 +1051,7 @@ START_TEST(a_volume_that_was_rolled_back_is_checked_and_not_made_anew_from_its_c
 }
 END_TEST
 
-/* ---------------------------------------------------------------------------- epochs that never were */
+/* ----------------------------------------------------------------------- epochs that never were */
 
 /* A claim of an epoch, and the fence of whoever outran it in the place of its base. */
 static void put_outrun(struct tv *t, uint64_t epoch, uint64_t base)
@@ -1059,12 +1070,14 @@ static void put_outrun(struct tv *t, uint64_t epoch, uint64_t base)
 	free(k);
 	lsvd_claim_encode(bytes, &parts.uuid, epoch, &claim);
 	lsvd_key_claim(key, &parts.uuid, epoch);
-	ck_assert_ok(lsvd_store_put_if_absent(t->store, key, &(struct iovec){ bytes, sizeof bytes }, 1));
+	ck_assert_ok(lsvd_store_put_if_absent(t->store, key,
+					      &(struct iovec){ bytes, sizeof bytes }, 1));
 	head.volume = parts.uuid;
 	lsvd_chain_part_encode(fence + OBJECT_HEAD_BYTES, &chain);
 	lsvd_object_head_encode(fence, &head);
 	lsvd_key_chain(key, &parts.uuid, epoch, 1);
-	ck_assert_ok(lsvd_store_put_if_absent(t->store, key, &(struct iovec){ fence, sizeof fence }, 1));
+	ck_assert_ok(lsvd_store_put_if_absent(t->store, key,
+					      &(struct iovec){ fence, sizeof fence }, 1));
 }
 
 static uint64_t orphans_of_sound(struct tv *t)
@@ -1095,7 +1108,7 @@ START_TEST(an_epoch_that_was_outrun_is_no_finding_and_hides_nothing)
 }
 END_TEST
 
-/* ---------------------------------------------------------------------------------------- snapshots */
+/* ------------------------------------------------------------------------------------ snapshots */
 
 START_TEST(what_a_snapshot_needs_must_be_there)
 {
@@ -1172,7 +1185,7 @@ START_TEST(a_clone_is_whole_as_long_as_its_base_is)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------- ends and limits */
+/* ------------------------------------------------------------------------------ ends and limits */
 
 START_TEST(entries_of_clones_that_were_never_made_are_told_of_and_of_others_not)
 {
@@ -1324,7 +1337,8 @@ int main(void)
 	tcase_add_test(c, what_was_moved_out_of_deleted_objects_is_not_guessed);
 	tcase_add_test(c, other_damage_is_not_repaired_nor_is_what_is_whole);
 	tcase_add_test(c, a_volume_with_snapshots_is_not_repaired);
-	tcase_add_test(c, a_volume_that_was_rolled_back_is_checked_and_not_made_anew_from_its_chain);
+	tcase_add_test(c,
+		       a_volume_that_was_rolled_back_is_checked_and_not_made_anew_from_its_chain);
 	suite_add_tcase(s, c);
 	c = new_case("epochs");
 	tcase_add_test(c, an_epoch_that_was_outrun_is_no_finding_and_hides_nothing);

@@ -286,7 +286,9 @@ START_TEST(an_entry_of_a_clone_that_was_never_made_keeps_nothing)
 }
 END_TEST
 
-/* Its record could not be seen for a while, and when it was looked for again the store did not say. */
+/*
+ * Its record could not be seen for a while, and when it was looked for again the store did not say.
+ */
 START_TEST(an_entry_of_which_the_second_look_says_nothing_stays)
 {
 	struct tv *t = fresh();
@@ -302,7 +304,10 @@ START_TEST(an_entry_of_which_the_second_look_says_nothing_stays)
 					 .err = -EACCES });
 	ck_assert_err(lsvd_snapshot_delete(t->v, "s", EVER), -EACCES);
 	ck_assert_uint_eq(store_fault_hits(t->fault, FAULT_FAIL), 1);
-	/* The record again as it was that moment, and nobody looks twice: it is the entry that counts. */
+	/*
+	 * The record again as it was that moment, and nobody looks twice:
+	 * it is the entry that counts.
+	 */
 	tv_fault(t, (struct fault_rule){ .verbs = FAULT_GET, .key = "volumes/c", .times = 1,
 					 .kind = FAULT_STALE });
 	ck_assert_err(lsvd_snapshot_delete(t->v, "s", EVER), -EBUSY);
@@ -321,7 +326,9 @@ static void *delete_in_vain(void *arg)
 	return NULL;
 }
 
-/* The first look does not see the record of the clone; before the second one there is nobody left. */
+/*
+ * The first look does not see the record of the clone; before the second one there is nobody left.
+ */
 static void die_between_the_looks(struct tv *t)
 {
 	pthread_t thread;
@@ -476,7 +483,8 @@ START_TEST(an_old_listing_hides_no_clone_from_who_deletes_its_base)
 	ck_assert_error_says("needy");
 	ck_assert_uint_gt(store_fault_hits(t->fault, FAULT_STALE), 0);
 	store_fault_clear(t->fault);
-	ck_assert_uint_eq(tv_count(t, KEY_CLAIM), claims); /* whoever writes to it is not disturbed */
+	/* whoever writes to it is not disturbed */
+	ck_assert_uint_eq(tv_count(t, KEY_CLAIM), claims);
 	tv_open(t);
 	tv_check_all(t);
 	open_other(c);
@@ -656,8 +664,10 @@ static Suite *suite(void)
 
 	tcase_set_timeout(c, 60);
 	tcase_add_loop_test(c, a_clone_begins_as_the_snapshot_and_goes_its_own_way, 0, 2);
-	tcase_add_test(c, a_clone_sees_nothing_of_what_is_overwritten_trimmed_and_collected_in_its_base);
-	tcase_add_loop_test(c, what_the_base_had_overwritten_within_an_extent_stays_overwritten, 0, 2);
+	tcase_add_test(
+		c, a_clone_sees_nothing_of_what_is_overwritten_trimmed_and_collected_in_its_base);
+	tcase_add_loop_test(c, what_the_base_had_overwritten_within_an_extent_stays_overwritten,
+			    0, 2);
 	tcase_add_test(c, what_becomes_of_the_base_after_a_clone_saved_its_map_is_not_seen_there);
 	tcase_add_test(c, clones_of_clones_are_what_each_was_cloned_from);
 	tcase_add_test(c, a_clone_copies_nothing);
@@ -667,7 +677,8 @@ static Suite *suite(void)
 	tcase_add_loop_test(c, an_entry_of_a_clone_that_was_never_made_keeps_nothing, 0, 3);
 	tcase_add_test(c, an_entry_of_which_the_second_look_says_nothing_stays);
 	tcase_add_test(c, a_deleter_that_dies_half_way_leaves_every_clone_its_entry);
-	tcase_add_loop_test(c, a_volume_whose_deletion_did_not_end_keeps_what_its_clones_need, 0, 2);
+	tcase_add_loop_test(c, a_volume_whose_deletion_did_not_end_keeps_what_its_clones_need,
+			    0, 2);
 	tcase_add_test(c, an_orphan_of_a_clone_is_one_also_where_its_base_has_an_object);
 	tcase_add_loop_test(c, an_old_listing_hides_no_clone_from_who_deletes_its_base, 0, 2);
 	tcase_add_loop_test(c, an_old_listing_hides_no_clone_from_who_ends_a_deletion, 0, 2);

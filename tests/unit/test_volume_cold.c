@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Tests of cold reads: one GET for all who miss the same bytes, neighbours fetched together, what is
+ * Tests of cold reads: one GET for all who miss the same bytes, neighbours fetched together, what
+ * is
  * read ahead of a sequential stream and what is not. lsvd-test: timeout=300 labels=tsan
  */
 #include <pthread.h>
@@ -325,8 +326,8 @@ END_TEST
 
 /*
  * Object i holds the i-th 128 KiB and is number i + 2 of its chain: what these two reads have read
- * ahead are the 16 objects after them, whose keys tell them from all others. Of their GETs eight are
- * made at once.
+ * ahead are the 16 objects after them, whose keys tell them from all others. Of their GETs eight
+ * are made at once.
  */
 #define STREAM_READ (2u << 20)
 #define STREAM_AT (0x30u * 131072u - 262144u - 2 * STREAM_READ)
@@ -454,7 +455,7 @@ START_TEST(readers_on_many_threads_get_the_right_bytes)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------- the cache */
+/* ------------------------------------------------------------------------------------ the cache */
 
 START_TEST(a_reader_uses_and_fills_the_cache_if_asked)
 {

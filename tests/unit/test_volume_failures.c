@@ -105,7 +105,7 @@ static struct tv *fresh(void)
 	return t;
 }
 
-/* -------------------------------------------------------------------------------- a disk that fails */
+/* ---------------------------------------------------------------------------- a disk that fails */
 
 static void check_failed(struct tv *t)
 {
@@ -300,7 +300,9 @@ START_TEST(a_read_cache_that_cannot_be_written_costs_only_speed)
 }
 END_TEST
 
-/* Whatever write or sync of the log fails first: what was acknowledged before is there afterwards. */
+/*
+ * Whatever write or sync of the log fails first: what was acknowledged before is there afterwards.
+ */
 START_TEST(any_call_of_the_log_may_be_the_one_that_fails)
 {
 	struct tv *t = tv_new();
@@ -476,7 +478,9 @@ START_TEST(every_kth_allocation_of_a_workload_may_fail)
 	static const int64_t every[] = { 2, 3, 5, 7, 11, 61, 127, 257, 509 };
 	struct tv *t = scarce();
 
-	/* Where a segment is never built because it takes more than that, nobody may wait for it. */
+	/*
+	 * Where a segment is never built because it takes more than that, nobody may wait for it.
+	 */
 	if (every[_i] < 100)
 		t->o.log_bytes = 8u << 20;
 	tv_open(t);

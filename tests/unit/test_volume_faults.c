@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Tests of what an open volume makes of each thing a store can do to it, one by one: the rows of the
- * table in docs/s3.md above the driver; and of what a volume asks of a store while it has nothing to
- * ask. The rows of the chain itself (whose object is that, parts of objects) are in tests/sim.
+ * Tests of what an open volume makes of each thing a store can do to it, one by one: the rows of
+ * the table in docs/s3.md above the driver; and of what a volume asks of a store while it has
+ * nothing to ask. The rows of the chain itself (whose object is that, parts of objects) are in
+ * tests/sim.
  */
 #include "t_volume.h"
 #include "volume/volume_internal.h"
@@ -45,7 +46,7 @@ static unsigned calls(struct tv *t)
 	return (unsigned)store_fault_calls(t->fault, FAULT_ANY);
 }
 
-/* --------------------------------------------------------------------------------------- uploads */
+/* -------------------------------------------------------------------------------------- uploads */
 
 START_TEST(access_denied_is_one_alarm_and_passes_by_itself)
 {
@@ -112,7 +113,7 @@ START_TEST(a_lost_answer_is_read_back)
 }
 END_TEST
 
-/* ----------------------------------------------------------------------------------------- reads */
+/* ---------------------------------------------------------------------------------------- reads */
 
 #define QUICKLY_MS 500u
 
@@ -303,7 +304,7 @@ START_TEST(a_read_waits_for_access_as_for_a_store_that_is_away)
 }
 END_TEST
 
-/* ----------------------------------------------------------------------------------------- opens */
+/* ---------------------------------------------------------------------------------------- opens */
 
 START_TEST(a_damaged_answer_at_an_open_is_asked_for_once_more)
 {
@@ -391,8 +392,10 @@ START_TEST(listing_counting_and_deleting_outlive_short_outages)
 }
 END_TEST
 
-/* What is left of a deletion that fails: _i 0: its name's removal is done, but the answer is an error;
- * 1: the name goes, an object does not. The text says how to go on, and that ends it. */
+/*
+ * What is left of a deletion that fails: _i 0: its name's removal is done, but the answer is an
+ * error; 1: the name goes, an object does not. The text says how to go on, and that ends it.
+ */
 START_TEST(a_deletion_that_fails_in_the_middle_says_how_to_end_it)
 {
 	struct tv *t = listening();
@@ -405,7 +408,8 @@ START_TEST(a_deletion_that_fails_in_the_middle_says_how_to_end_it)
 	u = tv_uuid(t);
 	lsvd_uuid_format(&u, uuid);
 	tv_fault(t, (struct fault_rule){ .verbs = FAULT_REMOVE, .key = _i ? "/d/" : "volumes/",
-					 .kind = _i ? FAULT_FAIL : FAULT_LOSE_REPLY, .err = -EACCES });
+					 .kind = _i ? FAULT_FAIL : FAULT_LOSE_REPLY,
+					 .err = -EACCES });
 	ck_assert_err(lsvd_volume_delete(t->store, TV_NAME), -EACCES);
 	ck_assert_error_says(uuid);
 	store_fault_clear(t->fault);
@@ -439,7 +443,7 @@ START_TEST(what_is_removed_and_still_listed_is_not_removed_without_end)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------------ cost */
+/* ----------------------------------------------------------------------------------------- cost */
 
 /* Two looks at the clock of a timer that would have been due long ago. */
 static void pass_ms(unsigned ms)
@@ -553,7 +557,8 @@ static Suite *volume_faults_suite(void)
 	tcase_add_test(r, a_missing_object_is_no_damage_while_the_claims_cannot_be_looked_at);
 	tcase_add_test(r, a_collection_copies_later_what_a_store_in_trouble_does_not_have);
 	tcase_add_loop_test(r, a_damaged_answer_is_asked_for_once_more, 0, 3);
-	tcase_add_loop_test(r, damage_that_stays_is_an_alarm_and_an_error_for_its_ranges_only, 0, 3);
+	tcase_add_loop_test(r, damage_that_stays_is_an_alarm_and_an_error_for_its_ranges_only,
+			    0, 3);
 	tcase_add_loop_test(r, a_read_waits_for_access_as_for_a_store_that_is_away, 0, 2);
 	suite_add_tcase(s, r);
 	tcase_set_timeout(o, 60);
@@ -566,7 +571,8 @@ static Suite *volume_faults_suite(void)
 	suite_add_tcase(s, o);
 	tcase_set_timeout(c, 60);
 	tcase_add_test(c, an_idle_volume_asks_nothing_of_the_store);
-	tcase_add_loop_test(c, a_local_flush_asks_nothing_and_a_remote_one_puts_and_looks_once, 0, 2);
+	tcase_add_loop_test(c, a_local_flush_asks_nothing_and_a_remote_one_puts_and_looks_once,
+			    0, 2);
 	tcase_add_test(c, a_writer_looks_for_a_claim_when_the_last_look_is_old_and_not_before);
 	suite_add_tcase(s, c);
 	return s;

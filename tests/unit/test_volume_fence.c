@@ -67,7 +67,7 @@ static void host_check(struct tv *t, struct host *h)
 	t->v = own;
 }
 
-/* ------------------------------------------------------------------------------ fencing a writer */
+/* ----------------------------------------------------------------------------- fencing a writer */
 
 /* The first writer has stored `model` and holds more in its log. */
 static struct tv *writing(uint32_t flush, uint32_t lease_ms)
@@ -629,7 +629,8 @@ static Suite *volume_fence_suite(void)
 	tcase_add_test(c, a_fenced_writer_notices_when_it_looks);
 	tcase_add_test(c, a_deleted_volume_fences_its_writer);
 	tcase_add_test(c, who_opens_what_is_being_deleted_finds_no_volume);
-	tcase_add_test(c, a_deletion_that_died_after_its_claim_is_taken_back_where_the_volume_is_needed);
+	tcase_add_test(
+		c, a_deletion_that_died_after_its_claim_is_taken_back_where_the_volume_is_needed);
 	tcase_add_test(c, of_two_deletions_one_ends_what_the_other_gives_back);
 	tcase_add_test(c, the_uuid_of_a_deleted_volume_is_not_used_again);
 	tcase_add_test(c, of_racing_openers_one_can_write);

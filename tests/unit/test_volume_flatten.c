@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Tests of clones that leave their base: with all that was in it, whenever they are interrupted, and not
- * before nothing of theirs needs it any more.
+ * Tests of clones that leave their base: with all that was in it, whenever they are interrupted,
+ * and not before nothing of theirs needs it any more.
  * lsvd-test: timeout=300 labels=tsan
  */
 #include <pthread.h>
@@ -60,7 +60,9 @@ static void expect_whole(struct other *c)
 	open_other(c);
 }
 
-/* Before it has a checkpoint of its own, and after; with pages of the map in memory, and without. */
+/*
+ * Before it has a checkpoint of its own, and after; with pages of the map in memory, and without.
+ */
 START_TEST(a_flat_clone_has_everything_and_its_base_can_go)
 {
 	struct tv *t = full_base();
@@ -386,8 +388,9 @@ static Suite *suite(void)
 	tcase_set_timeout(c, 60);
 	tcase_add_loop_test(c, a_flat_clone_has_everything_and_its_base_can_go, 0, 3);
 	tcase_add_test(c, a_clone_that_is_not_flat_keeps_its_base);
-	tcase_add_loop_test(c, a_clone_of_a_clone_leaves_all_of_them_and_none_is_left_that_one_needs, 0,
-			    2);
+	tcase_add_loop_test(c,
+			    a_clone_of_a_clone_leaves_all_of_them_and_none_is_left_that_one_needs,
+			    0, 2);
 	tcase_add_test(c, a_flat_clone_has_snapshots_and_clones_of_its_own);
 	tcase_add_test(c, one_that_was_stopped_half_way_is_a_clone_and_goes_on);
 	tcase_add_loop_test(c, one_that_waits_for_a_checkpoint_can_be_cancelled, 0, 2);

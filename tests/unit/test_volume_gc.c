@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Tests of how space is given back: what is dead is deleted, what is alive in part is copied, nothing
- * of it is ever missed.
+ * Tests of how space is given back: what is dead is deleted, what is alive in part is copied,
+ * nothing of it is ever missed.
  * lsvd-test: timeout=300 labels=tsan
  */
 #include <pthread.h>
@@ -60,7 +60,7 @@ static uint64_t bytes_of(struct tv *t, enum key_kind kind)
 	return sum;
 }
 
-/* -------------------------------------------------------------------------------------- deletion */
+/* ------------------------------------------------------------------------------------- deletion */
 
 START_TEST(what_is_overwritten_leaves_the_store_after_a_checkpoint)
 {
@@ -823,8 +823,9 @@ static Suite *suite(void)
 	tcase_add_test(c, cancelling_what_was_asked_for_leaves_alone_what_began_by_itself);
 	tcase_add_test(c, a_collection_does_not_wait_for_what_is_written_meanwhile);
 	tcase_add_test(c, by_hand_the_stale_strategy_goes_as_far_as_it_is_told);
-	tcase_add_loop_test(c, what_is_written_over_old_data_lies_in_objects_of_its_own_if_that_is_asked_for,
-			    0, 2);
+	tcase_add_loop_test(
+		c, what_is_written_over_old_data_lies_in_objects_of_its_own_if_that_is_asked_for,
+		0, 2);
 	tcase_add_test(c, a_collection_can_be_given_up_and_begun_again);
 	tcase_add_test(c, a_collection_leaves_little_more_than_what_is_alive);
 	tcase_add_test(c, objects_that_nobody_knows_are_removed_unless_they_are_of_this_epoch);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Tests of the care that collections and deletions take: what is not dead for sure stays, what would be in
- * vain is not done, and a close waits for who is at work.
+ * Tests of the care that collections and deletions take: what is not dead for sure stays, what
+ * would be in vain is not done, and a close waits for who is at work.
  * lsvd-test: timeout=120 labels=tsan
  */
 #include <pthread.h>
@@ -31,7 +31,7 @@ static void fill(struct tv *t, uint64_t bytes, uint64_t seed)
 		tv_write(t, off, 65536, seed + off);
 }
 
-/* ------------------------------------------------------------------------------------ not yet named */
+/* -------------------------------------------------------------------------------- not yet named */
 
 static bool is_at_rest_locked(const struct lsvd_volume *v)
 {
@@ -142,7 +142,7 @@ START_TEST(an_anchor_that_comes_says_nothing_of_a_root_that_came_later)
 }
 END_TEST
 
-/* ----------------------------------------------------------------------------------- half in the map */
+/* ------------------------------------------------------------------------------ half in the map */
 
 /* The object of a chain of which most is dead. */
 static uint64_t worst_object(struct lsvd_volume *v)
@@ -216,7 +216,7 @@ START_TEST(where_there_are_no_checkpoints_any_more_nothing_is_copied)
 }
 END_TEST
 
-/* --------------------------------------------------------------------------- held until an anchor */
+/* ------------------------------------------------------------------------- held until an anchor */
 
 static uint64_t stored(struct tv *t)
 {
@@ -226,7 +226,10 @@ static uint64_t stored(struct tv *t)
 	return s.stored_bytes;
 }
 
-/* All that lives is in 64 objects, those before an anchor; most behind it are dead when writing ends. */
+/*
+ * All that lives is in 64 objects, those before an anchor;
+ * most behind it are dead when writing ends.
+ */
 START_TEST(what_is_held_until_an_anchor_leaves_when_nobody_writes_any_more)
 {
 	const uint64_t segment = TV_BYTES / 64;
@@ -251,7 +254,7 @@ START_TEST(what_is_held_until_an_anchor_leaves_when_nobody_writes_any_more)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------------ in vain */
+/* -------------------------------------------------------------------------------------- in vain */
 
 /* More is dead than is held back without an anchor being made for it. */
 START_TEST(a_store_that_removes_nothing_is_not_sent_one_anchor_after_the_other)
@@ -278,7 +281,7 @@ START_TEST(a_store_that_removes_nothing_is_not_sent_one_anchor_after_the_other)
 }
 END_TEST
 
-/* ---------------------------------------------------------------------------------- a close waits */
+/* -------------------------------------------------------------------------------- a close waits */
 
 struct at_work {
 	struct tv *t;
@@ -308,8 +311,8 @@ static void *close_it(void *arg)
 }
 
 /*
- * Waits until a close has nothing left to wait for but whoever calls this. What must not happen then has a
- * tenth of a second to happen; the volume is not looked at, for it may be gone.
+ * Waits until a close has nothing left to wait for but whoever calls this. What must not happen
+ * then has a tenth of a second to happen; the volume is not looked at, for it may be gone.
  */
 static void stay_until_it_stops(struct at_work *w)
 {
@@ -394,7 +397,10 @@ START_TEST(a_close_waits_until_a_collection_has_left_the_volume)
 }
 END_TEST
 
-/* A snapshot, another size, a rollback: any of them may be in something that is not the volume's own. */
+/*
+ * A snapshot, another size, a rollback: any of them may be in something that is
+ * not the volume's own.
+ */
 START_TEST(a_close_waits_until_a_change_has_left_the_volume)
 {
 	struct tv *t = fresh();

@@ -59,7 +59,7 @@ static unsigned data_objects(struct tv *t)
 	return n;
 }
 
-/* ------------------------------------------------------------------------------ what is collected */
+/* ---------------------------------------------------------------------------- what is collected */
 
 START_TEST(a_victim_is_deleted_and_its_data_is_there_after_an_open)
 {
@@ -262,12 +262,15 @@ static void *collect_in_vain(void *arg)
 {
 	struct run *r = arg;
 
-	(void)!lsvd_volume_gc(r->t->v, 100, UINT32_MAX); /* the process dies first, or it ends well */
+	/* the process dies first, or it ends well */
+	(void)!lsvd_volume_gc(r->t->v, 100, UINT32_MAX);
 	atomic_store(&r->ended, true);
 	return NULL;
 }
 
-/* User data is written and flushed while a collection stands still half-way; then the process dies. */
+/*
+ * User data is written and flushed while a collection stands still half-way; then the process dies.
+ */
 static void die_in_a_collection(struct tv *t)
 {
 	struct run r = { .t = t };
@@ -323,8 +326,9 @@ static Suite *suite(void)
 	tcase_add_test(c, little_objects_are_packed_by_themselves_when_nothing_is_written);
 	suite_add_tcase(s, c);
 	tcase_set_timeout(crash, 60);
-	tcase_add_loop_test(crash, a_crash_in_a_collection_loses_nothing_flushed_and_shows_nothing_old, 0,
-			    16);
+	tcase_add_loop_test(crash,
+			    a_crash_in_a_collection_loses_nothing_flushed_and_shows_nothing_old,
+			    0, 16);
 	suite_add_tcase(s, crash);
 	return s;
 }

@@ -33,8 +33,8 @@ static struct tv *fresh(void)
 /* -------------------------------------------------------------------------------- reads, writes */
 
 /*
- * What a crash leaves is whole records, so where records are cut decides what can be torn: the records
- * of a long write that starts at any sector must meet between the volume's 4 KiB blocks.
+ * What a crash leaves is whole records, so where records are cut decides what can be torn: the
+ * records of a long write that starts at any sector must meet between the volume's 4 KiB blocks.
  */
 START_TEST(a_long_write_is_cut_between_blocks_whatever_its_start)
 {
@@ -325,7 +325,7 @@ START_TEST(operations_of_no_length_do_nothing_and_succeed)
 }
 END_TEST
 
-/* --------------------------------------------------------------------------- far away, very long */
+/* -------------------------------------------------------------------------- far away, very long */
 
 static void write_far(uint64_t bytes, uint64_t off)
 {

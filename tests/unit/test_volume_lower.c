@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Tests of lower volumes: what was never written to a volume is what those below it show, the latest
- * first; what was written, trimmed or zeroed covers them, for good.
+ * Tests of lower volumes: what was never written to a volume is what those below it show, the
+ * latest first; what was written, trimmed or zeroed covers them, for good.
  * lsvd-test: timeout=120
  */
 #include <pthread.h>
@@ -79,7 +79,9 @@ static void snap(struct tv *t, const char *name)
 	ck_assert_ok(lsvd_snapshot_create(t->v, name, EVER, NULL));
 }
 
-/* Over snapshot "s" of each, the last one uppermost. The model is the caller's to fill, see show(). */
+/*
+ * Over snapshot "s" of each, the last one uppermost. The model is the caller's to fill, see show().
+ */
 static struct tv *over(struct home *h, const char *name, uint64_t bytes, struct tv *const *lowers,
 		       unsigned count)
 {
@@ -109,7 +111,7 @@ static void leave(struct home *h)
 	free(h);
 }
 
-/* ------------------------------------------------------------------------------------------ reading */
+/* -------------------------------------------------------------------------------------- reading */
 
 START_TEST(a_lower_volume_shows_where_nothing_was_written)
 {
@@ -200,7 +202,8 @@ END_TEST
 START_TEST(a_lower_volume_may_lie_over_others_itself)
 {
 	struct home *h = home();
-	struct tv *base = plain(h, "base", TV_BYTES), *other = plain(h, "other", TV_BYTES), *mid, *top;
+	struct tv *base = plain(h, "base", TV_BYTES), *other = plain(h, "other", TV_BYTES),
+		*mid, *top;
 
 	tv_write(base, 0, 2 * MIB, 1);
 	tv_write(other, 0, 4 * MIB, 2);
@@ -221,7 +224,7 @@ START_TEST(a_lower_volume_may_lie_over_others_itself)
 }
 END_TEST
 
-/* -------------------------------------------------------------------------------- covering for good */
+/* ---------------------------------------------------------------------------- covering for good */
 
 static void write_trims(struct tv *t)
 {
@@ -367,7 +370,7 @@ START_TEST(what_becomes_of_a_lower_volume_afterwards_does_not_show)
 }
 END_TEST
 
-/* -------------------------------------------------------------------------------- what it is part of */
+/* --------------------------------------------------------------------------- what it is part of */
 
 static int count_lower(void *ctx, const struct lsvd_lower *lower)
 {
@@ -410,7 +413,8 @@ START_TEST(what_it_grows_to_is_zeroes_and_it_cannot_become_smaller_than_they_sho
 
 	tv_write(base, 0, (uint32_t)TV_BYTES, 1);
 	snap(base, "s");
-	mid = over(h, "mid", TV_BYTES, &base, 1); /* and what lies below that shows no further, either */
+	/* and what lies below that shows no further, either */
+	mid = over(h, "mid", TV_BYTES, &base, 1);
 	show(mid, base, 0, TV_BYTES);
 	tv_write(mid, MIB, 4096, 5);
 	snap(mid, "s");
@@ -526,7 +530,7 @@ START_TEST(a_check_finds_nothing_wrong_and_a_repair_keeps_what_covers)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------- block status */
+/* --------------------------------------------------------------------------------- block status */
 
 struct span {
 	uint64_t len;
@@ -639,7 +643,7 @@ START_TEST(what_is_known_of_the_map_grows_with_each_look_however_far_down_it_is)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------------ failures */
+/* ------------------------------------------------------------------------------------- failures */
 
 START_TEST(a_read_that_a_lower_volume_fails_names_it)
 {
@@ -761,7 +765,7 @@ START_TEST(wrong_calls_are_refused_and_leave_nothing)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------------ at random */
+/* ------------------------------------------------------------------------------------ at random */
 
 static void one_of_many(struct tv *t, uint64_t *state)
 {
@@ -819,7 +823,7 @@ START_TEST(whatever_is_done_to_it_the_volume_is_what_a_flat_one_would_be)
 }
 END_TEST
 
-/* -------------------------------------------------------------------------------------- many threads */
+/* --------------------------------------------------------------------------------- many threads */
 
 struct reading {
 	struct tv *t;
@@ -888,8 +892,8 @@ static Suite *suite(void)
 	tcase_add_test(c, one_read_is_split_between_the_volume_lowers_of_several_sizes_and_zeroes);
 	tcase_add_test(c, a_lower_volume_may_lie_over_others_itself);
 	tcase_add_test(c, what_was_trimmed_or_zeroed_covers_what_is_below);
-	tcase_add_loop_test(c, what_was_trimmed_covers_what_is_below_after_a_crash_and_without_the_cache,
-			    0, 3);
+	tcase_add_loop_test(
+		c, what_was_trimmed_covers_what_is_below_after_a_crash_and_without_the_cache, 0, 3);
 	tcase_add_test(c, with_little_memory_for_the_map_pages_of_zeroes_come_and_go);
 	tcase_add_test(c, what_becomes_of_a_lower_volume_afterwards_does_not_show);
 	tcase_add_test(c, its_lowers_are_listed_and_cannot_be_deleted_before_it);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Tests of when the copy of the map in the cache directory is made, and from what: the map of a volume
+ * Tests of when the copy of the map in the cache directory is made, and from what: the map of a
+ * volume
  * that is wide and thinly written has more pages than an open may fetch. lsvd-test: labels=tsan
  */
 #include "t_volume.h"
@@ -123,7 +124,8 @@ START_TEST(what_a_killed_writer_has_stored_is_added_to_the_copy)
 END_TEST
 
 /* Where the last record of a chain object lies, or the one before it; 0: nowhere. */
-static uint64_t last_chain(const uint8_t *p, size_t len, const struct mirror_head *head, unsigned before)
+static uint64_t last_chain(const uint8_t *p, size_t len, const struct mirror_head *head,
+			   unsigned before)
 {
 	uint64_t at = head->snapshot_end, last[2] = { 0, 0 };
 	struct mirror_head h = *head;

@@ -95,7 +95,7 @@ static struct tv *killed(void)
 	return t;
 }
 
-/* --------------------------------------------------------------------------------- what is there */
+/* -------------------------------------------------------------------------------- what is there */
 
 START_TEST(offline_open_asks_the_store_for_nothing_and_has_the_log)
 {
@@ -316,7 +316,7 @@ START_TEST(offline_many_snapshots_later_the_map_is_whole)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------ what may be done */
+/* ----------------------------------------------------------------------------- what may be done */
 
 START_TEST(offline_a_flush_to_the_store_fails_and_is_never_acknowledged)
 {
@@ -422,7 +422,7 @@ START_TEST(offline_is_refused_while_another_serves)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------- another took it meanwhile */
+/* -------------------------------------------------------------------- another took it meanwhile */
 
 START_TEST(offline_writes_are_refused_later_if_another_host_went_on)
 {
@@ -591,7 +591,9 @@ START_TEST(offline_without_a_log_is_refused_and_none_is_made)
 }
 END_TEST
 
-/* What a deleted volume of the name has left behind is no copy of the map of the one there is now. */
+/*
+ * What a deleted volume of the name has left behind is no copy of the map of the one there is now.
+ */
 START_TEST(offline_the_mirror_of_a_deleted_volume_is_refused_and_the_store_is_not_asked)
 {
 	struct tv *t = killed();
@@ -612,7 +614,9 @@ START_TEST(offline_the_mirror_of_a_deleted_volume_is_refused_and_the_store_is_no
 		free(p);
 		free(path);
 	}
-	/* The new volume's is the newer one: it goes, the other is complete and of the old volume. */
+	/*
+	 * The new volume's is the newer one: it goes, the other is complete and of the old volume.
+	 */
 	ck_assert(heads[0].flags & heads[1].flags & MIRROR_COMPLETE);
 	char *newest = map_path(t, heads[1].generation > heads[0].generation);
 
@@ -804,12 +808,14 @@ static Suite *volume_offline_suite(void)
 	tcase_add_test(done, offline_goes_with_no_other_flag);
 	tcase_add_test(done, offline_is_refused_while_another_serves);
 	tcase_add_test(others, offline_writes_are_refused_later_if_another_host_went_on);
-	tcase_add_test(others, offline_writes_are_refused_if_the_store_has_others_under_their_numbers);
+	tcase_add_test(others,
+		       offline_writes_are_refused_if_the_store_has_others_under_their_numbers);
 	tcase_add_test(others, offline_a_history_that_was_given_up_does_not_come_back);
 	tcase_add_test(bad, offline_without_a_mirror_is_refused);
 	tcase_add_test(bad, offline_damage_in_the_log_is_passed_over_if_the_mirror_has_it);
 	tcase_add_test(bad, offline_without_a_log_is_refused_and_none_is_made);
-	tcase_add_test(bad, offline_the_mirror_of_a_deleted_volume_is_refused_and_the_store_is_not_asked);
+	tcase_add_test(
+		bad, offline_the_mirror_of_a_deleted_volume_is_refused_and_the_store_is_not_asked);
 	tcase_add_test(bad, offline_a_log_older_than_the_mirror_is_refused);
 	tcase_add_test(bad, offline_a_mirror_older_than_the_log_is_refused);
 	tcase_add_test(bad, offline_with_any_byte_of_the_mirror_altered_is_right_or_refused);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Tests of packing: all that is alive is in few objects afterwards, reads the same, and is not packed again.
+ * Tests of packing: all that is alive is in few objects afterwards, reads the same, and is not
+ * packed again.
  * lsvd-test: timeout=120 labels=tsan
  */
 #include "t_clone.h"

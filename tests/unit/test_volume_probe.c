@@ -45,7 +45,7 @@ static struct tv *on_caps(uint32_t caps)
 
 #define CLAIMS (LSVD_STORE_CAP_CREATE | LSVD_STORE_CAP_PROBE)
 
-/* ------------------------------------------------------------------------------------- the probe */
+/* ------------------------------------------------------------------------------------ the probe */
 
 START_TEST(probe_finds_the_built_in_stores_good_and_leaves_nothing)
 {
@@ -163,7 +163,7 @@ START_TEST(probe_of_a_store_that_refuses_says_so)
 }
 END_TEST
 
-/* ---------------------------------------------------------------------- who may write on which store */
+/* ----------------------------------------------------------------- who may write on which store */
 
 START_TEST(probe_is_made_at_creation_and_once_for_a_cache_directory)
 {

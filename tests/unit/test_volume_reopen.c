@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Tests of what an open finds: after a close, after a process was killed, after the log, a checkpoint
+ * Tests of what an open finds: after a close, after a process was killed, after the log, a
+ * checkpoint
  * or the chain was damaged in between; and of two openers. lsvd-test: timeout=300
  */
 #include "t_volume.h"
@@ -15,7 +16,7 @@ static struct tv *fresh(void)
 	return t;
 }
 
-/* --------------------------------------------------------------------------- after a clean close */
+/* -------------------------------------------------------------------------- after a clean close */
 
 START_TEST(data_is_there_after_close_and_open)
 {
@@ -606,8 +607,10 @@ START_TEST(one_superblock_may_be_lost_two_refuse_the_open)
 		log = tv_log_path(c);
 		tv_flip(log, slot * 4096 + 40);
 		if (slot == 0) {
-			/* The first open wrote slot 1, then slot 0: the older one is not enough, and
-			 * must not be taken for it. */
+			/*
+			 * The first open wrote slot 1, then slot 0: the older one is not enough,
+			 * and must not be taken for it.
+			 */
 			int err = tv_try_open(c);
 
 			ck_assert_int_ne(err, 0);
@@ -839,8 +842,10 @@ START_TEST(altered_chain_headers_refuse_the_open)
 		k = tv_keys(c, KEY_CHAIN);
 		path = tv_object_path(c, k->keys[i % k->count]);
 		tv_flip(path, i * 11 % 120);
-		/* The checkpoint of the clean close stands at the last data object: what lies before
-		 * is not read at open, so it is the end of the chain that counts. */
+		/*
+		 * The checkpoint of the clean close stands at the last data object: what lies
+		 * before is not read at open, so it is the end of the chain that counts.
+		 */
 		if (i % k->count >= k->count - 2 || i % k->count == 0)
 			check_damaged(c, k->keys[i % k->count]);
 		free(path);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Tests of going back to a snapshot: the volume is what it was, whatever happens on the way, and nothing
- * of what it was in between comes back.
+ * Tests of going back to a snapshot: the volume is what it was, whatever happens on the way, and
+ * nothing of what it was in between comes back.
  * lsvd-test: timeout=300 labels=tsan
  */
 #include <pthread.h>
@@ -103,7 +103,7 @@ static uint64_t stored_bytes(struct tv *t)
 	return sum;
 }
 
-/* ---------------------------------------------------------------------------------- what it becomes */
+/* ------------------------------------------------------------------------------ what it becomes */
 
 /* With a map in memory, and with one of which no page stays that can go. */
 START_TEST(a_volume_is_again_what_it_was_and_goes_on_from_there)
@@ -316,7 +316,8 @@ START_TEST(operations_that_come_meanwhile_are_refused)
 	ck_assert_err(lsvd_volume_write(t->v, buf, 0, TV_BLOCK, 0), -EBUSY);
 	ck_assert_err(lsvd_volume_flush(t->v), -EBUSY);
 	ck_assert_err(lsvd_volume_block_status(t->v, 0, TV_BLOCK, &e, 1), -EBUSY);
-	ck_assert_err(lsvd_volume_gc(t->v, 100, UINT32_MAX), -EBUSY); /* nothing was collected: said so */
+	/* nothing was collected: said so */
+	ck_assert_err(lsvd_volume_gc(t->v, 100, UINT32_MAX), -EBUSY);
 	store_fault_clear(t->fault);
 	ck_assert_int_eq(pthread_join(thread, NULL), 0);
 	ck_assert_ok(g.err);
@@ -330,7 +331,10 @@ START_TEST(operations_that_come_meanwhile_are_refused)
 }
 END_TEST
 
-/* Only when everything is stored nobody is served any more: that may take as long as the store is away. */
+/*
+ * Only when everything is stored nobody is served any more:
+ * that may take as long as the store is away.
+ */
 START_TEST(as_long_as_the_store_is_away_the_volume_is_served_and_who_waits_is_told)
 {
 	struct tv *t = fresh();
@@ -360,7 +364,7 @@ START_TEST(as_long_as_the_store_is_away_the_volume_is_served_and_who_waits_is_to
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------ half-way and after */
+/* --------------------------------------------------------------------------- half-way and after */
 
 static int open_offline(struct tv *t)
 {
@@ -547,7 +551,9 @@ static void write_and_die(struct tv *t)
 	tv_flush(t); /* in the log alone, but for what fills segments */
 }
 
-/* A cache directory of before it went back comes back, of a closed volume or of a killed writer's. */
+/*
+ * A cache directory of before it went back comes back, of a closed volume or of a killed writer's.
+ */
 static struct tv *with_old_cache(struct past *ret, bool killed)
 {
 	struct tv *t = fresh();
@@ -633,11 +639,13 @@ static Suite *suite(void)
 	tcase_add_test(c, a_close_that_comes_during_the_note_makes_no_failure_of_what_was_done);
 	tcase_add_test(c, offline_the_volume_is_what_it_went_back_to);
 	tcase_add_test(c, a_writer_that_dies_before_the_note_leaves_the_volume_as_it_was);
-	tcase_add_test(c, a_writer_that_is_fenced_before_the_note_changes_nothing_and_shows_nothing);
+	tcase_add_test(c,
+		       a_writer_that_is_fenced_before_the_note_changes_nothing_and_shows_nothing);
 	tcase_add_loop_test(c, an_older_cache_that_comes_back_is_refused_or_changes_nothing, 0, 2);
-	tcase_add_loop_test(c,
-			    what_is_written_offline_to_an_older_cache_does_not_come_upon_what_was_gone_back_to,
-			    0, 2);
+	tcase_add_loop_test(
+		c,
+		what_is_written_offline_to_an_older_cache_does_not_come_upon_what_was_gone_back_to,
+		0, 2);
 	suite_add_tcase(s, c);
 	return s;
 }

@@ -155,7 +155,8 @@ START_TEST(trims_alone_fill_segments_too)
 	for (unsigned i = 0; i < 3000; i++)
 		tv_trim(t, 512 * (i % 512), 512);
 	tv_sync(t);
-	tv_wait_for(tv_stats(t).log_used < 1u << 20); /* room is given back after the sync, not by it */
+	/* room is given back after the sync, not by it */
+	tv_wait_for(tv_stats(t).log_used < 1u << 20);
 	tv_check_all(t);
 	tv_reopen(t);
 	tv_check_all(t);
@@ -273,7 +274,7 @@ START_TEST(usage_counts_what_the_store_holds)
 }
 END_TEST
 
-/* ------------------------------------------------------------------- nothing is written in place */
+/* ------------------------------------------------------------------ nothing is written in place */
 
 struct seen {
 	char *path;
@@ -336,7 +337,7 @@ START_TEST(objects_of_the_store_are_never_rewritten)
 }
 END_TEST
 
-/* --------------------------------------------------------------------------- a slow or dead store */
+/* ------------------------------------------------------------------------- a slow or dead store */
 
 START_TEST(as_many_objects_are_on_their_way_as_the_window_allows)
 {
@@ -439,7 +440,8 @@ START_TEST(a_full_or_forbidding_store_is_waited_for)
 	for (unsigned i = 0; i < 4; i++)
 		tv_write(t, i * 65536, 65536, i);
 	tv_wait_for(lsvd_volume_status(t->v, text, sizeof text) == told[_i]);
-	ck_assert_msg(strstr(text, "refused, on purpose"), "the store's text is not in \"%s\"", text);
+	ck_assert_msg(strstr(text, "refused, on purpose"),
+		      "the store's text is not in \"%s\"", text);
 	tv_flush(t);
 	store_fault_clear(t->fault);
 	ck_assert_err(tv_close_in(t, 30000), 0);
@@ -469,7 +471,7 @@ START_TEST(a_checkpoint_that_fails_harms_nothing)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------- a full local log */
+/* ----------------------------------------------------------------------------- a full local log */
 
 static void *write_a_lot(void *ctx)
 {
@@ -593,7 +595,7 @@ START_TEST(memory_is_bounded_and_what_was_forgotten_is_read_back_from_the_log)
 }
 END_TEST
 
-/* ---------------------------------------------------------------------------- flushes to the store */
+/* ------------------------------------------------------------------------- flushes to the store */
 
 struct waiter {
 	struct tv *t;
@@ -683,7 +685,7 @@ START_TEST(a_close_in_an_outage_does_not_wait_for_remote_flushes)
 }
 END_TEST
 
-/* --------------------------------------------------------------------------- every call, one by one */
+/* ----------------------------------------------------------------------- every call, one by one */
 
 /* On a store in memory, for speed: there are many of them. */
 static struct tv *on_memory(void)
@@ -700,7 +702,10 @@ static struct tv *on_memory(void)
 	return t;
 }
 
-/* A volume's life in short; whatever fails must fail cleanly. What was acknowledged is in the model. */
+/*
+ * A volume's life in short; whatever fails must fail cleanly.
+ * What was acknowledged is in the model.
+ */
 static int short_life(struct tv *t, uint32_t drain_ms)
 {
 	uint8_t *buf = tv_buffer(65536);

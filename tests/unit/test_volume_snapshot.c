@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Tests of snapshots: what one holds stays, whatever becomes of the volume, and its space comes back
- * when it goes.
+ * Tests of snapshots: what one holds stays, whatever becomes of the volume, and its space comes
+ * back when it goes.
  * lsvd-test: timeout=300 labels=tsan
  */
 #include <sys/resource.h>
@@ -144,7 +144,7 @@ static struct names list_store(struct tv *t)
 	return n;
 }
 
-/* --------------------------------------------------------------------------------------- content */
+/* -------------------------------------------------------------------------------------- content */
 
 START_TEST(a_snapshot_shows_what_the_volume_was)
 {
@@ -203,7 +203,8 @@ START_TEST(collection_leaves_what_a_snapshot_holds_and_copies_none_of_it)
 	scatter(t, 2500, 5);
 	tv_reopen(t);
 	gc(t);
-	ck_assert_uint_lt(tv_stats(t).gc_copied_bytes, TV_BYTES); /* the blocks written since at most */
+	/* the blocks written since at most */
+	ck_assert_uint_lt(tv_stats(t).gc_copied_bytes, TV_BYTES);
 	check_past(t, &p);
 	tv_check_all(t);
 	forget(&p);
@@ -242,7 +243,7 @@ START_TEST(the_space_comes_back_in_whatever_order_they_are_deleted)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------ the reader */
+/* ----------------------------------------------------------------------------------- the reader */
 
 START_TEST(reading_a_snapshot_puts_and_deletes_nothing)
 {
@@ -327,7 +328,7 @@ START_TEST(what_a_writer_deleted_is_stale_to_a_reader_never_wrong)
 }
 END_TEST
 
-/* ---------------------------------------------------------------------------------------- the list */
+/* ------------------------------------------------------------------------------------- the list */
 
 START_TEST(the_list_has_name_size_time_and_place)
 {
@@ -400,7 +401,7 @@ START_TEST(a_snapshot_that_cannot_be_stored_is_none)
 }
 END_TEST
 
-/* -------------------------------------------------------------------------------------- very many */
+/* ------------------------------------------------------------------------------------ very many */
 
 /* LSVD_SNAPSHOTS for more: tests/campaign snapshots. */
 static unsigned how_many(void)
@@ -481,7 +482,8 @@ START_TEST(a_thousand_snapshots_come_and_go)
 	gc_all(t);
 	tell("deleted by chance", many, since);
 	ck_assert_uint_le(tv_count(t, KEY_ROOT), 2);
-	ck_assert_uint_lt(tv_stats(t).stored_bytes, (many < BLOCKS ? many : BLOCKS) * (TV_BLOCK + 100) * 11 / 10);
+	ck_assert_uint_lt(tv_stats(t).stored_bytes,
+			  (many < BLOCKS ? many : BLOCKS) * (TV_BLOCK + 100) * 11 / 10);
 	tv_check_all(t);
 	forget(&kept);
 	tv_free(t);

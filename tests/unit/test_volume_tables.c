@@ -187,9 +187,9 @@ static int take_node(struct snapshot_table *t, uint64_t number, const struct sna
 	return lsvd_snapshot_node_decode(t, number, buf, encode_one(buf, s));
 }
 
-static const struct snapshot some_snapshot = { .id = { { 7 } }, .name = "daily", .created_ms = -3, .op = 12,
-					       .bytes = 4096, .at = { 2, 9 }, .root = { 2, 77 },
-					       .root_at = { 2, 8 } };
+static const struct snapshot some_snapshot = { .id = { { 7 } }, .name = "daily", .created_ms = -3,
+					       .op = 12, .bytes = 4096, .at = { 2, 9 },
+					       .root = { 2, 77 }, .root_at = { 2, 8 } };
 
 START_TEST(a_node_of_snapshots_read_back_is_the_same)
 {
@@ -209,7 +209,8 @@ END_TEST
 
 START_TEST(a_node_of_snapshots_that_cannot_be_is_refused)
 {
-	struct snapshot bad[] = { some_snapshot, some_snapshot, some_snapshot, some_snapshot, some_snapshot };
+	struct snapshot bad[] = { some_snapshot, some_snapshot, some_snapshot, some_snapshot,
+				  some_snapshot };
 	struct snapshot_table t = { .nodes = NULL };
 	static uint8_t buf[SNAPSHOT_NODE_BYTES_MAX];
 	size_t n = encode_one(buf, &some_snapshot);

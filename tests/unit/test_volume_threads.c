@@ -106,7 +106,7 @@ START_TEST(threads_in_ranges_of_their_own_see_what_they_wrote)
 }
 END_TEST
 
-/* ----------------------------------------------------------------------------- overlapping ranges */
+/* --------------------------------------------------------------------------- overlapping ranges */
 
 #define SHARED_BLOCKS 64u
 
@@ -213,7 +213,7 @@ START_TEST(the_order_that_was_seen_is_the_order_that_stays)
 }
 END_TEST
 
-/* ------------------------------------------------------------------ reads while things are moved */
+/* ----------------------------------------------------------------- reads while things are moved */
 
 static void *read_the_same(void *ctx)
 {
@@ -311,7 +311,7 @@ START_TEST(cold_ranges_may_be_read_by_many_at_once)
 }
 END_TEST
 
-/* ---------------------------------------------------------------------------------------- flushes */
+/* -------------------------------------------------------------------------------------- flushes */
 
 static void *write_and_flush(void *ctx)
 {
@@ -345,7 +345,7 @@ START_TEST(flushes_of_many_threads_share_syncs)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------ submission */
+/* ----------------------------------------------------------------------------------- submission */
 
 struct chain {
 	struct lsvd_io io;
@@ -401,7 +401,7 @@ START_TEST(many_chains_of_callbacks_run_at_once)
 }
 END_TEST
 
-/* ---------------------------------------------------------------------------------- many volumes */
+/* --------------------------------------------------------------------------------- many volumes */
 
 static void *live_a_life(void *ctx)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Tests of the local log on real files: groups and their order, room, superblocks, and what the next
- * open finds after an end of any kind.
+ * Tests of the local log on real files: groups and their order, room, superblocks, and what the
+ * next open finds after an end of any kind.
  *
  * Operation number n is a record of BLOCKS blocks whose bytes depend on n. A bed that is crashed
  * closes the file and writes nothing more.
@@ -546,7 +546,7 @@ START_TEST(wal_marks_a_flush_with_nothing_behind_it)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------ superblocks */
+/* ---------------------------------------------------------------------------------- superblocks */
 
 static void read_slots(struct bed *b, struct wal_super slots[2], int errs[2])
 {
@@ -612,7 +612,7 @@ START_TEST(wal_lives_with_one_superblock_and_refuses_without)
 }
 END_TEST
 
-/* -------------------------------------------------------------------------------------- reopening */
+/* ------------------------------------------------------------------------------------ reopening */
 
 START_TEST(wal_finds_what_was_written_after_a_crash_or_an_end)
 {
@@ -742,7 +742,8 @@ START_TEST(wal_passes_over_damage_that_the_store_has_and_no_other)
 
 	for (uint64_t in_store = 0; in_store <= 6; in_store++) {
 		struct bed *b = damaged_bed(damaged, kind);
-		bool last_header = damaged == 6 && kind < 2; /* who knows that there was anything? */
+		/* who knows that there was anything? */
+		bool last_header = damaged == 6 && kind < 2;
 
 		b->in_store = in_store;
 		if (damaged <= in_store && !last_header) {
@@ -876,8 +877,9 @@ static void put_small(struct bed *b)
 }
 
 /*
- * Ghosts behind a torn group at the ring's end, with a pad over the torn one. When that pad is damaged
- * the ghosts are whole, of a run that counts there, and seem to go on from what the store has.
+ * Ghosts behind a torn group at the ring's end, with a pad over the torn one. When that pad is
+ * damaged the ghosts are whole, of a run that counts there, and seem to go on from what the store
+ * has.
  */
 START_TEST(wal_takes_no_ghosts_from_under_a_damaged_pad)
 {
@@ -1012,7 +1014,7 @@ START_TEST(wal_random_lives_equal_the_model)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------ other files */
+/* ---------------------------------------------------------------------------------- other files */
 
 START_TEST(wal_of_another_volume_is_refused)
 {
@@ -1123,8 +1125,9 @@ START_TEST(wal_with_any_one_byte_altered_gives_a_prefix_or_an_error)
 		err = bed_try(b);
 		if (!err) {
 			/*
-			 * The watermark says that 3 are durable. (Without the newest superblock the log
-			 * is what it was before this run; the epoch in it tells that it is not current.)
+			 * The watermark says that 3 are durable. (Without the newest superblock the
+			 * log is what it was before this run; the epoch in it tells that it is not
+			 * current.)
 			 */
 			ck_assert(i < 40 || b->found.last_op >= 3);
 			ck_assert(b->found.last_op >= 3 || b->found.epoch == 0);
@@ -1166,8 +1169,8 @@ static void add_opening_tests(TCase *c)
 	tcase_add_loop_test(c, wal_cuts_a_torn_tail, 0, 5);
 	tcase_add_loop_test(c, wal_refuses_damage_below_a_watermark_and_cuts_there_if_asked, 0, 2);
 	tcase_add_loop_test(c, wal_passes_over_damage_that_the_store_has_and_no_other, 0, 24);
-	tcase_add_loop_test(c, wal_that_ends_with_damage_that_does_not_matter_is_opened_again_and_again,
-			    0, 4);
+	tcase_add_loop_test(
+		c, wal_that_ends_with_damage_that_does_not_matter_is_opened_again_and_again, 0, 4);
 	tcase_add_loop_test(c, wal_passes_over_several_damages, 0, 4);
 	tcase_add_test(c, wal_passes_over_damage_where_the_ring_ends);
 	tcase_add_test(c, wal_takes_no_ghosts_from_under_a_damaged_pad);

@@ -3,22 +3,22 @@
  * s3_libs3.c - the module store_libs3.so: an S3 client that speaks through libs3.
  *
  * libs3 2 signs with Signature V2, for stores that know nothing newer; libs3 4, where there is one,
- * with V4. Neither can send If-None-Match, so nothing is created only if it is absent, and the store
- * above says so. This file is linked with nothing of lsvd: the table of store/s3_client.h is all
- * that the two know of each other. libs3 is under the GNU General Public License, version 3: a
+ * with V4. Neither can send If-None-Match, so nothing is created only if it is absent, and the
+ * store above says so. This file is linked with nothing of lsvd: the table of store/s3_client.h is
+ * all that the two know of each other. libs3 is under the GNU General Public License, version 3: a
  * program that loads this module is, taken together, under that licence too.
  *
  * Threads. A pool of at most `connections` threads, started as they are needed, each of them in one
  * blocking call of libs3. libs3 also has an interface for many requests on one thread, but it tells
- * what to wait for in an fd_set: one descriptor above 1023, and a server with a thousand clients has
- * those, is a write beyond the end of the set. The stacks are mappings that core dumps leave out,
- * since libs3 computes with the secret key on them.
+ * what to wait for in an fd_set: one descriptor above 1023, and a server with a thousand clients
+ * has those, is a write beyond the end of the set. The stacks are mappings that core dumps leave
+ * out, since libs3 computes with the secret key on them.
  *
  * What libs3 does not let one say is said below it: the linker puts __wrap_curl_easy_perform()
- * between it and libcurl (--wrap, see CMakeLists.txt). There redirects are switched off (libs3 follows
- * ten), certificates are verified, timeouts are the store's, a call is broken off when the client is
- * closed; and the answer is looked at: libs3 keeps HTTP status and headers to itself, and takes a
- * body that was cut off for a whole one.
+ * between it and libcurl (--wrap, see CMakeLists.txt). There redirects are switched off (libs3
+ * follows ten), certificates are verified, timeouts are the store's, a call is broken off when the
+ * client is closed; and the answer is looked at: libs3 keeps HTTP status and headers to itself, and
+ * takes a body that was cut off for a whole one.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -98,14 +98,14 @@ struct call {
 
 static _Thread_local struct call *current;
 
-/* ------------------------------------------------------------------------ between libs3 and libcurl */
+/* -------------------------------------------------------------------- between libs3 and libcurl */
 
 CURLcode __real_curl_easy_perform(CURL *curl);
 CURLcode __wrap_curl_easy_perform(CURL *curl);
 
 /*
- * The connections of libs3's handles, which keep them from one request to the next. A handle has one, two
- * while an old one is being replaced.
+ * The connections of libs3's handles, which keep them from one request to the next. A handle has
+ * one, two while an old one is being replaced.
  */
 static struct {
 	CURL *curl;
@@ -153,7 +153,8 @@ static void acknowledge(const CURL *curl)
 	pthread_mutex_lock(&sockets_lock);
 	for (unsigned i = 0; i < socket_count; i++)
 		if (sockets[i].curl == curl) /* it only saves time: a failure costs nothing else */
-			(void)setsockopt(sockets[i].fd, IPPROTO_TCP, TCP_QUICKACK, &yes, sizeof yes);
+			(void)setsockopt(sockets[i].fd, IPPROTO_TCP, TCP_QUICKACK, &yes,
+					 sizeof yes);
 	pthread_mutex_unlock(&sockets_lock);
 }
 
@@ -183,7 +184,9 @@ static CURLcode impose(CURL *curl, struct call *call)
 		{CURLOPT_SSL_VERIFYPEER, 1},
 		{CURLOPT_SSL_VERIFYHOST, 2},
 		{CURLOPT_NOSIGNAL, 1},
-		/* libs3 asks for "100 Continue" before each body: a round trip, or a second without */
+		/*
+		 * libs3 asks for "100 Continue" before each body: a round trip, or a second without
+		 */
 		{CURLOPT_EXPECT_100_TIMEOUT_MS, 1},
 		{CURLOPT_CONNECTTIMEOUT_MS, (long)o->connect_timeout_ms},
 		{CURLOPT_LOW_SPEED_LIMIT, 1},
@@ -230,7 +233,10 @@ static unsigned status_of(CURL *curl)
 	return (unsigned)status;
 }
 
-/* "bytes FIRST-LAST/TOTAL", or, of a range that lies beyond the end, "bytes" and a star for the range */
+/*
+ * "bytes FIRST-LAST/TOTAL", or, of a range that lies beyond the end,
+ * "bytes" and a star for the range
+ */
 static void take_range(struct s3_request *r, const char *text)
 {
 	unsigned long long first, last, total;
@@ -242,7 +248,9 @@ static void take_range(struct s3_request *r, const char *text)
 	r->total = total;
 }
 
-/* To libs3 any page without keys in it is an empty listing, the one that asks for a password too. */
+/*
+ * To libs3 any page without keys in it is an empty listing, the one that asks for a password too.
+ */
 static bool is_xml(const char *type)
 {
 	return type && strstr(type, "xml");
@@ -297,7 +305,7 @@ struct tm *__wrap_gmtime(const time_t *t)
 	return gmtime_r(t, &tm);
 }
 
-/* ------------------------------------------------------------------------------ what came of a call */
+/* -------------------------------------------------------------------------- what came of a call */
 
 /* Cut at the end: it is for people. */
 static void say(struct s3_request *r, const char *text)
@@ -359,8 +367,9 @@ static enum s3_outcome outcome_of_code(struct call *call)
 }
 
 /*
- * What libs3 makes of an answer counts for listings, which it reads, and for what was never sent. Of the
- * rest we know more: libs3 2 calls a PUT a failure that succeeded without "100 Continue" before.
+ * What libs3 makes of an answer counts for listings, which it reads, and for what was never sent.
+ * Of the rest we know more: libs3 2 calls a PUT a failure that succeeded without "100 Continue"
+ * before.
  */
 static enum s3_outcome outcome(struct call *call)
 {
@@ -379,7 +388,7 @@ static enum s3_outcome outcome(struct call *call)
 	return r->status >= 200 ? S3_ANSWERED : S3_UNKNOWN;
 }
 
-/* ------------------------------------------------------------------------------------------- verbs */
+/* ---------------------------------------------------------------------------------------- verbs */
 
 static const S3ResponseHandler plain = {on_properties, on_complete};
 
@@ -476,8 +485,9 @@ static void get(struct call *call, const S3BucketContext *bucket)
 	S3_get_object(bucket, r->key, &none, r->off, r->len, NULL, TIMEOUT &handler, call);
 }
 
-static S3Status on_list(int truncated, const char *next, int count, const S3ListBucketContent *objects,
-			int prefixes, const char **prefix, void *ctx)
+static S3Status on_list(int truncated, const char *next, int count,
+			const S3ListBucketContent *objects, int prefixes, const char **prefix,
+			void *ctx)
 {
 	struct call *call = ctx;
 	struct s3_request *r = call->r;
@@ -602,7 +612,7 @@ static void run_request(struct s3_client *c, struct s3_request *r)
 	c->o.release(c->o.ctx, &secrets);
 }
 
-/* -------------------------------------------------------------------------------------------- pool */
+/* ----------------------------------------------------------------------------------------- pool */
 
 static struct s3_request *take(struct s3_client *c)
 {
@@ -728,7 +738,7 @@ static void submit(struct s3_client *c, struct s3_request *r)
 		r->done(r);
 }
 
-/* ------------------------------------------------------------------------------ opening and closing */
+/* -------------------------------------------------------------------------- opening and closing */
 
 /* libs3 has one state for the whole process. */
 static pthread_mutex_t users_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -818,9 +828,11 @@ static int open_client(struct s3_client **ret, const struct s3_client_options *o
 	S3Status status;
 
 	if (o->version != S3_CLIENT_VERSION)
-		return refuse(-EINVAL, text, text_len, "the library has another version of the interface");
+		return refuse(-EINVAL, text, text_len,
+			      "the library has another version of the interface");
 	if (!find_host(host, sizeof host, o))
-		return refuse(-EINVAL, text, text_len, "the endpoint is no http:// or https:// URL");
+		return refuse(-EINVAL, text, text_len,
+			      "the endpoint is no http:// or https:// URL");
 	if (o->ca_file)
 		return refuse(-EINVAL, text, text_len,
 			      "libs3 cannot be given a CA file: it takes the system's");
