@@ -151,7 +151,7 @@ MUTANTS = [
     ("a value log removes what is dead before the root is named", "lib/vlog/vlog_checkpoint.c",
      "	if (!err && !lsvd_vlog_root_is_named(log))\n		err = lsvd_vlog_note_root(log);", ""),
     ("a value log removes in turn what a root lists that nothing names", "lib/vlog/vlog_checkpoint.c",
-     "	if (lsvd_vlog_root_is_named(log))\n		removed = remove_listed(log, NULL);\n	/* What a store refuses to remove stays; it must not keep the log from being short to replay. */\n	if (removed != LSVD_E_FENCED)\n		err = write_root(log);\n",
+     "	if (lsvd_vlog_root_is_named(log))\n		removed = remove_listed(log, NULL);\n	/*\n	 * What a store refuses to remove stays; it must not keep the log from\n	 * being short to replay.\n	 */\n	if (removed != LSVD_E_FENCED)\n		err = write_root(log);\n",
      "	err = write_root(log);\n	if (!err)\n		removed = remove_listed(log, NULL);\n"),
     ("records are not bound to their segment", "lib/vlog/vlog_record.c",
      "	le64_put(p, lsvd_hash_bind(hash, at->owner, at->segment, at->offset));",
