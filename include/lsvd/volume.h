@@ -452,13 +452,14 @@ LSVD_API LSVD_MUST_USE int lsvd_volume_cache_status(struct lsvd_volume *volume, 
 
 /*
  * Seals the open segment and starts to store it, and what the store has refused until now at once;
- * returns at once. 0 or LSVD_E_….
+ * returns at once. 0, -EROFS or LSVD_E_….
  */
 LSVD_API int lsvd_volume_seal(struct lsvd_volume *volume);
 
 /*
  * Waits until everything acknowledged before the call is in the store, at most `timeout_ms`
- * (UINT32_MAX: for ever). 0, -ETIMEDOUT, LSVD_E_FENCED, LSVD_E_FAILED.
+ * (UINT32_MAX: for ever). 0, -ETIMEDOUT, -EROFS, LSVD_E_FENCED, LSVD_E_FAILED, LSVD_E_SHUTDOWN,
+ * LSVD_E_UNAVAILABLE (opened offline: nothing is stored).
  */
 LSVD_API LSVD_MUST_USE int lsvd_volume_sync(struct lsvd_volume *volume, uint32_t timeout_ms);
 
