@@ -47,13 +47,14 @@ static int read_all(int fd, const char *path, char *text, size_t *ret_len)
 	return lsvd_fail(LSVD_E_CONFIG, "%.200s: more than %u bytes", path, FILE_MAX_BYTES);
 }
 
+/* A pipe into which somebody writes is waited for, one that nobody has open for that is empty. */
 static int read_file(const char *path, char *text, size_t *ret_len)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY), err;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK), err;
 
 	if (fd < 0)
 		return file_fail(path, errno);
-	err = read_all(fd, path, text, ret_len);
+	err = fcntl(fd, F_SETFL, 0) < 0 ? file_fail(path, errno) : read_all(fd, path, text, ret_len);
 	(void)close(fd); /* it was only read */
 	return err;
 }
@@ -86,7 +87,7 @@ int lsvd_config_load(struct lsvd_config **ret, const char *path)
 	char *text;
 	int err = -ENOMEM;
 
-	if (!ret || !path)
+	if (!ret || !path || !*path)
 		return lsvd_fail(-EINVAL, "configuration: no path given");
 	c = lsvd_calloc(1, sizeof *c);
 	text = lsvd_secret_alloc(FILE_MAX_BYTES + 2); /* keys stand in it */

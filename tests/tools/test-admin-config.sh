@@ -20,6 +20,14 @@ bad() {
 
 expect 2 list -c absent.conf
 says 'absent.conf: No such file'
+expect 2 list -c ''
+says 'no path given'
+mkfifo idle # nobody writes into it
+expect 2 list -c idle
+says 'idle: no store'
+truncate -s 1G huge
+expect 2 list -c huge
+says 'huge: more than 1048576 bytes'
 expect 2 list -c .
 says 'Is a directory'
 : >unreadable.conf
