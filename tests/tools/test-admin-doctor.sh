@@ -61,6 +61,7 @@ kill -INT $pid
 status=0
 wait $pid || status=$?
 [[ $status = 1 ]] || fail "status $status of a doctor that was interrupted"
+says interrupted
 [[ -z $(find store/probe -type f) ]] || fail "an interrupted doctor has left objects behind"
 
 # A directory's name that is no UTF-8 is told as far as it goes.

@@ -7,21 +7,18 @@
  * was asked for.
  */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "admin/cmd.h"
 #include "admin/doctor.h"
+#include "admin/long.h"
 #include "admin/output.h"
 #include "common/facts.h"
 
 #define RACES  32u
 #define RACERS 16u
-
-/* Set by a signal: measuring ends, and what was put is removed. */
-static volatile int stop;
 
 struct doctor_cmd {
 	struct admin admin;
@@ -38,21 +35,6 @@ void doctor_step(const char *what)
 		(void)fprintf(stderr, "\r\033[Klsvd-admin: %s ...", what);
 	else
 		(void)fprintf(stderr, "\r\033[K");
-}
-
-static void on_signal(int number)
-{
-	(void)number;
-	stop = 1;
-}
-
-static void catch_signals(void)
-{
-	struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-
-	(void)sigemptyset(&action.sa_mask);	     /* these three cannot fail */
-	(void)sigaction(SIGINT, &action, NULL);
-	(void)sigaction(SIGTERM, &action, NULL);
 }
 
 /* ------------------------------------------------------------------------------------ facts */
@@ -284,29 +266,32 @@ static int exit_status(const struct doctor *d)
 	return strcmp(v, "unsafe") == 0 ? ADMIN_UNSAFE_STORE : ADMIN_FAILED;
 }
 
-static int examine(struct doctor_cmd *c)
+/* A first signal ends the measuring, and what was put is removed. */
+static int examine(void *ctx)
 {
+	struct doctor_cmd *c = ctx;
 	struct doctor *d = &c->d;
 	int status;
 
 	d->store = c->admin.store;
-	d->stop = &stop;
 	d->options = (struct lsvd_volume_options)LSVD_VOLUME_OPTIONS_INIT;
 	lsvd_config_volume_options(c->admin.config, &d->options);
 	if (c->cache)
 		d->options.cache_dir = c->cache;
 	d->counters = (struct lsvd_store_counters)LSVD_STORE_COUNTERS_INIT;
-	catch_signals();
 	probe(d);
-	if (!c->quick && (!d->err || d->err == LSVD_E_UNSUPPORTED) && !stop)
+	if (!c->quick && (!d->err || d->err == LSVD_E_UNSUPPORTED) && !admin_stopped())
 		doctor_measure_store(d);
-	if (!c->quick && d->options.cache_dir && !stop)
+	if (!c->quick && d->options.cache_dir && !admin_stopped())
 		doctor_measure_disk(d);
 	doctor_step(NULL);
 	if (lsvd_store_counters(d->store, &d->counters) < 0)
 		keep_error(d, -EINVAL); /* a size of ours is wrong */
 	status = print(c);
-	return status ? status : stop ? ADMIN_FAILED : exit_status(d);
+	if (!admin_stopped())
+		return status ? status : exit_status(d);
+	(void)admin_error("interrupted: what was not done yet is missing"); /* so does the status */
+	return ADMIN_FAILED;
 }
 
 static int run(int argc, char **argv)
@@ -337,11 +322,7 @@ static int run(int argc, char **argv)
 
 	if (admin_parse(&c.admin, &args, argc, argv, &status) < 0)
 		return status;
-	status = admin_open(&c.admin, 0);
-	if (status == ADMIN_OK)
-		status = examine(&c);
-	admin_close(&c.admin);
-	return status;
+	return admin_do_long(&c.admin, 0, examine, &c);
 }
 
 const struct admin_cmd cmd_doctor = {"doctor", "probe and measure the store, and give advice", run};

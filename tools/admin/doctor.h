@@ -35,7 +35,6 @@ struct doctor_throughput {
 struct doctor {
 	struct lsvd_store *store;
 	struct lsvd_volume_options options; /* as the configuration says */
-	volatile int *stop;		    /* not 0: the user wants it to end */
 	bool promises_create;
 	struct lsvd_store_probe probe;
 	int err; /* what the store could not be probed for; 0 */

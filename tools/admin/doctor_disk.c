@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "admin/doctor.h"
+#include "admin/long.h"
 
 #define SYNCS	   200u
 #define SYNC_MS	   3000.0
@@ -54,7 +55,7 @@ static void measure(struct doctor *d, int fd)
 		complain(d, "write");
 		return;
 	}
-	while (n < SYNCS && doctor_now_ms() < end && !*d->stop) {
+	while (n < SYNCS && doctor_now_ms() < end && !admin_stopped()) {
 		double start = doctor_now_ms();
 
 		if (!write_all(fd, block, sizeof block, n * DOCTOR_SMALL % FILE_BYTES) ||

@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "admin/doctor.h"
+#include "admin/long.h"
 
 #define OBJECTS_MAX   4000u
 #define SMALL_SAMPLES 50u
@@ -77,7 +78,7 @@ static bool must_end(struct bench *b)
 	bool end;
 
 	pthread_mutex_lock(&b->lock);
-	end = b->err || *b->d->stop;
+	end = b->err || admin_stopped();
 	pthread_mutex_unlock(&b->lock);
 	return end;
 }
