@@ -114,6 +114,13 @@ print(r)
 sys.exit(not (r.returncode == 6 and b"the check was ended while it was at the " in r.stderr))
 PY
 
+# A cache directory that was named is looked at, or it is said why not.
+checked 1 -n other -p nowhere
+says nowhere
+checked 1 -n other -p lsvd.conf
+says 'lsvd.conf: Not a directory'
+checked 0 -n other -p nowhere --store-only
+
 expect 1 check -c lsvd.conf -n nobody
 expect 2 check -c lsvd.conf
 expect 2 check -c lsvd.conf -n disk --shallow

@@ -186,15 +186,18 @@ static int status_of(const struct check *c, int err, const struct lsvd_check_rep
 static int look(struct check *c, struct lsvd_check_report *report)
 {
 	struct lsvd_check_options options = LSVD_CHECK_OPTIONS_INIT;
-	const char *cache = c->reach.cache ? c->reach.cache
-					   : lsvd_config_cache_path(c->admin.config);
+	const char *cache = lsvd_config_cache_path(c->admin.config);
 	int err;
 
 	options.flags = c->deep ? LSVD_CHECK_DEEP : 0;
 	options.finding = take_finding;
 	options.progress = take_progress;
 	options.ctx = c;
-	if (cache && !c->store_only && access(cache, F_OK) == 0)
+	if (c->reach.cache)
+		cache = c->reach.cache;
+	else if (cache && access(cache, F_OK) < 0 && errno == ENOENT)
+		cache = NULL; /* this host has never written a volume */
+	if (!c->store_only)
 		options.cache_dir = cache;
 	c->shown = 0;
 	err = lsvd_volume_check(c->admin.store, c->admin.name, &options, report);

@@ -2,6 +2,7 @@
 /* long.c - what the commands that take long do alike: signals, readers, sums, ranges. */
 #include "admin/long.h"
 
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -45,7 +46,7 @@ struct lsvd_volume *admin_open_reader(struct admin *a, uint32_t flags)
 	options.flags = LSVD_OPEN_READONLY | flags;
 	/* Every read is one of many: they are ahead of each other. */
 	options.read_ahead_bytes = UINT32_MAX;
-	if (!flags && options.cache_dir && access(options.cache_dir, F_OK) < 0)
+	if (!flags && options.cache_dir && access(options.cache_dir, F_OK) < 0 && errno == ENOENT)
 		options.cache_dir = NULL; /* this host has never written a volume */
 	if (lsvd_volume_open(&volume, a->store, a->name, &options) == 0)
 		return volume;
