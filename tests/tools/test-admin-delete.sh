@@ -74,6 +74,10 @@ claims=$(python3 -c 'import json; print(json.load(open("out"))["claims_left"])')
 expect 0 delete -c lsvd.conf --uuid 0A1B2C3D-0000-4000-8000-0000000000FF --yes --json
 is "o['claims_left'] == $claims and o['uuid'] == '0a1b2c3d-0000-4000-8000-0000000000ff'"
 
+answer 1 n delete -c lsvd.conf --uuid 0A1B2C3D-0000-4000-8000-0000000000FF
+says 'Delete what is left of volume 0a1b2c3d-0000-4000-8000-0000000000ff? [y/N]'
+says 'volume 0a1b2c3d-0000-4000-8000-0000000000ff: not deleted'
+
 # Whether it is served must be known: a socket that cannot be asked is no sign that nobody listens.
 expect 0 init -c lsvd.conf -n test -s 1M
 ln -s test.ctl cache/test.ctl

@@ -29,13 +29,11 @@ struct delete
 };
 
 /* Asks on standard error; only a line that is "y" or "yes" is a yes. */
-static bool confirmed(const struct lsvd_volume_info *info)
+static bool confirmed(const char *what)
 {
-	char size[32], answer[16];
+	char answer[16];
 
-	output_bytes(size, info->bytes);
-	(void)fprintf(stderr, "Delete volume %s (%s, uuid %s) and all its data? [y/N] ", info->name,
-		      size, info->uuid);
+	(void)fprintf(stderr, "Delete %s? [y/N] ", what);
 	if (!fgets(answer, sizeof answer, stdin))
 		return false;
 	return strcmp(answer, "y\n") == 0 || strcmp(answer, "yes\n") == 0;
@@ -96,11 +94,22 @@ static int print_deleted(struct delete *d, json_t *facts, const char *what)
 	return output_sentence(sentence, facts, d->admin.json);
 }
 
+static int not_deleted(const char *what)
+{
+	(void)admin_error("%s: not deleted", what); /* the status says it */
+	return ADMIN_FAILED;
+}
+
 /* The name is gone: what was its? Keys have the UUID in small letters. */
 static int purge(struct delete *d)
 {
+	char what[96];
+
 	for (size_t i = 0; i < sizeof d->uuid && d->uuid_given[i]; i++)
 		d->uuid[i] = (char)tolower((unsigned char)d->uuid_given[i]);
+	(void)snprintf(what, sizeof what, "what is left of volume %s", d->uuid); /* fits */
+	if (!d->yes && !confirmed(what))
+		return not_deleted(what);
 	if (lsvd_volume_purge(d->admin.store, d->uuid) < 0)
 		return admin_fail();
 	return print_deleted(d, json_pack("{s:s}", "uuid", d->uuid), "the rest of a volume");
@@ -123,20 +132,20 @@ static bool refuse_served(const struct delete *d)
 static int delete_volume(struct delete *d)
 {
 	struct lsvd_volume_info info = LSVD_VOLUME_INFO_INIT;
-	char what[96];
+	char what[96], all[192], size[32];
 
 	if (lsvd_volume_lookup(d->admin.store, d->admin.name, &info) < 0)
 		return admin_fail();
 	if (!d->force && refuse_served(d))
 		return ADMIN_FAILED;
-	if (!d->yes && !confirmed(&info)) {
-		(void)fprintf(stderr, "lsvd-admin: volume %s: not deleted\n", info.name);
-		return ADMIN_FAILED;
-	}
+	output_bytes(size, info.bytes);
+	(void)snprintf(what, sizeof what, "volume %s", info.name); /* fits, as does the next */
+	(void)snprintf(all, sizeof all, "%s (%s, uuid %s) and all its data", what, size, info.uuid);
+	if (!d->yes && !confirmed(all))
+		return not_deleted(what);
 	if (lsvd_volume_delete_flags(d->admin.store, d->admin.name, admin_flags(&d->admin)) < 0)
 		return admin_fail();
 	memcpy(d->uuid, info.uuid, sizeof d->uuid);
-	(void)snprintf(what, sizeof what, "volume %s", info.name);
 	return print_deleted(d, output_volume(&info), what);
 }
 
