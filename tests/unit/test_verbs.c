@@ -153,6 +153,40 @@ START_TEST(verbs_a_percentage_beyond_all_numbers_is_refused)
 }
 END_TEST
 
+START_TEST(verbs_what_is_wrong_with_a_request_is_told)
+{
+	static const struct verb_host nobody;
+	static const struct {
+		const char *request, *said;
+	} wrong[] = {
+		{ "{\"verb\": \"dance\"}", "\"dance\" is not known" },
+		{ "{\"verb\": \"\\u001b[2J\"}", "\"?[2J\" is not known" },
+		{ "{\"verb\": \"stats\", \"more\": 1}", "more" },
+		{ "{\"verb\": \"resize\"}", "bytes" },
+		{ "{\"verb\": \"resize\", \"bytes\": -512}", "-512" },
+		{ "{\"verb\": \"seal\", \"wait\": \"yes\"}", "string" },
+		{ "{\"verb\": \"gc\", \"action\": \"dance\"}", "\"dance\" is not known" },
+		{ "{\"verb\": \"snapshot\", \"action\": \"create\"}", "create needs a member" },
+		{ "{\"verb\": \"snapshot\", \"action\": \"dance\", \"snapshot\": \"s\"}",
+		  "\"dance\" is not known" },
+	};
+	struct tv *t = tv_new();
+
+	tv_open(t);
+	for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+		json_t *request = json_loads(wrong[i].request, 0, NULL);
+		json_t *reply = verb_run(t->v, request, &nobody);
+		const char *text = json_string_value(json_object_get(reply, "text"));
+
+		ck_assert(json_is_false(json_object_get(reply, "ok")));
+		ck_assert_msg(strstr(text, wrong[i].said), "%s: %s", wrong[i].request, text);
+		json_decref(reply);
+		json_decref(request);
+	}
+	tv_free(t);
+}
+END_TEST
+
 /* Snapshots that clones were made of on the fly: they go when nobody needs them. */
 START_TEST(verbs_gc_deletes_what_was_made_for_clones_that_are_gone)
 {
@@ -196,6 +230,7 @@ static Suite *suite(void)
 	tcase_add_test(text, verbs_stats_are_told_though_the_status_names_an_odd_path);
 	tcase_add_test(text, verbs_a_failure_with_odd_text_still_says_what_it_can);
 	tcase_add_test(text, verbs_a_percentage_beyond_all_numbers_is_refused);
+	tcase_add_test(text, verbs_what_is_wrong_with_a_request_is_told);
 	tcase_add_test(text, verbs_gc_deletes_what_was_made_for_clones_that_are_gone);
 	suite_add_tcase(s, text);
 	return s;

@@ -36,11 +36,13 @@ struct call {
 	const struct verb_host *host;
 	json_t *result;
 	char text[512];      /* of a failure that is not the library's */
+	json_error_t error;  /* of taking the request apart */
 };
 
 static int refuse(struct call *c, int err, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* The text may hold words of the request, but nothing that a terminal obeys. */
 static int refuse(struct call *c, int err, const char *format, ...)
 {
 	va_list ap;
@@ -48,6 +50,9 @@ static int refuse(struct call *c, int err, const char *format, ...)
 	va_start(ap, format);
 	(void)vsnprintf(c->text, sizeof c->text, format, ap); /* cut if too long */
 	va_end(ap);
+	for (char *p = c->text; *p; p++)
+		if (iscntrl((unsigned char)*p))
+			*p = '?';
 	return err;
 }
 
@@ -81,14 +86,14 @@ static void tell(const struct call *c, const char *what, uint64_t done, uint64_t
 
 /* The members of the request, as json_unpack() has them; there must be no others. */
 #define UNPACK(c, format, ...)                                                                     \
-	unpack_result(c, json_unpack_ex((json_t *)(uintptr_t)(c)->request, &(json_error_t){0}, 0,  \
+	unpack_result(c, json_unpack_ex((json_t *)(uintptr_t)(c)->request, &(c)->error, 0,         \
 					"{s:s, " format "!}", "verb", &(const char *){0},          \
 					##__VA_ARGS__))
 
 static int unpack_result(struct call *c, int result)
 {
-	return result < 0 ? refuse(c, -EINVAL, "a member of the request is missing, unknown or of "
-					       "the wrong type: see lsvd-control(5)")
+	return result < 0 ? refuse(c, -EINVAL, "the request is not as lsvd-control(5) has it: %s",
+				   c->error.text)
 			  : 0;
 }
 
@@ -306,7 +311,7 @@ static int run_gc(struct call *c)
 		return gc_control(c, LSVD_GC_CANCEL);
 	if (strcmp(action, "status") == 0)
 		return gc_control(c, 0);
-	return refuse(c, LSVD_E_UNSUPPORTED, "gc: the action is not known");
+	return refuse(c, LSVD_E_UNSUPPORTED, "gc: the action \"%s\" is not known", action);
 }
 
 static int run_resize(struct call *c)
@@ -317,7 +322,7 @@ static int run_resize(struct call *c)
 	int err = UNPACK(c, "s:I, s?b", "bytes", &bytes, "cut", &cut);
 
 	if (!err && bytes < 0)
-		err = refuse(c, -EINVAL, "resize: bytes is below 0");
+		err = refuse(c, -EINVAL, "resize: bytes is %lld, below 0", (long long)bytes);
 	if (!err)
 		err = lsvd_volume_resize(c->volume, (uint64_t)bytes, cut ? LSVD_RESIZE_CUT : 0);
 	if (err)
@@ -444,14 +449,14 @@ static int run_snapshot(struct call *c)
 	if (strcmp(action, "list") == 0)
 		return snapshot_list(c);
 	if (!name)
-		return refuse(c, -EINVAL, "a snapshot is not named");
+		return refuse(c, -EINVAL, "snapshot: %s needs a member \"snapshot\"", action);
 	if (strcmp(action, "create") == 0)
 		return snapshot_create(c, name);
 	if (strcmp(action, "delete") == 0)
 		return snapshot_delete(c, name, force);
 	if (strcmp(action, "rollback") == 0)
 		return snapshot_rollback(c, name, force);
-	return refuse(c, LSVD_E_UNSUPPORTED, "snapshot: the action is not known");
+	return refuse(c, LSVD_E_UNSUPPORTED, "snapshot: the action \"%s\" is not known", action);
 }
 
 /* --------------------------------------------------------------------------------- looking */
@@ -500,7 +505,7 @@ static int run(struct call *c)
 	for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
 		if (strcmp(verbs[i].verb, json_string_value(name)) == 0)
 			return verbs[i].run(c);
-	return refuse(c, LSVD_E_UNSUPPORTED, "the verb is not known");
+	return refuse(c, LSVD_E_UNSUPPORTED, "the verb \"%s\" is not known", json_string_value(name));
 }
 
 json_t *verb_failure(int err, const char *text)
