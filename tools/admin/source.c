@@ -42,8 +42,9 @@ static struct source *open_raw(const char *place, enum source_format format)
 {
 	bool input = strcmp(place, "-") == 0;
 	const char *name = input ? "standard input" : place;
+	/* A named pipe is waited for when it is read, where a signal is heard. */
 	int fd = input ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
-		       : open(place, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+		       : open(place, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
 	if (fd < 0) {
 		(void)admin_error("%s: %s", name, strerror(errno));
