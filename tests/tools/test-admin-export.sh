@@ -47,6 +47,22 @@ expect 2 export -c lsvd.conf -n disk -f vdi out.vdi
 expect 1 export -c lsvd.conf -n disk --resume out.raw
 says 'it is not an interrupted export'
 
+# An export that could not begin leaves no file in the way of the next one.
+mkdir new.raw.lsvd-export
+expect 1 export -c lsvd.conf -n disk new.raw
+says 'new.raw.lsvd-export'
+[[ ! -e new.raw && ! -e new.raw.lsvd-export.new ]] || fail "an export that did not begin has left a file"
+rmdir new.raw.lsvd-export
+expect 0 export -c lsvd.conf -n disk new.raw
+same new.raw image.raw
+expect 0 init -c lsvd.conf -n vast -s 1P
+(
+	ulimit -f 100000
+	expect 1 export -c lsvd.conf -n vast vast.raw
+)
+says 'vast.raw: File too large'
+[[ ! -e vast.raw ]] || fail "a file that cannot be so large was left"
+
 # The sum of a range, of an empty one, of one beyond the end.
 expect 0 sha256 -c lsvd.conf -n disk --range 1M:2M
 prints "$(dd if=image.raw bs=1M skip=1 count=2 status=none | sha256sum | cut -d' ' -f1)  disk"

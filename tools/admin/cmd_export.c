@@ -280,15 +280,24 @@ static int export_stdout(struct export *e)
 	return e->target ? export_rest(e) : -1;
 }
 
+/* A new file that no record tells of could be neither gone on with nor exported to again. */
+static bool is_of_no_use(const struct export *e)
+{
+	return strcmp(e->to, "-") != 0 && !e->target->resumed && !e->recorded;
+}
+
 static int end_export(struct export *e, int err)
 {
 	struct target *t = e->target;
+	bool useless = err && t && is_of_no_use(e);
 
 	e->target = NULL;
 	if (!err)
 		err = t->ops->end(t);
 	else if (t)
 		t->ops->abandon(t);
+	if (useless)
+		(void)unlink(e->to); /* if not, the next export says so */
 	if (!err && e->recorded)
 		err = export_state_remove(&e->state);
 	if (err && admin_stopped())

@@ -127,6 +127,8 @@ int export_state_begin(struct export_state *s)
 		err = export_state_add(s, s->windows, s->count);
 	if (!err && rename(temporary, s->path) < 0)
 		err = state_fail(s);
+	if (err && s->fd >= 0)
+		(void)unlink(temporary); /* ours, and of no use */
 	free(temporary);
 	return err;
 }

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "admin/cmd.h"
+#include "common/stop.h"
 
 extern char **environ;
 
@@ -38,15 +39,14 @@ static int spawn(pid_t *pid, char *const argv[])
 {
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
-	sigset_t none, pipes;
+	sigset_t none, ignored;
 	int err;
 
 	sigemptyset(&none);
-	sigemptyset(&pipes);
-	sigaddset(&pipes, SIGPIPE);
+	stop_ignored(&ignored);
 	(void)posix_spawnattr_init(&attr);
 	(void)posix_spawnattr_setsigmask(&attr, &none);
-	(void)posix_spawnattr_setsigdefault(&attr, &pipes);
+	(void)posix_spawnattr_setsigdefault(&attr, &ignored);
 	(void)posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
 	(void)posix_spawn_file_actions_init(&actions);
 	(void)posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);

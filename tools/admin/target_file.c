@@ -149,6 +149,8 @@ struct target *target_file_open(const char *path, uint64_t bytes, bool resume)
 	f->target = (struct target){&file_ops, path, bytes, resume};
 	f->fd = open(path, O_RDWR | O_CLOEXEC);
 	if (f->fd < 0 ? file_fail(&f->target) < 0 : prepare(f) < 0) {
+		if (!resume)
+			(void)unlink(path); /* ours, and empty */
 		file_abandon(&f->target);
 		return NULL;
 	}

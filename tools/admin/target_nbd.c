@@ -132,6 +132,8 @@ struct target *target_nbd_open(const char *path, uint64_t bytes, bool resume)
 			nbd_abandon(&n->target);
 		else
 			free(n);
+		if (!resume)
+			(void)unlink(path); /* ours, and empty */
 		return NULL;
 	}
 	return &n->target;

@@ -25,6 +25,13 @@ static void watched(sigset_t *ret)
 	sigaddset(ret, SIGCHLD);
 }
 
+void stop_ignored(sigset_t *ret)
+{
+	sigemptyset(ret);
+	sigaddset(ret, SIGPIPE);
+	sigaddset(ret, SIGXFSZ);
+}
+
 static void post(unsigned what)
 {
 	uint64_t one = 1;
@@ -71,7 +78,7 @@ int stop_start(void)
 	err = pthread_sigmask(SIG_BLOCK, &set, NULL);
 	if (err)
 		return -err;
-	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR || signal(SIGXFSZ, SIG_IGN) == SIG_ERR)
 		return -errno;
 	event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (event_fd < 0)

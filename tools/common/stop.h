@@ -7,12 +7,16 @@
  * signal ends the process at once however long the main thread is inside a call: what has been
  * acknowledged is in the local log by then, which is what makes this safe.
  *
- * A program that is started from here must be given an empty signal mask and SIGPIPE's default back
- * (POSIX_SPAWN_SETSIGMASK, POSIX_SPAWN_SETSIGDEF).
+ * A pipe that nobody reads, and a file that reaches its limit (ulimit -f), are errors of the call that
+ * writes, not signals.
+ *
+ * A program that is started from here must be given an empty signal mask, and the default of SIGPIPE and
+ * SIGXFSZ back (POSIX_SPAWN_SETSIGMASK, POSIX_SPAWN_SETSIGDEF, stop_ignored()).
  */
 #ifndef COMMON_STOP_H
 #define COMMON_STOP_H
 
+#include <signal.h>
 #include <stdbool.h>
 
 #define STOP_TERM  0x1u /* SIGTERM, SIGINT, SIGQUIT */
@@ -22,8 +26,11 @@
 /* The exit status of the second STOP_TERM. */
 #define STOP_EXIT_NOW 4
 
-/* Call first of all in main(), once. 0 or -errno. SIGPIPE is ignored from here on. */
+/* Call first of all in main(), once. 0 or -errno. */
 int stop_start(void);
+
+/* The signals that are ignored from then on. */
+void stop_ignored(sigset_t *ret);
 
 /* Readable as long as stop_take() would return something. */
 int stop_fd(void);

@@ -24,6 +24,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/stop.h"
+
 #define COPY_BYTES (64 << 10)
 #define FINISH_S   5
 
@@ -174,17 +176,16 @@ static int spawn(pid_t *ret, const char *command, char **env)
 	char sh[] = "sh", dash_c[] = "-c";
 	char *argv[] = {sh, dash_c, (char *)(uintptr_t)command, NULL};
 	posix_spawnattr_t attr;
-	sigset_t none, pipe_only;
+	sigset_t none, ignored;
 	int err = posix_spawnattr_init(&attr);
 
 	if (err)
 		return -err;
 	sigemptyset(&none);
-	sigemptyset(&pipe_only);
-	sigaddset(&pipe_only, SIGPIPE);
+	stop_ignored(&ignored);
 	err = posix_spawnattr_setsigmask(&attr, &none);
 	if (!err)
-		err = posix_spawnattr_setsigdefault(&attr, &pipe_only);
+		err = posix_spawnattr_setsigdefault(&attr, &ignored);
 	if (!err)
 		err = posix_spawnattr_setflags(&attr,
 					       POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
