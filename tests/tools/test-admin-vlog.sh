@@ -41,7 +41,7 @@ is 'o["records"] == 3 and o["damaged"] == 0 and o["faults"] == []'
 expect 1 vlog import -c lsvd.conf -n new old
 says new
 expect 1 vlog import -c lsvd.conf -n other --handles handles old
-says 'handles: File exists'
+says 'handles is there already'
 expect 1 vlog import -c lsvd.conf -n other store
 says .vlog
 expect 0 vlog list -c lsvd.conf --json
@@ -65,6 +65,12 @@ expect 1 vlog import -c lsvd.conf -n all bad
 says vlog_manifest
 expect 0 vlog delete -c lsvd.conf -n bad --yes
 expect 1 vlog delete -c lsvd.conf -n bad --yes
+
+# A collection that has not begun leaves no file in the way of the next one.
+: >nothing
+expect 1 vlog gc -c lsvd.conf -n nobody --live nothing --moves moves
+says nobody
+[[ ! -e moves ]] || fail "a failed collection has left its moves, which are none"
 
 # Collected by a list of what lives, which is an empty value: moved, told, dropped.
 sed -n '2s/^[0-9]* [0-9]* //p' handles >live

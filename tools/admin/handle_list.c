@@ -54,7 +54,9 @@ FILE *handle_list_create(const char *path)
 {
 	FILE *f = fopen(path, "wxe");
 
-	if (!f)
+	if (!f && errno == EEXIST)
+		(void)admin_error("%s is there already: nothing is overwritten", path);
+	else if (!f)
 		(void)admin_error("%s: %s", path, strerror(errno));
 	return f;
 }

@@ -202,6 +202,8 @@ int vlog_gc(int argc, char **argv)
 	}
 	status = act(&c);
 	handle_list_free(&c.live);
+	if (c.moves && status != ADMIN_OK && ftell(c.moves) == 0)
+		(void)unlink(c.moves_path); /* nothing has moved: out of the way of the next try */
 	if (c.moves && fclose(c.moves) && status == ADMIN_OK)
 		status = (admin_error("%s: %s", c.moves_path, strerror(errno)), ADMIN_FAILED);
 	admin_close(&c.admin);
