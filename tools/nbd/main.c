@@ -87,6 +87,12 @@ static int complain_text(const char *text)
 	return EXIT_FAILURE;
 }
 
+static int complain_errno(const char *what, int err)
+{
+	log_line(LSVD_LOG_ERROR, "%s: %s", what, strerrordesc_np(-err));
+	return EXIT_FAILURE;
+}
+
 static int open_store(struct server *s)
 {
 	struct lsvd_store_options options = LSVD_STORE_OPTIONS_INIT;
@@ -205,7 +211,7 @@ static int start_loops(struct server *s)
 		int err = loop_start(&s->loops[i], &s->shared, i);
 
 		if (err < 0)
-			return complain_text(strerrordesc_np(-err));
+			return complain_errno("an event loop cannot be started", err);
 		s->loop_count++;
 	}
 	return 0;
@@ -217,17 +223,15 @@ static int write_pid_file(struct server *s)
 {
 	const char *path = s->opt.pid_file;
 	char text[32];
-	int n = snprintf(text, sizeof text, "%d\n", (int)getpid());
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	bool ok = fd >= 0 && write(fd, text, (size_t)n) == n;
+	int n = snprintf(text, sizeof text, "%d\n", (int)getpid()), fd, err;
 
+	errno = ENOSPC; /* if not all of it is written */
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	err = fd >= 0 && write(fd, text, (size_t)n) == n ? 0 : -errno;
 	s->pid_file_ours = fd >= 0;
-	if (fd >= 0 && close(fd) < 0)
-		ok = false;
-	if (ok)
-		return 0;
-	log_line(LSVD_LOG_ERROR, "%s: %s", path, strerrordesc_np(errno));
-	return EXIT_FAILURE;
+	if (fd >= 0 && close(fd) < 0 && !err)
+		err = -errno;
+	return err ? complain_errno(path, err) : 0;
 }
 
 static int start_command(struct server *s)
@@ -236,9 +240,7 @@ static int start_command(struct server *s)
 				      s->opt.name ? s->opt.name : ""};
 	int err = run_start(&s->child, s->opt.run, &vars);
 
-	if (err < 0)
-		return complain_text(strerrordesc_np(-err));
-	return 0;
+	return err < 0 ? complain_errno("--run: /bin/sh", err) : 0;
 }
 
 static int serve_single(struct server *s)
@@ -246,7 +248,7 @@ static int serve_single(struct server *s)
 	int fd = single_open();
 
 	if (fd < 0)
-		return complain_text(strerrordesc_np(-fd));
+		return complain_errno("--single: standard input and output", fd);
 	listener_tune(fd);
 	loop_add(s->loops[0], fd, "standard input");
 	return 0;
@@ -475,6 +477,15 @@ static int die_with_parent(void)
 	return 0;
 }
 
+/* Of help and version, which must have been printed. */
+static int end_output(void)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return 0;
+	(void)fprintf(stderr, "lsvd-nbd: standard output: %s\n", strerrordesc_np(errno));
+	return EXIT_FAILURE;
+}
+
 int main(int argc, char **argv)
 {
 	static struct server s;
@@ -485,11 +496,13 @@ int main(int argc, char **argv)
 	if (!err)
 		err = stop_start();
 	status = options_parse(&s.opt, argc, argv);
+	if (status < 0)
+		return ARGS_EXIT_USAGE;
 	if (status)
-		return status < 0 ? ARGS_EXIT_USAGE : fflush(stdout) == 0 ? 0 : EXIT_FAILURE;
+		return end_output();
 	log_init((enum lsvd_log_level)s.opt.log_level, (enum log_format)s.opt.log_format);
 	if (err < 0)
-		return complain_text(strerrordesc_np(-err)); /* no descriptors or no thread */
+		return complain_errno("standard descriptors and signals", err);
 	if (s.opt.exit_with_parent)
 		status = die_with_parent();
 	if (!status)
