@@ -19,8 +19,8 @@ static int check_bounds(const struct bound *b, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		if (b[i].value < b[i].least || b[i].value > b[i].most)
-			return lsvd_fail(-EINVAL, "option %s is %llu, must be %llu to %llu", b[i].name,
-					 (unsigned long long)b[i].value,
+			return lsvd_fail(-EINVAL, "option %s is %llu, must be %llu to %llu",
+					 b[i].name, (unsigned long long)b[i].value,
 					 (unsigned long long)b[i].least,
 					 (unsigned long long)b[i].most);
 	return 0;
@@ -42,13 +42,8 @@ const struct vol_limits lsvd_vol_public_limits = { 1u << 20, 64u << 10, 4u << 20
 const struct vol_limits lsvd_vol_tiny_limits = { 64u << 10, 4u << 10, 64u << 10, 1,
 						 VOL_TINY_ANCHOR_EVERY };
 
-int lsvd_vol_set_options(struct lsvd_volume_options *o, const struct lsvd_volume_options *given,
-			 const struct vol_limits *limits)
+static void set_defaults(struct lsvd_volume_options *o)
 {
-	int err = lsvd_options_copy(o, sizeof *o, given, sizeof *o, "volume options");
-
-	if (err)
-		return err;
 	default_u64(&o->log_bytes, UINT64_C(512) << 20);
 	default_u32(&o->segment_bytes, 8u << 20);
 	default_u32(&o->seal_after_ms, 5000);
@@ -67,6 +62,10 @@ int lsvd_vol_set_options(struct lsvd_volume_options *o, const struct lsvd_volume
 	default_u32(&o->gc_target_percent, 125);
 	default_u32(&o->gc_idle_ms, 10000);
 	default_u64(&o->gc_bytes_per_second, UINT64_C(32) << 20);
+}
+
+static int check_each(const struct lsvd_volume_options *o, const struct vol_limits *limits)
+{
 	const struct bound bounds[] = {
 		{ "flags", o->flags, 0, 0x3f },
 		{ "log_bytes", o->log_bytes, limits->log_least, UINT64_C(1) << 40 },
@@ -89,31 +88,50 @@ int lsvd_vol_set_options(struct lsvd_volume_options *o, const struct lsvd_volume
 		{ "gc_idle_ms", o->gc_idle_ms == UINT32_MAX ? 1 : o->gc_idle_ms, 1, DAY_MS },
 		{ "gc_bytes_per_second", o->gc_bytes_per_second, 4096, UINT64_MAX },
 	};
-	err = check_bounds(bounds, LSVD_ARRAY_LEN(bounds));
-	if (!err && o->snapshot &&
-	    (!(o->flags & LSVD_OPEN_READONLY) || o->flags & LSVD_OPEN_OFFLINE))
-		err = lsvd_fail(-EINVAL, "option snapshot: snapshots can only be read, and only with "
-				"the store");
+	int err = check_bounds(bounds, LSVD_ARRAY_LEN(bounds));
+
 	for (unsigned i = 0; i < LSVD_ARRAY_LEN(o->reserved) && !err; i++)
 		if (o->reserved[i])
-			err = lsvd_fail(-E2BIG, "option reserved[%u] is set: it means nothing to this "
-					"library (use the INIT macro)", i);
+			err = lsvd_fail(-E2BIG, "option reserved[%u] is set: it means nothing to "
+					"this library (use the INIT macro)", i);
 	if (!err && (o->unit_bytes & (o->unit_bytes - 1)))
 		err = lsvd_fail(-EINVAL, "option unit_bytes is %u, must be a power of two",
 				o->unit_bytes);
-	if (!err && o->flags & LSVD_OPEN_RCACHE &&
-	    !(o->flags & LSVD_OPEN_READONLY && o->cache_dir))
-		err = lsvd_fail(-EINVAL, "flag LSVD_OPEN_RCACHE is for readers, with a cache_dir: "
-				"writers have their cache without it");
-	if (!err && !o->cache_dir && !(o->flags & LSVD_OPEN_READONLY))
-		err = lsvd_fail(-EINVAL, "option cache_dir is missing: a volume that is written "
-				"needs a directory for its local log");
-	if (!err && o->flags & LSVD_OPEN_OFFLINE && !o->cache_dir)
-		err = lsvd_fail(-EINVAL, "option cache_dir is missing: the cache is all there is "
-				"offline");
-	if (!err && o->flags & LSVD_OPEN_OFFLINE &&
-	    o->flags & (LSVD_OPEN_ACCEPT_ROLLBACK | LSVD_OPEN_TAKEOVER))
-		err = lsvd_fail(-EINVAL, "option flags is %#x: offline nothing can be taken over or "
-				"rolled back", o->flags);
 	return err;
+}
+
+/* What goes with what. */
+static int check_together(const struct lsvd_volume_options *o)
+{
+	if (o->snapshot &&
+	    (!(o->flags & LSVD_OPEN_READONLY) || o->flags & LSVD_OPEN_OFFLINE))
+		return lsvd_fail(-EINVAL, "option snapshot: snapshots can only be read, and only "
+				 "with the store");
+	if (o->flags & LSVD_OPEN_RCACHE &&
+	    !(o->flags & LSVD_OPEN_READONLY && o->cache_dir))
+		return lsvd_fail(-EINVAL, "flag LSVD_OPEN_RCACHE is for readers, with a cache_dir: "
+				 "writers have their cache without it");
+	if (!o->cache_dir && !(o->flags & LSVD_OPEN_READONLY))
+		return lsvd_fail(-EINVAL, "option cache_dir is missing: a volume that is written "
+				 "needs a directory for its local log");
+	if (o->flags & LSVD_OPEN_OFFLINE && !o->cache_dir)
+		return lsvd_fail(-EINVAL, "option cache_dir is missing: the cache is all there is "
+				 "offline");
+	if (o->flags & LSVD_OPEN_OFFLINE &&
+	    o->flags & (LSVD_OPEN_ACCEPT_ROLLBACK | LSVD_OPEN_TAKEOVER))
+		return lsvd_fail(-EINVAL, "option flags is %#x: offline nothing can be taken over "
+				 "or rolled back", o->flags);
+	return 0;
+}
+
+int lsvd_vol_set_options(struct lsvd_volume_options *o, const struct lsvd_volume_options *given,
+			 const struct vol_limits *limits)
+{
+	int err = lsvd_options_copy(o, sizeof *o, given, sizeof *o, "volume options");
+
+	if (err)
+		return err;
+	set_defaults(o);
+	err = check_each(o, limits);
+	return err ? err : check_together(o);
 }
