@@ -3,7 +3,7 @@
  * vol_read.c - reads: a range is resolved into parts under the lock and answered without it.
  *
  * The overlay is asked first, the store map where it has nothing. A part lies in memory (its group
- * has not been stored yet), in the local log, in objects (vol_fetch.c), or nowhere: zeroes. Groups
+ * has not been stored yet), in the local log, in objects (vol_batch.c), or nowhere: zeroes. Groups
  * that are read from are pinned, so that neither their memory nor their ring space is reused
  * meanwhile. Memory parts and zeroes are answered in one step on this thread; a part in the log is
  * one pread and is verified against the hashes of its blocks before a byte of it counts.

@@ -12,7 +12,9 @@
  *   vol_write.c       operations to groups of the local log, published into the overlay
  *   vol_flush.c       who waits for what to be durable, here and in the store
  *   vol_read.c        overlay and map to parts; memory, log, zeroes
- *   vol_fetch.c       parts that lie in objects: read cache, ranged GET, verification
+ *   vol_batch.c       parts that lie in objects, made into fetches
+ *   vol_fetch.c       their bytes: read cache, ranged GET
+ *   vol_unpack.c      what is in these, verified
  *   vol_miss.c        GETs, each for all who need it; what fills the read cache
  *   vol_ahead.c       sequential streams, and what is read ahead of them
  *   vol_destage.c     published groups to segments, and these to the store, in order
@@ -373,7 +375,7 @@ void lsvd_vol_stored_more(struct lsvd_volume *v);
 void lsvd_vol_fail_flushes(struct lsvd_volume *v, int err);
 void lsvd_vol_check_lease(struct lsvd_volume *v);
 
-/* ---- vol_read.c, vol_fetch.c */
+/* ---- vol_read.c, vol_batch.c, vol_fetch.c */
 struct read_req;
 void lsvd_vol_read(struct lsvd_volume *v, struct lsvd_io *io);
 /* A stretch of the request lies in objects, at the extents given; lock held. */
