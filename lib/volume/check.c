@@ -16,7 +16,7 @@
 #include "io/world_real.h"
 #include "log/lineage.h"
 #include "volume/vol_check.h"
-#include "volume/vol_clone.h"
+#include "volume/vol_users.h"
 
 const char *const lsvd_check_advice_data =
 	"restore the object from a copy of the store; what lies in it reads as errors until it is "

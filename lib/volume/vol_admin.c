@@ -14,6 +14,7 @@
 #include "log/lineage.h"
 #include "log/log_probe.h"
 #include "volume/vol_clone.h"
+#include "volume/vol_users.h"
 #include "volume/volume_internal.h"
 
 static void describe(struct lsvd_volume_info *ret, const struct fmt_volume *record)

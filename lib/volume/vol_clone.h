@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* vol_clone.h - what a clone and its base know of each other. Procedures. */
+/* vol_clone.h - volumes that need snapshots of others: created, and gone. Procedures. */
 #ifndef VOLUME_VOL_CLONE_H
 #define VOLUME_VOL_CLONE_H
 
@@ -8,17 +8,6 @@
 #include "log/lineage.h"
 #include "volume/volume_internal.h"
 
-/*
- * -EBUSY: clones need a snapshot of the volume; the text names them. `leftover`: it is what an
- * interrupted deletion has left, and only clones that are there count.
- */
-int lsvd_vol_refuse_base(struct visit *visit, const struct fmt_volume *record, bool leftover);
-/*
- * Clones that a volume knows of and that are not there, snapshot by snapshot, as far as they are
- * listed; nothing is changed.
- */
-typedef void (*dead_user_fn)(void *ctx, const struct uuid *snapshot, const char *clone);
-int lsvd_vol_each_dead_user(struct lsvd_volume *v, dead_user_fn fn, void *ctx);
 /* A volume goes, and needs neither base nor lowers any more. */
 int lsvd_vol_leave_base(struct port *port, const struct fmt_volume *record);
 

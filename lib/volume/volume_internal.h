@@ -41,6 +41,8 @@
  *   vol_rollback.c    a volume that becomes what it was at a snapshot
  *   vol_resize.c      another size
  *   vol_clone.c       volumes that begin as a snapshot of another
+ *   vol_slots.c       who uses a snapshot, written down
+ *   vol_users.c       may a snapshot or a volume go?
  *   vol_flatten.c     a clone that needs its base no more
  *   vol_lower.c       volumes that show others where they have nothing
  *   vol_status.c      block status; statistics
@@ -500,6 +502,7 @@ int lsvd_vol_take_base(struct lsvd_volume *v, const struct fmt_base *base);
 int lsvd_vol_load_base(struct lsvd_volume *v, const struct log_ops *ops);
 /* The clone needs its base no more. The lock is free. */
 int lsvd_vol_drop_base(struct lsvd_volume *v);
+/* ---- vol_users.c, vol_slots.c */
 /* Nobody may clone the snapshot any more: -EBUSY if somebody has. And its slots, when it is gone. */
 int lsvd_vol_close_slots(struct lsvd_volume *v, const struct snapshot *s);
 void lsvd_vol_remove_slots(struct port *port, const struct uuid *volume, const struct snapshot *s);
