@@ -8,7 +8,7 @@
  *   log_look.c     is there a newer claim?
  *   log_call.c     requests of procedures: several at once, tried again a few times; headers
  *   log_scan.c     the newest claim, the newest activated epoch, the end of a chain
- *   log_open.c     the protocol of an open
+ *   log_open.c     the protocol of an open; its steps: log_opening.h
  *   log_verdict.c  may this cache go on from what the store has?
  *   log_recover.c  from the root to the end, in order
  */
@@ -156,7 +156,7 @@ void lsvd_headers_free(struct log_header *headers, unsigned n);
 /* Fails unless the header is that of a BASE that is there. */
 int lsvd_base_check(const struct log *log, uint64_t epoch, const struct log_header *h);
 
-/* ---- log_open.c, procedures */
+/* ---- log_activate.c, procedures */
 /*
  * What an opener finds missing may have been deleted by a later one, which went on from the same end:
  * LSVD_E_FENCED then, else `err` as it was.

@@ -7,7 +7,7 @@
  * for that: a look that comes while one is in the world waits for the next one.
  *
  * A claim that names an older epoch than ours as the one it goes on from is void, since ours is
- * activated: whoever made it finds our object 1, and looks again (log_open.c). It is passed over, now
+ * activated: whoever made it finds our object 1, and looks again (log_claim.c). It is passed over, now
  * and from then on.
  *
  *   ASKED -> ended 0               no such claim

@@ -321,7 +321,7 @@ static int replay_records(struct log *log, const struct log_header *h)
 	return err;
 }
 
-/* Deleted; or an opener's fence that came into its name when it was (log_open.c). */
+/* Deleted; or an opener's fence that came into its name when it was (log_fence.c). */
 static bool is_passed_over(const struct log *log, const struct log_where *at,
 			   const struct log_header *h)
 {

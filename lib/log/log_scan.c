@@ -15,7 +15,7 @@
  * A store creates objects whole. One that does not may show a part of what was being put when the
  * writer died: at the end of the chain, where nothing says that it was acknowledged, that is as good
  * as missing, and as good as a fence, because nothing else can have its name. Not so in the place of an
- * epoch's base: a part of it may yet be all of it (log_open.c). A part of an object that was
+ * epoch's base: a part of it may yet be all of it (log_fence.c). A part of an object that was
  * acknowledged is damage.
  */
 #include "log/log_internal.h"

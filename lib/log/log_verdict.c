@@ -8,7 +8,7 @@
  *   - The cache's superblock names an epoch before object 1 of it is put, so an intact cache is never
  *     behind an activation of its own. One that is has been rolled back (a restored image).
  *   - An epoch is activated before a later one is claimed, or never: whoever makes a claim sees to it
- *     (log_open.c). So none comes between the cache's epoch and the one it goes on from.
+ *     (log_fence.c). So none comes between the cache's epoch and the one it goes on from.
  *   - A claim that never came to object 1 makes no cache old, neither another's nor the cache's own: it
  *     counts as of the epoch it was to go on from.
  *

@@ -168,7 +168,7 @@ static int apply_or_say(struct check *c, const struct check_header *h)
 	return 0;
 }
 
-/* An opener's fence, in the name of an object that had been deleted just before (log_open.c). */
+/* An opener's fence, in the name of an object that had been deleted just before (log_fence.c). */
 static bool means_nothing(const struct walk *w, const struct check_header *h, uint64_t last)
 {
 	return !h->err && h->head.kind == OBJECT_FENCE && h->seq > 1 && h->seq <= last &&
