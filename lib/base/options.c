@@ -43,14 +43,25 @@ int lsvd_options_copy(void *dst, size_t dst_size, const void *src, size_t first_
 	return 0;
 }
 
+int lsvd_options_check(const void *dst, size_t first_size, const char *what)
+{
+	uint32_t size = dst ? size_of(dst) : UINT32_MAX;
+
+	return size < first_size ? too_short(what, size, first_size) : 0;
+}
+
 int lsvd_options_fill(void *dst, const void *src, size_t src_size, size_t first_size,
 		      const char *what)
 {
-	uint32_t size = size_of(dst);
-	size_t n = size < src_size ? size : src_size;
+	int err = dst ? lsvd_options_check(dst, first_size, what)
+		      : lsvd_fail(-EINVAL, "%s: there is no place for it, only NULL", what);
+	uint32_t size;
+	size_t n;
 
-	if (size < first_size)
-		return too_short(what, size, first_size);
+	if (err)
+		return err;
+	size = size_of(dst);
+	n = size < src_size ? size : src_size;
 	memcpy((uint8_t *)dst + 4, (const uint8_t *)src + 4, n - 4);
 	if (size > src_size)
 		memset((uint8_t *)dst + src_size, 0, size - src_size);

@@ -16,9 +16,13 @@ int lsvd_options_copy(void *dst, size_t dst_size, const void *src, size_t first_
 
 /*
  * The other way: fills the caller's struct, whose size field says how long it is, from `src`. The
- * size field keeps the caller's value; what the caller has beyond ours is zeroed. -EINVAL.
+ * size field keeps the caller's value; what the caller has beyond ours is zeroed. -EINVAL, also if
+ * `dst` is NULL.
  */
 int lsvd_options_fill(void *dst, const void *src, size_t src_size, size_t first_size,
 		      const char *what);
+
+/* Whether that will succeed, for who is about to do what cannot be undone. `dst` may be NULL: 0. */
+int lsvd_options_check(const void *dst, size_t first_size, const char *what);
 
 #endif

@@ -200,8 +200,11 @@ int lsvd_lineage_create(struct port *port, const struct fmt_volume *record)
 
 int lsvd_visit_begin(struct visit *v, struct lsvd_store *store)
 {
-	int err = lsvd_world_real_open(&v->world, store, NULL, false);
+	int err;
 
+	if (!store)
+		return lsvd_fail(-EINVAL, "no store");
+	err = lsvd_world_real_open(&v->world, store, NULL, false);
 	if (err)
 		return err;
 	v->store = store;

@@ -47,6 +47,8 @@ int lsvd_store_probe(struct lsvd_store *store, struct lsvd_store_probe *ret)
 	struct port port;
 	int err, end;
 
+	if (!store || !ret)
+		return lsvd_fail(-EINVAL, "probe: store or result is NULL");
 	err = lsvd_options_copy(&asked, sizeof asked, ret, sizeof asked, "store probe");
 	if (!err)
 		err = set_defaults(&probe, &asked);

@@ -49,12 +49,13 @@ void lsvd_vlog_collection_end(struct lsvd_vlog *log)
 
 /* ----------------------------------------------------------------------------- asking the index */
 
-int lsvd_vlog_index_check(const struct lsvd_vlog_index *index)
+int lsvd_vlog_collection_check(const struct lsvd_vlog_index *index,
+			       const struct lsvd_vlog_gc_result *ret)
 {
 	if (!index || index->size < sizeof *index || !index->is_live || !index->relocate ||
 	    !index->finish)
 		return lsvd_fail(-EINVAL, "an index needs its size, is_live, relocate and finish");
-	return 0;
+	return lsvd_options_check(ret, sizeof *ret, "collection result");
 }
 
 int lsvd_vlog_ask(const struct lsvd_vlog_index *index, struct lsvd_vlog_query *q, size_t n)
@@ -425,7 +426,7 @@ int lsvd_vlog_drop_stale(struct lsvd_vlog *log, const struct lsvd_vlog_index *in
 			 struct lsvd_vlog_gc_result *ret)
 {
 	struct lsvd_vlog_gc_result r = { .size = sizeof r };
-	int err = lsvd_vlog_index_check(index);
+	int err = lsvd_vlog_collection_check(index, ret);
 
 	if (!err)
 		err = lsvd_vlog_collection_begin(log);

@@ -563,7 +563,7 @@ int lsvd_vlog_gc(struct lsvd_vlog *log, const struct lsvd_vlog_strategy *strateg
 	if (!err)
 		err = lsvd_vlog_strategy_check(&st);
 	if (!err)
-		err = lsvd_vlog_index_check(index);
+		err = lsvd_vlog_collection_check(index, ret);
 	if (!err)
 		err = lsvd_vlog_collection_begin(log);
 	if (err)
@@ -589,7 +589,7 @@ int lsvd_vlog_rollover(struct lsvd_vlog *log, const uint64_t *ids, size_t n,
 {
 	struct lsvd_vlog_gc_result r = { .size = sizeof r };
 	uint64_t *all = NULL;
-	int err = lsvd_vlog_index_check(index);
+	int err = lsvd_vlog_collection_check(index, ret);
 
 	if (!err)
 		err = lsvd_vlog_collection_begin(log);

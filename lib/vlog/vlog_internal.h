@@ -251,7 +251,9 @@ int lsvd_vlog_collection_begin(struct lsvd_vlog *log);
 void lsvd_vlog_collection_end(struct lsvd_vlog *log);
 /* Asks the index for each of n queries, in batches. */
 int lsvd_vlog_ask(const struct lsvd_vlog_index *index, struct lsvd_vlog_query *q, size_t n);
-int lsvd_vlog_index_check(const struct lsvd_vlog_index *index);
+/* What is given to a collection or a drop: `ret` may be NULL. */
+int lsvd_vlog_collection_check(const struct lsvd_vlog_index *index,
+			       const struct lsvd_vlog_gc_result *ret);
 /* What a segment says that is in it: each record as a question to be asked, and its commit. */
 struct vlog_survey {
 	struct vlog_footer footer;

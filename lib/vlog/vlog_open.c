@@ -292,8 +292,11 @@ int lsvd_vlog_open(struct lsvd_vlog **ret, struct lsvd_store *store, const char 
 		   const struct lsvd_vlog_options *options)
 {
 	struct world *world;
-	int err = lsvd_world_real_open(&world, store, NULL, false);
+	int err;
 
+	if (!store)
+		return lsvd_fail(-EINVAL, "value log %s: no store", name ? name : "(null)");
+	err = lsvd_world_real_open(&world, store, NULL, false);
 	if (err)
 		return err;
 	lsvd_store_keep_open(store, SEGMENTS_KEPT_OPEN);

@@ -298,8 +298,10 @@ int lsvd_vlog_scan_for_stats(struct lsvd_vlog *log, lsvd_vlog_next_fn next, void
 	struct lsvd_vlog_report r = { .size = sizeof r };
 	struct lsvd_vlog_handle h;
 	uint64_t raw;
-	int more;
+	int more = lsvd_options_check(ret, sizeof *ret, "value log report");
 
+	if (more < 0)
+		return more;
 	begin_scan(log);
 	while ((more = next(ctx, &h, &raw)) > 0)
 		see(log, &h, raw, &r);

@@ -275,6 +275,10 @@ static int check_in(struct lsvd_store *store, const char *name,
 		err = lsvd_fail(-EINVAL, "\"%s\" cannot be the name of a volume",
 				name ? name : "(null)");
 	if (!err)
+		err = lsvd_options_check(report, sizeof *report, "check report");
+	if (!err && !store)
+		err = lsvd_fail(-EINVAL, "volume %s: no store", name);
+	if (!err)
 		err = lsvd_world_real_open(&world, store, opt.cache_dir, false);
 	return err ? err : check_on(world, true, name, &opt, rebuild, report);
 }

@@ -193,9 +193,10 @@ int lsvd_volume_repair(struct lsvd_store *store, const char *name,
 	struct lsvd_repair_report r = LSVD_REPAIR_REPORT_INIT;
 	struct rebuild rebuild = { .known = false };
 	bool sound = false;
-	int err;
+	int err = lsvd_options_check(report, sizeof *report, "repair report");
 
-	err = look(store, name, &rebuild, &sound);
+	if (!err)
+		err = look(store, name, &rebuild, &sound);
 	if (!err && !sound)
 		err = try_it(store, name, &rebuild);
 	if (!err && !sound)

@@ -17,7 +17,7 @@
 #include "volume/vol_users.h"
 #include "volume/volume_internal.h"
 
-static void describe(struct lsvd_volume_info *ret, const struct fmt_volume *record)
+int lsvd_vol_give_info(struct lsvd_volume_info *ret, const struct fmt_volume *record)
 {
 	struct lsvd_volume_info info = LSVD_VOLUME_INFO_INIT;
 
@@ -25,7 +25,7 @@ static void describe(struct lsvd_volume_info *ret, const struct fmt_volume *reco
 	lsvd_uuid_format(&record->uuid, info.uuid);
 	info.bytes = record->bytes;
 	info.created_ms = record->created_ms;
-	*ret = info;
+	return lsvd_options_fill(ret, &info, sizeof info, sizeof info, "volume info");
 }
 
 /* ------------------------------------------------------------------------------------------- create */
@@ -60,6 +60,8 @@ static int create_on(struct port *port, const char *name, uint64_t bytes, const 
 
 	err = check_flags(flags);
 	if (!err)
+		err = lsvd_options_check(ret, sizeof *ret, "volume info");
+	if (!err)
 		err = make_record(port->world, name, bytes, uuid, &record);
 	if (!err)
 		err = lsvd_probe_check(port, flags, false);
@@ -68,9 +70,7 @@ static int create_on(struct port *port, const char *name, uint64_t bytes, const 
 	if (err)
 		return err;
 	err = lsvd_lineage_create(port, &record);
-	if (!err && ret)
-		describe(ret, &record);
-	return err;
+	return err || !ret ? err : lsvd_vol_give_info(ret, &record);
 }
 
 int lsvd_volume_create_world(struct world *world, const char *name, uint64_t bytes,
@@ -112,9 +112,7 @@ int lsvd_volume_lookup(struct lsvd_store *store, const char *name, struct lsvd_v
 	struct fmt_volume record;
 	int err = lsvd_lineage_lookup(store, OBJECT_VOLUME, name, &record);
 
-	if (!err)
-		describe(ret, &record);
-	return err;
+	return err ? err : lsvd_vol_give_info(ret, &record);
 }
 
 int lsvd_volume_list(struct lsvd_store *store, lsvd_volume_fn fn, void *ctx)
@@ -123,7 +121,7 @@ int lsvd_volume_list(struct lsvd_store *store, lsvd_volume_fn fn, void *ctx)
 	int err = lsvd_lineage_names(store, OBJECT_VOLUME, &n);
 
 	for (size_t i = 0; i < n.count && !err; i++) {
-		struct lsvd_volume_info info;
+		struct lsvd_volume_info info = LSVD_VOLUME_INFO_INIT;
 
 		err = lsvd_volume_lookup(store, n.names[i], &info);
 		if (err == -ENOENT) {

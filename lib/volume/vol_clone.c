@@ -388,12 +388,14 @@ int lsvd_volume_clone(struct lsvd_store *store, const char *base, const char *sn
 	if (!base || !lsvd_name_valid(base) || (snapshot && !lsvd_name_valid(snapshot)))
 		return lsvd_fail(-EINVAL, "\"%s\", \"%s\": not the names of a volume and of a "
 				 "snapshot", base ? base : "(null)", snapshot ? snapshot : "");
-	err = lsvd_visit_begin(&visit, store);
+	err = lsvd_options_check(ret, sizeof *ret, "volume info");
+	if (!err)
+		err = lsvd_visit_begin(&visit, store);
 	if (err)
 		return err;
 	c.world = visit.world;
 	c.port = &visit.port;
 	err = clone_in_store(&c, snapshot, name, options);
 	lsvd_visit_end(&visit);
-	return err || !ret ? err : lsvd_volume_lookup(store, name, ret);
+	return err || !ret ? err : lsvd_vol_give_info(ret, &c.clone);
 }

@@ -30,6 +30,8 @@ int lsvd_vol_protect_and_create(struct cloning *c);
 /* For the simulator, on a world of its own */
 int lsvd_volume_clone_world(struct world *world, const char *base, const char *snapshot,
 			    const char *name);
+/* ---- vol_admin.c: what a volume's record says, for people */
+int lsvd_vol_give_info(struct lsvd_volume_info *ret, const struct fmt_volume *record);
 /* ---- vol_over.c, for the simulator */
 int lsvd_volume_create_over_world(struct world *world, const char *name, uint64_t bytes,
 				  const struct lsvd_lower *lowers, unsigned count);

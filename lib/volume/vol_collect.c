@@ -360,6 +360,8 @@ int lsvd_volume_collect(struct lsvd_volume *v, const struct lsvd_collect_options
 	int err = check_options(&c, options);
 
 	if (!err)
+		err = lsvd_options_check(ret, STATUS_FIRST, "gc status");
+	if (!err)
 		err = take_turn(&c);
 	if (err)
 		return err;

@@ -141,9 +141,13 @@ static int check_vector(const struct lsvd_io *io)
 	if (io->iovcnt < 0 || (io->iovcnt && !io->iov))
 		return lsvd_fail(-EINVAL, "iovcnt is %d%s", io->iovcnt,
 				 io->iov ? "" : ", the vector NULL");
-	for (int i = 0; i < io->iovcnt; i++)
+	for (int i = 0; i < io->iovcnt; i++) {
+		if (!io->iov[i].iov_base && io->iov[i].iov_len)
+			return lsvd_fail(-EINVAL, "element %d of the vector has %zu bytes at NULL", i,
+					 io->iov[i].iov_len);
 		if (__builtin_add_overflow(sum, io->iov[i].iov_len, &sum))
 			sum = UINT64_MAX;
+	}
 	if (sum != io->len)
 		return lsvd_fail(-EINVAL, "the vector holds %llu bytes, the length is %llu",
 				 (unsigned long long)sum, (unsigned long long)io->len);

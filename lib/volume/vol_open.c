@@ -410,6 +410,8 @@ int lsvd_vol_open_listing(struct lsvd_volume **ret, struct lsvd_store *store, st
 	int err = check_name(name);
 
 	given.flags = LSVD_OPEN_READONLY;
+	if (!err && !store && !world)
+		err = lsvd_fail(-EINVAL, "volume %s: no store", name);
 	if (!err)
 		err = lsvd_vol_set_options(&o, &given, &lsvd_vol_public_limits);
 	if (!err && store)

@@ -122,7 +122,9 @@ int lsvd_volume_create_over(struct lsvd_store *store, const char *name, uint64_t
 
 	if (flags & ~LSVD_OPEN_UNSAFE_STORE)
 		return lsvd_fail(-EINVAL, "flags are %#x, may be %#x", flags, LSVD_OPEN_UNSAFE_STORE);
-	err = lsvd_visit_begin(&v, store);
+	err = lsvd_options_check(ret, sizeof *ret, "volume info");
+	if (!err)
+		err = lsvd_visit_begin(&v, store);
 	if (err)
 		return err;
 	c.world = v.world;
@@ -131,7 +133,7 @@ int lsvd_volume_create_over(struct lsvd_store *store, const char *name, uint64_t
 	if (!err)
 		err = create_over(&c, name, bytes, lowers, count);
 	lsvd_visit_end(&v);
-	return err || !ret ? err : lsvd_volume_lookup(store, name, ret);
+	return err || !ret ? err : lsvd_vol_give_info(ret, &c.clone);
 }
 
 int lsvd_volume_lowers(struct lsvd_store *store, const char *name, lsvd_lower_fn fn, void *ctx)

@@ -410,6 +410,8 @@ int lsvd_snapshot_create(struct lsvd_volume *v, const char *name, uint32_t timeo
 	int err = lsvd_vol_refuse_snapshot(v, name);
 
 	if (!err)
+		err = lsvd_options_check(ret, sizeof *ret, "snapshot info");
+	if (!err)
 		err = lsvd_volume_sync(v, timeout_ms);
 	if (!err)
 		err = need_root(v, timeout_ms);

@@ -209,6 +209,22 @@ START_TEST(absurd_lengths_noted_as_stale_are_cut_at_what_there_is)
 }
 END_TEST
 
+START_TEST(a_result_whose_size_is_none_is_refused_before_anything_is_collected)
+{
+	struct lsvd_vlog_gc_result r = { .size = 4 };
+	struct lsvd_vlog_report report = { .size = 0 };
+	struct lsvd_vlog_handle h = t_store(&t, "a", 1000, 1);
+
+	t_index_del(&t.ix, "a", 1);
+	ck_assert_ok(lsvd_vlog_note_stale(t.log, &h, 1000));
+	ck_assert_err(lsvd_vlog_drop_stale(t.log, &t.ops, &r), -EINVAL);
+	ck_assert_err(lsvd_vlog_rollover(t.log, NULL, 0, &t.ops, NULL, &r), -EINVAL);
+	ck_assert_err(lsvd_vlog_scan_for_stats(t.log, t_index_next, &t.ix, &report), -EINVAL);
+	ck_assert_uint_eq(lsvd_vlog_segment_count(t.log), 1);
+	ck_assert_uint_eq(t_drop(&t).dropped, 1);
+}
+END_TEST
+
 static Suite *vlog_drop_suite(void)
 {
 	Suite *s = suite_create("vlog_drop");
@@ -222,6 +238,7 @@ static Suite *vlog_drop_suite(void)
 	tcase_add_test(c, what_is_collected_keeps_the_metadata_of_its_segment);
 	tcase_add_test(c, a_collection_that_waits_for_its_rate_can_be_cancelled);
 	tcase_add_test(c, absurd_lengths_noted_as_stale_are_cut_at_what_there_is);
+	tcase_add_test(c, a_result_whose_size_is_none_is_refused_before_anything_is_collected);
 	suite_add_tcase(s, c);
 	return s;
 }

@@ -290,8 +290,96 @@ START_TEST(oversized_and_odd_vectors_are_refused)
 	ck_assert_err(lsvd_volume_readv(t->v, NULL, 2, 0), -EINVAL);
 	ck_assert_err(lsvd_volume_writev(t->v, NULL, 2, 0, 0), -EINVAL);
 	ck_assert_ok(lsvd_volume_writev(t->v, NULL, 0, 0, 0));
+	ck_assert_err(lsvd_volume_read(t->v, NULL, 0, 512), -EINVAL);
+	ck_assert_err(lsvd_volume_write(t->v, NULL, 0, 512, 0), -EINVAL);
+	ck_assert_error_says("NULL");
+	ck_assert_ok(lsvd_volume_write(t->v, NULL, 0, 0, 0));
 	ck_assert_err(lsvd_volume_block_status(t->v, 0, 4096, NULL, 0), -EINVAL);
 	tv_free(t);
+}
+END_TEST
+
+/* ------------------------------------------------------------------------------------- results */
+
+/* What cannot be told is not done either. */
+START_TEST(a_result_whose_size_is_none_is_refused_before_anything_is_done)
+{
+	struct tv *t = fresh();
+	struct lsvd_volume_info info = { .size = 4 }, good = LSVD_VOLUME_INFO_INIT;
+	struct lsvd_snapshot_info s = { .size = 0 };
+	struct lsvd_gc_status gc = { .size = 0 };
+	struct lsvd_check_report report = { .size = 0 };
+	struct lsvd_lower lower = { TV_NAME, "there", 0 };
+
+	ck_assert_ok(lsvd_snapshot_create(t->v, "there", UINT32_MAX, NULL));
+	ck_assert_err(lsvd_volume_lookup(t->store, TV_NAME, &info), -EINVAL);
+	ck_assert_error_says("size field is 4");
+	ck_assert_err(lsvd_volume_lookup(t->store, TV_NAME, NULL), -EINVAL);
+	ck_assert_err(lsvd_volume_stats(t->v, NULL), -EINVAL);
+	ck_assert_err(lsvd_volume_create(t->store, "new", 512, NULL, &info), -EINVAL);
+	ck_assert_err(lsvd_volume_clone(t->store, TV_NAME, "there", "new", NULL, &info), -EINVAL);
+	ck_assert_err(lsvd_volume_create_over(t->store, "new", 0, &lower, 1, 0, &info), -EINVAL);
+	ck_assert_err(lsvd_volume_lookup(t->store, "new", &good), -ENOENT);
+	ck_assert_err(lsvd_snapshot_create(t->v, "new", UINT32_MAX, &s), -EINVAL);
+	ck_assert_err(lsvd_snapshot_delete(t->v, "new", UINT32_MAX), -ENOENT);
+	ck_assert_err(lsvd_volume_collect(t->v, NULL, &gc), -EINVAL);
+	ck_assert_err(lsvd_volume_check(t->store, TV_NAME, NULL, &report), -EINVAL);
+	tv_free(t);
+}
+END_TEST
+
+START_TEST(what_was_made_is_told_as_it_is_looked_up)
+{
+	struct tv *t = fresh();
+	struct lsvd_volume_info made = LSVD_VOLUME_INFO_INIT, there = LSVD_VOLUME_INFO_INIT;
+	struct lsvd_lower lower = { TV_NAME, "there", 0 };
+
+	ck_assert_ok(lsvd_snapshot_create(t->v, "there", UINT32_MAX, NULL));
+	ck_assert_ok(lsvd_volume_clone(t->store, TV_NAME, "there", "clone", NULL, &made));
+	ck_assert_ok(lsvd_volume_lookup(t->store, "clone", &there));
+	ck_assert_mem_eq(&made, &there, sizeof made);
+	ck_assert_uint_eq(made.bytes, TV_BYTES);
+	ck_assert_ok(lsvd_volume_create_over(t->store, "over", 0, &lower, 1, 0, &made));
+	ck_assert_ok(lsvd_volume_lookup(t->store, "over", &there));
+	ck_assert_mem_eq(&made, &there, sizeof made);
+	ck_assert_uint_eq(made.bytes, TV_BYTES);
+	tv_free(t);
+}
+END_TEST
+
+static int take_volume(void *ctx, const struct lsvd_volume_info *info)
+{
+	(void)ctx;
+	(void)info;
+	return 0;
+}
+
+START_TEST(a_call_without_a_store_is_refused)
+{
+	struct lsvd_volume_info info = LSVD_VOLUME_INFO_INIT;
+	struct lsvd_volume_usage usage = { .size = sizeof usage };
+	struct lsvd_store_probe probe = LSVD_STORE_PROBE_INIT;
+	struct lsvd_lower lower = { "a", "s", 0 };
+	struct lsvd_vlog *log;
+
+	ck_assert_err(lsvd_volume_create(NULL, "a", 512, NULL, NULL), -EINVAL);
+	ck_assert_error_says("no store");
+	ck_assert_err(lsvd_volume_lookup(NULL, "a", &info), -EINVAL);
+	ck_assert_err(lsvd_volume_usage(NULL, "a", &usage), -EINVAL);
+	ck_assert_err(lsvd_volume_list(NULL, take_volume, NULL), -EINVAL);
+	ck_assert_err(lsvd_volume_delete(NULL, "a"), -EINVAL);
+	ck_assert_err(lsvd_volume_purge(NULL, "12345678-9abc-4def-8123-456789abcdef"), -EINVAL);
+	ck_assert_err(lsvd_volume_clone(NULL, "a", "s", "b", NULL, NULL), -EINVAL);
+	ck_assert_err(lsvd_volume_create_over(NULL, "b", 0, &lower, 1, 0, NULL), -EINVAL);
+	ck_assert_err(lsvd_volume_lowers(NULL, "a", NULL, NULL), -EINVAL);
+	ck_assert_err(lsvd_snapshot_list_store(NULL, "a", NULL, NULL), -EINVAL);
+	ck_assert_err(lsvd_volume_check(NULL, "a", NULL, NULL), -EINVAL);
+	ck_assert_err(lsvd_volume_repair(NULL, "a", NULL, NULL), -EINVAL);
+	ck_assert_err(lsvd_store_usage(NULL, NULL, NULL), -EINVAL);
+	ck_assert_err(lsvd_store_probe(NULL, &probe), -EINVAL);
+	ck_assert_err(lsvd_vlog_create(NULL, "a"), -EINVAL);
+	ck_assert_err(lsvd_vlog_open(&log, NULL, "a", NULL), -EINVAL);
+	ck_assert_err(lsvd_vlog_delete(NULL, "a"), -EINVAL);
 }
 END_TEST
 
@@ -454,6 +542,9 @@ static Suite *volume_bad_suite(void)
 	tcase_add_test(c, operations_beyond_the_end_are_refused);
 	tcase_add_test(c, oversized_and_odd_vectors_are_refused);
 	tcase_add_test(c, submitted_operations_are_checked_like_blocking_ones);
+	tcase_add_test(c, a_result_whose_size_is_none_is_refused_before_anything_is_done);
+	tcase_add_test(c, what_was_made_is_told_as_it_is_looked_up);
+	tcase_add_test(c, a_call_without_a_store_is_refused);
 	tcase_add_test(c, a_cache_directory_that_cannot_be_written_is_an_error);
 	tcase_add_test(c, a_store_directory_that_cannot_be_written_is_an_error_and_nothing_is_lost);
 	tcase_add_loop_test(c, a_log_that_is_no_regular_file_is_refused, 0, 3);
