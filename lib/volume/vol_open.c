@@ -217,14 +217,24 @@ static int open_snapshot(struct lsvd_volume *v)
 	return err;
 }
 
+static int open_rcache(struct lsvd_volume *v)
+{
+	if (!v->opt.cache_dir || v->opt.rcache_bytes == UINT64_MAX || v->tiny ||
+	    (v->readonly && !(v->opt.flags & LSVD_OPEN_RCACHE)))
+		return 0;
+	return lsvd_shared_rcache_get(&v->rcache, v->opt.cache_dir, v->opt.rcache_bytes);
+}
+
+/* What of the cache directory cannot be used is found out before anything is claimed. */
 static int open_reading(struct lsvd_volume *v, struct wal_found *found)
 {
-	int err;
+	int err = v->listing || v->opt.snapshot ? 0 : lsvd_vol_open_wal(v, found);
 
-	if (v->opt.snapshot)
-		return open_snapshot(v);
-	err = v->listing ? 0 : lsvd_vol_open_wal(v, found);
-	return err ? err : open_log_patiently(v, found);
+	if (!err)
+		err = open_rcache(v);
+	if (err)
+		return err;
+	return v->opt.snapshot ? open_snapshot(v) : open_log_patiently(v, found);
 }
 
 static int open_parts(struct lsvd_volume *v)
@@ -243,9 +253,6 @@ static int open_parts(struct lsvd_volume *v)
 		err = lsvd_vol_new_map(v);
 	if (!err)
 		err = open_reading(v, &found);
-	if (!err && v->opt.cache_dir && v->opt.rcache_bytes != UINT64_MAX && !v->tiny &&
-	    (!v->readonly || v->opt.flags & LSVD_OPEN_RCACHE))
-		err = lsvd_shared_rcache_get(&v->rcache, v->opt.cache_dir, v->opt.rcache_bytes);
 	if (!err)
 		lsvd_vol_gc_init(v);
 	if (!err)

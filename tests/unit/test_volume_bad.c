@@ -469,6 +469,29 @@ START_TEST(a_cache_directory_that_cannot_be_written_is_an_error)
 }
 END_TEST
 
+/* Nobody else's volume is taken away by an open that cannot come to its end. */
+START_TEST(a_read_cache_that_cannot_be_used_is_found_before_the_volume_is_taken)
+{
+	struct lsvd_volume_usage u = { .size = sizeof u };
+	struct tv *t = tv_new();
+	char *rcache = tmpdir_path(t->cache, "rcache.0");
+
+	ck_assert_int_eq(mkdir(t->cache, 0755), 0);
+	ck_assert_int_eq(mkdir(rcache, 0755), 0);
+	t->o.rcache_bytes = 1u << 20;
+	ck_assert_err(tv_try_open(t), -EISDIR);
+	ck_assert_error_says("rcache.0");
+	ck_assert_ok(lsvd_volume_usage(t->store, TV_NAME, &u));
+	ck_assert_uint_eq(u.epoch, 0);
+	ck_assert_uint_eq(u.claims, 0);
+	ck_assert_int_eq(rmdir(rcache), 0);
+	tv_open(t);
+	tv_check_all(t);
+	free(rcache);
+	tv_free(t);
+}
+END_TEST
+
 START_TEST(a_store_directory_that_cannot_be_written_is_an_error_and_nothing_is_lost)
 {
 	struct lsvd_store_options o = LSVD_STORE_OPTIONS_INIT;
@@ -546,6 +569,7 @@ static Suite *volume_bad_suite(void)
 	tcase_add_test(c, what_was_made_is_told_as_it_is_looked_up);
 	tcase_add_test(c, a_call_without_a_store_is_refused);
 	tcase_add_test(c, a_cache_directory_that_cannot_be_written_is_an_error);
+	tcase_add_test(c, a_read_cache_that_cannot_be_used_is_found_before_the_volume_is_taken);
 	tcase_add_test(c, a_store_directory_that_cannot_be_written_is_an_error_and_nothing_is_lost);
 	tcase_add_loop_test(c, a_log_that_is_no_regular_file_is_refused, 0, 3);
 	suite_add_tcase(s, c);
