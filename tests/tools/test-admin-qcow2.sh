@@ -43,6 +43,9 @@ expect 0 import -c lsvd.conf -n hyphen -f qcow2 ./-r
 # What is no qcow2 image, or a damaged one.
 expect 1 import -c lsvd.conf -n none -f qcow2 image.raw
 says 'image.raw: qemu-img finds it damaged, or no qcow2 image'
+mkfifo idle
+expect 1 import -c lsvd.conf -n none -f qcow2 idle
+says 'idle is no file: a qcow2 image is read from a file only'
 expect 1 import -c lsvd.conf -n none -f qcow2 nowhere.qcow2
 says 'nowhere.qcow2: No such file or directory'
 head -c 3000000 plain.qcow2 >cut.qcow2

@@ -51,6 +51,11 @@ for bad in '0' '0 x' '1 512' '0 100' '-512 512' '0 512 512' '9999999999999999999
 done
 expect 1 warm -c lsvd.conf -n disk --profile nowhere
 expect 1 warm -c lsvd.conf -n disk --record nowhere/profile
+mkfifo idle # nobody is at its other end, and nobody is waited for
+expect 1 warm -c lsvd.conf -n disk --profile idle
+says 'idle is no profile'
+expect 1 warm -c lsvd.conf -n disk --record idle
+says 'idle: '
 expect 1 warm -c lsvd.conf -n disk --range 99M:2M
 expect 2 warm -c lsvd.conf -n disk --range 1M:1M --profile mine
 expect 1 warm -c lsvd.conf -n nobody

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* admin.c - what every command does alike: arguments, configuration, store, messages. */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "admin/cmd.h"
 #include "admin/progress.h"
@@ -26,6 +29,28 @@ int admin_error(const char *format, ...)
 	va_end(ap);
 	(void)fprintf(stderr, "\n");
 	return -1;
+}
+
+static FILE *open_text(const char *path, int flags, const char *mode)
+{
+	int fd = open(path, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0666);
+	FILE *file = fd >= 0 && fcntl(fd, F_SETFL, 0) == 0 ? fdopen(fd, mode) : NULL;
+
+	if (!file)
+		(void)admin_error("%s: %s", path, strerror(errno)); /* the caller ends */
+	if (!file && fd >= 0)
+		(void)close(fd); /* nothing was read or written */
+	return file;
+}
+
+FILE *admin_read_text(const char *path)
+{
+	return open_text(path, O_RDONLY, "r");
+}
+
+FILE *admin_write_text(const char *path)
+{
+	return open_text(path, O_WRONLY | O_CREAT | O_TRUNC, "w");
 }
 
 static void print_message(void *ctx, enum lsvd_log_level level, const char *text)

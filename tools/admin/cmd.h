@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <lsvd/lsvd.h>
 
@@ -93,6 +94,13 @@ void admin_close(struct admin *a);
 int admin_fail(void);
 /* Prints a message of the tool's own; returns -1. Not for what the library calls back from. */
 int admin_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/*
+ * A text to be read, or to be written anew; NULL: it has been said why not. Of pipes, one that
+ * nobody writes into is empty, and one that nobody reads an error: neither is waited for.
+ */
+FILE *admin_read_text(const char *path);
+FILE *admin_write_text(const char *path);
 
 /* True if it is 8-4-4-4-12 hexadecimal digits. */
 bool admin_good_uuid(const char *text);

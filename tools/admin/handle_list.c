@@ -63,11 +63,11 @@ FILE *handle_list_create(const char *path)
 
 int handle_list_read(struct handle_list *l, const char *path)
 {
-	FILE *f = fopen(path, "re");
+	FILE *f = admin_read_text(path);
 	int err;
 
 	if (!f)
-		return admin_error("%s: %s", path, strerror(errno));
+		return -1;
 	err = read_lines(l, f, path);
 	(void)fclose(f); /* it was only read */
 	if (err == 0 && l->count)

@@ -58,12 +58,12 @@ static int take_line(struct profile *p, const char *path, unsigned number, const
 
 int profile_read(struct profile *p, const char *path, uint64_t bytes)
 {
-	FILE *file = fopen(path, "re");
+	FILE *file = admin_read_text(path);
 	char line[128];
 	int err = 0;
 
 	if (!file)
-		return admin_error("%s: %s", path, strerror(errno));
+		return -1;
 	if (!fgets(line, sizeof line, file) || strcmp(line, first_line) != 0)
 		err = admin_error("%s is no profile: its first line is not \"lsvd-profile 1\"", path);
 	for (unsigned i = 2; !err && fgets(line, sizeof line, file); i++)
@@ -76,11 +76,11 @@ int profile_read(struct profile *p, const char *path, uint64_t bytes)
 
 int profile_write(const struct profile *p, const char *path, const char *volume)
 {
-	FILE *file = fopen(path, "we");
+	FILE *file = admin_write_text(path);
 	bool good;
 
 	if (!file)
-		return admin_error("%s: %s", path, strerror(errno));
+		return -1;
 	good = fputs(first_line, file) >= 0 && fprintf(file, "# volume %s\n", volume) >= 0;
 	for (size_t i = 0; i < p->count && good; i++)
 		good = fprintf(file, "%" PRIu64 " %" PRIu64 "\n", p->ranges[i].off,

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "admin/cmd.h"
@@ -57,6 +58,18 @@ static struct source *open_raw(const char *place, enum source_format format)
 	return source_file_open(fd, name);
 }
 
+/* qemu-img would wait for a pipe, and for a directory has words of its own. */
+static struct source *open_qcow2(const char *place)
+{
+	struct stat st;
+
+	if (stat(place, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)) {
+		(void)admin_error("%s is no file: a qcow2 image is read from a file only", place);
+		return NULL;
+	}
+	return source_nbd_open(place);
+}
+
 struct source *source_open(const char *place, enum source_format format,
 			   const struct source_web *web)
 {
@@ -65,7 +78,7 @@ struct source *source_open(const char *place, enum source_format format,
 		return NULL;
 	}
 	if (format == SOURCE_QCOW2)
-		return source_nbd_open(place);
+		return open_qcow2(place);
 	if (is_url(place))
 		return source_http_open(place, web);
 	return open_raw(place, format);
