@@ -73,4 +73,15 @@ int lsvd_s3_op_fail(const struct s3_op *op, enum s3_kind kind);
 
 void lsvd_s3_op_work(void *ctx, struct list *node);
 
+/* ---- s3_list.c */
+#define S3_PAGE_OBJECTS 1000u
+/* The object without the prefix; false: it is none of the store's. */
+bool lsvd_s3_ours(const struct s3_store *s, const struct s3_listed *object,
+		  struct lsvd_object_info *ret);
+/* Of struct lsvd_store_ops; waits. */
+int lsvd_s3_list(void *ctx, const char *prefix, lsvd_object_fn fn, void *fn_ctx);
+
+/* ---- s3_remove.c: the same */
+int lsvd_s3_remove_many(void *ctx, const char *const *keys, unsigned count);
+
 #endif

@@ -5,6 +5,7 @@
  *   store_s3.c       the table; opening and closing
  *   s3_options.c     what may be said of a bucket; s3_url.c: as a URL
  *   s3_op.c          an operation: its requests, and the two that are tried again at once
+ *   s3_list.c        a listing that is waited for; s3_remove.c: many objects removed
  *   s3_answer.c      which error an answer is
  *   s3_client.h      whoever sends requests: s3_curl.c (and what s3_curl.h lists, s3_sign.c,
  *                    s3_xml.c, s3_endpoint.c), or a module (s3_module.c)
@@ -29,9 +30,7 @@
 #include "store/s3_op.h"
 #include "store/s3_options.h"
 
-#define PAGE_OBJECTS 1000u
-
-/* ------------------------------------------------------------------------- operations of others */
+/* ------------------------------------------------------------------------ operations of others */
 
 static void user_ended(struct s3_op *op, enum s3_kind kind)
 {
@@ -50,27 +49,14 @@ static void user_ended(struct s3_op *op, enum s3_kind kind)
 	lsvd_store_done(user, err);
 }
 
-/* The object without the prefix; false: it is none of ours. */
-static bool ours(const struct s3_store *s, const struct s3_listed *object,
-		 struct lsvd_object_info *ret)
-{
-	if (strncmp(object->key, s->prefix, s->prefix_len) != 0)
-		return false;
-	*ret = (struct lsvd_object_info){
-		.key = object->key + s->prefix_len,
-		.bytes = object->bytes,
-		.modified_ms = object->modified_ms,
-	};
-	return true;
-}
-
 static void user_listed(struct s3_request *r, const struct s3_listed *object)
 {
 	struct s3_op *op = r->owner;
 	struct lsvd_store_request *user = op->owner;
 	struct lsvd_object_info info;
 
-	if (!op->one_page && ours(op->s, object, &info) && user->fn(user->fn_ctx, &info) != 0)
+	if (!op->one_page && lsvd_s3_ours(op->s, object, &info) &&
+	    user->fn(user->fn_ctx, &info) != 0)
 		op->one_page = true; /* and no more of it */
 }
 
@@ -112,7 +98,7 @@ static void fill(struct s3_op *op, const struct lsvd_store_request *user)
 		break;
 	case LSVD_STORE_LIST:
 		op->r.verb = S3_LIST;
-		op->r.page = PAGE_OBJECTS;
+		op->r.page = S3_PAGE_OBJECTS;
 		op->r.listed = user_listed;
 		break;
 	default:
@@ -134,257 +120,7 @@ static void s3_submit(void *ctx, struct lsvd_store_request *user)
 	lsvd_s3_op_start(op);
 }
 
-/* ------------------------------------------------------------------------ a listing, waited for */
-
-/* A page as it came, to be told on the caller's thread. */
-struct page {
-	struct object {
-		uint64_t bytes;
-		int64_t modified_ms;
-		size_t key;          /* in keys */
-	} objects[PAGE_OBJECTS];
-	unsigned count;
-	char *keys;
-	size_t keys_len, keys_room;
-	bool no_memory;
-};
-
-static bool keep_key(struct page *p, const char *key)
-{
-	size_t len = strlen(key) + 1;
-
-	if (p->keys_len + len > p->keys_room) {
-		size_t room = 2 * p->keys_room + len + 4096;
-		char *keys = lsvd_realloc(p->keys, room);
-
-		if (!keys)
-			return false;
-		p->keys = keys;
-		p->keys_room = room;
-	}
-	memcpy(p->keys + p->keys_len, key, len);
-	p->keys_len += len;
-	return true;
-}
-
-static void page_listed(struct s3_request *r, const struct s3_listed *object)
-{
-	struct s3_op *op = r->owner;
-	struct page *p = op->page;
-	struct lsvd_object_info info;
-	size_t at = p->keys_len;
-
-	if (p->count == PAGE_OBJECTS || !ours(op->s, object, &info))
-		return; /* a server that sends more than it was asked for: the rest comes never */
-	if (!keep_key(p, info.key)) {
-		p->no_memory = true;
-		return;
-	}
-	p->objects[p->count++] = (struct object){ info.bytes, info.modified_ms, at };
-}
-
-static int tell_page(struct page *p, lsvd_object_fn fn, void *fn_ctx)
-{
-	int stop = 0;
-
-	for (unsigned i = 0; i < p->count && !stop; i++)
-		stop = fn(fn_ctx, &(struct lsvd_object_info){
-			.key = p->keys + p->objects[i].key,
-			.bytes = p->objects[i].bytes,
-			.modified_ms = p->objects[i].modified_ms,
-		});
-	return stop;
-}
-
-/* One page after `token`, told; *ret_more: there is another, and token is now its. */
-static int list_page(struct s3_op *op, struct page *p, lsvd_object_fn fn, void *fn_ctx,
-		     bool *ret_more)
-{
-	enum s3_kind kind;
-
-	p->count = 0;
-	p->keys_len = 0;
-	kind = lsvd_s3_op_run(op);
-	if (kind != S3_OK)
-		return lsvd_s3_op_fail(op, kind);
-	if (p->no_memory)
-		return lsvd_s3_op_fail(op, S3_MEMORY);
-	*ret_more = tell_page(p, fn, fn_ctx) == 0 && op->r.next[0];
-	memcpy(op->token, op->r.next, sizeof op->token);
-	op->r.token = op->token;
-	op->skew_tried = op->denied_tried = false;
-	return 0;
-}
-
-static int s3_list(void *ctx, const char *prefix, lsvd_object_fn fn, void *fn_ctx)
-{
-	struct s3_op *op = lsvd_s3_op_new(ctx, prefix);
-	struct page *p = lsvd_calloc(1, sizeof *p);
-	bool more = true;
-	int err = 0;
-
-	if (!op || !p)
-		err = -ENOMEM;
-	if (err == 0) {
-		op->r.verb = S3_LIST;
-		op->r.page = PAGE_OBJECTS;
-		op->r.listed = page_listed;
-		op->one_page = true;
-		op->page = p;
-	}
-	while (err == 0 && more)
-		err = list_page(op, p, fn, fn_ctx, &more);
-	if (p)
-		lsvd_free(p->keys);
-	lsvd_free(p);
-	lsvd_free(op);
-	return err;
-}
-
-/* ------------------------------------------------------------------------------- many deletions */
-
-/* What was not deleted, and why. */
-struct undeleted {
-	unsigned count;
-	int err;
-	char key[LSVD_KEY_MAX + 1], code[64];
-};
-
-static int error_of_code(const char *code)
-{
-	if (strcmp(code, "AccessDenied") == 0)
-		return -EACCES;
-	if (strcmp(code, "NotImplemented") == 0 || strcmp(code, "MethodNotAllowed") == 0)
-		return LSVD_E_UNSUPPORTED;
-	return LSVD_E_UNAVAILABLE; /* of a single object nothing else is final */
-}
-
-/* Foreign text for a message: cut, and printable. */
-static void note_text(char *to, size_t size, const char *from)
-{
-	size_t n = 0;
-
-	for (; n + 1 < size && from[n]; n++)
-		to[n] = from[n] >= ' ' && from[n] <= '~' ? from[n] : '?';
-	to[n] = '\0';
-}
-
-static void not_deleted(struct s3_request *r, const char *key, const char *code)
-{
-	struct s3_op *op = r->owner;
-	struct undeleted *u = op->undeleted;
-	size_t skip = strncmp(key, op->s->prefix, op->s->prefix_len) == 0 ? op->s->prefix_len : 0;
-
-	if (strcmp(code, "NoSuchKey") == 0 || u->count++ > 0)
-		return;
-	u->err = error_of_code(code);
-	note_text(u->key, sizeof u->key, key + skip);
-	note_text(u->code, sizeof u->code, code);
-}
-
-static int remove_each(struct s3_store *s, const char *const *keys, unsigned count)
-{
-	for (unsigned i = 0; i < count; i++) {
-		struct s3_op *op = lsvd_s3_op_new(s, keys[i]);
-		enum s3_kind kind = S3_MEMORY;
-		int err = 0;
-
-		if (!op)
-			return -ENOMEM;
-		op->r.verb = S3_DELETE;
-		kind = lsvd_s3_op_run(op);
-		if (kind != S3_OK)
-			err = lsvd_s3_op_fail(op, kind);
-		lsvd_free(op);
-		if (err < 0)
-			return err;
-	}
-	return 0;
-}
-
-/* All the keys as the bucket has them, in one allocation behind the pointers. */
-static const char **whole_keys(const struct s3_store *s, const char *const *keys, unsigned count)
-{
-	size_t bytes = count * sizeof(char *);
-	const char **whole;
-	char *at;
-
-	for (unsigned i = 0; i < count; i++)
-		bytes += s->prefix_len + strlen(keys[i]) + 1;
-	whole = lsvd_malloc(bytes);
-	if (!whole)
-		return NULL;
-	at = (char *)(whole + count);
-	for (unsigned i = 0; i < count; i++) {
-		size_t len = strlen(keys[i]) + 1;
-
-		whole[i] = at;
-		memcpy(at, s->prefix, s->prefix_len);
-		memcpy(at + s->prefix_len, keys[i], len);
-		at += s->prefix_len + len;
-	}
-	return whole;
-}
-
-static bool cannot_delete_many(enum s3_kind kind)
-{
-	return kind == S3_CANNOT || kind == S3_ODD;
-}
-
-static int many_ended(struct s3_op *op, enum s3_kind kind, const struct undeleted *u)
-{
-	if (kind != S3_OK)
-		return lsvd_s3_op_fail(op, kind);
-	if (u->count == 0)
-		return 0;
-	return lsvd_store_fail(u->err, "remove s3://%s/%s%s, and %u more: %s", op->s->bucket,
-			       op->s->prefix, u->key, u->count - 1, u->code);
-}
-
-/* At most S3_DELETE_MAX, in one request. */
-static int remove_some(struct s3_store *s, const char *const *keys, unsigned count)
-{
-	const char **whole = whole_keys(s, keys, count);
-	struct s3_op *op = lsvd_s3_op_new(s, "");
-	struct undeleted u = { .count = 0 };
-	enum s3_kind kind = S3_MEMORY;
-	int err = -ENOMEM;
-
-	if (op && whole) {
-		op->r.verb = S3_DELETE_MANY;
-		op->r.keys = whole;
-		op->r.count = count;
-		op->r.not_deleted = not_deleted;
-		op->undeleted = &u;
-		kind = lsvd_s3_op_run(op);
-		if (!cannot_delete_many(kind))
-			err = many_ended(op, kind, &u);
-	}
-	lsvd_free(op);
-	lsvd_free(whole);
-	if (!cannot_delete_many(kind))
-		return err;
-	S3_SET(s->no_delete_many, true);
-	return remove_each(s, keys, count);
-}
-
-static int s3_remove_many(void *ctx, const char *const *keys, unsigned count)
-{
-	struct s3_store *s = ctx;
-	int err = 0;
-
-	while (count && err == 0) {
-		unsigned n = count < S3_DELETE_MAX ? count : S3_DELETE_MAX;
-
-		err = n == 1 || S3_LOAD(s->no_delete_many) ? remove_each(s, keys, n)
-							   : remove_some(s, keys, n);
-		keys += n;
-		count -= n;
-	}
-	return err;
-}
-
-/* ------------------------------------------------------------------------------------ what else */
+/* ----------------------------------------------------------------------------------- what else */
 
 static int s3_reload(void *ctx)
 {
@@ -420,7 +156,7 @@ static void s3_counters(void *ctx, struct lsvd_store_counters *c)
 	c->clock_offset_ms = S3_LOAD(s->observed_ms);
 }
 
-/* ----------------------------------------------------------------------------- opening, closing */
+/* ---------------------------------------------------------------------------- opening, closing */
 
 static int client_secrets(void *ctx, struct s3_secrets *ret)
 {
@@ -568,10 +304,10 @@ static void s3_close(void *ctx)
 
 static const struct lsvd_store_ops s3_ops = {
 	.size = sizeof s3_ops,
-	.list = s3_list,
+	.list = lsvd_s3_list,
 	.close = s3_close,
 	.submit = s3_submit,
-	.remove_many = s3_remove_many,
+	.remove_many = lsvd_s3_remove_many,
 	.reload = s3_reload,
 	.counters = s3_counters,
 };
