@@ -14,7 +14,7 @@
  *   vlog_iter.c        scans, verification
  *   vlog_stats.c       statistics and reports
  *   vlog_choose.c      which segments are collected
- *   vlog_gc.c          collection
+ *   vlog_gc.c          collection; vlog_gc_copy.c, vlog_gc_round.c: its rounds
  *   vlog_drop.c        dropping, clearing, what dead writers left
  *
  *   vlog_record.c, vlog_build.c, vlog_table.c, vlog_codec.c, vlog_handle.c, vlog_value.c  pure
