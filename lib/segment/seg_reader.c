@@ -3,7 +3,7 @@
  * seg_reader.c - the extents of a data object, read back from its header and checked.
  *
  * Offsets are not stored: bodies follow one another in the order of the extents, so an offset is
- * the header's length and the space of all bodies before. seg_builder.c counts by the same rule,
+ * the header's length and the space of all bodies before. seg_window.c counts by the same rule,
  * and the sum must come out at the body's length.
  */
 #include <errno.h>

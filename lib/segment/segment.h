@@ -40,6 +40,11 @@ struct seg_extent {
 	uint8_t kind;        /* enum seg_kind */
 };
 
+static inline bool seg_has_body(const struct seg_extent *e)
+{
+	return e->kind == SEG_RAW || e->kind == SEG_UNIT;
+}
+
 /* No object with a body of units is longer: extents hold offsets of 27 bits. */
 #define SEG_OBJECT_MAX (UINT32_C(1) << 27)
 /* A group has at most so many records. */
