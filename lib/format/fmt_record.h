@@ -11,7 +11,7 @@
 #ifndef FORMAT_FMT_RECORD_H
 #define FORMAT_FMT_RECORD_H
 
-#include "format/fmt_object.h"
+#include "format/fmt_chain.h"
 
 enum record_type {
 	RECORD_ADOPT = 1,

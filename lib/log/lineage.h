@@ -16,8 +16,9 @@
 #include <lsvd/store.h>
 #include <lsvd/volume.h>
 
+#include "format/fmt_claim.h"
 #include "format/fmt_key.h"
-#include "format/fmt_object.h"
+#include "format/fmt_volume.h"
 #include "io/port.h"
 
 /* "volume", "value log": for texts. */

@@ -29,7 +29,7 @@
 
 #include <stdbool.h>
 
-#include "format/fmt_object.h"
+#include "format/fmt_chain.h"
 #include "format/fmt_key.h"
 #include "format/fmt_record.h"
 #include "io/port.h"

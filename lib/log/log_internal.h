@@ -15,6 +15,7 @@
 #ifndef LOG_LOG_INTERNAL_H
 #define LOG_LOG_INTERNAL_H
 
+#include "format/fmt_claim.h"
 #include "log/log.h"
 
 enum log_state {

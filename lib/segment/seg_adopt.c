@@ -17,6 +17,7 @@
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "base/err.h"
+#include "format/fmt_varint.h"
 
 #define MOVED_EXTENTS_AT (OBJECT_HEAD_BYTES + MOVED_PART_BYTES)
 #define RUN_BYTES_MAX 15u

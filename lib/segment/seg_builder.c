@@ -18,6 +18,7 @@
 
 #include "base/alloc.h"
 #include "base/err.h"
+#include "format/fmt_varint.h"
 #include "segment/seg_layer.h"
 #include "segment/seg_window.h"
 

@@ -13,6 +13,7 @@
 
 #include "base/alloc.h"
 #include "base/err.h"
+#include "format/fmt_varint.h"
 #include "segment/segment.h"
 
 #define EXTENTS_AT (OBJECT_HEAD_BYTES + CHAIN_PART_BYTES)

@@ -23,7 +23,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#include "format/fmt_object.h"
+#include "format/fmt_chain.h"
 #include "segment/unit.h"
 
 enum seg_kind {

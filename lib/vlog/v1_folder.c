@@ -23,7 +23,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/options.h"
-#include "format/fmt_object.h"
+#include "format/fmt_varint.h"
 #include "segment/seg_codec.h"
 #include "vlog/v1_segment.h"
 

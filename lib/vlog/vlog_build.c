@@ -18,6 +18,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/hash.h"
+#include "format/fmt_varint.h"
 
 #define CHUNK_BYTES (1u << 20)
 #define ENTRY_BYTES_MAX (10u * 6u)      /* in the index, but for the key */

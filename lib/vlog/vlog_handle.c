@@ -2,6 +2,7 @@
 /* vlog_handle.c - handles as bytes: segment, offset and size as variable-length integers. */
 #include "base/err.h"
 #include "format/fmt_object.h"
+#include "format/fmt_varint.h"
 #include "vlog/vlog_record.h"
 
 _Static_assert(LSVD_VLOG_HANDLE_MAX >= 6 + 6 + 5, "all that is in bounds fits");

@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/hash.h"
+#include "format/fmt_varint.h"
 
 #define SEGMENT_BYTES_MAX (10u * 16u)
 #define DEAD_BYTES_MAX (10u * 4u)

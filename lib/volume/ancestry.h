@@ -8,7 +8,7 @@
 #ifndef VOLUME_ANCESTRY_H
 #define VOLUME_ANCESTRY_H
 
-#include "format/fmt_object.h"
+#include "format/fmt_volume.h"
 
 struct ancestor {
 	uint64_t first;        /* objects from this one up to the next ancestor's are its */

@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/err.h"
+#include "format/fmt_claim.h"
 #include "format/fmt_key.h"
 #include "volume/vol_check.h"
 

@@ -8,7 +8,7 @@
 #define VOLUME_MIRROR_READ_H
 
 #include "format/fmt_mirror.h"
-#include "format/fmt_object.h"
+#include "format/fmt_chain.h"
 #include "volume/vol_mirror.h"
 
 /* A mirror being read. */

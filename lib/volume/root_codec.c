@@ -12,6 +12,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/hash.h"
+#include "format/fmt_varint.h"
 #include "volume/checkpoint.h"
 
 /* ---------------------------------------------------------------------------------- fixed parts */

@@ -32,7 +32,7 @@
 
 #include "base/alloc.h"
 #include "base/err.h"
-#include "format/fmt_object.h"
+#include "format/fmt_volume.h"
 #include "volume/volume_internal.h"
 
 struct lower_set {

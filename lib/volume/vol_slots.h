@@ -7,6 +7,7 @@
 #ifndef VOLUME_VOL_SLOTS_H
 #define VOLUME_VOL_SLOTS_H
 
+#include "format/fmt_slot.h"
 #include "volume/volume_internal.h"
 
 /* What has been read of a snapshot's slots. Begin with `next` 0 and nobody in it. */

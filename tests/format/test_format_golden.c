@@ -9,6 +9,9 @@
  * its bytes: decode.py must print the same of X.obj. Where a compressor of another version may give
  * other bytes, the bytes are not compared, but the old ones must still be read.
  */
+#include "format/fmt_claim.h"
+#include "format/fmt_slot.h"
+#include "format/fmt_volume.h"
 #include "t_check.h"
 
 #include <lsvd/volume.h>

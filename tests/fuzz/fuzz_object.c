@@ -6,6 +6,11 @@
  * summed again first, so that what lies behind the checksum is reached (1), a name (2), or
  * integers (3).
  */
+#include "format/fmt_chain.h"
+#include "format/fmt_claim.h"
+#include "format/fmt_slot.h"
+#include "format/fmt_varint.h"
+#include "format/fmt_volume.h"
 #include "fuzz.h"
 
 #include <string.h>

@@ -5,6 +5,7 @@
  *
  * Everything runs in the simulator on main(): a call that waits runs steps until it may go on.
  */
+#include "format/fmt_claim.h"
 #include "sim_world.h"
 
 #include "t_check.h"

@@ -24,6 +24,7 @@
  *
  * The same runs with a fault planted, one at a time, must find it: the checks can fail.
  */
+#include "format/fmt_claim.h"
 #include "sim_world.h"
 
 #include <stdarg.h>

@@ -5,6 +5,11 @@
  * Headers that are well summed but say nonsense are made by encoding nonsense: the encoders do not
  * judge, the decoders must.
  */
+#include "format/fmt_chain.h"
+#include "format/fmt_claim.h"
+#include "format/fmt_slot.h"
+#include "format/fmt_varint.h"
+#include "format/fmt_volume.h"
 #include "t_check.h"
 
 #include <lsvd/volume.h>

@@ -5,6 +5,7 @@
  * The headers here are well summed, so that nothing but the reader's own checks stands between them
  * and the map.
  */
+#include "format/fmt_varint.h"
 #include "t_check.h"
 
 #include "base/alloc.h"

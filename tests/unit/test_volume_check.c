@@ -6,7 +6,8 @@
  */
 #include <lsvd/check.h>
 
-#include "format/fmt_object.h"
+#include "format/fmt_chain.h"
+#include "format/fmt_claim.h"
 #include "t_volume.h"
 
 #define FINDINGS 64u

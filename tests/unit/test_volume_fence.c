@@ -7,7 +7,7 @@
 
 #include "t_volume.h"
 
-#include "format/fmt_object.h"
+#include "format/fmt_volume.h"
 #include "log/lineage.h"
 
 /* Another host: the same store, a cache directory of its own. */
