@@ -305,15 +305,16 @@ LSVD_API LSVD_MUST_USE int lsvd_vlog_next_handle(struct lsvd_vlog_writer *writer
 /*
  * Adds a record; both are copied. Keys should ascend: merge scans and range reads are then fast.
  * The handle leads to the value once it is committed. Blocks while two full segments are on their
- * way to the store. -EINVAL: an empty key; -E2BIG: a key or value that is too long; then the writer
- * goes on. Any other error is the writer's last: only abort is left. `ret` may be NULL.
+ * way to the store. -EINVAL: an empty key, or bytes at NULL; -E2BIG: a key or value that is too
+ * long; then the writer goes on. Any other error is the writer's last: only abort is left. `ret` may
+ * be NULL.
  */
 LSVD_API LSVD_MUST_USE int lsvd_vlog_put(struct lsvd_vlog_writer *writer, const void *key,
 					 size_t key_len, const void *value, size_t len,
 					 struct lsvd_vlog_handle *ret);
 /*
  * Bytes of the program's own, at most LSVD_VLOG_METADATA_MAX, copied: stored with the segment being
- * written, and with those begun after it, until others are set. -E2BIG.
+ * written, and with those begun after it, until others are set. -E2BIG; -EINVAL: bytes at NULL.
  */
 LSVD_API LSVD_MUST_USE int lsvd_vlog_writer_metadata(struct lsvd_vlog_writer *writer,
 						     const void *bytes, size_t len);

@@ -257,8 +257,11 @@ int lsvd_vlog_put(struct lsvd_vlog_writer *w, const void *key, size_t key_len, c
 	struct lsvd_vlog_handle h;
 	int err;
 
-	if (key_len == 0 || !key || (len && !value))
+	if (key_len == 0)
 		return lsvd_fail(-EINVAL, "value log %s: a key of 0 bytes", w->log->name);
+	if (!key || (len && !value))
+		return lsvd_fail(-EINVAL, "value log %s: %zu bytes of a %s at NULL", w->log->name,
+				 key ? len : key_len, key ? "value" : "key");
 	if (key_len > LSVD_VLOG_KEY_MAX || len > LSVD_VLOG_VALUE_MAX)
 		return lsvd_fail(-E2BIG, "value log %s: a key of %zu and a value of %zu bytes, "
 				 "expected at most %u and %llu", w->log->name, key_len, len,
@@ -306,6 +309,9 @@ int lsvd_vlog_writer_metadata(struct lsvd_vlog_writer *w, const void *bytes, siz
 	if (len > LSVD_VLOG_METADATA_MAX)
 		return lsvd_fail(-E2BIG, "value log %s: metadata of %zu bytes, expected at most %u",
 				 w->log->name, len, LSVD_VLOG_METADATA_MAX);
+	if (len && !bytes)
+		return lsvd_fail(-EINVAL, "value log %s: %zu bytes of metadata at NULL",
+				 w->log->name, len);
 	if (len) {
 		copy = lsvd_malloc(len);
 		if (!copy)

@@ -436,6 +436,11 @@ START_TEST(limits_of_keys_and_values_are_errors_and_the_writer_goes_on)
 	ck_assert_err(lsvd_vlog_put(w, "", 0, "x", 1, &h), -EINVAL);
 	ck_assert_err(lsvd_vlog_put(w, key, LSVD_VLOG_KEY_MAX + 1, "x", 1, &h), -E2BIG);
 	ck_assert_err(lsvd_vlog_put(w, "key", 3, key, LSVD_VLOG_VALUE_MAX + 1, &h), -E2BIG);
+	ck_assert_err(lsvd_vlog_put(w, NULL, 3, "x", 1, &h), -EINVAL);
+	ck_assert_err(lsvd_vlog_put(w, "key", 3, NULL, 1, &h), -EINVAL);
+	ck_assert_error_says("value at NULL");
+	ck_assert_err(lsvd_vlog_writer_metadata(w, NULL, 5), -EINVAL);
+	ck_assert_ok(lsvd_vlog_writer_metadata(w, NULL, 0));
 	ck_assert_ok(lsvd_vlog_put(w, key, LSVD_VLOG_KEY_MAX, NULL, 0, &longest));
 	ck_assert_ok(lsvd_vlog_put(w, "k", 1, "", 0, &h));
 	ck_assert_ok(lsvd_vlog_commit(w, &pin));
