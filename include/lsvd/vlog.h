@@ -438,7 +438,7 @@ struct lsvd_vlog_iter;
 LSVD_API LSVD_MUST_USE int lsvd_vlog_iter_open(struct lsvd_vlog *log,
 					       const struct lsvd_vlog_scan *scan,
 					       struct lsvd_vlog_iter **ret);
-/* 1 and the next item; 0 at the end; negative. */
+/* 1 and the next item; 0 at the end, however often it is asked; negative. */
 LSVD_API LSVD_MUST_USE int lsvd_vlog_iter_next(struct lsvd_vlog_iter *iter,
 					       struct lsvd_vlog_item *ret);
 LSVD_API void lsvd_vlog_iter_close(struct lsvd_vlog_iter *iter);

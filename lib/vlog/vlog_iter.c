@@ -50,6 +50,7 @@ struct lsvd_vlog_iter {
 	size_t current;              /* as written */
 	uint64_t offset;
 	bool stepped;                /* heap[0] was returned, and has to go on */
+	bool ended;                  /* there is nothing to go on to */
 	uint8_t *key;                /* of the item before */
 	size_t key_len, key_room;
 	struct lsvd_vlog_value *value;
@@ -397,13 +398,14 @@ int lsvd_vlog_iter_next(struct lsvd_vlog_iter *it, struct lsvd_vlog_item *ret)
 	struct lsvd_vlog_item item;
 	int more;
 
-	if (it->err)
+	if (it->err || it->ended)
 		return it->err;
 	more = it->flags & LSVD_VLOG_SCAN_STORED ? next_stored(it, &item) : next_by_key(it, &item);
 	if (more < 0)
 		it->err = more;
 	if (more > 0)
 		*ret = item;
+	it->ended = !more;
 	return more;
 }
 

@@ -687,6 +687,8 @@ static unsigned walk(const struct lsvd_vlog_scan *scan, char *order)
 	while ((more = lsvd_vlog_iter_next(it, &item)) > 0)
 		order[n++] = *(const char *)item.key.data;
 	ck_assert_ok(more);
+	for (int i = 0; i < 3; i++) /* the end stays the end */
+		ck_assert_int_eq(lsvd_vlog_iter_next(it, &item), 0);
 	lsvd_vlog_iter_close(it);
 	order[n] = 0;
 	return n;
