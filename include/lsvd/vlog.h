@@ -433,7 +433,8 @@ struct lsvd_vlog_iter;
 
 /*
  * Begins a scan; `scan` NULL: the newest of all keys. Pins the segments. A segment that is not
- * there: LSVD_E_STALE, or -ENOENT if its number was never given. -EINVAL: a flag that there is not.
+ * there: LSVD_E_STALE, or -ENOENT if its number was never given. -EINVAL: a flag that there is not,
+ * or bounds of keys with STORED.
  */
 LSVD_API LSVD_MUST_USE int lsvd_vlog_iter_open(struct lsvd_vlog *log,
 					       const struct lsvd_vlog_scan *scan,

@@ -261,7 +261,7 @@ int lsvd_vlog_v1_open(struct lsvd_vlog_v1 **ret, const char *path,
 	struct lsvd_vlog_v1 *f;
 	int err;
 
-	if (!ret || !path)
+	if (!ret || !path || !*path) /* below an empty one would be the root directory */
 		return lsvd_fail(-EINVAL, "value log of format 1: no path given");
 	f = lsvd_calloc(1, sizeof *f);
 	if (!f)

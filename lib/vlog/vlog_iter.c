@@ -153,6 +153,18 @@ static int begin_walks(struct lsvd_vlog_iter *it)
 	return err;
 }
 
+static int check_scan(const struct lsvd_vlog *log, const struct lsvd_vlog_scan *s)
+{
+	if (s->flags & ~(LSVD_VLOG_SCAN_ALL | LSVD_VLOG_SCAN_KEYS | LSVD_VLOG_SCAN_STORED |
+			 LSVD_VLOG_SCAN_DAMAGED))
+		return lsvd_fail(-EINVAL, "value log %s: there are no flags %#x of a scan",
+				 log->name, s->flags);
+	if (s->flags & LSVD_VLOG_SCAN_STORED && (s->first.data || s->last.data))
+		return lsvd_fail(-EINVAL, "value log %s: a scan in the order of writing, flags %#x, "
+				 "has no bounds of keys", log->name, s->flags);
+	return 0;
+}
+
 int lsvd_vlog_iter_open(struct lsvd_vlog *log, const struct lsvd_vlog_scan *scan,
 			struct lsvd_vlog_iter **ret)
 {
@@ -161,10 +173,8 @@ int lsvd_vlog_iter_open(struct lsvd_vlog *log, const struct lsvd_vlog_scan *scan
 	int err;
 
 	err = lsvd_options_copy(&s, sizeof s, scan, sizeof s, "scan");
-	if (!err && s.flags & ~(LSVD_VLOG_SCAN_ALL | LSVD_VLOG_SCAN_KEYS | LSVD_VLOG_SCAN_STORED |
-				LSVD_VLOG_SCAN_DAMAGED))
-		err = lsvd_fail(-EINVAL, "value log %s: there are no flags %#x of a scan",
-				log->name, s.flags);
+	if (!err)
+		err = check_scan(log, &s);
 	if (err)
 		return err;
 	it = lsvd_calloc(1, sizeof *it);

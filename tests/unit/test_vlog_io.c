@@ -845,6 +845,20 @@ START_TEST(a_scan_with_unknown_flags_is_refused)
 }
 END_TEST
 
+START_TEST(a_stored_scan_with_bounds_is_refused)
+{
+	struct lsvd_vlog_scan scan = { .size = sizeof scan, .flags = LSVD_VLOG_SCAN_STORED,
+				       .first = { "a", 1 } };
+	struct lsvd_vlog_iter *it;
+
+	ck_assert_err(lsvd_vlog_iter_open(t.log, &scan, &it), -EINVAL);
+	scan.first.data = NULL;
+	scan.last = (struct lsvd_vlog_slice){ "z", 1 };
+	ck_assert_err(lsvd_vlog_iter_open(t.log, &scan, &it), -EINVAL);
+	ck_assert_error_says("bounds");
+}
+END_TEST
+
 START_TEST(a_stored_scan_is_in_the_order_of_writing)
 {
 	const struct lsvd_vlog_scan stored = { .size = sizeof stored,
@@ -966,6 +980,7 @@ static Suite *vlog_suite(void)
 	tcase_add_test(scanning, a_merged_scan_has_the_newest_of_each_key_in_order);
 	tcase_add_loop_test(scanning, a_scan_keeps_within_its_memory_and_sees_the_same, 0, 2);
 	tcase_add_test(scanning, a_scan_with_unknown_flags_is_refused);
+	tcase_add_test(scanning, a_stored_scan_with_bounds_is_refused);
 	tcase_add_test(scanning, a_stored_scan_is_in_the_order_of_writing);
 	tcase_add_test(names, logs_are_created_listed_and_deleted);
 	tcase_add_test(names, a_deletion_that_leaves_objects_says_whose_they_are);
