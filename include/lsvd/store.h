@@ -40,8 +40,8 @@ struct lsvd_store_options {
  * Opens the store that `url` names; `options` may be NULL. Blocks on the file system.
  *
  * Fails with LSVD_E_CONFIG (a URL of no known kind), -ENOENT or -ENOTDIR (the directory), -EACCES,
- * -EROFS (not writable and not LSVD_STORE_READONLY), -EINVAL, -E2BIG (options), -ENOMEM; of a bucket,
- * what lsvd_store_open_s3() fails with.
+ * -EROFS (not writable and not LSVD_STORE_READONLY), -EINVAL, -E2BIG (options), -ENOMEM; of a
+ * bucket, what lsvd_store_open_s3() fails with.
  */
 LSVD_API LSVD_MUST_USE int lsvd_store_open(struct lsvd_store **ret, const char *url,
 					   const struct lsvd_store_options *options);

@@ -306,8 +306,8 @@ LSVD_API LSVD_MUST_USE int lsvd_vlog_next_handle(struct lsvd_vlog_writer *writer
  * Adds a record; both are copied. Keys should ascend: merge scans and range reads are then fast.
  * The handle leads to the value once it is committed. Blocks while two full segments are on their
  * way to the store. -EINVAL: an empty key, or bytes at NULL; -E2BIG: a key or value that is too
- * long; then the writer goes on. Any other error is the writer's last: only abort is left. `ret` may
- * be NULL.
+ * long; then the writer goes on. Any other error is the writer's last: only abort is left. `ret`
+ * may be NULL.
  */
 LSVD_API LSVD_MUST_USE int lsvd_vlog_put(struct lsvd_vlog_writer *writer, const void *key,
 					 size_t key_len, const void *value, size_t len,

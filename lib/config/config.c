@@ -54,7 +54,8 @@ static int read_file(const char *path, char *text, size_t *ret_len)
 
 	if (fd < 0)
 		return file_fail(path, errno);
-	err = fcntl(fd, F_SETFL, 0) < 0 ? file_fail(path, errno) : read_all(fd, path, text, ret_len);
+	err = fcntl(fd, F_SETFL, 0) < 0 ? file_fail(path, errno)
+					: read_all(fd, path, text, ret_len);
 	(void)close(fd); /* it was only read */
 	return err;
 }

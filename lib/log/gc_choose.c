@@ -107,8 +107,8 @@ static bool has_target(enum gc_strategy s)
 }
 
 /*
- * Takes candidates from the best on until the policy is content. What is pinned does not count: if it
- * did, all that can be collected would be copied over and over for garbage that cannot.
+ * Takes candidates from the best on until the policy is content. What is pinned does not count: if
+ * it did, all that can be collected would be copied over and over for garbage that cannot.
  */
 static unsigned take(const struct candidate *c, unsigned n, const struct gc_segment *segments,
 		     unsigned all, const struct gc_policy *p, struct gc_choice *ret, unsigned room)

@@ -2,11 +2,12 @@
 /*
  * gc_pass.h - a pass of garbage collection over chosen segments: what is to be done next.
  *
- * Volumes and value logs collect in the same way: a victim is *surveyed*, which says what of it lives
- * and gathers that; when enough has been gathered it is *moved*: written, published, and each record
- * relocated. One round is some surveys and a move; a pass has as many as it takes. How many surveys are
- * under way at once, when a round is full, when the pass has copied enough, when it is given up, and
- * how fast it may go is decided here, for both. It is pure: no I/O, no lock, no clock.
+ * Volumes and value logs collect in the same way: a victim is *surveyed*, which says what of it
+ * lives and gathers that; when enough has been gathered it is *moved*: written, published, and each
+ * record relocated. One round is some surveys and a move; a pass has as many as it takes. How many
+ * surveys are under way at once, when a round is full, when the pass has copied enough, when it is
+ * given up, and how fast it may go is decided here, for both. It is pure: no I/O, no lock, no
+ * clock.
  *
  *   lsvd_gc_pass_begin()      with the number of victims and the limits
  *   lsvd_gc_pass_next()       again and again:
@@ -15,8 +16,9 @@
  *      GC_WAIT                something has to end first
  *      GC_OVER                pass->err says how
  *
- * Who drives it: log_gc.c from callbacks with the port's lock held, for a volume, with timers between
- * passes; vlog_gc.c on the thread that called, which is where a program's index wants to be asked.
+ * Who drives it: log_gc.c from callbacks with the port's lock held, for a volume, with timers
+ * between passes; vlog_gc.c on the thread that called, which is where a program's index wants to be
+ * asked.
  */
 #ifndef LOG_GC_PASS_H
 #define LOG_GC_PASS_H
@@ -27,7 +29,8 @@
 
 struct gc_limits {
 	unsigned at_once;        /* surveys, 1 … */
-	uint64_t round_bytes;    /* gathered, with which a round is full; 0: all victims are one round */
+	uint64_t round_bytes;    /* gathered, with which a round is full;
+				  * 0: all victims are one round */
 	uint64_t bytes;          /* gathered in all, with which it is enough; 0: all victims */
 };
 

@@ -140,8 +140,8 @@ int lsvd_lineage_describe(struct world *w, int kind, const char *name, const cha
 {
 	memset(ret, 0, sizeof *ret);
 	if (!name || !lsvd_name_valid(name))
-		return lsvd_fail(-EINVAL, "%s name \"%s\": must be 1 to %u of A-Z a-z 0-9 _ . - and "
-				 "not begin with . or -", lsvd_lineage_word(kind),
+		return lsvd_fail(-EINVAL, "%s name \"%s\": must be 1 to %u of A-Z a-z 0-9 _ . - "
+				 "and not begin with . or -", lsvd_lineage_word(kind),
 				 name ? name : "(null)", LSVD_NAME_MAX);
 	if (uuid && !lsvd_uuid_parse(&ret->uuid, uuid))
 		return lsvd_fail(-EINVAL, "%s %s: \"%s\" is not a UUID", lsvd_lineage_word(kind),
@@ -235,8 +235,8 @@ int lsvd_lineage_lookup(struct lsvd_store *store, int kind, const char *name,
 	int err;
 
 	if (!name || !lsvd_name_valid(name))
-		return lsvd_fail(-EINVAL, "\"%s\" cannot be the name of a %s", name ? name : "(null)",
-				 lsvd_lineage_word(kind));
+		return lsvd_fail(-EINVAL, "\"%s\" cannot be the name of a %s",
+				 name ? name : "(null)", lsvd_lineage_word(kind));
 	err = lsvd_visit_begin(&v, store);
 	if (err)
 		return err;
@@ -245,7 +245,7 @@ int lsvd_lineage_lookup(struct lsvd_store *store, int kind, const char *name,
 	return err;
 }
 
-/* ------------------------------------------------------------------------------------- the names */
+/* ------------------------------------------------------------------------------------ the names */
 
 static int note_name(void *ctx, const struct lsvd_object_info *info)
 {
@@ -351,15 +351,17 @@ static int list_keys(struct visit *v, const char *prefix, struct deletion *d)
 	return err;
 }
 
-/* A listing that begins as the one before it is an old one: what comes behind may be on it later. */
+/*
+ * A listing that begins as the one before it is an old one: what comes behind may be on it later.
+ */
 static int await_news(struct visit *v, const char *first, char before[KEY_CAP], unsigned *tries)
 {
 	if (strcmp(first, before) != 0) {
 		memcpy(before, first, KEY_CAP);
 		*tries = 0;
 	} else if (!lsvd_try_again(&v->port, tries, LSVD_E_UNAVAILABLE)) {
-		return lsvd_fail(LSVD_E_UNAVAILABLE, "object %s: has been removed, and is still listed",
-				 first);
+		return lsvd_fail(LSVD_E_UNAVAILABLE,
+				 "object %s: has been removed, and is still listed", first);
 	}
 	return 0;
 }

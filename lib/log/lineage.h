@@ -29,15 +29,16 @@ bool lsvd_try_again(struct port *port, unsigned *tries, int err);
 /* What may pass is tried again for some seconds, as the log does with its own requests. */
 int lsvd_lineage_run(struct port *port, struct obj_io *io);
 /*
- * At most LINEAGE_RUN_MAX at the same time. Each has its own result; 0 if all are answered, also that
- * there is no such object, or that there is one.
+ * At most LINEAGE_RUN_MAX at the same time. Each has its own result; 0 if all are answered, also
+ * that there is no such object, or that there is one.
  */
 #define LINEAGE_RUN_MAX 32u
 int lsvd_lineage_run_all(struct port *port, struct obj_io *const *ios, unsigned n);
 /* A listing, asked for once: what it has called fn for may be a part, if it fails. */
 int lsvd_lineage_list(struct port *port, const char *prefix, lsvd_object_fn fn, void *ctx);
 /* A whole object of at most `max` bytes; allocated. */
-int lsvd_lineage_get(struct port *port, const char *key, uint8_t **ret, size_t *ret_len, size_t max);
+int lsvd_lineage_get(struct port *port, const char *key, uint8_t **ret, size_t *ret_len,
+		     size_t max);
 
 /* A record to be put: of this name, or -EINVAL. `uuid` NULL: a new one. */
 int lsvd_lineage_describe(struct world *w, int kind, const char *name, const char *uuid,
@@ -70,15 +71,16 @@ struct names {
 int lsvd_lineage_names(struct lsvd_store *store, int kind, struct names *n);
 
 /*
- * Claims the next epoch: whoever has it open is fenced, and nobody opens it any more, until it is given
- * back. Nothing of it is removed before it was taken for good. *ret_claim: the claim's number.
+ * Claims the next epoch: whoever has it open is fenced, and nobody opens it any more, until it is
+ * given back. Nothing of it is removed before it was taken for good. *ret_claim: the claim's
+ * number.
  */
 int lsvd_lineage_take_away(struct port *port, const struct uuid *uuid, uint64_t *ret_claim);
 /* It is not deleted after all. -ENOENT: somebody took it for good. */
 int lsvd_lineage_give_back(struct port *port, const struct uuid *uuid);
 /*
- * From now on it cannot be given back. -EBUSY: it was, after the claim with which it had been taken away;
- * so it is not known any more that nobody needs it.
+ * From now on it cannot be given back. -EBUSY: it was, after the claim with which it had been taken
+ * away; so it is not known any more that nobody needs it.
  */
 int lsvd_lineage_take_for_good(struct port *port, const struct uuid *uuid, uint64_t claim);
 /* Is it the claim of a deletion? */
@@ -86,8 +88,8 @@ bool lsvd_claim_deletes(const struct fmt_claim *claim);
 /* Removes all objects but the claims. */
 int lsvd_lineage_remove(struct visit *v, const struct uuid *uuid);
 /*
- * Was it taken away (by that claim, or an earlier one); and for good, as its newest claim says for ever? Only
- * a yes means anything: false, too, if the store cannot be asked.
+ * Was it taken away (by that claim, or an earlier one); and for good, as its newest claim says for
+ * ever? Only a yes means anything: false, too, if the store cannot be asked.
  */
 bool lsvd_lineage_is_taken(struct port *port, const struct uuid *uuid, uint64_t *ret_claim);
 bool lsvd_lineage_is_gone(struct port *port, const struct uuid *uuid);

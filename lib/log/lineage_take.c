@@ -2,17 +2,17 @@
 /*
  * lineage_take.c - who deletes a volume or a value log takes it away first, and may give it back.
  *
- * It is done by claims that nobody opens anything with: they have no cache, bind everybody, and differ in
- * their host. Claims are created only if absent, and so in one order for all: of two who decide at the same
- * time whoever gets the next number wins, and the other sees what it says.
+ * It is done by claims that nobody opens anything with: they have no cache, bind everybody, and
+ * differ in their host. Claims are created only if absent, and so in one order for all: of two who
+ * decide at the same time whoever gets the next number wins, and the other sees what it says.
  *
  *   TAKEN ---> GONE     for ever; only if all claims in between are of deletions
  *     |
  *     +------> KEPT     given back: who took it away has to begin anew
  *
- * Who takes a volume away looks then who needs it; who makes a clone enters it, and looks then whether
- * its base was taken away. So one of the two sees the other, as long as the look and GONE have
- * no KEPT between them.
+ * Who takes a volume away looks then who needs it; who makes a clone enters it, and looks then
+ * whether its base was taken away. So one of the two sees the other, as long as the look and GONE
+ * have no KEPT between them.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -68,7 +68,8 @@ static int newest_claim(struct port *port, const struct uuid *uuid, uint64_t *re
 	return err == -ENOENT ? 0 : err;
 }
 
-static int read_claim(struct port *port, const struct uuid *uuid, uint64_t epoch, struct fmt_claim *ret)
+static int read_claim(struct port *port, const struct uuid *uuid, uint64_t epoch,
+		      struct fmt_claim *ret)
 {
 	char key[KEY_CAP];
 	uint8_t *buf;
@@ -141,7 +142,8 @@ int lsvd_lineage_take_away(struct port *port, const struct uuid *uuid, uint64_t 
 
 static int refuse_kept(void)
 {
-	return lsvd_fail(-EBUSY, "it was needed while it was being deleted, and given back: try again");
+	return lsvd_fail(-EBUSY,
+			 "it was needed while it was being deleted, and given back: try again");
 }
 
 /* Does each claim above `since` delete it? */
@@ -224,7 +226,7 @@ int lsvd_lineage_refuse_gone(struct port *port, const struct fmt_volume *record)
 	if (err || !lsvd_claim_deletes(&newest))
 		return err;
 	lsvd_uuid_format(&record->uuid, text);
-	return lsvd_fail(-EEXIST, "%s %s: UUID %s was a %s's that has been deleted, and is never used again",
-			 lsvd_lineage_word(record->kind), record->name, text,
+	return lsvd_fail(-EEXIST, "%s %s: UUID %s was a %s's that has been deleted, and is "
+			 "never used again", lsvd_lineage_word(record->kind), record->name, text,
 			 lsvd_lineage_word(record->kind));
 }

@@ -5,17 +5,17 @@
  * A chain object's header holds the checksum of the one before it, so headers are finished strictly
  * in order of seq, each once, when its put is first sent; the bytes stay the same from then on. At
  * most `window` objects lie between the newest acknowledged one and the newest sent. That bound is
- * not only one on memory: because it is not above the distance of anchors, an anchor is sent only when
- * the anchor before it is acknowledged, and so the end of a chain can be sought among anchors by
- * halving (log_scan.c). Anchors are the log's own: nobody is given their places, and one is sent when
- * what comes after it has to be.
+ * not only one on memory: because it is not above the distance of anchors, an anchor is sent only
+ * when the anchor before it is acknowledged, and so the end of a chain can be sought among anchors
+ * by halving (log_scan.c). Anchors are the log's own: nobody is given their places, and one is sent
+ * when what comes after it has to be.
  *
  *   States of a put:  PUT_WAITING -> PUT_SENT -> PUT_STORED    its turn; the store has it
  *                     PUT_WAITING, PUT_SENT -> PUT_LOST        the log is over
  *
- * Once the log is over (fenced, cancelled) puts end as they come back from the world, still in order
- * of seq. What ends without a request in the world is ended by a step (IO_STEP), so that no caller
- * is called back from inside its own call.
+ * Once the log is over (fenced, cancelled) puts end as they come back from the world, still in
+ * order of seq. What ends without a request in the world is ended by a step (IO_STEP), so that no
+ * caller is called back from inside its own call.
  */
 #include "log/log_internal.h"
 
@@ -305,7 +305,8 @@ static void put_ended(struct log_upload *up, int err)
 			       "is fenced", log->options.name, up->io.key,
 			       (unsigned long long)log->epoch));
 	if (err == LSVD_E_CORRUPT)
-		lsvd_log_fence(log, err); /* no other bytes can have its place: only a new epoch can */
+		/* no other bytes can have its place: only a new epoch can */
+		lsvd_log_fence(log, err);
 	drain(log);
 	send_waiting(log);
 }
@@ -344,7 +345,7 @@ void lsvd_log_put_free(struct log *log, struct log_free_put *put)
 	lsvd_upload_start(&put->up);
 }
 
-/* -------------------------------------------------------------------------------------- the rest */
+/* ------------------------------------------------------------------------------------- the rest */
 
 void lsvd_log_reserve(struct log *log, struct log_place *ret)
 {

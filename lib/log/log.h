@@ -3,15 +3,16 @@
  * log.h - the generic segment log: a chain of objects, written by one writer at a time.
  *
  * The log knows nothing of blocks or keys. It keeps the order, the only order: chain object (epoch,
- * seq) is part of the log when it and all before it are acknowledged by the store. Free objects (map
- * pages, roots, later GC output and value-log segments) have names of their own and mean nothing
- * until a chain object, put after their acknowledgement, names them.
+ * seq) is part of the log when it and all before it are acknowledged by the store. Free objects
+ * (map pages, roots, later GC output and value-log segments) have names of their own and mean
+ * nothing until a chain object, put after their acknowledgement, names them.
  *
- * Fencing. An epoch is claimed by creating an object; the claimer then ends the chain before it with
- * a fence object, on the first free place of that chain, and goes on from there. Whoever finds its
- * own place taken is fenced. A claim says from which epoch it was made to go on, and is void if a
- * later one has been activated: of those who race one gets it, and nobody else stops it. The order of
- * an open is that of lsvd_log_open() below; why each step is where it is: docs/design.md, "Fencing".
+ * Fencing. An epoch is claimed by creating an object; the claimer then ends the chain before it
+ * with a fence object, on the first free place of that chain, and goes on from there. Whoever finds
+ * its own place taken is fenced. A claim says from which epoch it was made to go on, and is void if
+ * a later one has been activated: of those who race one gets it, and nobody else stops it. The
+ * order of an open is that of lsvd_log_open() below; why each step is where it is: docs/design.md,
+ * "Fencing".
  *
  *   States:  OPENING -> RUNNING -> CLOSED       by lsvd_log_open(), a close object acknowledged
  *            RUNNING -> FENCED                  a place taken by another, or a newer claim seen
@@ -37,7 +38,9 @@
 
 struct log;
 
-/* At most so many chain objects are in the world at once: as many as from one anchor to the next. */
+/*
+ * At most so many chain objects are in the world at once: as many as from one anchor to the next.
+ */
 #define LOG_WINDOW_MAX CHAIN_ANCHOR_EVERY
 
 /* What the opener's cache is, by its own superblock. */
@@ -67,13 +70,15 @@ struct log_options {
 	uint32_t denied_retry_ms; /* between tries while a person has to mend it; 0: 30,000 */
 	struct log_cache cache;
 	const char *name;        /* of the volume, for texts; lives as long as the log */
-	const char *host;        /* of the opener, shown to people who ask who has it; may be NULL */
+	const char *host;        /* of the opener, shown to people who ask who has it;
+				  * may be NULL */
 	uint64_t pid;
 };
 
 /* How the open went. */
 struct log_opened {
-	uint64_t epoch;          /* ours; the newest activated one if readonly; 0: an empty volume */
+	uint64_t epoch;          /* ours; the newest activated one if readonly;
+				  * 0: an empty volume */
 	uint64_t base_epoch, base_seq; /* what it goes on from; 0, 0: nothing (a new volume) */
 	uint64_t last_op;        /* R: the newest operation in the store */
 	uint64_t next_object;
@@ -87,25 +92,28 @@ struct log_opened {
 struct log_ops {
 	/*
 	 * Asked about a damaged cache (may be NULL): given that the store has all operations up to
-	 * `stored_op`, where does it end? LSVD_E_CORRUPT: what is missing was durable, and the store
-	 * does not have it; with `cut` that is *ret_cut instead, and it ends before. Changes nothing.
+	 * `stored_op`, where does it end? LSVD_E_CORRUPT: what is missing was durable, and the
+	 * store does not have it; with `cut` that is *ret_cut instead, and it ends before. Changes
+	 * nothing.
 	 */
 	int (*cache_holds)(void *ctx, uint64_t stored_op, bool cut, uint64_t *ret_last_op,
 			   bool *ret_cut);
-	/* Open, before the first claim, a procedure without the lock (may be NULL): 0, or why not. */
+	/*
+	 * Open, before the first claim, a procedure without the lock (may be NULL): 0, or why not.
+	 */
 	int (*may_claim)(void *ctx);
 	/*
 	 * Open, step 5, a procedure without the lock: note {epoch, base_epoch} in the cache's
-	 * superblock, synced, before object 1 is put. `discard`: the cache's records are not part of
-	 * the volume and must be gone when this returns. `last_op`: R, the newest operation that the
-	 * store has.
+	 * superblock, synced, before object 1 is put. `discard`: the cache's records are not part
+	 * of the volume and must be gone when this returns. `last_op`: R, the newest operation that
+	 * the store has.
 	 */
 	int (*commit_epoch)(void *ctx, uint64_t epoch, uint64_t base_epoch, bool discard,
 			    uint64_t last_op);
 	/*
-	 * A procedure without the lock (may be NULL): the open has taken its place, and while the last
-	 * of its requests are on their way there is time for lsvd_log_recover(log). An error is the
-	 * open's; after 0 it may yet fail, and nothing may be served before it returns.
+	 * A procedure without the lock (may be NULL): the open has taken its place, and while the
+	 * last of its requests are on their way there is time for lsvd_log_recover(log). An error
+	 * is the open's; after 0 it may yet fail, and nothing may be served before it returns.
 	 */
 	int (*recover)(void *ctx, struct log *log, const struct log_opened *opened);
 	/*
@@ -121,9 +129,9 @@ struct log_ops {
 	int (*replay)(void *ctx, const struct object_head *head, const struct chain_part *chain,
 		      const struct seg_extent *extents, uint32_t extent_count);
 	/*
-	 * Recovery: a record of that chain object, after its replay. 1: taken; 0: of a type that is not
-	 * known here, so the log refuses the object unless the record says that it may be passed over.
-	 * NULL: none is known.
+	 * Recovery: a record of that chain object, after its replay. 1: taken; 0: of a type that is
+	 * not known here, so the log refuses the object unless the record says that it may be
+	 * passed over. NULL: none is known.
 	 */
 	int (*record)(void *ctx, const struct object_head *head, const struct chain_part *chain,
 		      const struct record *record);
@@ -134,7 +142,8 @@ struct log_ops {
 	void (*fenced)(void *ctx, int err);
 	/*
 	 * lock held: requests fail and are being tried again (true; again if the reason gets worse:
-	 * away, full, denied), or have all got through (false). lsvd_last_error() is the store's text.
+	 * away, full, denied), or have all got through (false). lsvd_last_error() is the store's
+	 * text.
 	 */
 	void (*unavailable)(void *ctx, bool yes, int err);
 };
@@ -145,9 +154,9 @@ struct log_ops {
  *  1 look      newest claim, newest activated epoch, its end; decide: is the cache current, or the
  *              chain closed, or a flag given? A refusal (LSVD_E_ROLLBACK, LSVD_E_FOREIGN_CACHE)
  *              leaves no claim behind.
- *  2 claim     create the next epoch's claim; taken: look again. Shut the epochs claimed between the
- *              newest activated one and ours, each by a fence in the place of its object 1; one of
- *              them is activated: our claim is void, look again.
+ *  2 claim     create the next epoch's claim; taken: look again. Shut the epochs claimed between
+ *              the newest activated one and ours, each by a fence in the place of its object 1; one
+ *              of them is activated: our claim is void, look again.
  *  3 scan      the newest activated epoch's chain to its end; create the fence there; taken: go on.
  *  4 decide    again, with what the scan saw. The cache is old only if an epoch of another was
  *              activated after its own.
@@ -159,8 +168,8 @@ int lsvd_log_open(struct log **ret, struct log_opened *opened, struct port *port
 		  const struct log_options *options, const struct log_ops *ops, void *ctx);
 
 /*
- * A procedure, for ops->recover or after lsvd_log_open(): the root, then every chain object after it up
- * to the base's end, headers fetched many at a time and replayed in order.
+ * A procedure, for ops->recover or after lsvd_log_open(): the root, then every chain object after
+ * it up to the base's end, headers fetched many at a time and replayed in order.
  */
 int lsvd_log_recover(struct log *log);
 
@@ -242,8 +251,8 @@ struct log_put {
 void lsvd_log_put(struct log *log, struct log_put *put);
 
 /*
- * A free object: pages, roots, what garbage collection copied. Its first piece holds at least the fixed
- * part of its header.
+ * A free object: pages, roots, what garbage collection copied. Its first piece holds at least the
+ * fixed part of its header.
  */
 struct log_free_put {
 	char key[KEY_CAP];
@@ -299,12 +308,16 @@ struct log_removal {
 struct log_delete {
 	struct log_victim *victims;
 	unsigned count;
-	/* A chain object of this epoch, acknowledged, that names a root in which all of them are dead. */
+	/*
+	 * A chain object of this epoch, acknowledged, that names a root in which
+	 * all of them are dead.
+	 */
 	uint64_t seq;
 	/*
-	 * lock held: 0, though some may have been left; LSVD_E_FENCED and the like, LSVD_E_UNAVAILABLE:
-	 * it could not be seen whether this writer is still the one, and nothing was deleted; else what
-	 * the store said to a removal. Never called before lsvd_log_delete() returns.
+	 * lock held: 0, though some may have been left; LSVD_E_FENCED and the like,
+	 * LSVD_E_UNAVAILABLE: it could not be seen whether this writer is still the one, and
+	 * nothing was deleted; else what the store said to a removal. Never called before
+	 * lsvd_log_delete() returns.
 	 */
 	void (*done)(struct log_delete *d, int err);
 	void *owner;
@@ -326,8 +339,8 @@ bool lsvd_log_fenced(const struct log *log);
 /* Tries at once what waits for the store to come back: somebody has reason to think that it has. */
 void lsvd_log_retry(struct log *log);
 /*
- * Gives up everything that waits or is being retried: each ends with `err`, what is in the world when
- * it comes back. Nothing can be put afterwards. For closing.
+ * Gives up everything that waits or is being retried: each ends with `err`, what is in the world
+ * when it comes back. Nothing can be put afterwards. For closing.
  */
 void lsvd_log_cancel(struct log *log, int err);
 

@@ -42,7 +42,8 @@ static void note_text(struct io *io)
 	struct log_call *call = lsvd_container_of(io, struct log_call, io.io);
 
 	if (io->err < 0 && io->err != -ENOENT && io->err != -EEXIST)
-		(void)snprintf(call->text, sizeof call->text, "%s", lsvd_last_error()); /* cut at worst */
+		/* cut at worst */
+		(void)snprintf(call->text, sizeof call->text, "%s", lsvd_last_error());
 }
 
 static void send_batch(struct log *log, struct log_call *calls, unsigned n)
@@ -147,8 +148,8 @@ static void init_get(struct log *log, struct log_call *call, const struct log_wh
 /* -ENODATA: the object ends within its header. */
 static int ends_early(const struct log_call *call)
 {
-	return lsvd_fail(-ENODATA, "object %s: ends after %zu bytes, within its header", call->io.key,
-			 call->io.ret_len);
+	return lsvd_fail(-ENODATA, "object %s: ends after %zu bytes, within its header",
+			 call->io.key, call->io.ret_len);
 }
 
 /* What came is the beginning of the header of the object at `at`: is it all of it? */
@@ -194,7 +195,9 @@ static int get_anew(struct log *log, const struct log_where *at, size_t len, str
 	return err == -ENODATA && call.io.ret_len < len ? ends_early(&call) : err;
 }
 
-/* The header is `guess` bytes or longer, or is not there: its length is known from its beginning. */
+/*
+ * The header is `guess` bytes or longer, or is not there: its length is known from its beginning.
+ */
 static int get_whole(struct log *log, const struct log_where *at, size_t guess,
 		     struct log_header *h)
 {

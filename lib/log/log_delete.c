@@ -2,20 +2,22 @@
 /*
  * log_delete.c - what is dead leaves the store.
  *
- * The owner says what is dead, and shows a chain object, acknowledged, that names a root in which it
- * is: whoever opens from now on goes on from that root or a newer one, so nobody will read it.
+ * The owner says what is dead, and shows a chain object, acknowledged, that names a root in which
+ * it is: whoever opens from now on goes on from that root or a newer one, so nobody will read it.
  *
  * That is not enough. An opener that has claimed the volume may be looking for the end of this very
  * chain, object by object from a place that an anchor gave it; a name that it finds free it takes
  * for the end, and puts its fence there. So of this epoch's chain only those go that lie before the
  * place given by the newest acknowledged anchor; and only after a look, sent after that
- * acknowledgement, has found no newer claim: whoever claims later finds that anchor, or a newer one,
- * and begins behind all that was deleted. It does not matter how late the removals take effect.
+ * acknowledgement, has found no newer claim: whoever claims later finds that anchor, or a newer
+ * one, and begins behind all that was deleted. It does not matter how late the removals take
+ * effect.
  *
  *   LOOKING -> REMOVING -> done      LOG_REMOVALS at a time
  *   LOOKING -> done with an error    a newer claim, or the store cannot say
  *
- * Once the log is over no more are sent; those that are in the world are harmless wherever they land.
+ * Once the log is over no more are sent; those that are in the world are harmless wherever they
+ * land.
  */
 #include "log/log_internal.h"
 

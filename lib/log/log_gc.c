@@ -2,10 +2,10 @@
 /*
  * log_gc.c - rounds of garbage collection, one at a time, by hand or by themselves.
  *
- * What a round is to do is chosen when it begins, from what there is then. A round that fails is counted;
- * the automatic machine tries again after a pause, and who runs it by hand is told. Pauses grow from
- * failure to failure, and are cut by chance: a round begins with several requests at once, and nobody
- * waits for it while the store is away.
+ * What a round is to do is chosen when it begins, from what there is then. A round that fails is
+ * counted; the automatic machine tries again after a pause, and who runs it by hand is told. Pauses
+ * grow from failure to failure, and are cut by chance: a round begins with several requests at
+ * once, and nobody waits for it while the store is away.
  */
 #include "log/log_gc.h"
 
@@ -30,7 +30,7 @@ void lsvd_gc_init(struct log_gc *gc, struct port *port, const struct log_gc_opti
 	*gc = (struct log_gc){ .port = port, .ops = ops, .ctx = ctx, .options = *options };
 }
 
-/* --------------------------------------------------------------------------------------- the pace */
+/* ------------------------------------------------------------------------------------- the pace */
 
 static double amplification(const struct gc_sums *s)
 {
@@ -136,7 +136,10 @@ static void round_over(struct log_gc *gc)
 	consider(gc);
 }
 
-/* What can be begun. A survey or move that ends inside its own beginning leaves the rest to this loop. */
+/*
+ * What can be begun. A survey or move that ends inside its own beginning leaves the
+ * rest to this loop.
+ */
 static void drive(struct log_gc *gc)
 {
 	enum gc_next next;
@@ -190,7 +193,7 @@ static int begin(struct log_gc *gc, const struct gc_policy *policy)
 	return 1;
 }
 
-/* -------------------------------------------------------------------------------------- deciding */
+/* ------------------------------------------------------------------------------------- deciding */
 
 static void consider_hand(struct log_gc *gc)
 {
@@ -214,7 +217,8 @@ static void consider_space(struct log_gc *gc)
 		return;
 	}
 	if (begin(gc, &gc->options.policy) <= 0)
-		gc->not_before_ms = t + AGAIN_MS; /* for the next poke: no use in asking each time */
+		/* for the next poke: no use in asking each time */
+		gc->not_before_ms = t + AGAIN_MS;
 }
 
 /* Nobody writes: what has little in it is packed. */

@@ -2,12 +2,12 @@
 /*
  * log_gc.h - garbage collection that goes on by itself: when, of which segments, and how fast.
  *
- * It knows segments by their numbers and sums (gc_choose.h), not what is in them, nor how it is copied.
- * Its owner, a volume, has these parts. How it is used:
+ * It knows segments by their numbers and sums (gc_choose.h), not what is in them, nor how it is
+ * copied. Its owner, a volume, has these parts. How it is used:
  *
  *   lsvd_gc_init()         once, with the owner's callbacks and a policy
- *   lsvd_gc_poke()         whenever there may be more garbage: a segment was stored, a snapshot went,
- *                          and once when all that describe() needs is there
+ *   lsvd_gc_poke()         whenever there may be more garbage: a segment was stored, a snapshot
+ *                          went, and once when all that describe() needs is there
  *   lsvd_gc_run()          by hand: until a target is reached
  *   lsvd_gc_stop()         before the end
  *
@@ -58,15 +58,18 @@ struct log_gc_ops {
 	 */
 	int (*describe)(void *ctx, struct gc_segment **ret, unsigned *n, struct gc_policy *policy);
 	/*
-	 * Begins with a victim; ends with lsvd_gc_surveyed(). One that is damaged the owner pins, and
-	 * reports: the round goes on without it.
+	 * Begins with a victim; ends with lsvd_gc_surveyed(). One that is damaged the owner pins,
+	 * and reports: the round goes on without it.
 	 */
 	void (*survey)(void *ctx, const struct gc_choice *victim);
 	/* Begins with what the surveys found; ends with lsvd_gc_moved(). */
 	void (*move)(void *ctx);
 	/* The round is over, however: what surveys and move have allocated. */
 	void (*end_round)(void *ctx);
-	/* Nothing has been written for idle_ms; what has little in it is packed after this. May be NULL. */
+	/*
+	 * Nothing has been written for idle_ms; what has little in it is packed after
+	 * this. May be NULL.
+	 */
 	void (*idle)(void *ctx);
 };
 
@@ -109,9 +112,9 @@ void lsvd_gc_init(struct log_gc *gc, struct port *port, const struct log_gc_opti
 /* There may be something to do. */
 void lsvd_gc_poke(struct log_gc *gc);
 /*
- * Rounds one after the other until the target is reached, nothing is left to choose, one fails, or it is
- * cancelled (gc->err is -ECANCELED): gc->by_hand is false then, and the port has changed. Not while
- * gc->by_hand.
+ * Rounds one after the other until the target is reached, nothing is left to choose, one fails, or
+ * it is cancelled (gc->err is -ECANCELED): gc->by_hand is false then, and the port has changed. Not
+ * while gc->by_hand.
  */
 void lsvd_gc_run(struct log_gc *gc, double target);
 /* No round is begun until it is resumed; the one on its way ends. */

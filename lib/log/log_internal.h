@@ -112,7 +112,8 @@ void lsvd_look_end(struct log *log);
  * What was read of the claim of a later epoch, `n` bytes: does it mean nothing, since our epoch is
  * activated? LSVD_E_CORRUPT: it does not verify.
  */
-int lsvd_look_claim(const struct log *log, uint64_t epoch, const void *bytes, size_t n, bool *ret_void);
+int lsvd_look_claim(const struct log *log, uint64_t epoch, const void *bytes, size_t n,
+		    bool *ret_void);
 
 /* ---- log_call.c, procedures */
 struct log_call {
@@ -122,9 +123,9 @@ struct log_call {
 };
 void lsvd_call_init(struct log_call *call, enum io_kind kind);
 /*
- * Runs them at the same time; what fails for a reason that may pass is tried again for some seconds.
- * Results are in call->err; the function's own is 0, or the first error that is none of -ENOENT
- * and -EEXIST, with its text.
+ * Runs them at the same time; what fails for a reason that may pass is tried again for some
+ * seconds. Results are in call->err; the function's own is 0, or the first error that is none of
+ * -ENOENT and -EEXIST, with its text.
  */
 int lsvd_call_run(struct log *log, struct log_call *calls, unsigned n);
 /* Calls to be run at the same time as others; of the scans, at most LOG_ALSO_MAX. */
@@ -148,8 +149,8 @@ struct log_where {
 	uint64_t epoch, seq;
 };
 /*
- * The chain objects at the `n` places; `guess` bytes of each are read at first. `also` (may be NULL)
- * is run at the same time.
+ * The chain objects at the `n` places; `guess` bytes of each are read at first. `also` (may be
+ * NULL) is run at the same time.
  */
 int lsvd_headers_get(struct log *log, const struct log_where *at, unsigned n, size_t guess,
 		     struct log_header *ret, const struct log_also *also);
@@ -159,8 +160,8 @@ int lsvd_base_check(const struct log *log, uint64_t epoch, const struct log_head
 
 /* ---- log_activate.c, procedures */
 /*
- * What an opener finds missing may have been deleted by a later one, which went on from the same end:
- * LSVD_E_FENCED then, else `err` as it was.
+ * What an opener finds missing may have been deleted by a later one, which went on from the same
+ * end: LSVD_E_FENCED then, else `err` as it was.
  */
 int lsvd_log_because_fenced(struct log *log, int err);
 
@@ -181,8 +182,8 @@ struct chain_end {
 	bool closed;                 /* it is a CLOSE */
 	bool fenced;                 /* the place after it is taken: by a fence, or see torn */
 	uint64_t anchor;             /* the newest anchor known, in units of anchor_every */
-	uint64_t torn;               /* a place that holds a part of an object, never acknowledged: the
-				      * chain ends before it. 0: none */
+	uint64_t torn;               /* a place that holds a part of an object, never acknowledged:
+				      * the chain ends before it. 0: none */
 	uint64_t sized;              /* objects up to here are known to be whole */
 	uint64_t bytes[LOG_WINDOW_MAX]; /* length of object seq, at seq modulo the window */
 };
@@ -190,20 +191,21 @@ struct chain_end {
 int lsvd_scan_claims(struct log *log, uint64_t from, const struct log_also *also, uint64_t *ret);
 /*
  * The newest activated epoch, of those up to `newest`, and its end; all zero: there is none. Of the
- * epochs after it *ret_open is the oldest that may yet be activated, 0: none may. `also` (may be NULL) is
- * run with the first requests; if `newest` is 0 there are none.
+ * epochs after it *ret_open is the oldest that may yet be activated, 0: none may. `also` (may be
+ * NULL) is run with the first requests; if `newest` is 0 there are none.
  */
 int lsvd_scan_newest(struct log *log, uint64_t newest, struct chain_end *end, uint64_t *ret_open,
 		     const struct log_also *also);
 /*
- * The end of end->epoch: what *end says of it is brought up to date. `also` (may be NULL) is run with
- * the first requests. 0: there is none, and nothing is asked.
+ * The end of end->epoch: what *end says of it is brought up to date. `also` (may be NULL) is run
+ * with the first requests. 0: there is none, and nothing is asked.
  */
 int lsvd_scan_end(struct log *log, struct chain_end *end, const struct log_also *also);
 /* What is in the place of an epoch's base. */
 enum log_first {
 	LOG_FIRST_NONE,
-	LOG_FIRST_PART,              /* of an object: it may yet be all of it, or stay as it is for ever */
+	LOG_FIRST_PART,              /* of an object: it may yet be all of it, or stay as it
+				      * is for ever */
 	LOG_FIRST_BASE,              /* the epoch is activated */
 	LOG_FIRST_FENCE,             /* it never will be */
 };
@@ -215,8 +217,10 @@ int lsvd_scan_first(struct log *log, uint64_t epoch, enum log_first *ret);
  * run: if one is not whole the end is sought again before it.
  */
 unsigned lsvd_scan_unsized(const struct chain_end *end);
-void lsvd_scan_sizes(struct log *log, const struct chain_end *end, struct log_call *calls, unsigned n);
-int lsvd_scan_sized(struct log *log, struct chain_end *end, const struct log_call *calls, unsigned n);
+void lsvd_scan_sizes(struct log *log, const struct chain_end *end, struct log_call *calls,
+		     unsigned n);
+int lsvd_scan_sized(struct log *log, struct chain_end *end, const struct log_call *calls,
+		    unsigned n);
 /* All of it. */
 int lsvd_scan_check(struct log *log, struct chain_end *end);
 
@@ -224,8 +228,10 @@ int lsvd_scan_check(struct log *log, struct chain_end *end);
 struct log_view {
 	uint64_t newest;             /* claim */
 	struct chain_end end;        /* of the newest activated epoch */
-	uint64_t open;               /* the oldest epoch after it that may yet be activated; 0: none */
-	bool cache_known;            /* there is a claim of the cache's epoch, and it carries its id */
+	uint64_t open;               /* the oldest epoch after it that may yet be activated;
+				      * 0: none */
+	bool cache_known;            /* there is a claim of the cache's epoch,
+				      * and it carries its id */
 };
 struct log_verdict {
 	bool current;                /* the cache's history is the store's */

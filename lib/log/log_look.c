@@ -2,13 +2,13 @@
 /*
  * log_look.c - is there a claim newer than ours?
  *
- * Who replies to a flush that the store has, or deletes, must know that nobody had claimed the volume
- * when the store acknowledged. A request proves that for what happened before it was sent, and only
- * for that: a look that comes while one is in the world waits for the next one.
+ * Who replies to a flush that the store has, or deletes, must know that nobody had claimed the
+ * volume when the store acknowledged. A request proves that for what happened before it was sent,
+ * and only for that: a look that comes while one is in the world waits for the next one.
  *
  * A claim that names an older epoch than ours as the one it goes on from is void, since ours is
- * activated: whoever made it finds our object 1, and looks again (log_claim.c). It is passed over, now
- * and from then on.
+ * activated: whoever made it finds our object 1, and looks again (log_claim.c). It is passed over,
+ * now and from then on.
  *
  *   ASKED -> ended 0               no such claim
  *   ASKED -> READ                  there is one
@@ -41,7 +41,8 @@ static void end_all(struct list *looks, int err)
 	}
 }
 
-int lsvd_look_claim(const struct log *log, uint64_t epoch, const void *bytes, size_t n, bool *ret_void)
+int lsvd_look_claim(const struct log *log, uint64_t epoch, const void *bytes, size_t n,
+		    bool *ret_void)
 {
 	struct fmt_claim claim;
 	char key[KEY_CAP];

@@ -7,9 +7,9 @@
  * promises: a probe costs some twenty requests, and a server does not change from one open to the
  * next. It is never asked at a read-only open, which puts nothing.
  *
- * An open does not wait for its probe before it has to: it begins as a job of the world's, which has
- * nothing else to compute at that time, while the open looks at the chain, and it has to be over before
- * the open claims anything.
+ * An open does not wait for its probe before it has to: it begins as a job of the world's, which
+ * has nothing else to compute at that time, while the open looks at the chain, and it has to be
+ * over before the open claims anything.
  */
 #include "log/log_probe.h"
 
@@ -66,7 +66,7 @@ int lsvd_store_probe(struct lsvd_store *store, struct lsvd_store_probe *ret)
 	return err ? err : end;
 }
 
-/* ------------------------------------------------------------------------------------ remembering */
+/* ---------------------------------------------------------------------------------- remembering */
 
 #define MEMORY_BYTES 64u
 
@@ -121,15 +121,16 @@ static void remember(struct port *port)
 	w->file->close(file);
 }
 
-/* ------------------------------------------------------------------------------ may it be written? */
+/* --------------------------------------------------------------------------- may it be written? */
 
-#define ADVICE "use a store that can, or say --unsafe-store (LSVD_OPEN_UNSAFE_STORE) and see to it " \
-	"yourself that a volume never has two writers"
+#define ADVICE "use a store that can, or say --unsafe-store (LSVD_OPEN_UNSAFE_STORE) and see to " \
+	"it yourself that a volume never has two writers"
 
 static int refuse_or_warn(struct world *w, bool unsafe, const char *why)
 {
 	if (!unsafe)
-		return lsvd_fail(LSVD_E_UNSUPPORTED, "store %s %s; %s", w->obj->name(w), why, ADVICE);
+		return lsvd_fail(LSVD_E_UNSUPPORTED, "store %s %s; %s", w->obj->name(w),
+				 why, ADVICE);
 	lsvd_report(LSVD_LOG_ERROR, "store %s %s: opened as asked, UNSAFE: nothing keeps a second "
 		    "writer from destroying the volume", w->obj->name(w), why);
 	return 0;

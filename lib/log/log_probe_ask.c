@@ -3,9 +3,9 @@
  * log_probe_ask.c - does the store do what a volume stands on? (include/lsvd/probe.h)
  *
  * A race is as many requests as there are racers, in the world at once, each with bytes of its own:
- * exactly one may be told that it created, and its bytes are what is there afterwards. A racer whose
- * answer is lost may have won; then nobody else has, and the bytes tell. What is put lies below
- * probe/ under names with a UUID, and is removed at the end, whatever was found.
+ * exactly one may be told that it created, and its bytes are what is there afterwards. A racer
+ * whose answer is lost may have won; then nobody else has, and the bytes tell. What is put lies
+ * below probe/ under names with a UUID, and is removed at the end, whatever was found.
  *
  * What does not depend on each other is asked at the same time, so that a short probe is four round
  * trips:
@@ -113,7 +113,7 @@ static void ranged_key(const struct probe *p, char *key)
 	(void)snprintf(key, LSVD_KEY_MAX + 1, "%sranged", p->dir); /* fits */
 }
 
-/* ---------------------------------------------------------------------------------------- requests */
+/* ------------------------------------------------------------------------------------- requests */
 
 static void init_put(struct obj_io *io, struct iovec *iov, const void *bytes, size_t len)
 {
@@ -141,7 +141,7 @@ static int run_all(struct probe *p, struct obj_io **ios, unsigned n)
 	return err;
 }
 
-/* ----------------------------------------------------------------------------------------- create */
+/* --------------------------------------------------------------------------------------- create */
 
 static void body_of(uint8_t body[BODY_BYTES], unsigned race, unsigned racer)
 {
@@ -192,8 +192,8 @@ static int count_racers(struct probe *p, struct race *r)
 			return lsvd_fail(err, "%s: %s", r->racers[i].io.key, lsvd_strerror(err));
 	}
 	if (r->won > 1)
-		bad(p, &p->ret->create, "%u of %u creators of one object at the same time were told "
-		    "that they created it: it is not created only if absent", r->won, n);
+		bad(p, &p->ret->create, "%u of %u creators of one object at the same time were "
+		    "told that they created it: it is not created only if absent", r->won, n);
 	else if (!r->won && !r->unsure)
 		bad(p, &p->ret->create, "none of %u creators of a new object created it", n);
 	return !r->won && r->unsure == n
@@ -240,7 +240,7 @@ static int create(struct probe *p, unsigned k)
 	return err;
 }
 
-/* ------------------------------------------------------------------------------------------- look */
+/* ----------------------------------------------------------------------------------------- look */
 
 static void add_winner(struct probe *p, struct race *r, struct obj_io **io)
 {
@@ -286,8 +286,9 @@ static void check_range(struct probe *p, const struct range *r, const struct obj
 	if (io->io.err)
 		bad(p, &p->ret->read_back, "%s was created and is not there", io->key);
 	else if (io->ret_len != r->there)
-		bad(p, &p->ret->ranges, "%s: %zu bytes from %" PRIu64 " of %u are %zu, expected %zu",
-		    io->key, r->len, r->off, RANGED_BYTES, io->ret_len, r->there);
+		bad(p, &p->ret->ranges,
+		    "%s: %zu bytes from %" PRIu64 " of %u are %zu, expected %zu", io->key, r->len,
+		    r->off, RANGED_BYTES, io->ret_len, r->there);
 	else if (memcmp(io->buf, p->ranged + r->off, io->ret_len) != 0)
 		bad(p, &p->ret->ranges, "%s: %zu bytes from %" PRIu64 " are not what was put there",
 		    io->key, io->ret_len, r->off);
@@ -339,7 +340,7 @@ static int look(struct probe *p, unsigned k)
 	return 0;
 }
 
-/* ------------------------------------------------------------------------------------------ after */
+/* ---------------------------------------------------------------------------------------- after */
 
 static int count_listed(void *ctx, const struct lsvd_object_info *info)
 {
@@ -395,7 +396,7 @@ static int after(struct probe *p)
 	return 0;
 }
 
-/* ----------------------------------------------------------------------------------------- remove */
+/* --------------------------------------------------------------------------------------- remove */
 
 static void name_victim(const struct probe *p, char *key, unsigned i)
 {
@@ -437,7 +438,7 @@ static void remove_all(struct probe *p)
 	lsvd_free(ios);
 }
 
-/* ------------------------------------------------------------------------------------- the probe */
+/* ------------------------------------------------------------------------------------ the probe */
 
 static void name_dir(struct probe *p)
 {

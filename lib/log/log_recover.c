@@ -43,7 +43,8 @@ struct recovery {
 
 /* ------------------------------------------------------------------------------------ the root */
 
-static void init_root_get(struct log *log, struct log_call *call, struct log_root *root, size_t room)
+static void init_root_get(struct log *log, struct log_call *call, struct log_root *root,
+			  size_t room)
 {
 	lsvd_call_init(call, IO_GET);
 	lsvd_key_root(call->io.key, &log->options.volume, root->ref.epoch, root->ref.number);
@@ -117,8 +118,8 @@ static int read_root(struct log *log, struct log_root *root)
 
 	while (err == 0 && more) {
 		if (root->len >= ROOT_MAX_BYTES)
-			return lsvd_fail(LSVD_E_CORRUPT, "volume %s: root %llu of epoch %llu has more "
-					 "than %llu bytes", log->options.name,
+			return lsvd_fail(LSVD_E_CORRUPT, "volume %s: root %llu of epoch %llu has "
+					 "more than %llu bytes", log->options.name,
 					 (unsigned long long)root->ref.number,
 					 (unsigned long long)root->ref.epoch,
 					 (unsigned long long)ROOT_MAX_BYTES);
@@ -133,8 +134,8 @@ static bool same_root(struct root_ref a, struct root_ref b)
 }
 
 /*
- * The kind's own part of a root begins with the chain object whose state it is. -EBADMSG: it does not
- * verify, and nothing has come of it: once more, since an answer may be damaged.
+ * The kind's own part of a root begins with the chain object whose state it is. -EBADMSG: it does
+ * not verify, and nothing has come of it: once more, since an answer may be damaged.
  */
 static int take_root(struct recovery *r, const struct log_root *root)
 {
@@ -201,8 +202,9 @@ static int add_leg(struct path *p, uint64_t epoch, uint64_t first, uint64_t last
 
 static int root_astray(const struct recovery *r)
 {
-	return lsvd_fail(LSVD_E_CORRUPT, "volume %s: root %llu of epoch %llu stands at object %llu of "
-			 "epoch %llu, which is not part of the history up to object %llu of epoch %llu",
+	return lsvd_fail(LSVD_E_CORRUPT,
+			 "volume %s: root %llu of epoch %llu stands at object %llu of epoch %llu, "
+			 "which is not part of the history up to object %llu of epoch %llu",
 			 r->log->options.name, (unsigned long long)r->log->base_root.number,
 			 (unsigned long long)r->log->base_root.epoch,
 			 (unsigned long long)r->root_seq, (unsigned long long)r->root_epoch,
@@ -215,7 +217,10 @@ struct step {
 	uint64_t epoch, last;
 };
 
-/* Follows the bases of epochs step->epoch, and of the `n` - 1 before it in number, as far as they go. */
+/*
+ * Follows the bases of epochs step->epoch, and of the `n` - 1 before it in number,
+ * as far as they go.
+ */
 static int follow(struct recovery *r, struct step *step, const struct log_header *bases, unsigned n)
 {
 	uint64_t newest = step->epoch;
@@ -268,8 +273,8 @@ static int check_link(const struct recovery *r, const struct log_header *h)
 {
 	if (!r->checksum || h->chain.prev_checksum == r->checksum)
 		return 0;
-	return lsvd_fail(LSVD_E_CORRUPT, "volume %s: object %llu of epoch %llu follows a header with "
-			 "checksum %016llx, expected %016llx", r->log->options.name,
+	return lsvd_fail(LSVD_E_CORRUPT, "volume %s: object %llu of epoch %llu follows a header "
+			 "with checksum %016llx, expected %016llx", r->log->options.name,
 			 (unsigned long long)h->head.seq, (unsigned long long)h->head.epoch,
 			 (unsigned long long)h->chain.prev_checksum,
 			 (unsigned long long)r->checksum);
@@ -300,8 +305,9 @@ static int replay_record(struct log *log, const struct log_header *h, const stru
 		known = log->ops->record(log->ctx, &h->head, &h->chain, record);
 	if (known != 0 || record->flags & RECORD_OPTIONAL)
 		return known < 0 ? known : 0;
-	return lsvd_fail(LSVD_E_VERSION, "object %s: record of type %u, which this library does not "
-			 "know", what, record->type);
+	return lsvd_fail(LSVD_E_VERSION,
+			 "object %s: record of type %u, which this library does not know",
+			 what, record->type);
 }
 
 static int replay_records(struct log *log, const struct log_header *h)
@@ -342,9 +348,9 @@ static int replay_one(struct recovery *r, const struct log_where *at, const stru
 		return 0;
 	}
 	if (h->err < 0 || h->head.kind == OBJECT_FENCE)
-		return lsvd_fail(LSVD_E_CORRUPT, "volume %s: object %llu of epoch %llu %s, and is part "
-				 "of the history", log->options.name, (unsigned long long)at->seq,
-				 (unsigned long long)at->epoch,
+		return lsvd_fail(LSVD_E_CORRUPT, "volume %s: object %llu of epoch %llu %s, and is "
+				 "part of the history", log->options.name,
+				 (unsigned long long)at->seq, (unsigned long long)at->epoch,
 				 h->err == -ENODATA ? "is cut short"
 				 : h->err < 0 ? "is missing" : "is a fence");
 	err = check_link(r, h);
@@ -353,8 +359,9 @@ static int replay_one(struct recovery *r, const struct log_where *at, const stru
 	r->checksum = h->head.checksum;
 	log->stats.replayed++;
 	if (++r->done % REPORT_EVERY == 0)
-		lsvd_report(LSVD_LOG_INFO, "volume %s: %llu of %llu objects read", log->options.name,
-			    (unsigned long long)r->done, (unsigned long long)r->path.objects);
+		lsvd_report(LSVD_LOG_INFO, "volume %s: %llu of %llu objects read",
+			    log->options.name, (unsigned long long)r->done,
+			    (unsigned long long)r->path.objects);
 	if (log->ops->header)
 		err = log->ops->header(log->ctx, &h->head, &h->chain, h->bytes);
 	if (err < 0)

@@ -13,10 +13,10 @@
  * missing, or before a fence. Whatever lies behind that landed too late and belongs to nobody.
  *
  * A store creates objects whole. One that does not may show a part of what was being put when the
- * writer died: at the end of the chain, where nothing says that it was acknowledged, that is as good
- * as missing, and as good as a fence, because nothing else can have its name. Not so in the place of an
- * epoch's base: a part of it may yet be all of it (log_fence.c). A part of an object that was
- * acknowledged is damage.
+ * writer died: at the end of the chain, where nothing says that it was acknowledged, that is as
+ * good as missing, and as good as a fence, because nothing else can have its name. Not so in the
+ * place of an epoch's base: a part of it may yet be all of it (log_fence.c). A part of an object
+ * that was acknowledged is damage.
  */
 #include "log/log_internal.h"
 
@@ -35,7 +35,7 @@
 #define DOUBLINGS_MAX 5u
 #define ROUNDS_MAX 64u     /* far more than dividing takes; others may claim meanwhile */
 
-/* ---------------------------------------------------------------- the last of a row without gaps */
+/* --------------------------------------------------------------- the last of a row without gaps */
 
 #define ANCHOR_BYTES (OBJECT_HEAD_BYTES + CHAIN_PART_BYTES)
 
@@ -137,8 +137,8 @@ static int probe(struct log *log, struct row *row, unsigned round, const struct 
 }
 
 /*
- * Finds row->lo, the last number of the row that is there, given a row->lo that is there or 0, and a
- * row->hi that is not there, or UINT64_MAX after `round` rounds.
+ * Finds row->lo, the last number of the row that is there, given a row->lo that is there or 0, and
+ * a row->hi that is not there, or UINT64_MAX after `round` rounds.
  */
 static int find_last(struct log *log, struct row *row, unsigned round, const struct log_also *also)
 {
@@ -167,9 +167,9 @@ int lsvd_scan_claims(struct log *log, uint64_t from, const struct log_also *also
 
 static int missing(const struct log *log, uint64_t epoch, uint64_t seq)
 {
-	return lsvd_fail(LSVD_E_CORRUPT, "volume %s: object %llu of epoch %llu is missing, though later "
-			 "ones call it acknowledged", log->options.name, (unsigned long long)seq,
-			 (unsigned long long)epoch);
+	return lsvd_fail(LSVD_E_CORRUPT, "volume %s: object %llu of epoch %llu is missing, though "
+			 "later ones call it acknowledged", log->options.name,
+			 (unsigned long long)seq, (unsigned long long)epoch);
 }
 
 static void take_object(struct chain_end *end, const struct log_header *h)
@@ -186,8 +186,8 @@ static void end_before_torn(struct log *log, struct chain_end *end, uint64_t seq
 {
 	if (end->torn != seq) {
 		log->stats.torn++;
-		lsvd_report(LSVD_LOG_ERROR, "volume %s: object %llu of epoch %llu is in the store in "
-			    "part and was never acknowledged: the chain ends before it",
+		lsvd_report(LSVD_LOG_ERROR, "volume %s: object %llu of epoch %llu is in the store "
+			    "in part and was never acknowledged: the chain ends before it",
 			    log->options.name, (unsigned long long)seq,
 			    (unsigned long long)end->epoch);
 	}
@@ -200,8 +200,8 @@ static int check_link(const struct chain_end *end, const struct log_header *h)
 {
 	if (h->chain.prev_checksum == end->checksum)
 		return 0;
-	return lsvd_fail(LSVD_E_CORRUPT, "object %llu of epoch %llu: follows a header with checksum "
-			 "%016llx, expected %016llx", (unsigned long long)h->head.seq,
+	return lsvd_fail(LSVD_E_CORRUPT, "object %llu of epoch %llu: follows a header with "
+			 "checksum %016llx, expected %016llx", (unsigned long long)h->head.seq,
 			 (unsigned long long)h->head.epoch,
 			 (unsigned long long)h->chain.prev_checksum,
 			 (unsigned long long)end->checksum);
@@ -229,8 +229,8 @@ static int take_next(struct chain_end *end, const struct log_header *h, bool *re
 }
 
 /*
- * Object `seq` ends within its header. Every object LOG_WINDOW_MAX places after it, or further, knows
- * whether it was acknowledged; so does perhaps one nearer.
+ * Object `seq` ends within its header. Every object LOG_WINDOW_MAX places after it, or further,
+ * knows whether it was acknowledged; so does perhaps one nearer.
  */
 static int check_torn(struct log *log, struct chain_end *end, uint64_t seq)
 {
@@ -248,8 +248,8 @@ static int check_torn(struct log *log, struct chain_end *end, uint64_t seq)
 		acked |= headers[i].err == 0 && headers[i].chain.acked_seq >= seq;
 	lsvd_headers_free(headers, LOG_WINDOW_MAX);
 	if (acked)
-		return lsvd_fail(LSVD_E_CORRUPT, "volume %s: object %llu of epoch %llu is cut short, "
-				 "though later ones call it acknowledged", log->options.name,
+		return lsvd_fail(LSVD_E_CORRUPT, "volume %s: object %llu of epoch %llu is cut "
+				 "short, though later ones call it acknowledged", log->options.name,
 				 (unsigned long long)seq, (unsigned long long)end->epoch);
 	end_before_torn(log, end, seq);
 	return 0;
@@ -359,10 +359,10 @@ static int scan_from_anchor(struct log *log, struct chain_end *end, struct row *
 }
 
 /*
- * The beginning of a chain is read together with the question for its anchors; so is what follows an
- * end that was found before. As long as there is no newer anchor nothing behind that end can have
- * been deleted: what is missing there was never written. With a newer one it does not matter what
- * was read, not even that it was damaged. end->seq stays 0 if the epoch was never activated.
+ * The beginning of a chain is read together with the question for its anchors; so is what follows
+ * an end that was found before. As long as there is no newer anchor nothing behind that end can
+ * have been deleted: what is missing there was never written. With a newer one it does not matter
+ * what was read, not even that it was damaged. end->seq stays 0 if the epoch was never activated.
  */
 static int scan_on(struct log *log, struct chain_end *end, const struct log_also *also)
 {
@@ -410,7 +410,10 @@ static int read_first_once(struct log *log, uint64_t epoch, enum log_first *ret)
 	return err;
 }
 
-/* It may have become whole, and later ones have come, between the two looks that check_torn() compares. */
+/*
+ * It may have become whole, and later ones have come, between the two looks that
+ * check_torn() compares.
+ */
 static int read_first(struct log *log, uint64_t epoch, enum log_first *ret)
 {
 	int err = read_first_once(log, epoch, ret);
@@ -423,8 +426,8 @@ int lsvd_scan_first(struct log *log, uint64_t epoch, enum log_first *ret)
 	int err = read_first(log, epoch, ret);
 
 	if (err == 0 && *ret == LOG_FIRST_NONE)
-		return lsvd_fail(LSVD_E_UNAVAILABLE, "volume %s: object 1 of epoch %llu: the store says "
-				 "that it is there, and that it is not", log->options.name,
+		return lsvd_fail(LSVD_E_UNAVAILABLE, "volume %s: object 1 of epoch %llu: the store "
+				 "says that it is there, and that it is not", log->options.name,
 				 (unsigned long long)epoch);
 	return err;
 }
@@ -513,7 +516,7 @@ int lsvd_scan_newest(struct log *log, uint64_t newest, struct chain_end *end, ui
 	return err < 0 ? err : lsvd_scan_end(log, end, NULL);
 }
 
-/* ------------------------------------------------------------------------- are its objects whole? */
+/* ----------------------------------------------------------------------- are its objects whole? */
 
 unsigned lsvd_scan_unsized(const struct chain_end *end)
 {
@@ -524,7 +527,8 @@ unsigned lsvd_scan_unsized(const struct chain_end *end)
 	return (unsigned)min_u64(end->seq - known, LOG_WINDOW_MAX);
 }
 
-void lsvd_scan_sizes(struct log *log, const struct chain_end *end, struct log_call *calls, unsigned n)
+void lsvd_scan_sizes(struct log *log, const struct chain_end *end, struct log_call *calls,
+		     unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
 		lsvd_call_init(&calls[i], IO_HEAD);
@@ -533,7 +537,8 @@ void lsvd_scan_sizes(struct log *log, const struct chain_end *end, struct log_ca
 	log->stats.fence_requests += n;
 }
 
-int lsvd_scan_sized(struct log *log, struct chain_end *end, const struct log_call *calls, unsigned n)
+int lsvd_scan_sized(struct log *log, struct chain_end *end, const struct log_call *calls,
+		    unsigned n)
 {
 	uint64_t epoch = end->epoch, torn = 0;
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * log_upload.c - one object into the store: tried until it is there or the name is another's; or out
- * of it.
+ * log_upload.c - one object into the store: tried until it is there or the name is another's; or
+ * out of it.
  *
  *   SENT -> ended 0             the store said so
  *   SENT -> READ BACK           the name is taken: an answer may have been lost, so look who has it
  *   READ BACK -> SIZED          our own header is there: is all of it?
- *   READ BACK -> READ BACK      another header: once more, past whatever may have damaged the answer
+ *   READ BACK -> READ BACK      another header: once more, past whatever may have damaged the
+ *                               answer
  *   READ BACK -> ended -EEXIST  the same other one twice, or OTHERS_MAX of them
  *   SIZED -> ended 0            all of it
  *   READ BACK, SIZED -> PAUSED  a part of it: it may yet be on its way
@@ -19,11 +20,12 @@
  * nobody's data hangs on it.
  *
  * There is one timer and one pause for the whole log, because it is the store that is away, not an
- * object. While pauses are short all that waits is sent again at the end of each. Once they are long
- * (LONG_PAUSE_MS) one upload is sent as a scout, another one each time; whatever it brings back but a
- * failure, the others follow at once. So an outage costs, however much is waiting: four rounds in its
- * first two seconds, then one request a pause, and pauses grow to BACKOFF_MAX_MS; what only a person
- * can mend (access denied, no such bucket) is asked for every denied_retry_ms from the beginning.
+ * object. While pauses are short all that waits is sent again at the end of each. Once they are
+ * long (LONG_PAUSE_MS) one upload is sent as a scout, another one each time; whatever it brings
+ * back but a failure, the others follow at once. So an outage costs, however much is waiting: four
+ * rounds in its first two seconds, then one request a pause, and pauses grow to BACKOFF_MAX_MS;
+ * what only a person can mend (access denied, no such bucket) is asked for every denied_retry_ms
+ * from the beginning.
  *
  * An upload never gives up by itself: the bytes are acknowledged to somebody.
  */
@@ -230,8 +232,8 @@ static void torn(struct log_upload *up, uint64_t there)
 		return;
 	}
 	up->log->stats.torn++;
-	end(up, lsvd_fail(LSVD_E_CORRUPT, "object %s: the store has %llu of its %llu bytes, and keeps "
-			  "them", up->io.key, (unsigned long long)there,
+	end(up, lsvd_fail(LSVD_E_CORRUPT, "object %s: the store has %llu of its %llu bytes, "
+			  "and keeps them", up->io.key, (unsigned long long)there,
 			  (unsigned long long)total_bytes(up)));
 }
 

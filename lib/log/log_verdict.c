@@ -5,19 +5,20 @@
  * A cache is current when the claim of its epoch carries its id and no later epoch has an object 1.
  * That is enough, and no more than that is asked:
  *
- *   - The cache's superblock names an epoch before object 1 of it is put, so an intact cache is never
- *     behind an activation of its own. One that is has been rolled back (a restored image).
- *   - An epoch is activated before a later one is claimed, or never: whoever makes a claim sees to it
- *     (log_fence.c). So none comes between the cache's epoch and the one it goes on from.
- *   - A claim that never came to object 1 makes no cache old, neither another's nor the cache's own: it
- *     counts as of the epoch it was to go on from.
+ *   - The cache's superblock names an epoch before object 1 of it is put, so an intact cache is
+ *     never behind an activation of its own. One that is has been rolled back (a restored image).
+ *   - An epoch is activated before a later one is claimed, or never: whoever makes a claim sees to
+ *     it (log_fence.c). So none comes between the cache's epoch and the one it goes on from.
+ *   - A claim that never came to object 1 makes no cache old, neither another's nor the cache's
+ *     own: it counts as of the epoch it was to go on from.
  *
  * A current cache holds all that the store has, since an object is put only when its records are
- * durable in the log. If it ends earlier it is not the cache that we think it is. If it begins later
- * than the store ends, the store has lost what it acknowledged: there would be a hole between them.
+ * durable in the log. If it ends earlier it is not the cache that we think it is. If it begins
+ * later than the store ends, the store has lost what it acknowledged: there would be a hole between
+ * them.
  *
- * A cache that is damaged holds what it would without what the store has anyway: that is why where it
- * ends can be said only here.
+ * A cache that is damaged holds what it would without what the store has anyway: that is why where
+ * it ends can be said only here.
  *
  * Without a current cache, what the last writer acknowledged and did not store is lost by going on.
  * That nothing is lost is known in two cases only: its chain is closed, or nobody ever wrote.
@@ -45,8 +46,8 @@ int lsvd_verdict_claim(struct log *log, const struct log_call *call, bool *ret_k
 }
 
 /*
- * What the store had of the history that this cache took part in: goes back from the end through the
- * bases to the cache's epoch, or, if that was never activated, to the one it was to go on from.
+ * What the store had of the history that this cache took part in: goes back from the end through
+ * the bases to the cache's epoch, or, if that was never activated, to the one it was to go on from.
  */
 static int stored_of_cache(struct log *log, const struct log_view *view, bool *ret_known,
 			   uint64_t *ret_op)
@@ -59,7 +60,8 @@ static int stored_of_cache(struct log *log, const struct log_view *view, bool *r
 	while (epoch > cache->epoch) {
 		const struct log_where at = { epoch, 1 };
 
-		err = lsvd_headers_get(log, &at, 1, OBJECT_HEAD_BYTES + CHAIN_PART_BYTES, &base, NULL);
+		err = lsvd_headers_get(log, &at, 1, OBJECT_HEAD_BYTES + CHAIN_PART_BYTES,
+				       &base, NULL);
 		if (err < 0)
 			return err;
 		lsvd_headers_free(&base, 1);
@@ -107,10 +109,10 @@ static int check_stale(struct log *log, const struct log_view *view)
 		return err;
 	if (!known)
 		return lsvd_fail(LSVD_E_FOREIGN_CACHE,
-				 "volume %s: the cache (epoch %llu, operations %llu to %llu) is not part of "
-				 "the history in the store (epoch %llu)", log->options.name,
-				 (unsigned long long)cache->epoch, (unsigned long long)cache->first_op,
-				 (unsigned long long)last,
+				 "volume %s: the cache (epoch %llu, operations %llu to %llu) is "
+				 "not part of the history in the store (epoch %llu)",
+				 log->options.name, (unsigned long long)cache->epoch,
+				 (unsigned long long)cache->first_op, (unsigned long long)last,
 				 (unsigned long long)view->end.epoch);
 	return lsvd_fail(LSVD_E_FOREIGN_CACHE,
 			 "volume %s: another writer went on in epoch %llu from operation %llu; the "
@@ -120,7 +122,9 @@ static int check_stale(struct log *log, const struct log_view *view)
 			 (unsigned long long)last);
 }
 
-/* What was written offline is nowhere but in the cache: if the store has such operations, others. */
+/*
+ * What was written offline is nowhere but in the cache: if the store has such operations, others.
+ */
 static bool has_parted(const struct log *log, uint64_t stored)
 {
 	return log->options.cache.offline_op && stored >= log->options.cache.offline_op;
@@ -129,9 +133,10 @@ static bool has_parted(const struct log *log, uint64_t stored)
 static int parted(const struct log *log, uint64_t stored)
 {
 	return lsvd_fail(LSVD_E_ROLLBACK,
-			 "volume %s: the cache went on offline from operation %llu, and the store has %llu: "
-			 "it had more than the cache knew (accept-rollback goes on without the cache)",
-			 log->options.name, (unsigned long long)log->options.cache.offline_op,
+			 "volume %s: the cache went on offline from operation %llu, and the store "
+			 "has %llu: it had more than the cache knew (accept-rollback goes on "
+			 "without the cache)", log->options.name,
+			 (unsigned long long)log->options.cache.offline_op,
 			 (unsigned long long)stored);
 }
 
@@ -155,14 +160,14 @@ static int check_current(const struct log *log, const struct log_view *view,
 	}
 	if (!log->options.accept_rollback && first > stored + 1)
 		return lsvd_fail(LSVD_E_CORRUPT,
-				 "volume %s: the store acknowledged operation %llu and now ends at %llu: "
-				 "it has lost objects, and the cache begins after them "
+				 "volume %s: the store acknowledged operation %llu and now ends at "
+				 "%llu: it has lost objects, and the cache begins after them "
 				 "(accept-rollback goes on without it)", log->options.name,
 				 (unsigned long long)first - 1, (unsigned long long)stored);
 	if (!log->options.accept_rollback)
 		return lsvd_fail(LSVD_E_ROLLBACK,
-				 "volume %s: the cache ends at operation %llu, the store has %llu: the "
-				 "cache was rolled back (accept-rollback goes on without it)",
+				 "volume %s: the cache ends at operation %llu, the store has %llu: "
+				 "the cache was rolled back (accept-rollback goes on without it)",
 				 log->options.name, (unsigned long long)has,
 				 (unsigned long long)stored);
 	ret->flag = true;
@@ -182,11 +187,11 @@ static int check_without_cache(const struct log *log, const struct log_view *vie
 	if (o->accept_rollback || (o->takeover && remote))
 		return 0;
 	return lsvd_fail(LSVD_E_ROLLBACK,
-			 "volume %s: the writer of epoch %llu did not close it, and its cache is not "
-			 "here: what it acknowledged after operation %llu may be lost (%saccept-rollback "
-			 "goes on from there%s)", o->name, (unsigned long long)end->epoch,
-			 (unsigned long long)end->chain.last_op, remote ? "takeover or " : "",
-			 remote ? "; it flushed to the store" : "");
+			 "volume %s: the writer of epoch %llu did not close it, and its cache is "
+			 "not here: what it acknowledged after operation %llu may be lost "
+			 "(%saccept-rollback goes on from there%s)", o->name,
+			 (unsigned long long)end->epoch, (unsigned long long)end->chain.last_op,
+			 remote ? "takeover or " : "", remote ? "; it flushed to the store" : "");
 }
 
 int lsvd_verdict(struct log *log, const struct log_view *view, struct log_verdict *ret)

@@ -184,7 +184,8 @@ static int open_root(struct dir *d, unsigned flags)
 			err = errno;
 	}
 	if (err)
-		return lsvd_fail(lsvd_dir_code(err), "store dir:%s: %s", d->path, lsvd_strerror(-err));
+		return lsvd_fail(lsvd_dir_code(err), "store dir:%s: %s", d->path,
+				 lsvd_strerror(-err));
 	return 0;
 }
 

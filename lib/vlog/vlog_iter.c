@@ -160,8 +160,8 @@ static int check_scan(const struct lsvd_vlog *log, const struct lsvd_vlog_scan *
 		return lsvd_fail(-EINVAL, "value log %s: there are no flags %#x of a scan",
 				 log->name, s->flags);
 	if (s->flags & LSVD_VLOG_SCAN_STORED && (s->first.data || s->last.data))
-		return lsvd_fail(-EINVAL, "value log %s: a scan in the order of writing, flags %#x, "
-				 "has no bounds of keys", log->name, s->flags);
+		return lsvd_fail(-EINVAL, "value log %s: a scan in the order of writing, flags "
+				 "%#x, has no bounds of keys", log->name, s->flags);
 	return 0;
 }
 

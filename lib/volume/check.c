@@ -2,8 +2,8 @@
 /*
  * check.c - the check of a volume: its stages in order, and what becomes of what they find.
  *
- * Each stage needs what the ones before it found: without a path of the history there is no map, and
- * then what is left is each object by itself.
+ * Each stage needs what the ones before it found: without a path of the history there is no map,
+ * and then what is left is each object by itself.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -26,7 +26,7 @@ const char *const lsvd_check_advice_chain =
 
 #define MEMORY_DEFAULT (UINT64_C(64) << 20)
 
-/* ------------------------------------------------------------------------------------ what is found */
+/* -------------------------------------------------------------------------------- what is found */
 
 static void count_finding(struct check *c, const struct check_fault *f)
 {
@@ -94,7 +94,8 @@ int lsvd_check_progress(struct check *c, enum lsvd_check_stage stage, uint64_t d
 	c->report.stage = (uint32_t)stage;
 	if (!c->opt.progress || !c->opt.progress(c->opt.ctx, (uint32_t)stage, done, total))
 		return 0;
-	return lsvd_fail(-ECANCELED, "volume %s: the check was ended before it was over", c->v->name);
+	return lsvd_fail(-ECANCELED, "volume %s: the check was ended before it was over",
+			 c->v->name);
 }
 
 void lsvd_check_add_range(struct check_ranges *r, uint64_t lba, uint64_t sectors)
@@ -109,7 +110,7 @@ void lsvd_check_add_range(struct check_ranges *r, uint64_t lba, uint64_t sectors
 		r->at[r->count++] = (struct lsvd_check_range){ off, len };
 }
 
-/* ---------------------------------------------------------------------------------------- the stages */
+/* ----------------------------------------------------------------------------------- the stages */
 
 static int check_record(struct check *c)
 {
@@ -123,8 +124,8 @@ static int check_record(struct check *c)
 		lsvd_key_record(key, OBJECT_VOLUME, v->name);
 		f.object = key;
 		f.kind = lsvd_check_kind_of(err);
-		f.advice = "restore this object from a copy: nothing else says which objects are the "
-			   "volume's";
+		f.advice = "restore this object from a copy: nothing else says which objects "
+			   "are the volume's";
 		lsvd_check_found_last(c, &f);
 		return 1;
 	}
@@ -141,8 +142,8 @@ static int check_record(struct check *c)
 static void say_dead(void *ctx, const struct uuid *snapshot, const char *clone)
 {
 	struct check_fault f = { .severity = LSVD_CHECK_INFO, .kind = LSVD_CHECK_ORPHAN,
-				 .advice = "it goes with the snapshot, which it does not keep from being "
-					   "deleted" };
+				 .advice = "it goes with the snapshot, which it does not keep "
+					   "from being deleted" };
 	struct check *c = ctx;
 	char key[KEY_CAP];
 
@@ -159,8 +160,8 @@ static int check_clones(struct check *c)
 
 	if (err == LSVD_E_CORRUPT) {
 		struct check_fault f = { .severity = LSVD_CHECK_WARNING, .kind = LSVD_CHECK_DAMAGED,
-					 .advice = "restore it from a copy: until then snapshots of "
-						   "the volume cannot be deleted" };
+					 .advice = "restore it from a copy: until then snapshots "
+						   "of the volume cannot be deleted" };
 
 		f.object = c->v->name;
 		lsvd_check_found_last(c, &f);
@@ -236,7 +237,7 @@ static int check_on(struct world *world, bool own_world, const char *name,
 	return err;
 }
 
-/* ------------------------------------------------------------------------------------------ the call */
+/* ------------------------------------------------------------------------------------- the call */
 
 int lsvd_check_options(struct lsvd_check_options *ret, const struct lsvd_check_options *given)
 {
@@ -246,8 +247,8 @@ int lsvd_check_options(struct lsvd_check_options *ret, const struct lsvd_check_o
 		err = lsvd_fail(-EINVAL, "flags are %#x, may be %#x", ret->flags, LSVD_CHECK_DEEP);
 	for (unsigned i = 0; i < LSVD_ARRAY_LEN(ret->reserved) && !err; i++)
 		if (ret->reserved[i])
-			err = lsvd_fail(-E2BIG, "option reserved[%u] is set: it means nothing to this "
-					"library (use the INIT macro)", i);
+			err = lsvd_fail(-E2BIG, "option reserved[%u] is set: it means nothing to "
+					"this library (use the INIT macro)", i);
 	if (!ret->memory_bytes)
 		ret->memory_bytes = MEMORY_DEFAULT;
 	return err;

@@ -2,12 +2,12 @@
 /*
  * check_cache.c - the cache directory of a volume: its local log and its mirror, against the store.
  *
- * Both are read as an open reads them, and nothing is written. What is damaged in the log and stored
- * already does no harm; what is not stored is lost, which an open would refuse. The mirror is a copy of
- * what the store has, for opening without it.
+ * Both are read as an open reads them, and nothing is written. What is damaged in the log and
+ * stored already does no harm; what is not stored is lost, which an open would refuse. The mirror
+ * is a copy of what the store has, for opening without it.
  *
- * The log is opened, and locked, before anything else is looked at: whoever serves the volume is met at
- * once, and nobody begins to meanwhile.
+ * The log is opened, and locked, before anything else is looked at: whoever serves the volume is
+ * met at once, and nobody begins to meanwhile.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -57,24 +57,24 @@ static void check_groups(struct check *c, const struct wal *w, const struct wal_
 	int err = lsvd_wal_holds(w, stored_op, false, &last, &cut);
 
 	if (err == LSVD_E_CORRUPT) {
-		say(c, LSVD_CHECK_ERROR, file, "open it with --accept-rollback: what is damaged was not "
-		    "stored yet, and is lost");
+		say(c, LSVD_CHECK_ERROR, file, "open it with --accept-rollback: what is damaged "
+		    "was not stored yet, and is lost");
 		return;
 	}
 	if (found->gaps) {
-		(void)lsvd_fail(LSVD_E_CORRUPT, "%s: damaged in %u places, which the store has", file,
-				found->gaps);
+		(void)lsvd_fail(LSVD_E_CORRUPT, "%s: damaged in %u places, which the store has",
+				file, found->gaps);
 		say(c, LSVD_CHECK_WARNING, file, "nothing: the next open passes over it");
 	}
 	if (found->last_op > stored_op && found->last_op >= found->first_op) {
-		(void)lsvd_fail(-EAGAIN, "%s: has %llu operations that the store does not have", file,
-				(unsigned long long)(found->last_op - stored_op));
+		(void)lsvd_fail(-EAGAIN, "%s: has %llu operations that the store does not have",
+				file, (unsigned long long)(found->last_op - stored_op));
 		say(c, LSVD_CHECK_INFO, file, "open the volume with this cache next");
 	} else if (!found->fresh && found->last_op < stored_op) {
 		(void)lsvd_fail(-EAGAIN, "%s: ends with operation %llu, the store has %llu", file,
 				(unsigned long long)found->last_op, (unsigned long long)stored_op);
-		say(c, LSVD_CHECK_WARNING, file, "it is older than the store: another cache, or a copy "
-		    "that was put back");
+		say(c, LSVD_CHECK_WARNING, file,
+		    "it is older than the store: another cache, or a copy that was put back");
 	}
 }
 
@@ -97,8 +97,8 @@ int lsvd_check_lock(struct check *c)
 	}
 	c->log_open = !err;
 	if (err == LSVD_E_LOCKED)
-		return lsvd_fail_context(err, "volume %s is served here, or a command is at work on it: end "
-					 "that first", c->v->name);
+		return lsvd_fail_context(err, "volume %s is served here, or a command is at work "
+					 "on it: end that first", c->v->name);
 	return err == -ENOENT ? 0 : err;
 }
 
@@ -130,8 +130,8 @@ int lsvd_check_cache(struct check *c)
 		lsvd_mirror_name(name, sizeof name, c->v->name, i);
 		err = lsvd_mirror_verify(c->v, i);
 		if (err == LSVD_E_CORRUPT || err == LSVD_E_VERSION) {
-			say(c, LSVD_CHECK_WARNING, name, "nothing: the next open makes it anew; until "
-			    "then the volume cannot be opened offline");
+			say(c, LSVD_CHECK_WARNING, name, "nothing: the next open makes it anew; "
+			    "until then the volume cannot be opened offline");
 			err = 0;
 		}
 	}

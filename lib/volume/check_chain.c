@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * check_chain.c - claims, and the path of the history: which objects of which epochs it goes through.
+ * check_chain.c - claims, and the path of the history: which objects of which epochs it goes
+ * through.
  *
- * The path is found as an open finds it: from the newest activated epoch's last object back through the
- * bases. Headers are read here only to find the way; what is wrong with them is said when the path is
- * gone along (check_replay.c).
+ * The path is found as an open finds it: from the newest activated epoch's last object back through
+ * the bases. Headers are read here only to find the way; what is wrong with them is said when the
+ * path is gone along (check_replay.c).
  */
 #include <errno.h>
 #include <string.h>
@@ -18,7 +19,7 @@
 /* So many claims may be missing in a row. */
 #define EPOCHS_MISSING_MAX 1024u
 
-/* ------------------------------------------------------------------------------------------- claims */
+/* --------------------------------------------------------------------------------------- claims */
 
 static const char *const advice_claim =
 	"restore it from a copy of the store: without it two writers may take the same epoch";
@@ -95,8 +96,8 @@ static void tell_astray(struct check *c, struct check_object *o)
 }
 
 /*
- * The newest epoch of which objects are listed. Epochs are numbered without gaps: a few claims may be
- * missing, but an object far beyond them is of no epoch that was.
+ * The newest epoch of which objects are listed. Epochs are numbered without gaps: a few claims may
+ * be missing, but an object far beyond them is of no epoch that was.
  */
 static void find_newest_listed(struct check *c, int kind)
 {
@@ -144,7 +145,7 @@ int lsvd_check_claims(struct check *c)
 	return err;
 }
 
-/* ------------------------------------------------------------------------------ the end of a chain */
+/* --------------------------------------------------------------------------- the end of a chain */
 
 /* Is there a later object of the epoch that calls `seq` acknowledged? */
 static int acked_later(struct check *c, uint64_t epoch, uint64_t seq, bool *ret)
@@ -280,7 +281,7 @@ static int find_end(struct check *c, struct check_leg *leg)
 	return err ? err : walk_to_end(c, leg, start);
 }
 
-/* ----------------------------------------------------------------------------------------- the path */
+/* ------------------------------------------------------------------------------------- the path */
 
 static int add_leg(struct check *c, const struct check_leg *leg)
 {
@@ -347,13 +348,16 @@ static int find_activated(struct check *c, uint64_t *ret)
 	return err;
 }
 
-/* In the place of a base, of epochs that never came to have one: whoever outran them put it there. */
+/*
+ * In the place of a base, of epochs that never came to have one: whoever outran them put it there.
+ */
 static int use_first_fences(struct check *c)
 {
 	int err = 0;
 
 	for (size_t i = lsvd_check_first(c, KEY_CHAIN, 0);
-	     i < c->count && c->objects[i].kind == KEY_CHAIN && !c->objects[i].ancestor && !err; i++) {
+	     i < c->count && c->objects[i].kind == KEY_CHAIN && !c->objects[i].ancestor &&
+	     !err; i++) {
 		struct check_object *o = &c->objects[i];
 		bool fence = false;
 
@@ -426,7 +430,8 @@ int lsvd_check_unchanged(struct check *c)
 	if (!err && c->leg_count && c->open_end)
 		err = lsvd_check_there(c, KEY_CHAIN, c->legs[0].epoch, c->legs[0].last + 1, &grown);
 	if (!err && (claimed || grown))
-		err = lsvd_fail(-EBUSY, "volume %s: it was written while it was checked: what was found "
-				"means nothing; check it again when nobody serves it", c->v->name);
+		err = lsvd_fail(-EBUSY, "volume %s: it was written while it was checked: what was "
+				"found means nothing; check it again when nobody serves it",
+				c->v->name);
 	return err;
 }

@@ -4,9 +4,9 @@
  * checksums.
  *
  * Objects are read whole, several at once, as many as the memory holds that was granted; each is
- * verified on the thread that has read it: header, extents, and each unit with its frame and padding,
- * so that no byte of it is left out. Then, with nothing else going on, its extents are held against
- * the map: all that the map has in an object must be where the object says.
+ * verified on the thread that has read it: header, extents, and each unit with its frame and
+ * padding, so that no byte of it is left out. Then, with nothing else going on, its extents are
+ * held against the map: all that the map has in an object must be where the object says.
  */
 #include <errno.h>
 #include <string.h>
@@ -53,11 +53,12 @@ static int get_extents(struct object *o)
 
 	if (o->entry.home == HOME_MOVED) {
 		err = lsvd_moved_part_decode(&moved, bytes, &o->head, what);
-		return err ? err : lsvd_segment_moved_extents(&o->extents, &o->count, bytes, &o->head,
-							      &moved, what);
+		return err ? err : lsvd_segment_moved_extents(&o->extents, &o->count, bytes,
+							      &o->head, &moved, what);
 	}
 	err = lsvd_chain_part_decode(&chain, bytes, &o->head, what);
-	return err ? err : lsvd_segment_extents(&o->extents, &o->count, bytes, &o->head, &chain, what);
+	return err ? err : lsvd_segment_extents(&o->extents, &o->count, bytes, &o->head,
+						&chain, what);
 }
 
 static int verify_header(struct object *o)
@@ -95,8 +96,8 @@ static void note_bad(struct object *o, uint64_t lba, uint64_t sectors, uint64_t 
 }
 
 /* One unit of `sectors` sectors at `off`; its bytes are `len` at most. */
-static void verify_unit(struct object *o, uint64_t lba, uint64_t sectors, uint64_t off, uint64_t len,
-			uint8_t *scratch)
+static void verify_unit(struct object *o, uint64_t lba, uint64_t sectors, uint64_t off,
+			uint64_t len, uint8_t *scratch)
 {
 	const uint8_t *data;
 	uint32_t bytes = 0, need = 0;
@@ -104,8 +105,8 @@ static void verify_unit(struct object *o, uint64_t lba, uint64_t sectors, uint64
 	int err;
 
 	if (off >= have) {
-		(void)lsvd_fail(LSVD_E_CORRUPT, "object %s: ends at %llu, before this", o->get->io.key,
-				(unsigned long long)have);
+		(void)lsvd_fail(LSVD_E_CORRUPT, "object %s: ends at %llu, before this",
+				o->get->io.key, (unsigned long long)have);
 		note_bad(o, lba, sectors, off, len);
 		return;
 	}
@@ -116,13 +117,14 @@ static void verify_unit(struct object *o, uint64_t lba, uint64_t sectors, uint64
 		err = lsvd_fail(LSVD_E_CORRUPT, "object %s: unit of %u bytes, its header says %llu",
 				o->get->io.key, bytes, (unsigned long long)sectors * SECTOR_BYTES);
 	else if (err == -ENODATA)
-		err = lsvd_fail(LSVD_E_CORRUPT, "object %s: unit of %u bytes in %llu", o->get->io.key,
-				need, (unsigned long long)min_u64(len, have - off));
+		err = lsvd_fail(LSVD_E_CORRUPT, "object %s: unit of %u bytes in %llu",
+				o->get->io.key, need, (unsigned long long)min_u64(len, have - off));
 	if (err)
 		note_bad(o, lba, sectors, off, len);
 }
 
-static void verify_extent(struct object *o, const struct seg_extent *e, uint64_t end, uint8_t *scratch)
+static void verify_extent(struct object *o, const struct seg_extent *e, uint64_t end,
+			  uint8_t *scratch)
 {
 	uint64_t step = unit_space(UNIT_RAW_BYTES);
 
@@ -133,7 +135,8 @@ static void verify_extent(struct object *o, const struct seg_extent *e, uint64_t
 	for (uint64_t s = 0, off = e->off; s < e->sectors; s += BLOCK_SECTORS, off += step) {
 		uint64_t n = min_u64(BLOCK_SECTORS, e->sectors - s);
 
-		verify_unit(o, e->lba + s, n, off, unit_space((uint32_t)(n * SECTOR_BYTES)), scratch);
+		verify_unit(o, e->lba + s, n, off,
+			    unit_space((uint32_t)(n * SECTOR_BYTES)), scratch);
 	}
 }
 
@@ -181,7 +184,7 @@ static void verify(struct io *io)
 	lsvd_free(scratch);
 }
 
-/* -------------------------------------------------------------------------------- against the map */
+/* ------------------------------------------------------------------------------ against the map */
 
 /* Sectors of [lba, lba + n) that the map has in this object. */
 static uint64_t live_in(const struct object *o, uint64_t lba, uint64_t n, struct check_ranges *r)
@@ -203,7 +206,8 @@ static uint64_t live_in(const struct object *o, uint64_t lba, uint64_t n, struct
 }
 
 /* Does the map have the sectors of e that lie in this object where e says? */
-static bool lies_right(const struct object *o, const struct seg_extent *s, const struct map_extent *e)
+static bool lies_right(const struct object *o, const struct seg_extent *s,
+		       const struct map_extent *e)
 {
 	struct map_extent want = { .lba = s->lba, .off = s->off, .object = o->number,
 				   .len = (uint32_t)min_u64(s->sectors, UINT32_MAX),
@@ -254,16 +258,18 @@ static void compare(struct check *c, const struct object *o)
 	f.affected = wrong.bytes;
 	if (wrong.bytes) {
 		c->checkpoint_bad = true;
-		lsvd_check_found(c, &f, "object %s: the map has %llu bytes elsewhere in it than its "
-				 "header says", o->get->io.key, (unsigned long long)wrong.bytes);
+		lsvd_check_found(c, &f, "object %s: the map has %llu bytes elsewhere in it than "
+				 "its header says", o->get->io.key,
+				 (unsigned long long)wrong.bytes);
 	} else if (live < o->entry.live && !c->partial) {
 		c->checkpoint_bad = true;
-		lsvd_check_found(c, &f, "object %s: the map has %u bytes in it, its header covers %llu "
-				 "of them", o->get->io.key, o->entry.live, (unsigned long long)live);
+		lsvd_check_found(c, &f, "object %s: the map has %u bytes in it, its header "
+				 "covers %llu of them", o->get->io.key, o->entry.live,
+				 (unsigned long long)live);
 	}
 }
 
-/* ---------------------------------------------------------------------------------- what was found */
+/* ------------------------------------------------------------------------------- what was found */
 
 static void say_header(struct check *c, const struct object *o)
 {
@@ -300,7 +306,8 @@ static void say_units(struct check *c, const struct object *o)
 			     lsvd_snapshots_needing(&c->v->snapshots, &o->entry);
 
 		f.severity = lives ? LSVD_CHECK_ERROR : LSVD_CHECK_WARNING;
-		f.advice = lives ? lsvd_check_advice_data : "nothing: it has been overwritten since";
+		f.advice = lives ? lsvd_check_advice_data
+				 : "nothing: it has been overwritten since";
 		f.off = b->off;
 		f.len = b->len;
 		f.ranges = ranges.at;
@@ -329,10 +336,14 @@ static void say_unread(struct check *c, const struct object *o)
 	f.ranges = ranges.at;
 	f.range_count = ranges.count;
 	f.affected = ranges.bytes;
-	lsvd_check_found(c, &f, "object %s cannot be read: %s", o->get->io.key, lsvd_error_name(err));
+	lsvd_check_found(c, &f, "object %s cannot be read: %s", o->get->io.key,
+			 lsvd_error_name(err));
 }
 
-/* What is not in the listing has been said to be missing, and what a base lacks is said of the base. */
+/*
+ * What is not in the listing has been said to be missing, and what a base lacks
+ * is said of the base.
+ */
 static bool is_said(const struct check *c, const struct object *o)
 {
 	const struct object_entry *e = &o->entry;
@@ -358,7 +369,7 @@ static void judge(struct check *c, struct object *o)
 	compare(c, o);
 }
 
-/* ---------------------------------------------------------------------------------------- the walk */
+/* ------------------------------------------------------------------------------------- the walk */
 
 /* Objects that are read together. */
 struct batch {
@@ -430,7 +441,8 @@ static uint64_t next_alive(const struct check *c, uint64_t n)
 {
 	const struct object_table *t = &c->v->objects;
 
-	for (n = lsvd_object_table_next(t, n); n != UINT64_MAX; n = lsvd_object_table_next(t, n + 1))
+	for (n = lsvd_object_table_next(t, n); n != UINT64_MAX;
+	     n = lsvd_object_table_next(t, n + 1))
 		if (is_wanted(c, lsvd_object_table_get(t, n)))
 			break;
 	return n;

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * check_map.c - the root, and then the map, the table of objects and the listing against each other.
+ * check_map.c - the root, and then the map, the table of objects and the listing against each
+ * other.
  *
- * The root is loaded by the code that an open uses, which is told to go on without the pages and nodes
- * that are not whole. Of what the map then has, every extent must lie in an object that lives, is
- * there and has its length; and every object must live by just as many bytes as the map refers to.
+ * The root is loaded by the code that an open uses, which is told to go on without the pages and
+ * nodes that are not whole. Of what the map then has, every extent must lie in an object that
+ * lives, is there and has its length; and every object must live by just as many bytes as the map
+ * refers to.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -23,11 +25,13 @@
 #define PROGRESS_EVERY 65536u
 
 static const char *const advice_checkpoint =
-	"'lsvd-admin check --repair' makes a new checkpoint from the objects, if that can be done for sure";
+	"'lsvd-admin check --repair' makes a new checkpoint from the objects, if that can "
+	"be done for sure";
 
-/* -------------------------------------------------------------------------------------------- the root */
+/* ------------------------------------------------------------------------------------- the root */
 
-static int blob_is_bad(struct lsvd_volume *v, const struct blob_want *want, const char *key, int err)
+static int blob_is_bad(struct lsvd_volume *v, const struct blob_want *want,
+		       const char *key, int err)
 {
 	struct check *c = v->check;
 	struct check_fault f = { .severity = LSVD_CHECK_ERROR, .kind = lsvd_check_kind_of(err),
@@ -100,15 +104,15 @@ static int decode_root(struct check *c, const struct check_get *g, const uint8_t
 		return err == LSVD_E_CORRUPT ? -ESTALE : err;
 	if (head->header_bytes != ROOT_HEADER_BYTES ||
 	    head->header_bytes + head->body_bytes != g->io.ret_len)
-		return lsvd_fail(-ENODATA, "object %s: has %zu bytes and a header of %u, expected %llu "
-				 "and %u", key, g->io.ret_len, head->header_bytes,
+		return lsvd_fail(-ENODATA, "object %s: has %zu bytes and a header of %u, "
+				 "expected %llu and %u", key, g->io.ret_len, head->header_bytes,
 				 (unsigned long long)(head->header_bytes + head->body_bytes),
 				 ROOT_HEADER_BYTES);
 	lsvd_root_part_decode(part, bytes);
 	if (is_on_path(c, part->at))
 		return 0;
-	return lsvd_fail(-ELOOP, "object %s: stands at object %llu of epoch %llu, which is not part of "
-			 "the history", key, (unsigned long long)part->at.seq,
+	return lsvd_fail(-ELOOP, "object %s: stands at object %llu of epoch %llu, which is not "
+			 "part of the history", key, (unsigned long long)part->at.seq,
 			 (unsigned long long)part->at.epoch);
 }
 
@@ -134,7 +138,8 @@ static int load_root(struct check *c, const struct check_get *g, const uint8_t *
 	if (err == -EBADMSG && !last)
 		return 1;
 	if (err == -EBADMSG || err == LSVD_E_CORRUPT) {
-		root_is_bad(c, g->io.key, err == -EBADMSG ? LSVD_CHECK_DAMAGED : LSVD_CHECK_ASTRAY, 0);
+		root_is_bad(c, g->io.key,
+			    err == -EBADMSG ? LSVD_CHECK_DAMAGED : LSVD_CHECK_ASTRAY, 0);
 		return lsvd_vol_forget_map(c->v);
 	}
 	if (err)
@@ -158,7 +163,8 @@ static int read_root(struct check *c, uint64_t len, bool last)
 	err = lsvd_check_run(c, &g, 1, IO_GET);
 	if (!err && g.err) {
 		(void)lsvd_fail(g.err, "object %s: %s", g.io.key, g.err == -ENOENT
-				? "is missing, and is the newest root" : "the store cannot read it");
+				? "is missing, and is the newest root"
+				: "the store cannot read it");
 		root_is_bad(c, g.io.key, lsvd_check_kind_of(g.err), 0);
 	} else if (!err) {
 		err = load_root(c, &g, g.io.buf, last);
@@ -233,7 +239,7 @@ int lsvd_check_root(struct check *c)
 	return 0;
 }
 
-/* ------------------------------------------------------------------------------------------ objects */
+/* -------------------------------------------------------------------------------------- objects */
 
 /* What the map has of an object; by number, in nodes as the table has them. */
 struct tally {
@@ -345,7 +351,7 @@ static int check_objects(struct maps *m)
 	return err;
 }
 
-/* ---------------------------------------------------------------------------------------- the map */
+/* -------------------------------------------------------------------------------------- the map */
 
 static void extent_astray(struct maps *m, const struct map_extent *e, const char *why)
 {
@@ -390,7 +396,8 @@ static void take_extent(struct maps *m, const struct map_extent *e)
 	t = tally_of(m, e->object);
 	t->live += (uint64_t)e->len * SECTOR_BYTES;
 	if (!lsvd_object_is_data(o) || o->died.epoch)
-		extent_astray(m, e, lsvd_object_is_data(o) ? "which is called dead" : "which has no data");
+		extent_astray(m, e, lsvd_object_is_data(o) ? "which is called dead"
+							   : "which has no data");
 	else if (e->off + UNIT_FRAME_BYTES >= o->bytes || lsvd_vol_reach(v, e) > o->bytes)
 		extent_astray(m, e, "beyond the object's end");
 	else if (t->bad && lsvd_vol_reach(v, e) > m->bads[t->bad - 1].have)
@@ -412,7 +419,7 @@ static int walk_map(struct maps *m)
 	return err;
 }
 
-/* --------------------------------------------------------------------------------------- what it says */
+/* --------------------------------------------------------------------------------- what it says */
 
 static void say_bad(struct maps *m, const struct bad *b)
 {
@@ -425,8 +432,8 @@ static void say_bad(struct maps *m, const struct bad *b)
 	lsvd_check_entry_key(m->c, key, e);
 	f.object = key;
 	if (e->died.epoch)
-		f.advice = "restore the object from a copy of the store, or delete the snapshots that "
-			   "need it";
+		f.advice = "restore the object from a copy of the store, or delete the "
+			   "snapshots that need it";
 	if (b->kind == LSVD_CHECK_MISSING && e->died.epoch) {
 		f.len = e->bytes;
 		lsvd_check_found(m->c, &f, "object %s is missing, and snapshot %s needs it", key,
@@ -462,8 +469,8 @@ static void compare_live(struct maps *m, uint64_t number, const struct object_en
 		m->c->checkpoint_bad = true;
 	lsvd_check_entry_key(m->c, key, e);
 	f.object = key;
-	lsvd_check_found(m->c, &f, "object %s: %u bytes are said to live, the map has %llu in it", key,
-			 e->live, (unsigned long long)live);
+	lsvd_check_found(m->c, &f, "object %s: %u bytes are said to live, the map has %llu in it",
+			 key, e->live, (unsigned long long)live);
 }
 
 static void compare_lives(struct maps *m)

@@ -3,8 +3,8 @@
  * check_repair.c - a new checkpoint where the old one is damaged or gone.
  *
  * First a check says that nothing else is wrong, and what the old table of objects said, if that is
- * whole. Then the volume is opened read-only on the chain alone, to see whether the map that comes of
- * it is certain. Only then it is taken over, as by any writer, and a checkpoint put. Nothing is
+ * whole. Then the volume is opened read-only on the chain alone, to see whether the map that comes
+ * of it is certain. Only then it is taken over, as by any writer, and a checkpoint put. Nothing is
  * overwritten or deleted; what is left of the old checkpoint becomes an orphan.
  */
 #include <errno.h>
@@ -18,7 +18,7 @@
 #include "volume/vol_check.h"
 #include "volume/vol_rebuild.h"
 
-/* ---------------------------------------------------------------------------------- is it certain? */
+/* ------------------------------------------------------------------------------- is it certain? */
 
 static int add_live(struct rebuild *r, uint64_t number, uint32_t live)
 {
@@ -89,7 +89,8 @@ static void compare(struct lsvd_volume *v)
 
 	r->compared = true;
 	for (uint64_t i = 0; i < r->count; i++) {
-		const struct object_entry *e = lsvd_object_table_get(&v->objects, r->lives[i].number);
+		const struct object_entry *e = lsvd_object_table_get(&v->objects,
+								     r->lives[i].number);
 
 		if (!e || e->live != r->lives[i].live)
 			doubt(r, "object %llu would live by %u bytes, and lived by %u",
@@ -123,25 +124,26 @@ int lsvd_rebuild_judge(struct lsvd_volume *v, uint64_t missing)
 	struct rebuild *r = v->rebuild;
 
 	if (v->snapshots.count)
-		return lsvd_fail(LSVD_E_UNSUPPORTED, "volume %s: it has snapshots, whose checkpoints "
-				 "cannot be made anew", v->name);
+		return lsvd_fail(LSVD_E_UNSUPPORTED, "volume %s: it has snapshots, whose "
+				 "checkpoints cannot be made anew", v->name);
 	if (v->base)
-		return lsvd_fail(LSVD_E_UNSUPPORTED, "volume %s: it is a clone, whose checkpoints cannot "
-				 "be made anew", v->name);
+		return lsvd_fail(LSVD_E_UNSUPPORTED, "volume %s: it is a clone, whose checkpoints "
+				 "cannot be made anew", v->name);
 	if (missing == 0)
 		return 0;
 	if (r->known && !r->compared)
 		compare(v);
 	if (!r->known)
-		doubt(r, "the old table of objects is lost, too, so nothing says what they trimmed");
+		doubt(r, "the old table of objects is lost, too, so nothing says "
+		      "what they trimmed");
 	if (!r->doubtful)
 		return 0;
-	return lsvd_fail(LSVD_E_UNSUPPORTED, "volume %s: %llu objects of its history have been deleted, "
-			 "and without them it cannot be made anew for sure: %s", v->name,
+	return lsvd_fail(LSVD_E_UNSUPPORTED, "volume %s: %llu objects of its history have been "
+			 "deleted, and without them it cannot be made anew for sure: %s", v->name,
 			 (unsigned long long)missing, r->why);
 }
 
-/* --------------------------------------------------------------------------------------- the repair */
+/* ----------------------------------------------------------------------------------- the repair */
 
 static int look(struct lsvd_store *store, const char *name, struct rebuild *r, bool *ret_sound)
 {
@@ -151,8 +153,8 @@ static int look(struct lsvd_store *store, const char *name, struct rebuild *r, b
 	*ret_sound = !err && !found.errors && found.complete;
 	if (err || *ret_sound || found.repairable)
 		return err;
-	return lsvd_fail(LSVD_E_UNSUPPORTED, "volume %s: of %llu errors some are not in the checkpoint: "
-			 "nothing was changed", name, (unsigned long long)found.errors);
+	return lsvd_fail(LSVD_E_UNSUPPORTED, "volume %s: of %llu errors some are not in the "
+			 "checkpoint: nothing was changed", name, (unsigned long long)found.errors);
 }
 
 /* Is it certain? Nothing is claimed or put to find out. */

@@ -35,7 +35,7 @@ static bool is_after_root(const struct check *c, uint64_t epoch, uint64_t seq)
 	return !place_at_or_before(at, c->root_at);
 }
 
-/* ------------------------------------------------------------------------------------ what is wrong */
+/* -------------------------------------------------------------------------------- what is wrong */
 
 static struct check_fault fault_of(const struct check *c, char key[KEY_CAP],
 				   const struct check_header *h, enum lsvd_check_kind kind)
@@ -111,12 +111,12 @@ static void check_link(struct walk *w, const struct check_header *h)
 		astray(w->c, h, "begins with operation %llu, the one before ends with %llu",
 		       (unsigned long long)h->chain.first_op, (unsigned long long)before->last_op);
 	else if (h->chain.next_object < before->next_object && h->head.kind != OBJECT_FENCE)
-		astray(w->c, h, "gives away object numbers from %llu on, the one before from %llu on",
-		       (unsigned long long)h->chain.next_object,
+		astray(w->c, h, "gives away object numbers from %llu on, the one "
+		       "before from %llu on", (unsigned long long)h->chain.next_object,
 		       (unsigned long long)before->next_object);
 }
 
-/* -------------------------------------------------------------------------------------- into the map */
+/* --------------------------------------------------------------------------------- into the map */
 
 static int apply_records(struct check *c, const struct check_header *h, const char *key)
 {
@@ -206,7 +206,7 @@ static int take(struct walk *w, const struct check_header *h, uint64_t last)
 	return err;
 }
 
-/* ------------------------------------------------------------------------------------------ the walk */
+/* ------------------------------------------------------------------------------------- the walk */
 
 /* Must it be there, and be read? */
 static bool wanted(const struct check *c, uint64_t epoch, uint64_t seq)
@@ -265,16 +265,19 @@ static int check_end(struct walk *w, const struct check_leg *leg, bool newest)
 		char key[KEY_CAP];
 		struct check_fault f = fault_of(w->c, key, &h, LSVD_CHECK_MISSING);
 
-		f.advice = "restore it from a copy of the store: a writer of that epoch could go on";
-		lsvd_check_found(w->c, &f, "fence %s is missing: nothing ends the chain of epoch %llu",
-				 key, (unsigned long long)h.epoch);
+		f.advice = "restore it from a copy of the store: a writer of that "
+			   "epoch could go on";
+		lsvd_check_found(w->c, &f,
+				 "fence %s is missing: nothing ends the chain of epoch %llu", key,
+				 (unsigned long long)h.epoch);
 	} else if (h.err != -ENODATA) {
 		char key[KEY_CAP];
 		struct check_fault f = fault_of(w->c, key, &h, LSVD_CHECK_DAMAGED);
 
 		f.advice = "restore it from a copy of the store; the history does not depend on it";
-		lsvd_check_found(w->c, &f, "object %s should be the fence of epoch %llu, and is not",
-				 key, (unsigned long long)h.epoch);
+		lsvd_check_found(w->c, &f,
+				 "object %s should be the fence of epoch %llu, and is not", key,
+				 (unsigned long long)h.epoch);
 		o->used = true;
 	}
 	lsvd_check_free_headers(&h, 1);

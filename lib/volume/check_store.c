@@ -2,8 +2,8 @@
 /*
  * check_store.c - what a check asks of the store: one listing, and then objects, several at once.
  *
- * A listing may be old. So what is not listed and should be there is asked for by its name before it
- * is called missing, and only the lengths of objects are taken from the listing.
+ * A listing may be old. So what is not listed and should be there is asked for by its name before
+ * it is called missing, and only the lengths of objects are taken from the listing.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -19,7 +19,7 @@
 #define PAUSE_MS 100u
 #define GUESS_BYTES 65536u   /* of a chain object at first: its header, nearly always */
 
-/* --------------------------------------------------------------------------------------- the listing */
+/* ---------------------------------------------------------------------------------- the listing */
 
 static int by_name(const void *a, const void *b)
 {
@@ -231,7 +231,7 @@ int lsvd_check_entry(struct check *c, const struct object_entry *e, struct check
 	return err;
 }
 
-/* --------------------------------------------------------------------------------------- requests */
+/* ------------------------------------------------------------------------------------- requests */
 
 /* Sends those that have no answer (err 1); how many still have none? */
 static unsigned send(struct check *c, struct check_get *gets, unsigned n, enum io_kind kind)
@@ -278,8 +278,9 @@ int lsvd_check_run(struct check *c, struct check_get *gets, unsigned n, enum io_
 	}
 	for (unsigned i = 0; i < n; i++) {
 		if (gets[i].err > 0)
-			return lsvd_fail(LSVD_E_UNAVAILABLE, "volume %s: object %s cannot be read now",
-					 c->v->name, gets[i].io.key);
+			return lsvd_fail(LSVD_E_UNAVAILABLE,
+					 "volume %s: object %s cannot be read now", c->v->name,
+					 gets[i].io.key);
 		if (!is_answer(gets[i].err))
 			return lsvd_fail(gets[i].err, "volume %s: object %s: %s", c->v->name,
 					 gets[i].io.key, lsvd_strerror(gets[i].err));
@@ -287,7 +288,7 @@ int lsvd_check_run(struct check *c, struct check_get *gets, unsigned n, enum io_
 	return 0;
 }
 
-/* ---------------------------------------------------------------------------- headers of the chain */
+/* ------------------------------------------------------------------------- headers of the chain */
 
 /* -ENODATA: it ends within its header. */
 static int decode(const struct check *c, struct check_header *h, const struct check_get *g)
@@ -311,8 +312,8 @@ static int decode(const struct check *c, struct check_header *h, const struct ch
 }
 
 /* Reads the first `len` bytes of those in `again`, which say which of the headers they are of. */
-static int read_begin(struct check *c, struct check_header *headers, const unsigned *which, unsigned n,
-		      struct check_get *gets)
+static int read_begin(struct check *c, struct check_header *headers, const unsigned *which,
+		      unsigned n, struct check_get *gets)
 {
 	memset(gets, 0, n * sizeof *gets);
 	for (unsigned i = 0; i < n; i++) {

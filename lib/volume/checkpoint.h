@@ -2,8 +2,8 @@
 /*
  * checkpoint.h - the bytes of a root and of its nodes (docs/format.md, "Roots"; root_codec.c).
  *
- * A node is the references of PAGE_NODE pages, the entries of OBJECT_NODE objects, as varints, or some
- * snapshots; the root lists the nodes, and the page objects that were made with it.
+ * A node is the references of PAGE_NODE pages, the entries of OBJECT_NODE objects, as varints, or
+ * some snapshots; the root lists the nodes, and the page objects that were made with it.
  */
 #ifndef VOLUME_CHECKPOINT_H
 #define VOLUME_CHECKPOINT_H
@@ -54,13 +54,14 @@ size_t lsvd_page_node_encode(uint8_t *to, const struct page_ref refs[PAGE_NODE])
 size_t lsvd_object_node_encode(uint8_t *to, const struct object_node *node);
 size_t lsvd_snapshot_node_encode(uint8_t *to, const struct snapshot_node *node);
 /*
- * LSVD_E_CORRUPT. What is found is put into the table, which has room for it. Page numbers are below
- * `pages`; object numbers below `next_object`.
+ * LSVD_E_CORRUPT. What is found is put into the table, which has room for it. Page numbers are
+ * below `pages`; object numbers below `next_object`.
  */
 int lsvd_page_node_decode(struct page_table *t, uint64_t index, const uint8_t *p, size_t len,
 			  uint64_t pages);
 int lsvd_object_node_decode(struct object_table *t, uint64_t index, const uint8_t *p, size_t len,
 			    uint64_t next_object);
-int lsvd_snapshot_node_decode(struct snapshot_table *t, uint64_t number, const uint8_t *p, size_t len);
+int lsvd_snapshot_node_decode(struct snapshot_table *t, uint64_t number, const uint8_t *p,
+			      size_t len);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * checkpoint_encode.c - pages that changed, nodes that refer to them or to objects that changed, and
- * the root that names all nodes, as bytes (docs/format.md, "Pages" and "Roots").
+ * checkpoint_encode.c - pages that changed, nodes that refer to them or to objects that changed,
+ * and the root that names all nodes, as bytes (docs/format.md, "Pages" and "Roots").
  */
 #include <assert.h>
 #include <errno.h>
@@ -11,7 +11,7 @@
 #include "base/hash.h"
 #include "volume/checkpoint_internal.h"
 
-/* ------------------------------------------------------------------------------ objects of pages */
+/* ----------------------------------------------------------------------------- objects of pages */
 
 static int grow(void **array, uint64_t *room, uint64_t count, size_t size)
 {
@@ -183,7 +183,8 @@ static int encode_page_node(struct checkpoint *c, uint64_t index, uint64_t *page
 	err = save_changed(c, index, page);
 	if (!err)
 		err = save_emptied(c, index);
-	if (!err && (c->page_count > before || (node && lsvd_checkpoint_empties(c, node->saved.object))))
+	if (!err &&
+	    (c->page_count > before || (node && lsvd_checkpoint_empties(c, node->saved.object))))
 		err = save_page_node(c, index);
 	return err;
 }
@@ -327,8 +328,8 @@ static uint64_t list_snapshot_nodes(const struct checkpoint *c, uint8_t *p)
 	uint64_t next = 0, n = 0;
 
 	for (unsigned i = 0; i < t->node_count; i++) {
-		const struct blob_ref *ref = place_of(&c->snapshot_nodes, &next, t->nodes[i]->number,
-						      &t->nodes[i]->saved);
+		const struct blob_ref *ref = place_of(&c->snapshot_nodes, &next,
+						      t->nodes[i]->number, &t->nodes[i]->saved);
 
 		if (ref && p)
 			lsvd_root_node_encode(p + n * ROOT_NODE_BYTES, t->nodes[i]->number, ref);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * checkpoint_internal.h - a checkpoint that is being made, for those who make it: vol_checkpoint.c (its
- * states) and checkpoint_encode.c (its bytes).
+ * checkpoint_internal.h - a checkpoint that is being made, for those who make it: vol_checkpoint.c
+ * (its states) and checkpoint_encode.c (its bytes).
  */
 #ifndef VOLUME_CHECKPOINT_INTERNAL_H
 #define VOLUME_CHECKPOINT_INTERNAL_H
@@ -74,8 +74,8 @@ struct checkpoint {
 };
 
 /*
- * On any thread, while nothing changes the map and the tables: what has changed into c->objects, and
- * the root. Changes nothing but the checkpoint's own memory.
+ * On any thread, while nothing changes the map and the tables: what has changed into c->objects,
+ * and the root. Changes nothing but the checkpoint's own memory.
  */
 int lsvd_checkpoint_encode(struct checkpoint *c);
 /* Is this page object among those whose pages are saved anew? */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * mirror_build.c - a snapshot of the store map in a file of a mirror, phase by phase (vol_mirror.c).
+ * mirror_build.c - a snapshot of the store map in a file of a mirror, phase by phase
+ * (vol_mirror.c).
  *
  * One request at a time; headers of chain objects come in between. Lock held everywhere.
  */

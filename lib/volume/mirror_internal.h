@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * mirror_internal.h - what a mirror is, for those who make it: vol_mirror.c (what follows a snapshot, and
- * what the local log is told), mirror_build.c (the snapshot), mirror_open.c (the file that is there).
+ * mirror_internal.h - what a mirror is, for those who make it: vol_mirror.c (what follows a
+ * snapshot, and what the local log is told), mirror_build.c (the snapshot), mirror_open.c (the file
+ * that is there).
  */
 #ifndef VOLUME_MIRROR_INTERNAL_H
 #define VOLUME_MIRROR_INTERNAL_H
@@ -41,7 +42,8 @@ struct mirror {
 
 	struct wal_group *noted; /* the store has all up to here; the log is yet to be told */
 	uint64_t noted_op;
-	bool lacks;              /* an adoption that no sync has covered yet: the log lacks it, too */
+	bool lacks;              /* an adoption that no sync has covered yet:
+				  * the log lacks it, too */
 	bool covers_all;         /* the sync in the world covers it */
 	unsigned appends_out;    /* records of chain objects in the world */
 	struct file_io sync_io;

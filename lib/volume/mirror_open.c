@@ -68,7 +68,8 @@ static struct mirror_file *newest(struct mirror *m)
 
 static bool is_after_reach(const struct mirror *m, const struct place *at)
 {
-	return at->epoch > m->reach.epoch || (at->epoch == m->reach.epoch && at->seq > m->reach.seq);
+	return at->epoch > m->reach.epoch ||
+	       (at->epoch == m->reach.epoch && at->seq > m->reach.seq);
 }
 
 /* Behind what there is, at once. */
@@ -178,8 +179,9 @@ void lsvd_mirror_open(struct lsvd_volume *v)
 	}
 	if (!err)
 		return;
-	lsvd_report(LSVD_LOG_WARN, "volume %s: its map cannot be kept in the cache directory (%s): until "
-		    "it is opened again, it cannot be opened offline", v->name, lsvd_last_error());
+	lsvd_report(LSVD_LOG_WARN, "volume %s: its map cannot be kept in the cache directory (%s): "
+		    "until it is opened again, it cannot be opened offline", v->name,
+		    lsvd_last_error());
 	lsvd_mirror_free(v);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * mirror_read.c - reads the records of a mirror through a window, past the page cache if it is to be
- * relied on, up to the first that does not verify.
+ * mirror_read.c - reads the records of a mirror through a window, past the page cache if it is to
+ * be relied on, up to the first that does not verify.
  */
 #include <errno.h>
 
@@ -11,7 +11,7 @@
 
 #define WINDOW_BYTES (1u << 20)
 
-/* --------------------------------------------------------------------------------------- reading */
+/* -------------------------------------------------------------------------------------- reading */
 
 int lsvd_mirror_look(struct mirror_in *in, uint64_t off, uint64_t len, uint8_t **ret)
 {
@@ -99,7 +99,7 @@ int lsvd_mirror_each(struct mirror_in *in, record_fn fn)
 	return err;
 }
 
-/* --------------------------------------------------------------------------------------- records */
+/* -------------------------------------------------------------------------------------- records */
 
 int lsvd_mirror_chain_decode(const struct mirror_in *in, struct mirror_chain *ret,
 			     const uint8_t *payload, uint32_t bytes)
@@ -118,8 +118,8 @@ int lsvd_mirror_chain_decode(const struct mirror_in *in, struct mirror_chain *re
 int lsvd_mirror_chain_follow(struct mirror_in *in, const struct mirror_chain *r)
 {
 	if (r->chain.first_op != in->last_op + 1 || r->chain.last_op + 1 < r->chain.first_op)
-		return lsvd_fail(LSVD_E_CORRUPT, "%s: operations %llu to %llu follow operation %llu",
-				 in->name, (unsigned long long)r->chain.first_op,
+		return lsvd_fail(LSVD_E_CORRUPT, "%s: operations %llu to %llu follow "
+				 "operation %llu", in->name, (unsigned long long)r->chain.first_op,
 				 (unsigned long long)r->chain.last_op,
 				 (unsigned long long)in->last_op);
 	in->last_op = r->chain.last_op;

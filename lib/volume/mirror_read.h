@@ -39,8 +39,8 @@ int lsvd_mirror_look(struct mirror_in *in, uint64_t off, uint64_t len, uint8_t *
 int lsvd_mirror_each(struct mirror_in *in, record_fn fn);
 
 /*
- * How far does a complete file get, and where does it end? Looks at what is behind the snapshot only,
- * and sets `marked`, `at`, `last_op`, `end` and `nonce`.
+ * How far does a complete file get, and where does it end? Looks at what is behind the snapshot
+ * only, and sets `marked`, `at`, `last_op`, `end` and `nonce`.
  */
 int lsvd_mirror_reach(struct mirror_in *in);
 

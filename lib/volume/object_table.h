@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * object_table.h - the objects of a volume by number: where each is, its size, how much of it lives.
+ * object_table.h - the objects of a volume by number: where each is, its size, how much of it
+ * lives.
  *
- * In the table is whatever may be deleted one day: data objects, what garbage collection moved, page
- * objects, roots. An object is *born* at the place in the history (a chain object) with which it
- * became part of it, and *dies* at the place with which nothing refers to it any more: data, when the
- * map has no sector left in it; a page object, at the root that names nothing in it any more; a root,
- * at the next one. The state after place p needs an object if born <= p < died. What is dead stays
- * in the table until it has left the store.
+ * In the table is whatever may be deleted one day: data objects, what garbage collection moved,
+ * page objects, roots. An object is *born* at the place in the history (a chain object) with which
+ * it became part of it, and *dies* at the place with which nothing refers to it any more: data,
+ * when the map has no sector left in it; a page object, at the root that names nothing in it any
+ * more; a root, at the next one. The state after place p needs an object if born <= p < died. What
+ * is dead stays in the table until it has left the store.
  *
  * Object numbers are given away in order and never reused, so the table is an array of nodes of
- * OBJECT_NODE entries, of which those without entries are absent. Checkpoints save nodes, those that
- * changed. A number that was given away for an object that never came to be stays empty.
+ * OBJECT_NODE entries, of which those without entries are absent. Checkpoints save nodes, those
+ * that changed. A number that was given away for an object that never came to be stays empty.
  */
 #ifndef VOLUME_OBJECT_TABLE_H
 #define VOLUME_OBJECT_TABLE_H
@@ -86,7 +87,8 @@ struct object_node {
 struct object_table {
 	const struct ancestry *ancestry; /* of a clone, else NULL */
 	struct object_node **nodes;
-	uint64_t count;        /* numbers with a place in the array of nodes; a multiple of OBJECT_NODE */
+	uint64_t count;        /* numbers with a place in the array of nodes;
+				* a multiple of OBJECT_NODE */
 	uint64_t capacity;     /* nodes */
 	uint64_t used;         /* entries not empty */
 	uint64_t live, bytes;  /* sums over the volume's own data objects, moved or not */

@@ -2,8 +2,8 @@
 /*
  * root_codec.c - roots and their nodes: structs to bytes and back (docs/format.md, "Roots").
  *
- * All kinds of nodes are a number of entries and then the entries, in order; those of pages and objects
- * begin with how many empty places lie before them.
+ * All kinds of nodes are a number of entries and then the entries, in order; those of pages and
+ * objects begin with how many empty places lie before them.
  */
 #include <errno.h>
 #include <string.h>
@@ -100,8 +100,10 @@ size_t lsvd_page_node_encode(uint8_t *to, const struct page_ref refs[PAGE_NODE])
 	return (size_t)(p - to);
 }
 
-/* A page object's live bytes are counted anew by whoever loads it, and a chain object is born in its
- * own place. */
+/*
+ * A page object's live bytes are counted anew by whoever loads it, and a chain object is born in
+ * its own place.
+ */
 static uint8_t *put_entry(uint8_t *p, const struct object_entry *e)
 {
 	p += lsvd_varint_put(p, e->home);
@@ -266,8 +268,8 @@ static void get_entry(struct node_reader *r, struct object_entry *e)
 	r->bad |= !e->home || !e->epoch;
 }
 
-int lsvd_object_node_decode(struct object_table *t, uint64_t index, const uint8_t *bytes, size_t len,
-			    uint64_t next_object)
+int lsvd_object_node_decode(struct object_table *t, uint64_t index, const uint8_t *bytes,
+			    size_t len, uint64_t next_object)
 {
 	struct node_reader r = { bytes, bytes + len, false };
 	uint64_t number = index * OBJECT_NODE, count = get(&r, OBJECT_NODE);
@@ -303,8 +305,8 @@ static void get_snapshot(struct node_reader *r, struct snapshot *s)
 	s->root.number = get(r, OBJECT_NUMBER_LIMIT - 1);
 	s->root_at = (struct place){ get(r, UINT64_MAX), 0 };
 	s->root_at.seq = get(r, UINT64_MAX);
-	r->bad |= !lsvd_name_valid(s->name) || strlen(s->name) != name || !s->at.epoch || !s->bytes ||
-		  s->bytes % SECTOR_BYTES || !place_at_or_before(s->root_at, s->at);
+	r->bad |= !lsvd_name_valid(s->name) || strlen(s->name) != name || !s->at.epoch ||
+		  !s->bytes || s->bytes % SECTOR_BYTES || !place_at_or_before(s->root_at, s->at);
 }
 
 int lsvd_snapshot_node_decode(struct snapshot_table *t, uint64_t number, const uint8_t *bytes,

@@ -2,8 +2,8 @@
 /*
  * shared_rcache.h - one read cache for all volumes that this process opens in a cache directory.
  *
- * The first volume opens it, with its size; the last one closes it. It stands on a world of its own,
- * so that it outlives the volume that opened it.
+ * The first volume opens it, with its size; the last one closes it. It stands on a world of its
+ * own, so that it outlives the volume that opened it.
  */
 #ifndef VOLUME_SHARED_RCACHE_H
 #define VOLUME_SHARED_RCACHE_H

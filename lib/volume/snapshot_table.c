@@ -253,7 +253,10 @@ const struct snapshot *lsvd_snapshots_needing(const struct snapshot_table *t,
 		s = lsvd_snapshots_from_root(t, e->born);
 		return s && !dead_at(e, root_place(s)) ? s : NULL;
 	default:
-		/* The chain from the root to the note is read for what it says, also if it is dead there. */
+		/*
+		 * The chain from the root to the note is read for what it says,
+		 * also if it is dead there.
+		 */
 		s = lsvd_snapshots_from(t, e->born);
 		return s && (!dead_at(e, s->at) ||
 			     (e->home != HOME_MOVED && is_before(s->root_at, e->born))) ? s : NULL;

@@ -2,13 +2,13 @@
 /*
  * snapshot_table.h - the snapshots of a volume, oldest first.
  *
- * A snapshot stands at a chain object, its note, and is read from the root that the note names and the
- * chain objects between the two. Both only ever move forward, so the list is in order of both, and
- * what a snapshot needs is found by halving.
+ * A snapshot stands at a chain object, its note, and is read from the root that the note names and
+ * the chain objects between the two. Both only ever move forward, so the list is in order of both,
+ * and what a snapshot needs is found by halving.
  *
- * They lie in nodes of SNAPSHOT_NODE, which checkpoints save as they save nodes of objects: those that
- * changed. A snapshot stays in the node it was put in; a node has a number that is never used again.
- * One that has become empty stays until a checkpoint has noted it.
+ * They lie in nodes of SNAPSHOT_NODE, which checkpoints save as they save nodes of objects: those
+ * that changed. A snapshot stays in the node it was put in; a node has a number that is never used
+ * again. One that has become empty stays until a checkpoint has noted it.
  */
 #ifndef VOLUME_SNAPSHOT_TABLE_H
 #define VOLUME_SNAPSHOT_TABLE_H

@@ -28,7 +28,7 @@ int lsvd_vol_give_info(struct lsvd_volume_info *ret, const struct fmt_volume *re
 	return lsvd_options_fill(ret, &info, sizeof info, sizeof info, "volume info");
 }
 
-/* ------------------------------------------------------------------------------------------- create */
+/* --------------------------------------------------------------------------------------- create */
 
 static int make_record(struct world *w, const char *name, uint64_t bytes, const char *uuid,
 		       struct fmt_volume *ret)
@@ -38,8 +38,9 @@ static int make_record(struct world *w, const char *name, uint64_t bytes, const 
 	if (err)
 		return err;
 	if (bytes == 0 || bytes % SECTOR_BYTES || bytes > LSVD_VOLUME_MAX_BYTES)
-		return lsvd_fail(-EINVAL, "volume %s: size %" PRIu64 " must be a multiple of %u, at most "
-				 "%" PRIu64, name, bytes, SECTOR_BYTES, LSVD_VOLUME_MAX_BYTES);
+		return lsvd_fail(-EINVAL, "volume %s: size %" PRIu64
+				 " must be a multiple of %u, at most %" PRIu64, name, bytes,
+				 SECTOR_BYTES, LSVD_VOLUME_MAX_BYTES);
 	ret->bytes = bytes;
 	return 0;
 }
@@ -105,7 +106,7 @@ int lsvd_volume_create(struct lsvd_store *store, const char *name, uint64_t byte
 	return lsvd_volume_create_flags(store, name, bytes, uuid, 0, ret);
 }
 
-/* ----------------------------------------------------------------------------------- look up, list */
+/* -------------------------------------------------------------------------------- look up, list */
 
 int lsvd_volume_lookup(struct lsvd_store *store, const char *name, struct lsvd_volume_info *ret)
 {
@@ -135,7 +136,7 @@ int lsvd_volume_list(struct lsvd_store *store, lsvd_volume_fn fn, void *ctx)
 	return err;
 }
 
-/* -------------------------------------------------------------------------------------------- usage */
+/* ---------------------------------------------------------------------------------------- usage */
 
 struct counting {
 	struct lsvd_volume_usage *u;
@@ -230,8 +231,8 @@ static int read_newest(struct lsvd_store *store, const struct uuid *uuid, struct
 	return 0;
 }
 
-int lsvd_vol_size_now(struct visit *v, const struct fmt_volume *record, uint64_t epoch, uint64_t seq,
-		      uint64_t *ret)
+int lsvd_vol_size_now(struct visit *v, const struct fmt_volume *record, uint64_t epoch,
+		      uint64_t seq, uint64_t *ret)
 {
 	struct lsvd_volume_usage u = { .volume_bytes = record->bytes };
 	struct counting c = { &u, epoch, seq };
@@ -288,7 +289,7 @@ int lsvd_volume_usage(struct lsvd_store *store, const char *name, struct lsvd_vo
 	return err ? err : lsvd_options_fill(ret, &u, sizeof u, sizeof u, "volume usage");
 }
 
-/* ------------------------------------------------------------------------------------------- delete */
+/* --------------------------------------------------------------------------------------- delete */
 
 /* Said with what no name leads to any more. */
 static int left_behind(int err, const struct fmt_volume *record, const char *what)
@@ -328,8 +329,8 @@ static int give_name_back(struct visit *v, const struct fmt_volume *record)
 }
 
 /*
- * Its name first: a volume without one cannot be deleted again, one that is still taken away can. If it was
- * taken for good meanwhile, the name leads nowhere. `err`: why it is given back.
+ * Its name first: a volume without one cannot be deleted again, one that is still taken away can.
+ * If it was taken for good meanwhile, the name leads nowhere. `err`: why it is given back.
  */
 static int give_back(struct visit *v, const struct fmt_volume *record, int err)
 {
@@ -348,7 +349,9 @@ static int give_back(struct visit *v, const struct fmt_volume *record, int err)
 	return err;
 }
 
-/* A deletion that was cut off has left its claim, but somebody needs the volume: so it stays one. */
+/*
+ * A deletion that was cut off has left its claim, but somebody needs the volume: so it stays one.
+ */
 static int give_back_if_taken(struct visit *v, const struct fmt_volume *record, int err)
 {
 	uint64_t claim;
@@ -362,8 +365,8 @@ static int give_back_if_taken(struct visit *v, const struct fmt_volume *record, 
 }
 
 /*
- * Nobody needs it, now that nobody new can find it; or it comes back, and so it does if another deletion
- * has given it back meanwhile: what that one saw may be there still.
+ * Nobody needs it, now that nobody new can find it; or it comes back, and so it does if another
+ * deletion has given it back meanwhile: what that one saw may be there still.
  */
 static int remove_record(struct visit *v, const struct fmt_volume *record, uint64_t claim)
 {
@@ -375,7 +378,8 @@ static int remove_record(struct visit *v, const struct fmt_volume *record, uint6
 		err = lsvd_lineage_take_for_good(&v->port, &record->uuid, claim);
 	if (err == -EBUSY)
 		return give_back(v, record, err);
-	if (!err) /* who gives it back has its name back first, and sees only then that it is too late */
+	/* who gives it back has its name back first, and sees only then that it is too late */
+	if (!err)
 		err = remove_name(v, record);
 	return err && err != -ENOENT
 		       ? left_behind(err, record, "if its name is gone, its objects are not") : err;
@@ -402,7 +406,9 @@ static int delete_on(struct visit *v, const char *name, uint32_t flags)
 	err = remove_record(v, &record, claim);
 	if (err)
 		return err;
-	/* Nobody can open it any more. First, for its record, which says what base it has, is gone. */
+	/*
+	 * Nobody can open it any more. First, for its record, which says what base it has, is gone.
+	 */
 	err = lsvd_vol_leave_base(&v->port, &record);
 	if (!err)
 		err = lsvd_lineage_remove(v, &record.uuid);

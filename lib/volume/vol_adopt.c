@@ -10,7 +10,8 @@
  * and swap); what was overwritten or trimmed meanwhile stays what it is. Sectors with source 0
  * are placed whatever there is. Replay does the same (lsvd_vol_record()).
  *
- * What adopts is a note (struct adoption), or the segment that the cold part belongs to (vol_cold.c).
+ * What adopts is a note (struct adoption), or the segment that the cold part belongs to
+ * (vol_cold.c).
  */
 #include "volume/vol_adopt.h"
 
@@ -26,7 +27,7 @@
 #define ADOPT_PIECES 512u
 #define NOTE_PADDING 32u
 
-/* -------------------------------------------------------------------------------------- applying */
+/* ------------------------------------------------------------------------------------- applying */
 
 struct map_extent lsvd_vol_extent_part(const struct map_extent *e, uint64_t lba, uint64_t end)
 {
@@ -61,7 +62,9 @@ static int swap_extent(struct lsvd_volume *v, const struct map_extent *place)
 	return err;
 }
 
-/* Counted as if all of it got in; what does not is counted off when the page comes. 0: it is here. */
+/*
+ * Counted as if all of it got in; what does not is counted off when the page comes. 0: it is here.
+ */
 static int swap_later(struct lsvd_volume *v, const struct map_extent *place, uint64_t source)
 {
 	int err = lsvd_store_map_swap_later(v->map, place, source);
@@ -104,8 +107,8 @@ static int apply_piece(struct lsvd_volume *v, const struct seg_adopt *a, const s
 }
 
 /*
- * The next piece, or what of it lies in one page of the map: so that, when there is no memory for it,
- * nothing of it has been done and counted that would be done and counted again.
+ * The next piece, or what of it lies in one page of the map: so that, when there is no memory for
+ * it, nothing of it has been done and counted that would be done and counted again.
  */
 static bool next_piece(const struct seg_adopt *a, struct seg_walk *walk, struct seg_piece *ret)
 {
@@ -190,7 +193,7 @@ int lsvd_vol_record(void *ctx, const struct object_head *head, const struct chai
 	return err ? err : 1;
 }
 
-/* ------------------------------------------------------------------------------- the moved object */
+/* ----------------------------------------------------------------------------- the moved object */
 
 static void describe(struct moved *m, uint64_t epoch)
 {
@@ -277,7 +280,7 @@ void lsvd_moved_fini(struct moved *m)
 	m->runs = NULL;
 }
 
-/* -------------------------------------------------------------------------------------- the note */
+/* ------------------------------------------------------------------------------------- the note */
 
 static void over(struct adoption *a, int err)
 {

@@ -22,7 +22,9 @@ struct moved {
 /* Puts it; `done` as that of lsvd_log_put_free(). */
 void lsvd_moved_put(struct lsvd_volume *v, struct moved *m,
 		    void (*done)(struct log_free_put *put, int err), void *owner);
-/* The adoption of objects that were put, framed, behind `room` bytes; allocated. -ENOMEM, -E2BIG. */
+/*
+ * The adoption of objects that were put, framed, behind `room` bytes; allocated. -ENOMEM, -E2BIG.
+ */
 int lsvd_moved_records(uint8_t **ret, uint32_t *ret_bytes, size_t room, const struct moved *m,
 		       unsigned n);
 /*

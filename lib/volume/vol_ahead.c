@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * vol_ahead.c - read-ahead that adapts: it begins with the second read of a row that missed, doubles
- * its window from 64 KiB each time the reader comes halfway to its end, and ends with the row.
+ * vol_ahead.c - read-ahead that adapts: it begins with the second read of a row that missed,
+ * doubles its window from 64 KiB each time the reader comes halfway to its end, and ends with the
+ * row.
  *
- * A place (struct ahead_stream) is first only a guess: some read missed and ended there. If the very
- * next read to begin there comes, it is a stream. Reads of a stream may come a little out of order,
- * as several connections or a deep queue deliver them. A read that goes on from nowhere only takes
- * the place that has been quiet for longest: random access reads nothing ahead.
+ * A place (struct ahead_stream) is first only a guess: some read missed and ended there. If the
+ * very next read to begin there comes, it is a stream. Reads of a stream may come a little out of
+ * order, as several connections or a deep queue deliver them. A read that goes on from nowhere only
+ * takes the place that has been quiet for longest: random access reads nothing ahead.
  *
  * What is read ahead goes the way of a prefetch, through the maps into the misses (vol_miss.h), and
  * from there into the read cache; without one it is held in memory for a while. A stream that finds
  * everything in the cache already has nothing to gain: it lives on credit, which each miss renews,
- * and when that is used up it only watches. Bounded: by the window, by the places, and by the memory
- * that misses may hold. Nobody waits for it: its requests are queued after those of the read that
- * set it off, and misses give way to those that somebody needs.
+ * and when that is used up it only watches. Bounded: by the window, by the places, and by the
+ * memory that misses may hold. Nobody waits for it: its requests are queued after those of the read
+ * that set it off, and misses give way to those that somebody needs.
  */
 #include "volume/vol_ahead.h"
 
@@ -76,7 +77,7 @@ static void begin(struct ahead *a, uint64_t next)
 	*s = (struct ahead_stream){ .next = next, .used = a->clock, .born = a->clock };
 }
 
-/* --------------------------------------------------------------------------------------- reading */
+/* -------------------------------------------------------------------------------------- reading */
 
 static void ahead_done(struct read_req *req)
 {
@@ -106,7 +107,9 @@ static bool start_piece(struct lsvd_volume *v, struct ahead_stream *s, uint64_t 
 	return true;
 }
 
-/* The end of the next piece: whole pieces, so that streams of any stride ask for the same ranges. */
+/*
+ * The end of the next piece: whole pieces, so that streams of any stride ask for the same ranges.
+ */
 static uint64_t piece_end(const struct ahead_stream *s, uint64_t end)
 {
 	return min_u64(end, (s->done / PIECE_SECTORS + 1) * PIECE_SECTORS);

@@ -3,8 +3,9 @@
  * vol_apply.c - what the store has acknowledged, into the store map.
  *
  * In the order of the chain: segments, and between them what garbage collection has moved
- * (vol_adopt.c) and snapshots (vol_snapshot.c). A few hundred extents at a time, so that nobody waits
- * long for the lock; reads do not notice, for the overlay still answers for everything in a segment.
+ * (vol_adopt.c) and snapshots (vol_snapshot.c). A few hundred extents at a time, so that nobody
+ * waits long for the lock; reads do not notice, for the overlay still answers for everything in a
+ * segment.
  */
 #include <assert.h>
 
@@ -275,7 +276,8 @@ void lsvd_vol_apply(struct lsvd_volume *v)
 		lsvd_vol_stored_more(v);
 		lsvd_vol_maybe_checkpoint(v);
 		lsvd_vol_form_groups(v);
-		lsvd_vol_delete_dead(v); /* it was stored before the newest root, and no other comes */
+		/* it was stored before the newest root, and no other comes */
+		lsvd_vol_delete_dead(v);
 		lsvd_vol_gc_poke(v);
 	}
 	apply_more(v);

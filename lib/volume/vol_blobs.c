@@ -3,8 +3,8 @@
  * vol_blobs.c - many small parts of page objects, read at the same time and verified.
  *
  * A procedure. Parts of one object that lie close together are one request; RUNS_AT_ONCE are in the
- * world. What fails for a reason that may pass is tried again for some seconds; what does not verify
- * is asked for once more, for it may have been damaged on the way.
+ * world. What fails for a reason that may pass is tried again for some seconds; what does not
+ * verify is asked for once more, for it may have been damaged on the way.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -246,7 +246,8 @@ int lsvd_vol_fetch_blobs(struct lsvd_volume *v, struct blob_want *wants, uint64_
 		f->v = v;
 		f->take = take;
 		f->n = 0;
-		for (uint64_t bytes = 0; i < n && f->n < RUNS_AT_ONCE && bytes < BYTES_AT_ONCE && !err;) {
+		for (uint64_t bytes = 0; i < n && f->n < RUNS_AT_ONCE &&
+					 bytes < BYTES_AT_ONCE && !err;) {
 			err = begin_run(f, wants + i, n - i);
 			if (err)
 				break;

@@ -21,7 +21,7 @@ struct vload {
 	uint64_t *plain;         /* the plain hashes of its blocks */
 };
 
-/* -------------------------------------------------------------------------------------- building */
+/* ------------------------------------------------------------------------------------- building */
 
 void lsvd_vseg_free_build(struct vseg *s)
 {
@@ -130,7 +130,7 @@ void lsvd_vseg_build(struct vseg *s)
 	lsvd_port_start(&s->volume->port, &s->build.io);
 }
 
-/* --------------------------------------------------------------------------------------- reading back */
+/* --------------------------------------------------------------------------------- reading back */
 
 /* Without the lock. */
 static void load_conclude(struct io *io)
@@ -167,8 +167,8 @@ static void loads_are_over(struct vseg *s)
 		lsvd_vol_destage_again(v); /* LOADING without loads: begins again */
 		return;
 	}
-	lsvd_report(LSVD_LOG_ERROR, "volume %s: operations %llu to %llu cannot be read back from the "
-		    "local log: %s", v->name, (unsigned long long)s->first_op,
+	lsvd_report(LSVD_LOG_ERROR, "volume %s: operations %llu to %llu cannot be read back from "
+		    "the local log: %s", v->name, (unsigned long long)s->first_op,
 		    (unsigned long long)s->last_op, lsvd_error_name(s->load_err));
 	lsvd_vol_fail(v, LSVD_E_FAILED, "data waiting to be stored is damaged in the local log");
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * vol_cached.c - which data of a volume the read cache holds, so that it can be fetched again elsewhere.
+ * vol_cached.c - which data of a volume the read cache holds, so that it can be fetched again
+ * elsewhere.
  *
  * An answer of the cache's index: it knows lines of objects, not what of a line has been filled. An
  * extent counts if every line it may lie in is there. Newer data that is only in the local log does

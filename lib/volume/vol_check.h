@@ -10,13 +10,14 @@
  *   check_data.c    every byte of what lives
  *   check_cache.c   the local log and the mirror
  *
- * A check is a procedure on a volume that is not open: a struct lsvd_volume is made for its map, its
- * tables and the functions that fill them; it has a local log to look at, and is never logged to.
- * Unlike an open it does not stop at the first thing that is wrong: it names it, and goes on with what
- * is left. What it cannot know any more then (`partial`: the map is not all of it) it does not judge.
+ * A check is a procedure on a volume that is not open: a struct lsvd_volume is made for its map,
+ * its tables and the functions that fill them; it has a local log to look at, and is never logged
+ * to. Unlike an open it does not stop at the first thing that is wrong: it names it, and goes on
+ * with what is left. What it cannot know any more then (`partial`: the map is not all of it) it
+ * does not judge.
  *
- * A function here returns 0 whatever it finds; negative is what ends the check: the store, no memory,
- * the caller.
+ * A function here returns 0 whatever it finds; negative is what ends the check: the store, no
+ * memory, the caller.
  */
 #ifndef VOLUME_VOL_CHECK_H
 #define VOLUME_VOL_CHECK_H
@@ -86,7 +87,8 @@ void lsvd_check_found_last(struct check *c, const struct check_fault *f);
 /* What kind of fault an error is. */
 enum lsvd_check_kind lsvd_check_kind_of(int err);
 /* 0 or -ECANCELED. */
-int lsvd_check_progress(struct check *c, enum lsvd_check_stage stage, uint64_t done, uint64_t total);
+int lsvd_check_progress(struct check *c, enum lsvd_check_stage stage, uint64_t done,
+			uint64_t total);
 /* For the simulator. */
 int lsvd_volume_check_world(struct world *world, const char *name,
 			    const struct lsvd_check_options *options,
@@ -131,7 +133,9 @@ struct check_get {
 	int err;                 /* 0, -ENOENT, -EIO (what there is cannot be read) */
 	void *of;                /* the caller's */
 };
-/* At most CHECK_AT_ONCE; their io is set but for its kind. What cannot be said now is asked again. */
+/*
+ * At most CHECK_AT_ONCE; their io is set but for its kind. What cannot be said now is asked again.
+ */
 int lsvd_check_run(struct check *c, struct check_get *gets, unsigned n, enum io_kind kind);
 
 /* A header of a chain object. */
@@ -143,8 +147,8 @@ struct check_header {
 	uint8_t *bytes;
 };
 /*
- * Reads them, at most CHECK_AT_ONCE, and unless `quiet` says what is wrong with those that are there.
- * err -ENODATA: it ends within its header.
+ * Reads them, at most CHECK_AT_ONCE, and unless `quiet` says what is wrong with those that are
+ * there. err -ENODATA: it ends within its header.
  */
 int lsvd_check_headers(struct check *c, struct check_header *headers, unsigned n, bool quiet);
 void lsvd_check_free_headers(struct check_header *headers, unsigned n);

@@ -1,30 +1,30 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * vol_checkpoint.c - saving the store map: the pages that changed, the nodes that refer to them or to
- * objects that changed, and a root that names all nodes.
+ * vol_checkpoint.c - saving the store map: the pages that changed, the nodes that refer to them or
+ * to objects that changed, and a root that names all nodes.
  *
  * A checkpoint is the store map after exactly one chain object: it waits while an object is in the
- * map in part. First the pages come that have changed while they were away, and those that lie in page
- * objects to be emptied (vol_pages.c): then the map is whole where it matters, and what objects live
- * of is counted exactly. Until then and while what changed is encoded (on a processor's thread) nothing
- * is applied to the map and nothing leaves the table of objects: acknowledged segments wait, and
- * reads do not notice, for the overlay has them; only those that need a page that is away wait for
- * the encoder. Then the map moves on while page objects, and after them the root, are put.
- * Only when the root is acknowledged do chain objects name it, and only when one of these is
- * acknowledged is what the root has made dead deleted (vol_delete.c).
+ * map in part. First the pages come that have changed while they were away, and those that lie in
+ * page objects to be emptied (vol_pages.c): then the map is whole where it matters, and what
+ * objects live of is counted exactly. Until then and while what changed is encoded (on a
+ * processor's thread) nothing is applied to the map and nothing leaves the table of objects:
+ * acknowledged segments wait, and reads do not notice, for the overlay has them; only those that
+ * need a page that is away wait for the encoder. Then the map moves on while page objects, and
+ * after them the root, are put. Only when the root is acknowledged do chain objects name it, and
+ * only when one of these is acknowledged is what the root has made dead deleted (vol_delete.c).
  *
  *   GATHERING -> ENCODING -> PAGES (putting) -> ROOT (putting) -> done
  *
- * A page that cannot be had now ends the checkpoint; the next segment brings another try. One that is
- * damaged ends all of this open.
+ * A page that cannot be had now ends the checkpoint; the next segment brings another try. One that
+ * is damaged ends all of this open.
  *
- * Page objects in which less than half is still referred to are emptied: what lives in them is saved
- * anew, as if it had changed. So what checkpoints leave behind is bounded by what they need. When a clone
- * leaves its base (vol_flatten.c), page objects of ancestors are emptied likewise.
+ * Page objects in which less than half is still referred to are emptied: what lives in them is
+ * saved anew, as if it had changed. So what checkpoints leave behind is bounded by what they need.
+ * When a clone leaves its base (vol_flatten.c), page objects of ancestors are emptied likewise.
  *
- * The encoding changes nothing but the checkpoint's own memory: when it fails there will be another.
- * A put that fails for good ends checkpoints for this open: what was marked saved is not. Nothing is
- * lost by that but time at the next open.
+ * The encoding changes nothing but the checkpoint's own memory: when it fails there will be
+ * another. A put that fails for good ends checkpoints for this open: what was marked saved is not.
+ * Nothing is lost by that but time at the next open.
  *
  * docs/format.md, "Pages" and "Roots", has the bytes.
  */
@@ -170,7 +170,7 @@ static void put_pages(struct checkpoint *c)
 		put_root(c);
 }
 
-/* ----------------------------------------------------------------------------- encoded: it counts */
+/* --------------------------------------------------------------------------- encoded: it counts */
 
 static void move_blob(struct checkpoint *c, uint64_t from, uint32_t from_len, uint64_t to,
 		      uint32_t to_len)
@@ -306,8 +306,11 @@ static uint64_t most_objects(const struct lsvd_volume *v)
 			 v->pages.count * PAGE_NODE_BYTES_MAX + nodes * OBJECT_NODE_BYTES_MAX +
 			 (uint64_t)v->snapshots.node_count * SNAPSHOT_NODE_BYTES_MAX;
 
-	/* What does not fit any more leaves less than one page's room at the end of each. Pages that
-	 * are not in the table yet have an extent at least, and there is a node for 1024 of them. */
+	/*
+	 * What does not fit any more leaves less than one page's room at the end of each. Pages
+	 * that are not in the table yet have an extent at least, and there is a node for 1024 of
+	 * them.
+	 */
 	bytes += (lsvd_store_map_extents(v->map) / PAGE_NODE + 1) * PAGE_NODE_BYTES_MAX +
 		 lsvd_store_map_extents(v->map) * 8;
 	return bytes / (PAGES_OBJECT_BYTES - STORE_MAP_PAGE_MAX_BYTES) + 2;

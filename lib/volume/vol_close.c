@@ -188,7 +188,8 @@ int lsvd_volume_close(struct lsvd_volume *v, uint32_t drain_ms)
 			err = end;
 	}
 	lsvd_report(LSVD_LOG_INFO, "volume %s: closed%s", v->name,
-		    err == 0 ? "" : err == 1 ? ", not everything is in the store" : " after a failure");
+		    err == 0 ? "" : err == 1 ? ", not everything is in the store"
+					     : " after a failure");
 	lsvd_vol_destroy(v);
 	return err;
 }

@@ -15,9 +15,9 @@
  * Sectors of both parts are never the same: a newer record hides an older one of the other part.
  * So it does not matter that a reader adopts after it has applied the segment's own extents.
  *
- * What is written for the first time stays where it is, and so does what lies on a page of the map that
- * is away. A small segment, one that is nearly all of one kind, and one of a volume that has no
- * garbage to collect are not divided: each part costs a request.
+ * What is written for the first time stays where it is, and so does what lies on a page of the map
+ * that is away. A small segment, one that is nearly all of one kind, and one of a volume that has
+ * no garbage to collect are not divided: each part costs a request.
  */
 #include "volume/vol_cold.h"
 
@@ -92,7 +92,8 @@ void lsvd_vseg_find_cold(struct vseg *s)
 	if (s->cold || !is_worth_it(v, s))
 		return;
 	bytes = mark(s, lifespan);
-	if (bytes >= s->user_bytes / LEAST_SHARE && s->user_bytes - bytes >= s->user_bytes / LEAST_SHARE)
+	if (bytes >= s->user_bytes / LEAST_SHARE &&
+	    s->user_bytes - bytes >= s->user_bytes / LEAST_SHARE)
 		s->cold = lsvd_calloc(1, sizeof *s->cold);
 	if (!s->cold) { /* or there is no memory for it: whole is as good */
 		for (uint32_t i = 0; i < s->records; i++)

@@ -7,8 +7,8 @@
  * so if that holds anything back an anchor is brought about (vol_delete.c), and what is left is
  * deleted. To pack is the same with other victims; to flatten a clone is in vol_flatten.c.
  *
- * One at a time: a second call is refused, so that whoever waits, gives up or has no more time speaks of
- * his own.
+ * One at a time: a second call is refused, so that whoever waits, gives up or has no more time
+ * speaks of his own.
  */
 #include <lsvd/gc.h>
 
@@ -22,9 +22,10 @@
 
 #define STATUS_FIRST sizeof(struct lsvd_gc_status)
 #define COLLECT_FIRST sizeof(struct lsvd_collect_options)
-#define FLAGS (LSVD_COLLECT_ORPHANS | LSVD_COLLECT_NO_COPY | LSVD_COLLECT_FLATTEN | LSVD_COLLECT_PACK)
+#define FLAGS (LSVD_COLLECT_ORPHANS | LSVD_COLLECT_NO_COPY | LSVD_COLLECT_FLATTEN | \
+	       LSVD_COLLECT_PACK)
 
-/* ------------------------------------------------------------------------------------ how it stands */
+/* -------------------------------------------------------------------------------- how it stands */
 
 /* Objects in which data lives, and what lives in those that a run by hand copies out of. */
 static void count_objects(const struct lsvd_volume *v, struct lsvd_gc_status *s)
@@ -106,7 +107,7 @@ int lsvd_volume_gc_control(struct lsvd_volume *v, uint32_t verb)
 	return 0;
 }
 
-/* --------------------------------------------------------------------------------------- by hand */
+/* -------------------------------------------------------------------------------------- by hand */
 
 static int given_up(const struct collect *c)
 {
@@ -232,8 +233,8 @@ static bool is_loose(struct lsvd_volume *v, unsigned *ret)
 }
 
 /*
- * What one round puts together ends with an object that is not full. So it is gone over again as long as
- * that leaves at most half as many of these.
+ * What one round puts together ends with an object that is not full. So it is gone over again as
+ * long as that leaves at most half as many of these.
  */
 static int pack(struct collect *c)
 {
@@ -316,11 +317,11 @@ static int check_options(struct collect *c, const struct lsvd_collect_options *g
 	if (c->o.flags & ~FLAGS)
 		return lsvd_fail(-EINVAL, "option flags is %#x, known are %#x", c->o.flags, FLAGS);
 	if (c->o.flags & LSVD_COLLECT_FLATTEN && c->o.flags != LSVD_COLLECT_FLATTEN)
-		return lsvd_fail(-EINVAL, "option flags is %#x: a clone is flattened, and nothing else "
-				 "done", c->o.flags);
+		return lsvd_fail(-EINVAL, "option flags is %#x: a clone is flattened, and "
+				 "nothing else done", c->o.flags);
 	if (c->o.flags & LSVD_COLLECT_PACK && c->o.flags & LSVD_COLLECT_NO_COPY)
-		return lsvd_fail(-EINVAL, "option flags is %#x: nothing is packed that is not copied",
-				 c->o.flags);
+		return lsvd_fail(-EINVAL, "option flags is %#x: nothing is packed "
+				 "that is not copied", c->o.flags);
 	if (!c->o.percent)
 		c->o.percent = v->opt.gc_target_percent;
 	if (!c->o.timeout_ms)

@@ -2,14 +2,15 @@
 /*
  * vol_delete.c - what is dead leaves the store, after a checkpoint.
  *
- * Dead is what died at or before the place of the newest root, and what no snapshot needs: data that
- * nothing in the map refers to any more, page objects and roots that checkpoints have replaced. It
- * goes when a chain object that names that root is acknowledged, and when no read of it is on its way;
- * the log adds its own conditions (log_delete.c), and the mirror must not lead to it any more. What it
- * leaves is asked for again after the next checkpoint, also after a crash: what has died stays in the
- * table, and so in every root, until it is known to be gone.
+ * Dead is what died at or before the place of the newest root, and what no snapshot needs: data
+ * that nothing in the map refers to any more, page objects and roots that checkpoints have
+ * replaced. It goes when a chain object that names that root is acknowledged, and when no read of
+ * it is on its way; the log adds its own conditions (log_delete.c), and the mirror must not lead to
+ * it any more. What it leaves is asked for again after the next checkpoint, also after a crash:
+ * what has died stays in the table, and so in every root, until it is known to be gone.
  *
- *   root put -> NAMED (a chain object that names it is acknowledged) -> DELETING -> FINISHED -> none
+ *   root put -> NAMED (a chain object that names it is acknowledged) -> DELETING
+ *            -> FINISHED -> none
  *
  * If nothing is on its way to the store that would name the root, a note is put that does. While a
  * checkpoint is being encoded nothing leaves the table: FINISHED waits for that.
@@ -23,8 +24,8 @@
 #include "volume/volume_internal.h"
 
 /*
- * Dead bytes that are held back until the next anchor, beyond a share of what lives, make one come: beyond
- * little of it once nobody has written for a while, for then none comes by itself.
+ * Dead bytes that are held back until the next anchor, beyond a share of what lives, make one come:
+ * beyond little of it once nobody has written for a while, for then none comes by itself.
  */
 #define HELD_SHARE 10u
 #define HELD_LEAST (8u << 20)
@@ -114,8 +115,8 @@ static void deleted(struct log_delete *del, int err)
 	struct lsvd_volume *v = d->v;
 
 	if (err && !v->failed && !v->closing)
-		lsvd_report(LSVD_LOG_WARN, "volume %s: objects that are not needed any more could not be "
-			    "deleted (%s): tried again after the next checkpoint", v->name,
+		lsvd_report(LSVD_LOG_WARN, "volume %s: objects that are not needed any more could "
+			    "not be deleted (%s): tried again after the next checkpoint", v->name,
 			    lsvd_error_name(err));
 	d->err = err;
 	d->finished = true;
@@ -136,7 +137,8 @@ static bool is_dead(const struct lsvd_volume *v, const struct object_entry *e)
 	bool meta = e->home == HOME_PAGES || e->home == HOME_ROOT;
 	const struct place root = { v->root_at.epoch, v->root_number };
 
-	return e->died.epoch && !e->ancestor && place_at_or_before(e->died, meta ? root : v->root_at) &&
+	return e->died.epoch && !e->ancestor &&
+	       place_at_or_before(e->died, meta ? root : v->root_at) &&
 	       !e->readers && !lsvd_snapshots_needing(&v->snapshots, e);
 }
 
@@ -198,8 +200,8 @@ static void note_acked(struct log_put *put, int err)
 }
 
 /*
- * Will a segment say where the root is? One that is still being filled may never be full; who collects by
- * hand does not wait for that.
+ * Will a segment say where the root is? One that is still being filled may never be full; who
+ * collects by hand does not wait for that.
  */
 static bool segment_comes(const struct lsvd_volume *v)
 {
@@ -272,12 +274,12 @@ void lsvd_vol_name_root(struct lsvd_volume *v)
 	lsvd_vol_delete_dead(v);
 }
 
-/* ---------------------------------------------------------------------------------- to the anchor */
+/* -------------------------------------------------------------------------------- to the anchor */
 
 /*
  * Notes on all places up to the next anchor's; when they are acknowledged one behind it, with which
- * the log puts the anchor, which then says that all before it is. A chain that is written to all the
- * time need not wait for that: its own objects fill the places.
+ * the log puts the anchor, which then says that all before it is. A chain that is written to all
+ * the time need not wait for that: its own objects fill the places.
  */
 struct anchoring {
 	struct lsvd_volume *v;

@@ -23,7 +23,7 @@
 #define SEAL_AGE_FACTOR 10u
 #define QUICK_MS 2000u
 
-/* -------------------------------------------------------------------------------- the open segment */
+/* ----------------------------------------------------------------------------- the open segment */
 
 int lsvd_vol_spare_segments(struct lsvd_volume *v, unsigned groups)
 {
@@ -125,7 +125,7 @@ void lsvd_vol_seal(struct lsvd_volume *v)
 	lsvd_vol_destage(v);
 }
 
-/* ------------------------------------------------------------------------------- groups of a segment */
+/* -------------------------------------------------------------------------- groups of a segment */
 
 static void pin_groups(struct vseg *s)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * vol_destage.h - segments on their way to the store, for the three files that see to it:
- * vol_destage.c (when, and in which order), vol_build.c (groups to objects), vol_apply.c (objects into
- * the store map). The lock is held in all of it.
+ * vol_destage.c (when, and in which order), vol_build.c (groups to objects), vol_apply.c (objects
+ * into the store map). The lock is held in all of it.
  */
 #ifndef VOLUME_VOL_DESTAGE_H
 #define VOLUME_VOL_DESTAGE_H

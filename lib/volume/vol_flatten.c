@@ -3,20 +3,20 @@
  * vol_flatten.c - a clone gets a copy of what it still needs of its base, and leaves it.
  *
  * What it needs are data objects of ancestors, out of which garbage collection copies what the map
- * still has there, as it does out of objects that are mostly dead; and ancestors' page objects, which
- * checkpoints empty. Reads and writes go on, and each step is an ordinary one: after a crash in
- * any of them the clone is a clone that needs less.
+ * still has there, as it does out of objects that are mostly dead; and ancestors' page objects,
+ * which checkpoints empty. Reads and writes go on, and each step is an ordinary one: after a crash
+ * in any of them the clone is a clone that needs less.
  *
  *   copy      rounds of collection, the victims of which are the ancestors' objects
  *   empty     checkpoints, each of which empties some page objects, until none is left that lives
  *   forget    the table has no object of an ancestor any more
- *   name      a checkpoint of that; a chain object that names its root is acknowledged: from then on no
- *             open reads an older root, or what lies before it
+ *   name      a checkpoint of that; a chain object that names its root is acknowledged: from then
+ *             on no open reads an older root, or what lies before it
  *   leave     the clone's entry at the base is dropped
  *
- * Only the last step lets the base go, and what is deleted there nobody looks for any more. The record
- * still says what the clone was made of, since the numbers of its own objects begin there; of
- * that nothing is read as long as there is a root, and there is one.
+ * Only the last step lets the base go, and what is deleted there nobody looks for any more. The
+ * record still says what the clone was made of, since the numbers of its own objects begin there;
+ * of that nothing is read as long as there is a root, and there is one.
  *
  * The clone's snapshots need the base as long as they are there, if they were made before all
  * this, and so do its own clones, which are clones of its snapshots. Whether one does is asked of
@@ -105,7 +105,8 @@ static int needs_base(struct lsvd_volume *v, const struct snapshot *s, bool *ret
 
 /*
  * Snapshots come oldest first. What lies between two of one root can only take from what the older
- * needs of the base, for nothing that is written later lies there: so if that needs nothing, nor does the other.
+ * needs of the base, for nothing that is written later lies there: so if that needs nothing, nor
+ * does the other.
  */
 static bool same_root(const struct snapshot *a, const struct snapshot *b)
 {
@@ -148,7 +149,7 @@ static int refuse_snapshots(struct lsvd_volume *v)
 	return err;
 }
 
-/* ---------------------------------------------------------------------------------------- the map */
+/* -------------------------------------------------------------------------------------- the map */
 
 static int empty_pages(struct collect *c)
 {
@@ -160,11 +161,12 @@ static int empty_pages(struct collect *c)
 static int no_progress(const struct lsvd_volume *v, const struct needs *n)
 {
 	if (n->damaged)
-		return lsvd_fail(LSVD_E_CORRUPT, "volume %s: %u objects of its base are damaged, and are "
-				 "still needed: they were left as they are", v->name, n->damaged);
-	return lsvd_fail(LSVD_E_UNAVAILABLE, "volume %s: %llu bytes of data and %llu of its map are "
-			 "still in its base", v->name, (unsigned long long)n->data,
-			 (unsigned long long)n->map);
+		return lsvd_fail(LSVD_E_CORRUPT, "volume %s: %u objects of its base are damaged, "
+				 "and are still needed: they were left as they are",
+				 v->name, n->damaged);
+	return lsvd_fail(LSVD_E_UNAVAILABLE,
+			 "volume %s: %llu bytes of data and %llu of its map are still in its base",
+			 v->name, (unsigned long long)n->data, (unsigned long long)n->map);
 }
 
 /* A checkpoint first: after it the table is exact. */
@@ -188,7 +190,7 @@ static int take_all(struct collect *c)
 	return err;
 }
 
-/* ----------------------------------------------------------------------------------------- leaving */
+/* -------------------------------------------------------------------------------------- leaving */
 
 /* May objects of ancestors leave the table: does nobody encode it, or read one of them? */
 static bool may_forget(struct lsvd_volume *v, const void *arg)
@@ -257,7 +259,7 @@ static int leave(struct collect *c)
 	return err ? err : lsvd_vol_drop_base(c->v);
 }
 
-/* --------------------------------------------------------------------------------------- all of it */
+/* ------------------------------------------------------------------------------------ all of it */
 
 /* While it runs no snapshot comes, goes, or is gone back to. */
 static int alone(struct collect *c, int (*run)(struct collect *c))

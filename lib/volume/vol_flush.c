@@ -3,9 +3,9 @@
  * vol_flush.c - who waits for what to be durable, here and in the store.
  *
  * A flush covers everything acknowledged before it. It waits for the local log to be synced up to
- * there (all who wait share one sync); with LSVD_FLUSH_REMOTE then for the store to have it, and then
- * for a look for a newer claim that began after the store's acknowledgement: if there was no claim
- * then, whoever claims later will find the object when it scans.
+ * there (all who wait share one sync); with LSVD_FLUSH_REMOTE then for the store to have it, and
+ * then for a look for a newer claim that began after the store's acknowledgement: if there was no
+ * claim then, whoever claims later will find the object when it scans.
  */
 #include <assert.h>
 
@@ -142,7 +142,8 @@ void lsvd_vol_check_lease(struct lsvd_volume *v)
 {
 	uint64_t now;
 
-	if (v->offline || v->opt.lease_check_ms == UINT32_MAX || v->lease_looking || v->failed || v->closing)
+	if (v->offline || v->opt.lease_check_ms == UINT32_MAX || v->lease_looking ||
+	    v->failed || v->closing)
 		return;
 	now = lsvd_vol_now(v);
 	if (now - max_u64(lsvd_log_looked_ms(v->log), v->lease_tried_ms) < v->opt.lease_check_ms)

@@ -11,8 +11,8 @@
  * What does not verify is never copied: its object is marked, and left alone until the next open.
  * What is entirely dead is not read at all.
  *
- * Time is counted in bytes that users have written and that were stored (volume->written). It is not
- * stored itself: what is there at open is as old as its number says.
+ * Time is counted in bytes that users have written and that were stored (volume->written). It is
+ * not stored itself: what is there at open is as old as its number says.
  */
 #include <errno.h>
 
@@ -22,7 +22,8 @@
 
 #define BUDGET_SEGMENTS 2u
 #define BY_HAND_SEGMENTS 4u    /* of what is copied to be together: one of so many is not full */
-#define BUDGET_SHARE 4u        /* of the memory for data: a round has no more, if it is more than a segment */
+#define BUDGET_SHARE 4u        /* of the memory for data: a round has no more, if it is more
+				* than a segment */
 #define BY_HAND_SHARE 2u
 
 static void sums(void *ctx, struct gc_sums *ret)
@@ -152,7 +153,9 @@ static uint64_t freed_bytes(const struct lsvd_volume *v)
 	return sum;
 }
 
-/* What died in an earlier open, or was a snapshot's alone: nothing else would ask for a checkpoint. */
+/*
+ * What died in an earlier open, or was a snapshot's alone: nothing else would ask for a checkpoint.
+ */
 void lsvd_vol_gc_look(struct lsvd_volume *v)
 {
 	uint64_t died = v->objects.died_bytes;

@@ -19,7 +19,10 @@
 #include "base/hash.h"
 #include "volume/vol_gc_round.h"
 
-/* At once, and of a segment: what is read lies in memory beside the round's buffer until it is verified. */
+/*
+ * At once, and of a segment: what is read lies in memory beside the round's buffer
+ * until it is verified.
+ */
 #define READ_BYTES (UINT64_C(4) << 20)
 #define READ_SHARE 2u
 
@@ -85,7 +88,7 @@ void lsvd_round_leave_alone(struct gc_round *g, uint64_t object, int err, const 
 		    "damaged", g->v->name, (unsigned long long)object, why);
 }
 
-/* -------------------------------------------------------------------------------------- adopting */
+/* ------------------------------------------------------------------------------------- adopting */
 
 static void adopted(struct adoption *a, int err)
 {
@@ -131,7 +134,7 @@ static void put_outputs(struct gc_round *g)
 		lsvd_moved_put(g->v, &g->outputs[i], moved_put, g);
 }
 
-/* -------------------------------------------------------------------------------------- building */
+/* ------------------------------------------------------------------------------------- building */
 
 /* Neighbours are one record; how many there are. */
 static unsigned make_records(struct gc_round *g, const struct gc_piece *pieces, uint64_t count)
@@ -264,7 +267,7 @@ static void start_build(struct gc_round *g)
 	lsvd_port_start(&g->v->port, &g->job.io);
 }
 
-/* --------------------------------------------------------------------------------------- reading */
+/* -------------------------------------------------------------------------------------- reading */
 
 static int by_lba(const void *a, const void *b)
 {
@@ -370,7 +373,8 @@ static int by_place(const void *a, const void *b)
 
 	if (x->object != y->object)
 		return x->object < y->object ? -1 : 1;
-	return x->off != y->off ? (x->off < y->off ? -1 : 1) : x->lba < y->lba ? -1 : x->lba > y->lba;
+	return x->off != y->off ? (x->off < y->off ? -1 : 1) : x->lba < y->lba ? -1
+									       : x->lba > y->lba;
 }
 
 /* In memory they lie as they will in the objects; they are found by address. */
@@ -407,7 +411,8 @@ void lsvd_round_move(void *ctx)
 
 	if (g)
 		drop_dead(g);
-	if (!g || g->err || lsvd_round_futile(g) || !g->piece_count) { /* or all of it died meanwhile */
+	/* or all of it died meanwhile */
+	if (!g || g->err || lsvd_round_futile(g) || !g->piece_count) {
 		lsvd_gc_moved(&v->gc, !g ? -ENOMEM : g->err ? g->err : lsvd_round_futile(g), 0);
 		return;
 	}

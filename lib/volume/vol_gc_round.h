@@ -58,7 +58,8 @@ void lsvd_round_survey(void *ctx, const struct gc_choice *victim); /* struct log
 /* ---- vol_gc_move.c: copies of it, put and adopted. */
 void lsvd_round_move(void *ctx); /* struct log_gc_ops */
 void lsvd_round_count(struct gc_round *g, uint64_t bytes); /* a request */
-int lsvd_round_futile(const struct gc_round *g);           /* why there is no point in going on, or 0 */
+/* why there is no point in going on, or 0 */
+int lsvd_round_futile(const struct gc_round *g);
 /* If that is what the error says: the object is not chosen again. */
 void lsvd_round_leave_alone(struct gc_round *g, uint64_t object, int err, const char *why);
 

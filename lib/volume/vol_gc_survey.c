@@ -38,7 +38,8 @@ static int add_piece(struct gc_round *g, const struct map_extent *e, uint8_t cla
 /* What the map still has of the victim in a range whose pages are here. */
 static int add_live(struct gc_round *g, const struct gc_choice *victim, uint64_t lba, uint64_t end)
 {
-	const uint64_t most = max_u64(g->v->opt.segment_bytes / PIECE_SHARE, BLOCK_BYTES) / SECTOR_BYTES;
+	const uint64_t most =
+		max_u64(g->v->opt.segment_bytes / PIECE_SHARE, BLOCK_BYTES) / SECTOR_BYTES;
 	struct map_extent e;
 	int err = 0;
 

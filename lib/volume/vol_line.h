@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * vol_line.h - a range of an object as lines of the read cache: what goes where in the cache's file.
+ * vol_line.h - a range of an object as lines of the read cache: what goes where in the cache's
+ * file.
  */
 #ifndef VOLUME_VOL_LINE_H
 #define VOLUME_VOL_LINE_H

@@ -53,8 +53,8 @@ int lsvd_vol_open_wal(struct lsvd_volume *v, struct wal_found *found)
 		return 0; /* a reader sees what the store has; offline, there is nothing */
 	}
 	if (err == LSVD_E_LOCKED)
-		return lsvd_fail_context(err, "volume %s is served here, or a command is at work on it",
-					 v->name);
+		return lsvd_fail_context(err, "volume %s is served here, or a command "
+					 "is at work on it", v->name);
 	if (!err)
 		fit_segments(v);
 	return err;
@@ -90,7 +90,8 @@ static int may_claim(void *ctx)
 	return err ? err : lsvd_wal_made(v->wal);
 }
 
-static int cache_holds(void *ctx, uint64_t stored_op, bool cut, uint64_t *ret_last_op, bool *ret_cut)
+static int cache_holds(void *ctx, uint64_t stored_op, bool cut, uint64_t *ret_last_op,
+		       bool *ret_cut)
 {
 	struct lsvd_volume *v = ctx;
 
@@ -132,11 +133,12 @@ static void describe_trouble(struct lsvd_volume *v, int err)
 		(void)snprintf(v->store_text, sizeof v->store_text, "the store fails, and is tried "
 			       "again: %s", what); /* all three are cut at worst */
 	else if (err == -ENOSPC)
-		(void)snprintf(v->store_text, sizeof v->store_text, "the store is full, and is tried "
-			       "again: %s", what);
+		(void)snprintf(v->store_text, sizeof v->store_text,
+			       "the store is full, and is tried again: %s", what);
 	else
-		(void)snprintf(v->store_text, sizeof v->store_text, "the store refuses, and is asked "
-			       "again every %u s: %s", v->opt.denied_retry_ms / 1000, what);
+		(void)snprintf(v->store_text, sizeof v->store_text,
+			       "the store refuses, and is asked again every %u s: %s",
+			       v->opt.denied_retry_ms / 1000, what);
 }
 
 static void unavailable(void *ctx, bool yes, int err)

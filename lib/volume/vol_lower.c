@@ -3,9 +3,9 @@
  * vol_lower.c - volumes that show others where they have nothing: their lower volumes, read-only.
  *
  * A volume may be created over any snapshots of other volumes of its store (vol_over.c). Its record
- * lists them, the uppermost last; whoever opens it opens them with it, each a reader of its own, and
- * finds the same or nothing at all. Opened, they form one row, linked by `below`: the volume, its
- * uppermost lower, what that one was created over in its turn, and so on to the next lower.
+ * lists them, the uppermost last; whoever opens it opens them with it, each a reader of its own,
+ * and finds the same or nothing at all. Opened, they form one row, linked by `below`: the volume,
+ * its uppermost lower, what that one was created over in its turn, and so on to the next lower.
  *
  *   volume -> lower n -> (the lowers of lower n) -> ... -> lower 1 -> (its lowers)
  *
@@ -14,8 +14,8 @@
  * lowers pays is one look at `below` where its map has a hole.
  *
  * Invariants:
- *  (1) What is below a volume never changes: only snapshots are, and entries at their volumes protect
- *      them, as they do those with clones.
+ *  (1) What is below a volume never changes: only snapshots are, and entries at their volumes
+ *      protect them, as they do those with clones.
  *  (2) In the store map a hole below `hides` is what was never written. What was trimmed is zeroes
  *      there, whole pages, too: in memory, in checkpoints and when the chain is replayed. Above it
  *      nothing shows, and a trim leaves a hole.
@@ -40,7 +40,7 @@ struct lower_set {
 	struct lsvd_volume *open[FMT_LOWERS_MAX];
 };
 
-/* -------------------------------------------------------------------------------- opening, closing */
+/* ----------------------------------------------------------------------------- opening, closing */
 
 int lsvd_vol_new_map(struct lsvd_volume *v)
 {
@@ -166,7 +166,7 @@ struct lsvd_volume *lsvd_vol_showing(const struct lsvd_volume *v, uint64_t lba)
 	return w;
 }
 
-/* -------------------------------------------------------------------------- operations of a volume below */
+/* ----------------------------------------------------------------- operations of a volume below */
 
 /* One operation of a lower volume, and what of the upper one waits for it. */
 struct lower_op {
@@ -273,7 +273,7 @@ void lsvd_vol_look_below(struct lsvd_volume *v, struct lsvd_io *io)
 	lsvd_port_start(&v->port, &op->other.io);
 }
 
-/* ------------------------------------------------------------------------------------- block status */
+/* --------------------------------------------------------------------------------- block status */
 
 #define STATUS_AT_ONCE 64u
 #define STATUS_ROUNDS 1000u
@@ -305,8 +305,8 @@ static int status_from(struct lsvd_volume *v, uint64_t off, uint64_t len,
 			return 1;
 		}
 		v = w;
-		n = status_before(v, off, min_u64(len, v->shows * SECTOR_BYTES - off), ret, max, wait,
-				  own);
+		n = status_before(v, off, min_u64(len, v->shows * SECTOR_BYTES - off), ret, max,
+				  wait, own);
 	}
 	return n;
 }

@@ -1,38 +1,40 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * vol_mirror.c - a copy of the store map in the cache directory, so that the cache alone is the whole
- * volume: what an offline open starts from (vol_offline.c).
+ * vol_mirror.c - a copy of the store map in the cache directory, so that the cache alone is the
+ * whole volume: what an offline open starts from (vol_offline.c).
  *
  * The local log holds what the store does not have yet, and what is older is in the store map; that
  * is read from the store at every ordinary open, and there it stays when the store is away. So the
- * map is kept here, too: a snapshot of its pages and objects, and behind it the header of each chain
- * object that joined it since. When these have become as long as the snapshot, the next one is
- * begun in the other of two files; nothing reads them but an offline open.
+ * map is kept here, too: a snapshot of its pages and objects, and behind it the header of each
+ * chain object that joined it since. When these have become as long as the snapshot, the next one
+ * is begun in the other of two files; nothing reads them but an offline open.
  *
- *   A file:   HEAD -> PAGES -> OBJECTS -> MARK -> SETTLE -> SEAL -> SEALED -> END   being built (`target`)
+ *   A file:   HEAD -> PAGES -> OBJECTS -> MARK -> SETTLE -> SEAL -> SEALED -> END
+ *             being built (`target`)
  *             then `current`, until the other one is complete
  *
- * An open goes on with the newer file: a mark behind the snapshot, and the records behind that, say how
- * far it has got, and what the chain has beyond is written to it while it is read. If it cannot be known
- * what it lacks, it is built anew at once. If there was none for this log, that waits until the log needs
- * it, unless few pages would have to be brought.
+ * An open goes on with the newer file: a mark behind the snapshot, and the records behind that, say
+ * how far it has got, and what the chain has beyond is written to it while it is read. If it cannot
+ * be known what it lacks, it is built anew at once. If there was none for this log, that waits
+ * until the log needs it, unless few pages would have to be brought.
  *
  * The one rule: ring space of the local log is not given up before the objects that hold what lay
  * there are in a complete mirror, synced. So at every moment log and mirror are the whole volume up
  * to its newest operation. The sync rides on the log's own rhythm, one for a sixteenth of the ring,
- * or when somebody waits for room. From SETTLE's sync on, which covers all that the log was told of,
- * the log is told nothing more until the new file is `current`: its head may say COMPLETE on the disk
- * long before we know, and then it is the one that counts.
+ * or when somebody waits for room. From SETTLE's sync on, which covers all that the log was told
+ * of, the log is told nothing more until the new file is `current`: its head may say COMPLETE on
+ * the disk long before we know, and then it is the one that counts.
  *
  * Pages of the map that are away are brought for it, a few at a time, and may go again after that.
  *
  * A snapshot is not of one moment: a page is as it was when its turn came. That does no harm, since
- * what changed meanwhile is in the headers of chain objects, which are replayed over it in order, or,
- * if it is in none of them, in the log.
+ * what changed meanwhile is in the headers of chain objects, which are replayed over it in order,
+ * or, if it is in none of them, in the log.
  *
  * A mirror that cannot be written is given up until the next open, with a warning, and the log goes
  * on without: only an offline open is refused then, for it finds a mirror that ends before the log
- * begins. Nothing here fails an open, or delays one by more than reading what lies behind a snapshot.
+ * begins. Nothing here fails an open, or delays one by more than reading what lies behind a
+ * snapshot.
  *
  * All of it is protected by the port's lock, but for lsvd_mirror_open() and lsvd_mirror_header(),
  * procedures.
@@ -45,8 +47,8 @@
 #include "base/err.h"
 #include "volume/mirror_internal.h"
 
-#define SYNC_PART 16u                    /* of the ring, told of at once */
-#define FIRST_PART 4u                    /* of the ring, filled before the first snapshot is begun */
+#define SYNC_PART 16u    /* of the ring, told of at once */
+#define FIRST_PART 4u    /* of the ring, filled before the first snapshot is begun */
 
 /* A chain object's header, or a mark, on its way into a file. */
 struct append {
@@ -63,7 +65,7 @@ void lsvd_mirror_name(char *ret, size_t cap, const char *volume, unsigned which)
 	(void)snprintf(ret, cap, "%s.map%u", volume, which); /* MIRROR_NAME_CAP is enough */
 }
 
-/* ---------------------------------------------------------------------------- what the log is told */
+/* ------------------------------------------------------------------------- what the log is told */
 
 static void tell_log(struct mirror *m, struct wal_group *g, uint64_t op)
 {
@@ -81,8 +83,8 @@ void lsvd_mirror_give_up(struct mirror *m, int err)
 	m->failure = err;
 	m->current = m->target = NULL;
 	m->phase = BUILD_NONE;
-	lsvd_report(LSVD_LOG_WARN, "volume %s: its map cannot be kept in the cache directory (%s): until "
-		    "it is opened again, it cannot be opened offline", m->v->name,
+	lsvd_report(LSVD_LOG_WARN, "volume %s: its map cannot be kept in the cache directory (%s): "
+		    "until it is opened again, it cannot be opened offline", m->v->name,
 		    lsvd_error_name(err));
 	tell_log(m, m->noted, m->noted_op);
 	lsvd_port_changed(&m->v->port);
@@ -117,12 +119,13 @@ static void start_sync(struct mirror *m)
 	m->covers_all = m->lacks;
 	m->covered = m->noted;
 	m->covered_op = m->noted_op;
-	m->sync_io = (struct file_io){ .io = { .kind = IO_FILE_SYNC, .done = sync_done, .owner = m },
+	m->sync_io = (struct file_io){ .io = { .kind = IO_FILE_SYNC, .done = sync_done,
+					       .owner = m },
 				       .file = m->current->file };
 	lsvd_port_start(&m->v->port, &m->sync_io.io);
 }
 
-/* ------------------------------------------------------------------------------------- appending */
+/* ------------------------------------------------------------------------------------ appending */
 
 /* Without the lock. */
 static void append_prepare(struct io *io)
@@ -298,7 +301,7 @@ void lsvd_mirror_pump(struct mirror *m)
 		start_sync(m);
 }
 
-/* ---------------------------------------------------------------------------------------- ending */
+/* --------------------------------------------------------------------------------------- ending */
 
 void lsvd_mirror_want_room(struct lsvd_volume *v)
 {

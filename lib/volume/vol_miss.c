@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * vol_miss.c - single-flight GETs, joined where they lie side by side, and the filling of the cache.
+ * vol_miss.c - single-flight GETs, joined where they lie side by side, and the filling of the
+ * cache.
  *
  * GETs are not started where they are wanted but in a step queued at the port: it runs when the
  * whole batch of operations has been resolved, before this thread does anything else, so waiting
@@ -8,8 +9,8 @@
  * raw unit: joining must not double what is fetched.
  *
  * What is read ahead gives way: it is started after the others, at most AHEAD_GETS at once, so that
- * a read finds the store's connections free; and it is never run on the thread that leaves the core,
- * which may be a user's.
+ * a read finds the store's connections free; and it is never run on the thread that leaves the
+ * core, which may be a user's.
  */
 #include "volume/vol_miss.h"
 
@@ -90,7 +91,7 @@ uint64_t lsvd_miss_ahead_room(const struct lsvd_volume *v)
 	return used < AHEAD_BYTES_MAX ? AHEAD_BYTES_MAX - used : 0;
 }
 
-/* --------------------------------------------------------------------------------------- finding */
+/* -------------------------------------------------------------------------------------- finding */
 
 struct miss *lsvd_miss_covering(struct lsvd_volume *v, uint64_t object, uint64_t first,
 				uint64_t end)
@@ -135,7 +136,7 @@ static void grow(struct miss *m, const struct miss_want *w)
 		m->v->misses.ahead_bytes += m->end - m->first - before;
 }
 
-/* --------------------------------------------------------------------------------------- sending */
+/* -------------------------------------------------------------------------------------- sending */
 
 static void tell(struct miss *m, int err)
 {
@@ -289,7 +290,7 @@ static void kick(struct lsvd_volume *v)
 	lsvd_port_start(&v->port, &v->misses.kick);
 }
 
-/* --------------------------------------------------------------------------------------- wanting */
+/* -------------------------------------------------------------------------------------- wanting */
 
 static struct miss *new_miss(struct lsvd_volume *v, const struct miss_want *w)
 {
@@ -366,7 +367,7 @@ uint8_t *lsvd_miss_bytes(const struct miss_want *w, size_t *ret_len)
 	return m->buf + skip;
 }
 
-/* --------------------------------------------------------------------------------------- leaving */
+/* -------------------------------------------------------------------------------------- leaving */
 
 /* The oldest that are held for nobody in particular make room. */
 static void keep(struct miss *m)

@@ -3,9 +3,10 @@
  * vol_miss.h - what is being fetched from the store, shared by all who need it.
  *
  * A miss is one ranged GET of an object and, once it has ended, its bytes. Whoever needs a range of
- * an object wants it: if a miss covers the range, the want joins it; else a new miss is made. So two
- * reads of the same unit make one GET, and both are told if it fails. A miss that has not been sent
- * yet grows: wants of one batch of operations that lie side by side in an object become one GET.
+ * an object wants it: if a miss covers the range, the want joins it; else a new miss is made. So
+ * two reads of the same unit make one GET, and both are told if it fails. A miss that has not been
+ * sent yet grows: wants of one batch of operations that lie side by side in an object become one
+ * GET.
  *
  * States:  QUEUED -> GETTING -> HERE -> (fill) -> freed       transition by
  *          QUEUED -> GETTING    the batch is over, a slot is free   start_queued()
@@ -68,7 +69,9 @@ uint64_t lsvd_miss_end(struct lsvd_volume *v, uint64_t object, uint64_t at);
 int lsvd_miss_want(struct lsvd_volume *v, struct miss_want *w);
 /* The bytes from w->first on; *ret_len may be less, or more, than was wanted. */
 uint8_t *lsvd_miss_bytes(const struct miss_want *w, size_t *ret_len);
-/* Has done with the bytes, and how they verified: 0, LSVD_E_CORRUPT, or anything else: not known. */
+/*
+ * Has done with the bytes, and how they verified: 0, LSVD_E_CORRUPT, or anything else: not known.
+ */
 void lsvd_miss_leave(struct miss_want *w, int verdict);
 
 /* Bytes that may still be read ahead. */

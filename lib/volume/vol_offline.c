@@ -4,10 +4,11 @@
  *
  * The mirror (vol_mirror.c) is the store map after some object of the acknowledged chain; the local
  * log holds what came later. Together they are the volume, as far as this cache can know: whether
- * another host has taken it meanwhile shows when it is opened with the store again. So an offline open
+ * another host has taken it meanwhile shows when it is opened with the store again. So an offline
+ * open
  *
- *   - takes a new run of the log, and no epoch: its writes go on in the history of the cache, and an
- *     ordinary open finds them as it finds those of a writer that was killed;
+ *   - takes a new run of the log, and no epoch: its writes go on in the history of the cache, and
+ *     an ordinary open finds them as it finds those of a writer that was killed;
  *   - asks the store for nothing and puts nothing; reads that neither log nor read cache can answer
  *     try the store, and fail if it does not;
  *   - stays what it is until it is closed.
@@ -20,14 +21,15 @@
  *   - it ends where the log begins, or later, and not behind the log's end: else the log is an old
  *     copy, brought back.
  *
- * If the newer file is not good the other one may be: it was written to until the newer was complete.
+ * If the newer file is not good the other one may be: it was written to until the newer was
+ * complete.
  *
- * The mirror may be a little behind the store. Should what lies between be torn off the log's end (it
- * cannot be, but for damage), the offline run would give its operations the numbers of others. So where
- * it begins is noted in the log, and a store that has as much is not gone on from.
+ * The mirror may be a little behind the store. Should what lies between be torn off the log's end
+ * (it cannot be, but for damage), the offline run would give its operations the numbers of others.
+ * So where it begins is noted in the log, and a store that has as much is not gone on from.
  *
- * What the mirror covers is given up in the log, so it must last: it is synced and then read past the
- * page cache, which after a failed sync shows what the disk never got.
+ * What the mirror covers is given up in the log, so it must last: it is synced and then read past
+ * the page cache, which after a failed sync shows what the disk never got.
  */
 #include <assert.h>
 #include <errno.h>
@@ -42,10 +44,11 @@
 
 static int cannot(const struct lsvd_volume *v, const char *why)
 {
-	return lsvd_fail(LSVD_E_UNAVAILABLE, "volume %s: cannot be opened offline: %s", v->name, why);
+	return lsvd_fail(LSVD_E_UNAVAILABLE, "volume %s: cannot be opened offline: %s",
+			 v->name, why);
 }
 
-/* --------------------------------------------------------------------------------------- records */
+/* -------------------------------------------------------------------------------------- records */
 
 /* First of all: is it one piece, and how far does it go? */
 static int measure(struct mirror_in *in, uint32_t kind, const uint8_t *payload, uint32_t bytes)
@@ -73,8 +76,8 @@ static int load_pages(struct mirror_in *in, const uint8_t *p, uint32_t left)
 		p += MIRROR_PAGE_ENTRY_BYTES;
 		left -= MIRROR_PAGE_ENTRY_BYTES;
 		if (bytes > left || page >= pages || lsvd_store_map_page_present(v->map, page))
-			return lsvd_fail(LSVD_E_CORRUPT, "%s: page %llu with %u bytes of %u", in->name,
-					 (unsigned long long)page, bytes, left);
+			return lsvd_fail(LSVD_E_CORRUPT, "%s: page %llu with %u bytes of %u",
+					 in->name, (unsigned long long)page, bytes, left);
 		err = lsvd_store_map_decode_page(v->map, page, p, bytes);
 		if (err)
 			return lsvd_fail_context(err, "%s", in->name);
@@ -104,10 +107,12 @@ static int load_objects(struct mirror_in *in, const uint8_t *p, uint32_t left)
 		if (err)
 			return err;
 	}
-	return left ? lsvd_fail(LSVD_E_CORRUPT, "%s: %u bytes after the objects", in->name, left) : 0;
+	return left ? lsvd_fail(LSVD_E_CORRUPT, "%s: %u bytes after the objects", in->name, left)
+		    : 0;
 }
 
-static int load_snapshot(struct mirror_in *in, uint32_t kind, const uint8_t *payload, uint32_t bytes)
+static int load_snapshot(struct mirror_in *in, uint32_t kind, const uint8_t *payload,
+			 uint32_t bytes)
 {
 	if (kind == MIRROR_PAGES)
 		return load_pages(in, payload, bytes);
@@ -154,8 +159,8 @@ static int load_chain(struct mirror_in *in, uint32_t kind, const uint8_t *payloa
 }
 
 /*
- * What lives of each object, counted anew: the pages of a snapshot are of different moments, and so was
- * the count.
+ * What lives of each object, counted anew: the pages of a snapshot are of different moments, and so
+ * was the count.
  */
 static void count_live(struct lsvd_volume *v)
 {
@@ -261,9 +266,10 @@ static int check_mirror(struct mirror_in *in, const struct wal_found *found)
 	in->last_op = in->head.last_op;
 	in->volume_bytes = in->head.volume_bytes;
 	if (lsvd_uuid_equal(&in->head.cache_id, &found->cache_id) && in->head.run > found->run)
-		return lsvd_fail(LSVD_E_ROLLBACK, "volume %s: the local log was last opened in run %llu, "
-				 "the copy of its map in %llu: the log was rolled back", v->name,
-				 (unsigned long long)found->run, (unsigned long long)in->head.run);
+		return lsvd_fail(LSVD_E_ROLLBACK, "volume %s: the local log was last opened in run "
+				 "%llu, the copy of its map in %llu: the log was rolled back",
+				 v->name, (unsigned long long)found->run,
+				 (unsigned long long)in->head.run);
 	if (!lsvd_uuid_equal(&in->head.volume, &v->uuid) ||
 	    !lsvd_uuid_equal(&in->head.cache_id, &found->cache_id) ||
 	    in->head.run < found->whole_run)
@@ -275,14 +281,14 @@ static int check_mirror(struct mirror_in *in, const struct wal_found *found)
 	if (err)
 		return err;
 	if (in->last_op + 1 < found->first_op)
-		return lsvd_fail(LSVD_E_UNAVAILABLE, "volume %s: cannot be opened offline: the copy of "
-				 "its map ends at operation %llu, the local log begins with %llu",
-				 v->name, (unsigned long long)in->last_op,
+		return lsvd_fail(LSVD_E_UNAVAILABLE, "volume %s: cannot be opened offline: the "
+				 "copy of its map ends at operation %llu, the local log "
+				 "begins with %llu", v->name, (unsigned long long)in->last_op,
 				 (unsigned long long)found->first_op);
 	err = lsvd_wal_holds(v->wal, in->last_op, false, &has, &cut);
 	if (!err && in->last_op > has)
-		err = lsvd_fail(LSVD_E_ROLLBACK, "volume %s: the local log ends at operation %llu, the "
-				"copy of its map at %llu: the log was rolled back", v->name,
+		err = lsvd_fail(LSVD_E_ROLLBACK, "volume %s: the local log ends at operation %llu, "
+				"the copy of its map at %llu: the log was rolled back", v->name,
 				(unsigned long long)has, (unsigned long long)in->last_op);
 	return err;
 }
@@ -295,7 +301,8 @@ static int load_map(struct mirror_in in[2], const struct wal_found *found, uint6
 	char text[512];
 
 	if (err == LSVD_E_UNAVAILABLE && in[1].file) {
-		(void)snprintf(text, sizeof text, "%s", lsvd_last_error()); /* fits: as long as it */
+		/* fits: as long as it */
+		(void)snprintf(text, sizeof text, "%s", lsvd_last_error());
 		good = &in[1];
 		err = check_mirror(good, found);
 		if (err)
@@ -316,7 +323,7 @@ static int load_map(struct mirror_in in[2], const struct wal_found *found, uint6
 	return err;
 }
 
-/* --------------------------------------------------------------------------------------- the open */
+/* ------------------------------------------------------------------------------------- the open */
 
 static int open_log(struct lsvd_volume *v, struct wal_found *found)
 {
@@ -384,6 +391,6 @@ int lsvd_vol_refuse_offline(const struct lsvd_volume *v, const char *what)
 {
 	if (!v->offline)
 		return 0;
-	return lsvd_fail(LSVD_E_UNAVAILABLE, "volume %s is open offline: %s when it is opened with the "
-			 "store", v->name, what);
+	return lsvd_fail(LSVD_E_UNAVAILABLE, "volume %s is open offline: %s when it is opened "
+			 "with the store", v->name, what);
 }

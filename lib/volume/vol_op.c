@@ -28,7 +28,7 @@ uint64_t lsvd_vol_some_of(const struct lsvd_volume *v, uint32_t ms)
 	return ms / 2 + chance % (ms / 2 + 1);
 }
 
-/* ------------------------------------------------------------------------------------------ vectors */
+/* -------------------------------------------------------------------------------------- vectors */
 
 struct cursor {
 	const struct iovec *iov;
@@ -119,7 +119,7 @@ int lsvd_iov_cut(const struct iovec *iov, int iovcnt, uint64_t off, size_t len, 
 	return count;
 }
 
-/* --------------------------------------------------------------------------------- begin and end */
+/* -------------------------------------------------------------------------------- begin and end */
 
 static bool is_write(const struct lsvd_io *io)
 {
@@ -143,8 +143,8 @@ static int check_vector(const struct lsvd_io *io)
 				 io->iov ? "" : ", the vector NULL");
 	for (int i = 0; i < io->iovcnt; i++) {
 		if (!io->iov[i].iov_base && io->iov[i].iov_len)
-			return lsvd_fail(-EINVAL, "element %d of the vector has %zu bytes at NULL", i,
-					 io->iov[i].iov_len);
+			return lsvd_fail(-EINVAL, "element %d of the vector has %zu bytes at NULL",
+					 i, io->iov[i].iov_len);
 		if (__builtin_add_overflow(sum, io->iov[i].iov_len, &sum))
 			sum = UINT64_MAX;
 	}
@@ -162,9 +162,9 @@ static int check_range(const struct lsvd_volume *v, const struct lsvd_io *io)
 				 SECTOR_BYTES);
 	if (!range_within(io->off, io->len, v->bytes))
 		return lsvd_fail(is_write(io) ? -ENOSPC : -EINVAL,
-				 "offset %llu, length %llu: beyond the end of volume %s (%llu bytes)",
-				 (unsigned long long)io->off, (unsigned long long)io->len, v->name,
-				 (unsigned long long)v->bytes);
+				 "offset %llu, length %llu: beyond the end of volume %s (%llu "
+				 "bytes)", (unsigned long long)io->off, (unsigned long long)io->len,
+				 v->name, (unsigned long long)v->bytes);
 	return 0;
 }
 
@@ -314,7 +314,7 @@ void lsvd_vol_fail(struct lsvd_volume *v, int err, const char *why)
 	lsvd_port_changed(&v->port);
 }
 
-/* ------------------------------------------------------------------------------------ public calls */
+/* --------------------------------------------------------------------------------- public calls */
 
 void lsvd_volume_submit(struct lsvd_volume *v, struct lsvd_io *list)
 {
@@ -380,7 +380,8 @@ static uint64_t vector_bytes(const struct iovec *iov, int iovcnt)
 int lsvd_volume_readv(struct lsvd_volume *v, const struct iovec *iov, int iovcnt, uint64_t off)
 {
 	return wait_for(v, (struct lsvd_io){ .kind = LSVD_IO_READ, .off = off, .iov = iov,
-					     .iovcnt = iovcnt, .len = vector_bytes(iov, iovcnt) }, false);
+					     .iovcnt = iovcnt, .len = vector_bytes(iov, iovcnt) },
+			false);
 }
 
 int lsvd_volume_writev(struct lsvd_volume *v, const struct iovec *iov, int iovcnt, uint64_t off,

@@ -3,9 +3,9 @@
  * vol_open.c - opening a volume: procedures, on the caller's thread.
  *
  * In order: the volume record (name to identity and size), the local log as it is found, the chain
- * (which decides whether that log is still part of the volume, and takes the next epoch), the newest
- * root and the chain after it into the store map, and then the log's operations that the store does
- * not have: into the overlay, and as segments on their way again.
+ * (which decides whether that log is still part of the volume, and takes the next epoch), the
+ * newest root and the chain after it into the store map, and then the log's operations that the
+ * store does not have: into the overlay, and as segments on their way again.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -146,7 +146,8 @@ static int open_log_patiently(struct lsvd_volume *v, const struct wal_found *fou
 
 static int read_snapshot(struct lsvd_volume *v, const struct snapshot *s)
 {
-	const struct log_options o = { .volume = v->uuid, .volume_bytes = s->bytes, .name = v->name };
+	const struct log_options o = { .volume = v->uuid, .volume_bytes = s->bytes,
+				       .name = v->name };
 	int err;
 
 	lsvd_vol_set_bytes(v, s->bytes);
@@ -273,12 +274,12 @@ static void report_opened(const struct lsvd_volume *v)
 		    (unsigned long long)v->stats.replayed_segments,
 		    (unsigned long long)v->stats.replayed_ops);
 	if (v->opened.rolled_back)
-		lsvd_report(LSVD_LOG_WARN, "volume %s: went on from what the store has, operation %llu, "
-			    "as asked", v->name, (unsigned long long)v->opened.last_op);
+		lsvd_report(LSVD_LOG_WARN, "volume %s: went on from what the store has, operation "
+			    "%llu, as asked", v->name, (unsigned long long)v->opened.last_op);
 	if (v->offline)
-		lsvd_report(LSVD_LOG_WARN, "volume %s: the store is not used: nothing is stored, and "
-			    "what the cache does not have cannot be read, until it is opened again "
-			    "with the store", v->name);
+		lsvd_report(LSVD_LOG_WARN, "volume %s: the store is not used: nothing is stored, "
+			    "and what the cache does not have cannot be read, until it is opened "
+			    "again with the store", v->name);
 }
 
 struct lsvd_volume *lsvd_vol_new(struct world *world, bool own_world, const char *name)
@@ -321,7 +322,8 @@ static int open_new(struct lsvd_volume **ret, struct lsvd_volume *v,
 	if (err) {
 		char text[512];
 
-		(void)snprintf(text, sizeof text, "%s", lsvd_last_error()); /* survives the clean-up */
+		/* survives the clean-up */
+		(void)snprintf(text, sizeof text, "%s", lsvd_last_error());
 		lsvd_vol_stop(v, LSVD_E_SHUTDOWN);
 		lsvd_vol_destroy(v);
 		lsvd_error_restore(text);
@@ -365,8 +367,9 @@ int lsvd_vol_open_under(struct lsvd_volume **ret, const struct lsvd_volume *uppe
 static int check_name(const char *name)
 {
 	if (!name || !lsvd_name_valid(name))
-		return lsvd_fail(-EINVAL, "volume name \"%s\": must be 1 to %u of A-Z a-z 0-9 _ . - and "
-				 "not begin with . or -", name ? name : "(null)", LSVD_NAME_MAX);
+		return lsvd_fail(-EINVAL, "volume name \"%s\": must be 1 to %u of A-Z a-z "
+				 "0-9 _ . - and not begin with . or -", name ? name : "(null)",
+				 LSVD_NAME_MAX);
 	return 0;
 }
 
@@ -402,7 +405,8 @@ int lsvd_vol_open_rebuilding(struct lsvd_volume **ret, struct lsvd_store *store,
 	if (!err)
 		err = lsvd_vol_set_options(&o, options, &lsvd_vol_public_limits);
 	if (!err && o.flags & LSVD_OPEN_OFFLINE)
-		err = lsvd_fail(-EINVAL, "flag LSVD_OPEN_OFFLINE: a repair is of what the store has");
+		err = lsvd_fail(-EINVAL,
+				"flag LSVD_OPEN_OFFLINE: a repair is of what the store has");
 	if (!err)
 		err = lsvd_world_real_open(&world, store, o.cache_dir,
 					   !(o.flags & LSVD_OPEN_READONLY));
@@ -460,9 +464,9 @@ int lsvd_volume_open(struct lsvd_volume **ret, struct lsvd_store *store, const c
 	/*
 	 * Another claimed it in between, and may have been refused in its turn: without another try
 	 * two that open at the same instant could both fail. Our cache has noted our claim, so if
-	 * nobody has come to serve it needs no flag. If somebody has, a rollback was not accepted for
-	 * what he acknowledges; a takeover loses nothing that was flushed, and whoever comes last has
-	 * it: a claim that is refused fences a writer, too, and then nobody could write.
+	 * nobody has come to serve it needs no flag. If somebody has, a rollback was not accepted
+	 * for what he acknowledges; a takeover loses nothing that was flushed, and whoever comes
+	 * last has it: a claim that is refused fences a writer, too, and then nobody could write.
 	 */
 	o.flags &= ~LSVD_OPEN_ACCEPT_ROLLBACK;
 	for (unsigned i = 0; i < RACE_TRIES && err == LSVD_E_FENCED; i++) {

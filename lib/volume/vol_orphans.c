@@ -12,8 +12,8 @@
  * the next search finds. Of this epoch nothing is touched: some of it is on its way. Of chains
  * only data goes; anchors, fences, notes and ends stay, since they may be probed.
  *
- * The listing may be old: it only says what to remove, and names are never used again. The removals go
- * through the log, which looks first whether this writer is still the one.
+ * The listing may be old: it only says what to remove, and names are never used again. The removals
+ * go through the log, which looks first whether this writer is still the one.
  */
 #include "volume/vol_orphans.h"
 
@@ -41,7 +41,7 @@ struct search {
 	int err;
 };
 
-/* ----------------------------------------------------------------------------------------- listing */
+/* -------------------------------------------------------------------------------------- listing */
 
 static int note_key(void *ctx, const struct lsvd_object_info *info)
 {
@@ -79,7 +79,7 @@ static int list_kind(struct search *s, enum key_kind kind)
 	return err;
 }
 
-/* ---------------------------------------------------------------------------------------- judging */
+/* -------------------------------------------------------------------------------------- judging */
 
 static int by_name(const void *a, const void *b)
 {
@@ -117,7 +117,8 @@ static bool is_known(const struct search *s, const struct orphan *o)
 	if (o->kind == KEY_CHAIN)
 		return bsearch(o, s->chain, s->chain_count, sizeof *o, by_name) != NULL;
 	e = lsvd_object_table_get(&s->v->objects, o->number);
-	return e && !e->ancestor && !lsvd_object_is_in_chain(e) && e->epoch == o->epoch && e->seq == o->number;
+	return e && !e->ancestor && !lsvd_object_is_in_chain(e) && e->epoch == o->epoch &&
+	       e->seq == o->number;
 }
 
 /* Lock held. */
@@ -188,7 +189,7 @@ static int drop_what_stays(struct search *s)
 	return err;
 }
 
-/* --------------------------------------------------------------------------------------- removing */
+/* ------------------------------------------------------------------------------------- removing */
 
 static void removed(struct log_delete *d, int err)
 {

@@ -28,10 +28,12 @@ static int check_lowers(const struct lsvd_lower *lowers, unsigned count)
 				 FMT_LOWERS_MAX);
 	for (unsigned i = 0; i < count; i++) {
 		if (!lowers[i].volume || !lsvd_name_valid(lowers[i].volume))
-			return lsvd_fail(-EINVAL, "lower volume %u: \"%s\" is not the name of a volume", i,
+			return lsvd_fail(-EINVAL,
+					 "lower volume %u: \"%s\" is not the name of a volume", i,
 					 lowers[i].volume ? lowers[i].volume : "(null)");
 		if (!lowers[i].snapshot || !lsvd_name_valid(lowers[i].snapshot))
-			return lsvd_fail(-EINVAL, "lower volume %s: \"%s\" is not the name of a snapshot: "
+			return lsvd_fail(-EINVAL,
+					 "lower volume %s: \"%s\" is not the name of a snapshot: "
 					 "what is below others must not change", lowers[i].volume,
 					 lowers[i].snapshot ? lowers[i].snapshot : "(null)");
 	}
@@ -83,7 +85,8 @@ static int create_over(struct cloning *c, const char *name, uint64_t bytes,
 	int err = check_lowers(lowers, count);
 
 	if (!err && (bytes % SECTOR_BYTES || bytes > LSVD_VOLUME_MAX_BYTES))
-		err = lsvd_fail(-EINVAL, "volume %s: size %llu must be a multiple of %u, at most %llu",
+		err = lsvd_fail(-EINVAL,
+				"volume %s: size %llu must be a multiple of %u, at most %llu",
 				name ? name : "(null)", (unsigned long long)bytes, SECTOR_BYTES,
 				(unsigned long long)LSVD_VOLUME_MAX_BYTES);
 	if (!err)
@@ -121,7 +124,8 @@ int lsvd_volume_create_over(struct lsvd_store *store, const char *name, uint64_t
 	int err;
 
 	if (flags & ~LSVD_OPEN_UNSAFE_STORE)
-		return lsvd_fail(-EINVAL, "flags are %#x, may be %#x", flags, LSVD_OPEN_UNSAFE_STORE);
+		return lsvd_fail(-EINVAL, "flags are %#x, may be %#x", flags,
+				 LSVD_OPEN_UNSAFE_STORE);
 	err = lsvd_options_check(ret, sizeof *ret, "volume info");
 	if (!err)
 		err = lsvd_visit_begin(&v, store);

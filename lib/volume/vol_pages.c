@@ -2,19 +2,19 @@
 /*
  * vol_pages.c - the store map's pages come when they are needed, and go when there are too many.
  *
- * A page that has been saved and has not changed since can go at any time, and is brought again by a
- * ranged GET of its page object, or from the read cache: by the same way as data (vol_fetch.c), so it
- * is verified, tried again, and shared by all who wait for it. Who changes the map does not wait: the
- * map notes what is to be changed (map_delta.h), and counts what that replaces when the page comes.
- * So objects may seem to hold more that lives than they do, never less, until a checkpoint, for which
- * all changed pages are brought, has it exact.
+ * A page that has been saved and has not changed since can go at any time, and is brought again by
+ * a ranged GET of its page object, or from the read cache: by the same way as data (vol_fetch.c),
+ * so it is verified, tried again, and shared by all who wait for it. Who changes the map does not
+ * wait: the map notes what is to be changed (map_delta.h), and counts what that replaces when the
+ * page comes. So objects may seem to hold more that lives than they do, never less, until a
+ * checkpoint, for which all changed pages are brought, has it exact.
  *
  *   GETTING -> (HELD, while the map is being encoded on another thread) -> in the map
  *   WAITING, while the map is being encoded -> GETTING
  *
- * Nothing goes while a checkpoint is being made: its pages are not stored yet. Nor does anything of a
- * volume that is open read-only, since a writer elsewhere may delete what it would be brought from:
- * that has its whole map in memory; as has one that is open offline.
+ * Nothing goes while a checkpoint is being made: its pages are not stored yet. Nor does anything of
+ * a volume that is open read-only, since a writer elsewhere may delete what it would be brought
+ * from: that has its whole map in memory; as has one that is open offline.
  */
 #include "volume/vol_pages.h"
 

@@ -8,8 +8,8 @@
  * meanwhile. Memory parts and zeroes are answered in one step on this thread; a part in the log is
  * one pread and is verified against the hashes of its blocks before a byte of it counts.
  *
- * Where a page of the store map is away the read stops until it is here, and goes on from there, not
- * from the beginning: however few pages there is room for, each that comes brings it further.
+ * Where a page of the store map is away the read stops until it is here, and goes on from there,
+ * not from the beginning: however few pages there is room for, each that comes brings it further.
  */
 #include <assert.h>
 #include <errno.h>
@@ -69,7 +69,7 @@ void lsvd_vol_read_part_done(struct read_req *req, int err)
 		end_request(req);
 }
 
-/* -------------------------------------------------------------------------------------- memory parts */
+/* --------------------------------------------------------------------------------- memory parts */
 
 static void step_prepare(struct io *io)
 {
@@ -141,7 +141,7 @@ static int add_memory(struct read_req *req, struct memory_step **step, struct wa
 	return 0;
 }
 
-/* ----------------------------------------------------------------------------------------- log parts */
+/* ------------------------------------------------------------------------------------ log parts */
 
 /* The record of a group that has data block `block`. */
 static const struct wal_record *record_of(const struct wal_group *g, uint32_t block)
@@ -177,9 +177,10 @@ static void log_part_conclude(struct io *io)
 		uint32_t n = wal_block_bytes(r, b - r->block);
 
 		if (!lsvd_wal_verify(p->g->wal, p->g, b, at, n)) {
-			io->err = lsvd_fail(LSVD_E_CORRUPT, "volume %s: local log at %llu: block of "
-					    "sector %llu does not verify", p->req->v->name,
-					    (unsigned long long)wal_data_pos(p->g) + b * BLOCK_BYTES,
+			io->err = lsvd_fail(LSVD_E_CORRUPT, "volume %s: local log at %llu: block "
+					    "of sector %llu does not verify", p->req->v->name,
+					    (unsigned long long)wal_data_pos(p->g) +
+					    b * BLOCK_BYTES,
 					    (unsigned long long)(r->lba + (b - r->block) *
 								 BLOCK_SECTORS));
 			return;
@@ -268,7 +269,7 @@ static int add_log(struct read_req *req, struct wal_group *g, uint64_t at, uint6
 	return 0;
 }
 
-/* ------------------------------------------------------------------------------------------ resolving */
+/* ------------------------------------------------------------------------------------ resolving */
 
 static int add_overlay(struct read_req *req, struct memory_step **step, const struct extent *e,
 		       uint64_t lba, uint64_t sectors)
@@ -309,8 +310,8 @@ static int fetch_stretch(struct read_req *req, struct stretch *s)
 #define MAP_NOTHING 4u /* not of the map: a hole */
 
 /*
- * What the store map says of [lba, end): a hole up to where the next extent begins, or an extent cut
- * to the range. Returns where it ends.
+ * What the store map says of [lba, end): a hole up to where the next extent begins, or an extent
+ * cut to the range. Returns where it ends.
  */
 static uint64_t next_stored(const struct lsvd_volume *v, uint64_t lba, uint64_t end,
 			    struct map_extent *ret)

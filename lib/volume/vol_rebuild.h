@@ -2,13 +2,13 @@
 /*
  * vol_rebuild.h - an open that does without the checkpoint: all from the chain (check_repair.c).
  *
- * The whole history is replayed, without the data objects that were deleted: they were dead, so what
- * they wrote had been overwritten. But a trim in one of them is forgotten with it, and what it trimmed
- * would come back; and what was moved out of one cannot be told from what was overwritten meanwhile.
- * So a rebuilt map is believed in two cases only: nothing was ever deleted; or nothing was moved out of
- * what was deleted, and at the place of the old root each object lives by just the bytes that the old
- * root's table says. (Without moves the rebuilt map has all that the true one has, in the same places,
- * and perhaps more: equal counts then mean equal maps.)
+ * The whole history is replayed, without the data objects that were deleted: they were dead, so
+ * what they wrote had been overwritten. But a trim in one of them is forgotten with it, and what it
+ * trimmed would come back; and what was moved out of one cannot be told from what was overwritten
+ * meanwhile. So a rebuilt map is believed in two cases only: nothing was ever deleted; or nothing
+ * was moved out of what was deleted, and at the place of the old root each object lives by just the
+ * bytes that the old root's table says. (Without moves the rebuilt map has all that the true one
+ * has, in the same places, and perhaps more: equal counts then mean equal maps.)
  */
 #ifndef VOLUME_VOL_REBUILD_H
 #define VOLUME_VOL_REBUILD_H

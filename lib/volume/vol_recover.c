@@ -18,7 +18,7 @@
 #include "volume/vol_blobs.h"
 #include "volume/vol_rebuild.h"
 
-/* ------------------------------------------------------------------------------------------- roots */
+/* ---------------------------------------------------------------------------------------- roots */
 
 /* A root that is being loaded. */
 struct loading {
@@ -89,7 +89,8 @@ static int take_root_itself(struct loading *l)
 	struct object_table *t = &l->v->objects;
 	struct object_entry e = { .epoch = l->head->epoch, .seq = l->head->seq,
 				  .born = l->part.at, .live = 1, .home = HOME_ROOT,
-				  .bytes = (uint32_t)(l->head->header_bytes + l->head->body_bytes) };
+				  .bytes = (uint32_t)(l->head->header_bytes +
+						      l->head->body_bytes) };
 	int err;
 
 	if (l->head->seq >= l->part.next_object || lsvd_object_table_get(t, l->head->seq))
@@ -100,7 +101,7 @@ static int take_root_itself(struct loading *l)
 	return err;
 }
 
-/* ------------------------------------------------------------------------------------------- nodes */
+/* ---------------------------------------------------------------------------------------- nodes */
 
 static int take_snapshots(struct lsvd_volume *v, const struct blob_want *w, const uint8_t *bytes)
 {
@@ -184,7 +185,7 @@ static int load_nodes(struct loading *l)
 	return err ? err : lsvd_snapshots_verify(&l->v->snapshots);
 }
 
-/* ------------------------------------------------------------------------------------------- pages */
+/* ---------------------------------------------------------------------------------------- pages */
 
 static int take_page(struct lsvd_volume *v, const struct blob_want *w, const uint8_t *bytes)
 {
@@ -203,8 +204,9 @@ static int count_blob(struct loading *l, uint64_t object, uint32_t len, uint64_t
 	if (!e && l->v->bad_blob) /* it is in a node that the check has been told of */
 		return l->v->bad_blob(l->v, NULL, NULL, -ENOENT);
 	if (!e || e->home != HOME_PAGES || e->died.epoch)
-		return lsvd_fail(LSVD_E_CORRUPT, "root %llu of epoch %llu: object %llu has pages or "
-				 "nodes, and is no living page object", (unsigned long long)l->head->seq,
+		return lsvd_fail(LSVD_E_CORRUPT,
+				 "root %llu of epoch %llu: object %llu has pages or nodes, and is "
+				 "no living page object", (unsigned long long)l->head->seq,
 				 (unsigned long long)l->head->epoch, (unsigned long long)object);
 	e->live += len;
 	*ret_epoch = e->epoch;
@@ -347,7 +349,7 @@ int lsvd_vol_load_root(void *ctx, const struct object_head *head, const uint8_t 
 	return err;
 }
 
-/* ----------------------------------------------------------------------------------- chain objects */
+/* -------------------------------------------------------------------------------- chain objects */
 
 int lsvd_vol_replay(void *ctx, const struct object_head *head, const struct chain_part *chain,
 		    const struct seg_extent *extents, uint32_t count)
@@ -372,7 +374,8 @@ int lsvd_vol_replay(void *ctx, const struct object_head *head, const struct chai
 	if (head->kind != OBJECT_DATA)
 		return 0;
 	if (head->object == 0 || head->object >= OBJECT_NUMBER_LIMIT)
-		return lsvd_fail(LSVD_E_CORRUPT, "object %llu of epoch %llu: number %llu in the lineage",
+		return lsvd_fail(LSVD_E_CORRUPT,
+				 "object %llu of epoch %llu: number %llu in the lineage",
 				 (unsigned long long)head->seq, (unsigned long long)head->epoch,
 				 (unsigned long long)head->object);
 	entry.data = (uint32_t)lsvd_segment_data_bytes(extents, count);

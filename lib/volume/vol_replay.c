@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * vol_replay.c - the operations of the local log that the store does not have: into the overlay, and
- * as segments on their way again.
+ * vol_replay.c - the operations of the local log that the store does not have: into the overlay,
+ * and as segments on their way again.
  */
 #include "base/err.h"
 #include "volume/vol_mirror.h"
@@ -30,16 +30,18 @@ static int replay_stored(struct lsvd_volume *v, struct wal_group *g, bool whole)
 }
 
 /*
- * The cache may not have heard of a change of size, when it was opened offline after it. In the chain an
- * operation beyond the end would be damage: it refuses the open while there is no object of it yet.
+ * The cache may not have heard of a change of size, when it was opened offline after it. In the
+ * chain an operation beyond the end would be damage: it refuses the open while there is no object
+ * of it yet.
  */
 static int check_size(const struct lsvd_volume *v, const struct wal_group *g)
 {
 	for (uint32_t i = 0; i < g->head.records && !v->offline; i++)
 		if (g->records[i].lba + g->records[i].sectors > v->sectors)
-			return lsvd_fail(LSVD_E_FOREIGN_CACHE, "volume %s: operation %llu of the local log "
-					 "is beyond the volume's end, %llu: it was written offline, and "
-					 "the cache did not know of a change of size", v->name,
+			return lsvd_fail(LSVD_E_FOREIGN_CACHE,
+					 "volume %s: operation %llu of the local log is beyond the "
+					 "volume's end, %llu: it was written offline, and the "
+					 "cache did not know of a change of size", v->name,
 					 (unsigned long long)(g->head.first_op + i),
 					 (unsigned long long)v->bytes);
 	return 0;

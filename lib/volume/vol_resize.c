@@ -4,12 +4,12 @@
  *
  * The size is in every chain object; it changes with a note. To grow, that is all.
  *
- * To shrink, first no write beyond the new end may begin any more, and all that have begun must end.
- * Then everything is stored, and the map says whether there is something to cut off. That is trimmed by
- * an ordinary operation, which the local log, the overlay, the chain and the mirror know what to do
- * about; so nothing is beyond the end when the end moves, and whoever makes the volume larger
- * again finds zeroes there. A round of garbage collection that began before the trim may be about to
- * adopt what lies there: its end is waited for, too.
+ * To shrink, first no write beyond the new end may begin any more, and all that have begun must
+ * end. Then everything is stored, and the map says whether there is something to cut off. That is
+ * trimmed by an ordinary operation, which the local log, the overlay, the chain and the mirror know
+ * what to do about; so nothing is beyond the end when the end moves, and whoever makes the volume
+ * larger again finds zeroes there. A round of garbage collection that began before the trim may be
+ * about to adopt what lies there: its end is waited for, too.
  *
  * As far as lower volumes show it cannot shrink: they would show again when it grows.
  */
@@ -24,21 +24,22 @@ static int check(const struct lsvd_volume *v, uint64_t bytes, uint32_t flags)
 	if (flags & ~LSVD_RESIZE_CUT)
 		return lsvd_fail(-EINVAL, "flags are %#x, may be %#x", flags, LSVD_RESIZE_CUT);
 	if (bytes == 0 || bytes % SECTOR_BYTES || bytes > LSVD_VOLUME_MAX_BYTES)
-		return lsvd_fail(-EINVAL, "volume %s: size %llu must be a multiple of %u, at most %llu",
-				 v->name, (unsigned long long)bytes, SECTOR_BYTES,
-				 (unsigned long long)LSVD_VOLUME_MAX_BYTES);
+		return lsvd_fail(-EINVAL, "volume %s: size %llu must be a multiple of "
+				 "%u, at most %llu", v->name, (unsigned long long)bytes,
+				 SECTOR_BYTES, (unsigned long long)LSVD_VOLUME_MAX_BYTES);
 	if (v->readonly)
 		return lsvd_fail(-EROFS, "volume %s is open read-only", v->name);
 	if (bytes / SECTOR_BYTES < v->hides)
-		return lsvd_fail(LSVD_E_UNSUPPORTED, "volume %s: size %llu: it lies over lower volumes up "
-				 "to %llu, and cannot be smaller", v->name, (unsigned long long)bytes,
+		return lsvd_fail(LSVD_E_UNSUPPORTED,
+				 "volume %s: size %llu: it lies over lower volumes up to %llu, and "
+				 "cannot be smaller", v->name, (unsigned long long)bytes,
 				 (unsigned long long)v->hides * SECTOR_BYTES);
 	return lsvd_vol_refuse_offline(v, "it is resized");
 }
 
 /*
- * Everything is stored, and nothing is written there: the store map is the truth, as far as its pages
- * are here. 1: *ret_at says where; 0: nothing is; or an error. The lock is free meanwhile.
+ * Everything is stored, and nothing is written there: the store map is the truth, as far as its
+ * pages are here. 1: *ret_at says where; 0: nothing is; or an error. The lock is free meanwhile.
  */
 static int anything_beyond(struct lsvd_volume *v, uint64_t bytes, uint64_t *ret_at)
 {
@@ -108,9 +109,9 @@ static int cut_off(struct lsvd_volume *v, uint64_t bytes, uint32_t flags)
 	if (err <= 0)
 		return err;
 	if (!(flags & LSVD_RESIZE_CUT))
-		return lsvd_fail(-ENOTEMPTY, "volume %s: there is data at byte %llu, which a size of %llu "
-				 "would cut off: that takes force", v->name, (unsigned long long)at,
-				 (unsigned long long)bytes);
+		return lsvd_fail(-ENOTEMPTY, "volume %s: there is data at byte %llu, which a size "
+				 "of %llu would cut off: that takes force", v->name,
+				 (unsigned long long)at, (unsigned long long)bytes);
 	return trim_beyond(v, bytes);
 }
 

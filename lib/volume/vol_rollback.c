@@ -4,12 +4,13 @@
  *
  * In the chain that is one note, which names a root made for it: of the snapshot's map, and of the
  * volume's table of objects and list of snapshots as they are, in which what only the map before
- * needed is dead, and what the snapshot needs lives again. All chain objects from the note on name that
- * root or a newer one, so no recovery goes across the note. Nothing is copied: what is read and written
- * is what changed between the snapshot and the root it is read from.
+ * needed is dead, and what the snapshot needs lives again. All chain objects from the note on name
+ * that root or a newer one, so no recovery goes across the note. Nothing is copied: what is read
+ * and written is what changed between the snapshot and the root it is read from.
  *
  *   store    everything that is not stored yet, in service: the store may be away for long
- *   quiet    no operation, collection, checkpoint, deletion is on its way, and none is begun; all is stored
+ *   quiet    no operation, collection, checkpoint, deletion is on its way, and none is begun; all
+ *            is stored
  *   load     the snapshot's map, in another volume's parts
  *   exchange the maps, and what the table says; the overlay, which only had hints by now, is empty
  *   root     put
@@ -21,9 +22,9 @@
  * its operations on top of the map of the mirror, and one of these would be of the other state.
  * In between an offline open is refused.
  *
- * Up to the exchange every failure leaves the volume as it was, and open. After it the volume waits for
- * what can be waited for, and if that is in vain it fails (ROLL_LOST): its parts are of the one state
- * and the chain perhaps of the other. An open finds out.
+ * Up to the exchange every failure leaves the volume as it was, and open. After it the volume waits
+ * for what can be waited for, and if that is in vain it fails (ROLL_LOST): its parts are of the one
+ * state and the chain perhaps of the other. An open finds out.
  */
 #include <lsvd/snapshot.h>
 
@@ -85,16 +86,16 @@ static int make_quiet(struct rollback *r)
 	if (!err)
 		err = lsvd_vol_wait(v, is_quiet, NULL, r->timeout_ms);
 	if (!err && v->checkpoints_off)
-		err = lsvd_fail(LSVD_E_UNAVAILABLE, "volume %s: an earlier checkpoint failed, and this "
-				"needs one: none until the next open", v->name);
+		err = lsvd_fail(LSVD_E_UNAVAILABLE, "volume %s: an earlier checkpoint failed, and "
+				"this needs one: none until the next open", v->name);
 	return err;
 }
 
 /* ---------------------------------------------------------------------------------------- load */
 
 /*
- * What the past needs must be in the table, as the same object. Of data it may seem to need more than it
- * does, as long as pages of the map are away: what is not there was dead by then.
+ * What the past needs must be in the table, as the same object. Of data it may seem to need more
+ * than it does, as long as pages of the map are away: what is not there was dead by then.
  */
 static int check_past(const struct rollback *r)
 {
@@ -107,9 +108,10 @@ static int check_past(const struct rollback *r)
 
 		if (!e->live || (!have && lsvd_object_is_data(e)))
 			continue;
-		if (!have || have->epoch != e->epoch || have->seq != e->seq || have->home != e->home)
-			return lsvd_fail(LSVD_E_CORRUPT, "volume %s: object %llu, which its snapshot \"%s\" "
-					 "needs, is not in its table", r->v->name,
+		if (!have || have->epoch != e->epoch || have->seq != e->seq ||
+		    have->home != e->home)
+			return lsvd_fail(LSVD_E_CORRUPT, "volume %s: object %llu, which its "
+					 "snapshot \"%s\" needs, is not in its table", r->v->name,
 					 (unsigned long long)n, r->s.name);
 	}
 	return 0;
@@ -281,8 +283,8 @@ static int put_root(struct rollback *r)
 	r->root_before = v->root_number;
 	while (!err && v->root_number == r->root_before) {
 		if (v->checkpoints_off || (r->timeout_ms != UINT32_MAX && lsvd_vol_now(v) >= until))
-			return lsvd_fail(LSVD_E_UNAVAILABLE, "volume %s: its checkpoint cannot be written",
-					 v->name);
+			return lsvd_fail(LSVD_E_UNAVAILABLE,
+					 "volume %s: its checkpoint cannot be written", v->name);
 		lsvd_vol_start_rolled_checkpoint(v, r->at, r->s.bytes);
 		err = lsvd_vol_wait(v, no_checkpoint, NULL, r->timeout_ms);
 		if (!err && v->root_number == r->root_before)
@@ -314,7 +316,7 @@ static int put_note(struct rollback *r)
 	return err;
 }
 
-/* ------------------------------------------------------------------------------------- all of it */
+/* ------------------------------------------------------------------------------------ all of it */
 
 /* That of the other state is void. The lock is free meanwhile. */
 static void make_mirror_anew(struct lsvd_volume *v)
@@ -347,8 +349,9 @@ static int go_on(struct rollback *r)
 	if (!err)
 		return 0;
 	v->rolling = ROLL_LOST;
-	(void)snprintf(why, sizeof why, "going back to snapshot \"%s\" failed half-way (%s): the next "
-		       "open finds the volume before or after it", r->s.name, lsvd_error_name(err));
+	(void)snprintf(why, sizeof why, "going back to snapshot \"%s\" failed half-way (%s): the "
+		       "next open finds the volume before or after it", r->s.name,
+		       lsvd_error_name(err));
 	lsvd_vol_fail(v, LSVD_E_FAILED, why);
 	return lsvd_fail(v->failed, "volume %s: %s", v->name, v->status_text);
 }
@@ -403,8 +406,9 @@ static int roll_back(struct lsvd_volume *v, const char *name, uint32_t timeout_m
 		lsvd_vol_destroy(r.past);
 	lsvd_port_enter(&v->port);
 	if (!err)
-		lsvd_report(LSVD_LOG_INFO, "volume %s: went back to snapshot \"%s\", operation %llu",
-			    v->name, name, (unsigned long long)r.s.op);
+		lsvd_report(LSVD_LOG_INFO,
+			    "volume %s: went back to snapshot \"%s\", operation %llu", v->name,
+			    name, (unsigned long long)r.s.op);
 	return err;
 }
 

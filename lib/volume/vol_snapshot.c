@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * vol_snapshot.c - snapshots of an open volume: made, deleted, listed; and notes that change more than
- * content.
+ * vol_snapshot.c - snapshots of an open volume: made, deleted, listed; and notes that change more
+ * than content.
  *
- * A snapshot is a note in the chain with a record, and so is its end. It stands at its note: it is the
- * volume after all chain objects before that. When the note is acknowledged, and the store map has
- * what was before it, the snapshot enters the list, as it does on replay; from then on whatever it
- * needs stays (lsvd_snapshots_needing()). Between the two nothing is chosen for deletion.
+ * A snapshot is a note in the chain with a record, and so is its end. It stands at its note: it is
+ * the volume after all chain objects before that. When the note is acknowledged, and the store map
+ * has what was before it, the snapshot enters the list, as it does on replay; from then on whatever
+ * it needs stays (lsvd_snapshots_needing()). Between the two nothing is chosen for deletion.
  *
  *   a note:  PUT -> acknowledged -> listed, over
  *            PUT -> over, with an error: it may be in the chain or not
@@ -92,8 +92,9 @@ static int decode_record(struct snapshot *ret, const struct record *record, cons
 		name = le16_get(p + SNAPSHOT_NAME_BYTES);
 	if (record->len < SNAPSHOT_NAME || name > LSVD_NAME_MAX ||
 	    record->len != SNAPSHOT_NAME + (uint32_t)name)
-		return lsvd_fail(LSVD_E_CORRUPT, "object %s: record of a snapshot with %u bytes and a "
-				 "name of %u", what, record->len, name);
+		return lsvd_fail(LSVD_E_CORRUPT,
+				 "object %s: record of a snapshot with %u bytes and a name of %u",
+				 what, record->len, name);
 	memcpy(ret->id.b, p + SNAPSHOT_ID, sizeof ret->id.b);
 	ret->created_ms = (int64_t)le64_get(p + SNAPSHOT_CREATED_MS);
 	memcpy(ret->name, p + SNAPSHOT_NAME, name);
@@ -113,9 +114,9 @@ static struct place where_root_stands(const struct lsvd_volume *v, struct root_r
 /* Whoever goes on from what such a note names begins at it: nobody comes to it from before. */
 static int refuse_rollback(const struct lsvd_volume *v, const char *key)
 {
-	return lsvd_fail(v->rebuild ? LSVD_E_UNSUPPORTED : LSVD_E_CORRUPT, "volume %s: it was rolled "
-			 "back with object %s: what it is since then only a checkpoint says", v->name,
-			 key);
+	return lsvd_fail(v->rebuild ? LSVD_E_UNSUPPORTED : LSVD_E_CORRUPT, "volume %s: it was "
+			 "rolled back with object %s: what it is since then only a checkpoint says",
+			 v->name, key);
 }
 
 int lsvd_vol_snapshot_record(struct lsvd_volume *v, const struct object_head *head,
@@ -133,8 +134,9 @@ int lsvd_vol_snapshot_record(struct lsvd_volume *v, const struct object_head *he
 		return record->type == RECORD_ROLLBACK;
 	if (record->type == RECORD_SNAPSHOT_GONE) {
 		if (record->len != GONE_BYTES)
-			return lsvd_fail(LSVD_E_CORRUPT, "object %s: end of a snapshot with %u bytes, "
-					 "expected %u", key, record->len, GONE_BYTES);
+			return lsvd_fail(LSVD_E_CORRUPT,
+					 "object %s: end of a snapshot with %u bytes, expected %u",
+					 key, record->len, GONE_BYTES);
 		memcpy(s.id.b, record->payload, sizeof s.id.b);
 		(void)lsvd_snapshots_remove(&v->snapshots, &s.id); /* the root may say so already */
 		return 1;
@@ -294,8 +296,8 @@ static int put_and_wait(struct snapshot_op *op, const struct log_place *place, u
 	if (!v->snapshot_op && !v->failed)
 		err = 0;
 	if (!err && v->snapshot_err)
-		err = lsvd_fail(v->snapshot_err, "volume %s: its note could not be put: %s", v->name,
-				lsvd_strerror(v->snapshot_err));
+		err = lsvd_fail(v->snapshot_err, "volume %s: its note could not be put: %s",
+				v->name, lsvd_strerror(v->snapshot_err));
 	return err;
 }
 
@@ -348,13 +350,14 @@ int lsvd_vol_put_rollback(struct lsvd_volume *v, const struct snapshot *s,
 	return put_and_wait(op, place, timeout_ms);
 }
 
-/* ---------------------------------------------------------------------------------- public calls */
+/* --------------------------------------------------------------------------------- public calls */
 
 int lsvd_vol_refuse_snapshot(const struct lsvd_volume *v, const char *name)
 {
 	if (!name || !lsvd_name_valid(name))
-		return lsvd_fail(-EINVAL, "snapshot name \"%s\": must be 1 to %u of A-Z a-z 0-9 _ . - "
-				 "and not begin with . or -", name ? name : "(null)", LSVD_NAME_MAX);
+		return lsvd_fail(-EINVAL, "snapshot name \"%s\": must be 1 to %u of A-Z a-z "
+				 "0-9 _ . - and not begin with . or -", name ? name : "(null)",
+				 LSVD_NAME_MAX);
 	if (v->readonly)
 		return lsvd_fail(-EROFS, "volume %s is open read-only", v->name);
 	return lsvd_vol_refuse_offline(v, "snapshots are made");

@@ -4,8 +4,8 @@
  *
  * Every object of the table is in one row: alive (and then shared out between what is read and what
  * is not), needed by a snapshot alone, or waiting to be deleted. An object that several snapshots
- * need is counted at the oldest, so that the rows add up. What belongs to the bases of a clone is not
- * its own space, and in a row of its own.
+ * need is counted at the oldest, so that the rows add up. What belongs to the bases of a clone is
+ * not its own space, and in a row of its own.
  */
 #include <lsvd/usage.h>
 

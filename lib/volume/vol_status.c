@@ -12,7 +12,7 @@
 #include "base/options.h"
 #include "volume/volume_internal.h"
 
-/* ------------------------------------------------------------------------------------- block status */
+/* --------------------------------------------------------------------------------- block status */
 
 struct status {
 	struct lsvd_status_extent *ret;
@@ -142,7 +142,8 @@ static int status_waiting(struct lsvd_volume *v, uint64_t off, uint64_t len,
 		walk(v, &s, lba, end);
 		if (s.n || !len)
 			break;
-		page = lsvd_vol_away(v, lba, end); /* of the first sector: else there was something */
+		/* of the first sector: else there was something */
+		page = lsvd_vol_away(v, lba, end);
 		lsvd_vol_want_soon(v, lba, end, PAGES_SOON);
 		err = lsvd_vol_wait_page(v, page);
 	}
@@ -220,7 +221,7 @@ void lsvd_vol_look_up(struct lsvd_volume *v, struct lsvd_io *io)
 		lsvd_vol_end(v, io, lsvd_fail_plain(-ENOMEM));
 }
 
-/* --------------------------------------------------------------------------------------- statistics */
+/* ----------------------------------------------------------------------------------- statistics */
 
 static void add_wal(struct lsvd_volume *v, struct lsvd_stats *s)
 {
@@ -303,7 +304,7 @@ int lsvd_volume_status(struct lsvd_volume *v, char *text, size_t text_len)
 	return err;
 }
 
-/* ----------------------------------------------------------------------------------------- control */
+/* -------------------------------------------------------------------------------------- control */
 
 static int refuse_readonly(const struct lsvd_volume *v)
 {

@@ -52,7 +52,8 @@ static struct row *add_row(struct table *t, const struct uuid *uuid)
 		t->room = room;
 	}
 	r = &t->rows[t->count++];
-	*r = (struct row){ .u = { .size = sizeof r->u, .kind = LSVD_USAGE_DELETED }, .uuid = *uuid };
+	*r = (struct row){ .u = { .size = sizeof r->u, .kind = LSVD_USAGE_DELETED },
+			   .uuid = *uuid };
 	lsvd_uuid_format(uuid, r->u.uuid);
 	return r;
 }
@@ -163,7 +164,7 @@ static int list_all(struct visit *v, struct table *t)
 	return err ? err : t->err;
 }
 
-/* ------------------------------------------------------------------------------------------- names */
+/* ---------------------------------------------------------------------------------------- names */
 
 static int name_row(struct visit *v, struct table *t, int kind, const char *name)
 {

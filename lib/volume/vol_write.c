@@ -36,8 +36,9 @@ struct gather {
 };
 
 /*
- * Data is cut to what is promised to be atomic, and in a very small log to what it can take; between
- * 4 KiB blocks of the volume, each of which is old or new after a crash, whatever the start was.
+ * Data is cut to what is promised to be atomic, and in a very small log to what it can take;
+ * between 4 KiB blocks of the volume, each of which is old or new after a crash, whatever the start
+ * was.
  */
 static uint64_t record_sectors(const struct lsvd_volume *v, const struct lsvd_io *io, uint64_t off)
 {
@@ -69,7 +70,7 @@ static struct wal_record make_record(const struct lsvd_volume *v, const struct l
 	};
 }
 
-/* ---------------------------------------------------------------------------------------- queueing */
+/* ------------------------------------------------------------------------------------- queueing */
 
 static uint64_t *progress(struct lsvd_io *io)
 {
@@ -180,7 +181,7 @@ static void fill(struct wal_group *g)
 	}
 }
 
-/* ---------------------------------------------------------------------------------------- stalling */
+/* ------------------------------------------------------------------------------------- stalling */
 
 static void stall_due(struct io *io);
 
@@ -227,8 +228,8 @@ static void wait_for_room(struct lsvd_volume *v)
 		v->waits_for_room = true;
 		v->room_since_ms = lsvd_vol_now(v);
 		if (v->offline)
-			lsvd_report(LSVD_LOG_WARN, "volume %s: the local log is full: writes wait until "
-				    "it is opened with the store", v->name);
+			lsvd_report(LSVD_LOG_WARN, "volume %s: the local log is full: writes wait "
+				    "until it is opened with the store", v->name);
 	}
 	/* From the end: those that waited before are at the beginning. */
 	for (struct list *n = v->writes.prev; n != &v->writes; n = n->prev) {
@@ -253,7 +254,7 @@ void lsvd_vol_fail_writes(struct lsvd_volume *v, int err)
 	}
 }
 
-/* ---------------------------------------------------------------------------------------- grouping */
+/* ------------------------------------------------------------------------------------- grouping */
 
 /* One operation fails for want of memory, not the order of the log and not the process. */
 static void fail_first(struct lsvd_volume *v, int err)
@@ -266,13 +267,15 @@ static void fail_first(struct lsvd_volume *v, int err)
 }
 
 /*
- * Forgetting sealed segments keeps memory within its budget whatever the store does; what is left then is
- * the segments being put, the open one, what readers pin and what a round of collection holds. Only far
- * above that, when the pieces of chunks no longer add up, do writers wait for a segment to be stored.
+ * Forgetting sealed segments keeps memory within its budget whatever the store does; what is left
+ * then is the segments being put, the open one, what readers pin and what a round of collection
+ * holds. Only far above that, when the pieces of chunks no longer add up, do writers wait for a
+ * segment to be stored.
  *
- * If the store is so quick that a wait is a matter of milliseconds, they wait before anything has to
- * be forgotten: what is forgotten is read back from the log, verified and hashed again, and a writer
- * that fills the log faster than it drains would pay that for all it writes, to be no faster.
+ * If the store is so quick that a wait is a matter of milliseconds, they wait before anything has
+ * to be forgotten: what is forgotten is read back from the log, verified and hashed again, and a
+ * writer that fills the log faster than it drains would pay that for all it writes, to be no
+ * faster.
  */
 static bool memory_is_short(struct lsvd_volume *v)
 {
@@ -339,7 +342,7 @@ void lsvd_vol_form_groups(struct lsvd_volume *v)
 	}
 }
 
-/* -------------------------------------------------------------------------------------- publication */
+/* ---------------------------------------------------------------------------------- publication */
 
 static const enum extent_kind overlay_kind[] = {
 	[WAL_DATA] = EXTENT_DATA,
@@ -354,8 +357,8 @@ static uint64_t place_of(const struct wal_group *g, const struct wal_record *r)
 }
 
 /*
- * Tells the overlay of the records that follow number `i` a little later, or of the first ones: what
- * the cache misses is then fetched for several at once.
+ * Tells the overlay of the records that follow number `i` a little later, or of the first ones:
+ * what the cache misses is then fetched for several at once.
  */
 static void announce(const struct lsvd_volume *v, const struct wal_group *g, uint32_t i)
 {
@@ -403,7 +406,7 @@ static void published(void *ctx, struct wal_group *g, int err)
 	lsvd_vol_form_groups(v);
 }
 
-/* ------------------------------------------------------------------------------ the log's ring space */
+/* ------------------------------------------------------------------------- the log's ring space */
 
 struct purge {
 	const struct wal_record *r;
@@ -411,8 +414,8 @@ struct purge {
 };
 
 /*
- * Entries are forgotten only if they still point into the record. Those that do lie within its range:
- * an entry is made of one record, and is only ever cut.
+ * Entries are forgotten only if they still point into the record. Those that do lie within its
+ * range: an entry is made of one record, and is only ever cut.
  */
 static bool points_into(void *ctx, const struct extent *e)
 {

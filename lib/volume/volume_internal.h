@@ -52,9 +52,9 @@
  *   shared_rcache.c   one read cache for all volumes of a process
  *
  * The two parts of the map. The *store map* is exactly the state after the last object of the
- * acknowledged chain; only it is checkpointed. The *overlay* says where newer data lies in the local
- * log. An object's extents enter the store map when it joins the acknowledged prefix; its overlay
- * entries stay, as hints, until their ring space is reused. Reads ask the overlay first.
+ * acknowledged chain; only it is checkpointed. The *overlay* says where newer data lies in the
+ * local log. An object's extents enter the store map when it joins the acknowledged prefix; its
+ * overlay entries stay, as hints, until their ring space is reused. Reads ask the overlay first.
  *
  * One lock: the port's. Everything below is protected by it unless said otherwise.
  */
@@ -125,11 +125,12 @@ static inline struct lsvd_io *vol_op_io(struct vol_op *op)
 /*
  * A segment on its way from the log to the store.
  *
- *   OPEN -> SEALED -> LOADING -> BUILDING -> READY -> (COLD) -> PUTTING -> ACKED -> (applied, freed)
+ *   OPEN -> SEALED -> LOADING -> BUILDING -> READY -> (COLD) -> PUTTING -> ACKED
+ *        -> (applied, freed)
  *
- * SEALED: waits for its turn. LOADING: forgotten groups are read back. READY: built; waits until the
- * log below its end is durable, so that the store is never ahead of an intact cache. COLD: its cold
- * part is put (vol_cold.c), if it has one.
+ * SEALED: waits for its turn. LOADING: forgotten groups are read back. READY: built; waits until
+ * the log below its end is durable, so that the store is never ahead of an intact cache. COLD: its
+ * cold part is put (vol_cold.c), if it has one.
  */
 enum vseg_state {
 	VSEG_OPEN,
@@ -181,7 +182,8 @@ struct lsvd_volume {
 	uint64_t chain_bytes;          /* as the chain says; more than bytes while it shrinks */
 	struct ancestry *ancestry;     /* of a clone, else NULL */
 	struct fmt_base *base;         /* what it began as */
-	struct lower_set *lowers;      /* vol_lower.c: opened with it, and closed with it; or NULL */
+	struct lower_set *lowers;      /* vol_lower.c: opened with it, and closed with
+					* it; or NULL */
 	struct lsvd_volume *below;     /* shows where this one has nothing, or NULL */
 	uint64_t shows;                /* sectors of this one that show, if it is below another */
 	uint64_t hides;                /* sectors below which a trim hides what is below; 0: none */
@@ -230,7 +232,8 @@ struct lsvd_volume {
 
 	/* vol_flush.c */
 	struct list remote_waiters;    /* until the store has an operation */
-	struct timer_io look_timer;    /* looks again for those that the store has, and cannot tell */
+	struct timer_io look_timer;    /* looks again for those that the store has,
+					* and cannot tell */
 	bool look_armed;
 	uint32_t look_pause_ms;
 	struct log_look lease_look;
@@ -272,13 +275,15 @@ struct lsvd_volume {
 	bool leaving_base;             /* checkpoints empty page objects of ancestors, too */
 
 	/* vol_delete.c */
-	uint64_t root_first_seq;       /* the chain object that names it first; 0: it is as old as the open */
+	uint64_t root_first_seq;       /* the chain object that names it first;
+					* 0: it is as old as the open */
 	uint64_t root_named_by;        /* what is dead in it goes when this is in; 0: seen to */
 	struct deletion *deletion;     /* on its way, or NULL */
 	struct log_put note_put;
 	bool note_out;
 	struct anchoring *anchoring;   /* notes up to an anchor, or NULL */
-	uint64_t held_bytes;           /* dead, and not before an anchor: left by the last deletion, */
+	uint64_t held_bytes;           /* dead, and not before an anchor:
+					* left by the last deletion, */
 	uint64_t held_before;          /* the place of which was this */
 
 	/* vol_snapshot.c */
@@ -297,17 +302,20 @@ struct lsvd_volume {
 
 	/* vol_gc.c */
 	struct log_gc gc;
-	/* What is copied out of by hand: what is mostly dead; what a clone's ancestors have; what is not
-	 * full of what lives. */
+	/*
+	 * What is copied out of by hand: what is mostly dead; what a clone's ancestors have; what
+	 * is not full of what lives.
+	 */
 	enum gc_scope { GC_DEAD, GC_ANCESTORS, GC_NOT_FULL } gc_scope;
-	uint64_t gc_below;             /* GC_NOT_FULL: of objects before this one; the rest is new */
+	uint64_t gc_below;             /* GC_NOT_FULL: of objects before this one;
+					* the rest is new */
 	struct gc_round *gc_round;     /* on its way, or NULL */
 	uint64_t written;              /* user bytes stored: what collection takes for the time */
 	uint64_t lifespan;             /* in these, of hot segments; 0: not known */
 	struct collect *collect;       /* the call of lsvd_volume_collect() under way, or NULL */
 	uint64_t orphans, orphan_bytes;
-	uint64_t died_at_root;         /* objects.died_bytes when the last checkpoint began, less what
-					* lsvd_vol_gc_look() has found: may wrap around */
+	uint64_t died_at_root;         /* objects.died_bytes when the last checkpoint began,
+					* less what lsvd_vol_gc_look() has found: may wrap around */
 
 	/* vol_adopt.c */
 	struct list adoptions;         /* by seq */
@@ -318,13 +326,15 @@ struct lsvd_volume {
 	enum { CLOSE_NONE, CLOSE_PUTTING, CLOSE_STORED, CLOSE_FAILED } close_state;
 
 	/*
-	 * A check (vol_check.h), else NULL: told of a part of a page object (want; NULL: its header; no
-	 * key: an object that is in no table) that cannot be used, with the text of the failure. 0: go
-	 * on without it.
+	 * A check (vol_check.h), else NULL: told of a part of a page object (want; NULL: its
+	 * header; no key: an object that is in no table) that cannot be used, with the text of the
+	 * failure. 0: go on without it.
 	 */
-	int (*bad_blob)(struct lsvd_volume *v, const struct blob_want *want, const char *key, int err);
+	int (*bad_blob)(struct lsvd_volume *v, const struct blob_want *want,
+			const char *key, int err);
 	struct check *check;
-	struct rebuild *rebuild;       /* opened without its checkpoint: nothing is deleted; else NULL */
+	struct rebuild *rebuild;       /* opened without its checkpoint: nothing is deleted;
+					* else NULL */
 
 	struct lsvd_stats stats;
 	struct log_opened opened;
@@ -352,7 +362,9 @@ void lsvd_vol_begin(struct lsvd_volume *v, struct lsvd_io *io);
 void lsvd_vol_end(struct lsvd_volume *v, struct lsvd_io *io, int err);
 void lsvd_vol_fail(struct lsvd_volume *v, int err, const char *why);
 uint64_t lsvd_vol_now(const struct lsvd_volume *v);
-/* Between half of a pause and the whole of it, by chance: who failed together returns one by one. */
+/*
+ * Between half of a pause and the whole of it, by chance: who failed together returns one by one.
+ */
 uint64_t lsvd_vol_some_of(const struct lsvd_volume *v, uint32_t ms);
 
 /* Copies between an operation's vector and plain memory; `off` is within the operation. */
@@ -382,9 +394,13 @@ struct read_req;
 void lsvd_vol_read(struct lsvd_volume *v, struct lsvd_io *io);
 /* A stretch of the request lies in objects, at the extents given; lock held. */
 int lsvd_vol_fetch(struct read_req *req, const struct map_extent *extents, unsigned n);
-/* In what collection reads, the most between two extents that are one request: nobody waits for the bytes. */
+/*
+ * In what collection reads, the most between two extents that are one request:
+ * nobody waits for the bytes.
+ */
 #define GC_JOIN_GAP_BYTES 65536u
-void lsvd_vol_read_is_over(struct lsvd_volume *v, uint64_t object); /* one that its `readers` counts */
+/* one that its `readers` counts */
+void lsvd_vol_read_is_over(struct lsvd_volume *v, uint64_t object);
 /* How far an extent of the store map, perhaps cut, may reach in its object. */
 uint64_t lsvd_vol_reach(const struct lsvd_volume *v, const struct map_extent *e);
 
@@ -398,8 +414,8 @@ struct read_req {
 	bool missed;                   /* a part of it is, or was to be, asked of the store */
 	void (*done)(struct read_req *req); /* NULL: a user's operation */
 	/*
-	 * Garbage collection (io is NULL): gets what is verified, without the lock; and which object it
-	 * was that failed.
+	 * Garbage collection (io is NULL): gets what is verified, without the lock; and which
+	 * object it was that failed.
 	 */
 	void (*sink)(struct read_req *req, uint64_t lba, const uint8_t *data, size_t bytes);
 	/* Of an extent of kind FETCH_BLOB: verifies and takes its bytes, without the lock. */
@@ -454,9 +470,9 @@ bool lsvd_vol_is_between(const struct lsvd_volume *v);
 void lsvd_vol_start_checkpoint(struct lsvd_volume *v);
 void lsvd_vol_maybe_checkpoint(struct lsvd_volume *v);
 /*
- * While rolling, and with none on its way: of the state that begins at the chain object `at`, which is
- * yet to be put, with another size. When it is over, and v->root_number is another, the root is in the
- * store, and that object has to name it.
+ * While rolling, and with none on its way: of the state that begins at the chain object `at`, which
+ * is yet to be put, with another size. When it is over, and v->root_number is another, the root is
+ * in the store, and that object has to name it.
  */
 void lsvd_vol_start_rolled_checkpoint(struct lsvd_volume *v, struct place at, uint64_t bytes);
 
@@ -469,7 +485,9 @@ void lsvd_vol_deleted_more(struct lsvd_volume *v);
 /* Sees to it that a chain object names the newest root: lsvd_vol_root_is_named(), soon. */
 void lsvd_vol_name_root(struct lsvd_volume *v);
 bool lsvd_vol_root_is_named(const struct lsvd_volume *v);
-/* If that would let something go: brings about an anchor, and deletes again. False: it would not. */
+/*
+ * If that would let something go: brings about an anchor, and deletes again. False: it would not.
+ */
 bool lsvd_vol_anchor(struct lsvd_volume *v);
 /* An object was stored, or nobody writes: what the last deletion had to leave may go now. */
 void lsvd_vol_release_held(struct lsvd_volume *v);
@@ -478,8 +496,8 @@ void lsvd_vol_free_deletion(struct lsvd_volume *v); /* nothing is in the world *
 /* Everything acknowledged is in the store and in the store map. */
 int lsvd_vol_store_all(struct lsvd_volume *v, uint32_t timeout_ms);
 /*
- * The public calls; -ECANCELED as soon as *stop, which is set with the lock held, and all are told. What
- * was begun goes on.
+ * The public calls; -ECANCELED as soon as *stop, which is set with the lock held, and all are told.
+ * What was begun goes on.
  */
 int lsvd_vol_sync_unless(struct lsvd_volume *v, uint32_t timeout_ms, const bool *stop);
 int lsvd_vol_checkpoint_unless(struct lsvd_volume *v, uint32_t timeout_ms, const bool *stop);
@@ -503,7 +521,9 @@ int lsvd_vol_load_base(struct lsvd_volume *v, const struct log_ops *ops);
 /* The clone needs its base no more. The lock is free. */
 int lsvd_vol_drop_base(struct lsvd_volume *v);
 /* ---- vol_users.c, vol_slots.c */
-/* Nobody may clone the snapshot any more: -EBUSY if somebody has. And its slots, when it is gone. */
+/*
+ * Nobody may clone the snapshot any more: -EBUSY if somebody has. And its slots, when it is gone.
+ */
 int lsvd_vol_close_slots(struct lsvd_volume *v, const struct snapshot *s);
 void lsvd_vol_remove_slots(struct port *port, const struct uuid *volume, const struct snapshot *s);
 /* ---- vol_lower.c */
@@ -564,7 +584,8 @@ void lsvd_vol_gc_look(struct lsvd_volume *v);
 /* An object has lost a part of what lived in it. */
 void lsvd_vol_gc_lost(struct lsvd_volume *v, const struct object_entry *e);
 /* ---- vol_gc_move.c */
-uint64_t lsvd_vol_gc_memory(const struct lsvd_volume *v); /* of a round: counts as data not yet stored */
+/* of a round: counts as data not yet stored */
+uint64_t lsvd_vol_gc_memory(const struct lsvd_volume *v);
 void lsvd_vol_free_round(struct lsvd_volume *v); /* nothing is in the world */
 
 /* ---- vol_adopt.c */
@@ -646,7 +667,7 @@ void lsvd_vol_check_parts(struct lsvd_volume *v);
 /* vol_admin.c: a volume's size, as its newest chain object (of a listing) has it. */
 struct visit;
 struct fmt_volume;
-int lsvd_vol_size_now(struct visit *v, const struct fmt_volume *record, uint64_t epoch, uint64_t seq,
-		      uint64_t *ret);
+int lsvd_vol_size_now(struct visit *v, const struct fmt_volume *record, uint64_t epoch,
+		      uint64_t seq, uint64_t *ret);
 
 #endif

@@ -92,7 +92,7 @@ MUTANTS = [
     ("above a lower volume pages of zeroes are holes", "lib/volume/vol_lower.c",
      "	if (!err)\n		lsvd_store_map_keep_zeroes(v->map, v->hides);\n", ""),
     ("a clone deletes what is its base's", "lib/volume/vol_delete.c",
-     "e->died.epoch && !e->ancestor && ", "e->died.epoch && "),
+     "e->died.epoch && !e->ancestor &&\n", "e->died.epoch &&\n"),
     ("a clone takes what its base made after the root for its own", "lib/volume/vol_clone.c",
      "	*ret_next_object = err ? 0 : chain.next_object;", "	*ret_next_object = err ? 0 : c->s.root.number;"),
     ("a snapshot that is deleted stays in the root", "lib/volume/snapshot_table.c",

@@ -75,17 +75,18 @@ static void keep_finding(struct check *c, const struct lsvd_check_finding *f)
 
 	facts_rows_begin(&ranges);
 	for (uint32_t i = 0; i < f->range_count; i++)
-		(void)facts_rows_add(&ranges, json_pack("{s:I, s:I}", "offset", /* the end says it */
+		/* the end says it */
+		(void)facts_rows_add(&ranges, json_pack("{s:I, s:I}", "offset",
 							(json_int_t)f->ranges[i].off, "length",
 							(json_int_t)f->ranges[i].len));
 	(void)facts_rows_add(&c->findings, /* so does that of these */
 			     json_pack("{s:s, s:s, s:o, s:I, s:I, s:I, s:o, s:o, s:s}", "severity",
 				       NAME(severities, f->severity), "kind", NAME(kinds, f->kind),
-				       "object", facts_text(f->object), "offset", (json_int_t)f->off,
-				       "length", (json_int_t)f->len, "affected_bytes",
-				       (json_int_t)f->affected_bytes, "ranges",
-				       facts_rows_end(&ranges), "text", facts_text(f->text), "advice",
-				       f->advice));
+				       "object", facts_text(f->object), "offset",
+				       (json_int_t)f->off, "length", (json_int_t)f->len,
+				       "affected_bytes", (json_int_t)f->affected_bytes, "ranges",
+				       facts_rows_end(&ranges), "text", facts_text(f->text),
+				       "advice", f->advice));
 }
 
 static void take_finding(void *ctx, const struct lsvd_check_finding *f)
@@ -125,13 +126,13 @@ static int take_progress(void *ctx, uint32_t stage, uint64_t done, uint64_t tota
 	return admin_stopped();
 }
 
-/* --------------------------------------------------------------------------------------- the end */
+/* -------------------------------------------------------------------------------------- the end */
 
 static json_t *facts(struct check *c, const struct lsvd_check_report *r)
 {
 	return json_pack(
-		"{s:s, s:b, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
-		"s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:o, s:O*}",
+		"{s:s, s:b, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
+		"s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:o, s:O*}",
 		"name", c->admin.name, "sound", r->errors == 0 && r->complete, "complete",
 		(int)r->complete, "deep", (int)c->deep, "errors", (json_int_t)r->errors, "warnings",
 		(json_int_t)r->warnings, "objects", (json_int_t)r->objects, "stored_bytes",
@@ -173,8 +174,8 @@ static int print_text(const struct check *c, const struct lsvd_check_report *r)
 static int status_of(const struct check *c, int err, const struct lsvd_check_report *r)
 {
 	if (err == -ECANCELED) {
-		(void)admin_error("volume %s: the check was ended while it was at the %s: %llu errors up to "
-				  "there", c->admin.name, NAME(stages, r->stage),
+		(void)admin_error("volume %s: the check was ended while it was at the %s: %llu "
+				  "errors up to there", c->admin.name, NAME(stages, r->stage),
 				  (unsigned long long)r->errors);
 		return ADMIN_STOPPED;
 	}
@@ -205,15 +206,18 @@ static int look(struct check *c, struct lsvd_check_report *report)
 	return err;
 }
 
-/* A new checkpoint; and whether that was all, a second check says. 1: it has been said what is wrong. */
+/*
+ * A new checkpoint; and whether that was all, a second check says.
+ * 1: it has been said what is wrong.
+ */
 static int repair(struct check *c, struct lsvd_check_report *report)
 {
 	struct lsvd_volume_options options = LSVD_VOLUME_OPTIONS_INIT;
 	struct lsvd_repair_report repaired = LSVD_REPAIR_REPORT_INIT;
 
 	if (!report->repairable) {
-		(void)admin_error("volume %s: nothing that a new checkpoint would mend: nothing was "
-				  "changed", c->admin.name);
+		(void)admin_error("volume %s: nothing that a new checkpoint would mend: "
+				  "nothing was changed", c->admin.name);
 		return 0;
 	}
 	reach_volume_options(&c->admin, &c->reach, &options);
@@ -230,8 +234,8 @@ static int repair(struct check *c, struct lsvd_check_report *report)
 	} else if (!repaired.repaired) {
 		(void)printf("not repaired: by then there was nothing to repair\n");
 	} else {
-		(void)printf("repaired: a new checkpoint, of %llu extents, made from %llu objects in epoch "
-			     "%llu; nothing was overwritten or deleted\n",
+		(void)printf("repaired: a new checkpoint, of %llu extents, made from %llu objects "
+			     "in epoch %llu; nothing was overwritten or deleted\n",
 			     (unsigned long long)repaired.extents,
 			     (unsigned long long)repaired.replayed_objects,
 			     (unsigned long long)repaired.epoch);
@@ -279,10 +283,13 @@ static int run(int argc, char **argv)
 	const struct args args = {
 		.program = "lsvd-admin check",
 		.usage = "-c FILE -n NAME [--deep] [--repair] [-p DIR] [--json]",
-		.about = "Looks whether all that the store has of a volume is whole, and names what is\n"
-			 "not. Nothing is changed; with --repair a lost or damaged checkpoint is made\n"
+		.about = "Looks whether all that the store has of a volume is whole, "
+			 "and names what is\n"
+			 "not. Nothing is changed; "
+			 "with --repair a lost or damaged checkpoint is made\n"
 			 "anew, if that is all, and nothing else is touched.",
-		.epilogue = "Exit status: 0 sound, 1 it could not be checked, 2 wrong usage, 5 damaged or\n"
+		.epilogue = "Exit status: 0 sound, 1 it could not be checked, 2 wrong usage, "
+			    "5 damaged or\n"
 			    "not all of it could be looked at, 6 ended by a signal.",
 		.options = options,
 	};

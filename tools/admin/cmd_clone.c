@@ -94,8 +94,8 @@ static int name_snapshot(struct clone *c)
 	b[6] = (uint8_t)((b[6] & 0x0f) | 0x40);
 	b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
 	(void)snprintf(c->snapshot, sizeof c->snapshot, "for-%02x%02x%02x%02x-%02x%02x-%02x%02x-"
-		       "%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1], b[2], b[3], b[4], b[5], b[6],
-		       b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]); /* fits */
+		       "%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1], b[2], b[3], b[4], b[5],
+		       b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]); /* fits */
 	return 0;
 }
 
@@ -145,7 +145,8 @@ static int parse_places(struct clone *c, const struct args *args, int argc, char
 	char none[LSVD_NAME_MAX + 1];
 
 	if (argc - first < 2)
-		return args_fail(args, "%s is missing", argc == first ? "what to clone" : "the new name");
+		return args_fail(args, "%s is missing",
+				 argc == first ? "what to clone" : "the new name");
 	if (argc - first > 2)
 		return args_fail(args, "'%s' is one word too many", argv[first + 2]);
 	if (admin_parse_place(args, argv[first], c->base, c->snapshot) < 0 ||
@@ -168,7 +169,8 @@ static int run(int argc, char **argv)
 	const struct args args = {
 		.program = "lsvd-admin clone",
 		.usage = "-c FILE SOURCE[@SNAPSHOT] NAME [-p DIR] [--json]",
-		.about = "Makes a volume that begins as a snapshot of another, or as the other is now. Nothing\n"
+		.about = "Makes a volume that begins as a snapshot of another, "
+			 "or as the other is now. Nothing\n"
 			 "is copied; the source may be served meanwhile.",
 		.options = options,
 	};

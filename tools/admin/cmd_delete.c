@@ -2,10 +2,11 @@
 /*
  * cmd_delete.c - "lsvd-admin delete": a volume and everything stored of it, after one question.
  *
- * Without a terminal to ask on, --yes is demanded: a script says so or nothing happens. A volume that
- * is served from here is refused, unless that is forced: then the server finds itself cut off.
+ * Without a terminal to ask on, --yes is demanded: a script says so or nothing happens. A volume
+ * that is served from here is refused, unless that is forced: then the server finds itself cut off.
  *
- * Interrupted, the name may be gone and some objects not; they are known by the UUID, as list shows.
+ * Interrupted, the name may be gone and some objects not; they are known by the UUID, as list
+ * shows.
  */
 #include <ctype.h>
 #include <stdio.h>
@@ -82,8 +83,8 @@ static int print_deleted(struct delete *d, json_t *facts, const char *what)
 	}
 	if (d->others)
 		(void)snprintf(sentence, sizeof sentence,
-			       "%s deleted, uuid %s; %llu objects that came meanwhile remain: delete them "
-			       "with --uuid",
+			       "%s deleted, uuid %s; %llu objects that came meanwhile remain: "
+			       "delete them with --uuid",
 			       what, d->uuid, (unsigned long long)d->others);
 	else
 		(void)snprintf(sentence, sizeof sentence,
@@ -121,11 +122,11 @@ static bool refuse_served(const struct delete *d)
 	int served = reach_served(&d->admin, &d->reach);
 
 	if (served > 0)
-		(void)admin_error("volume %s is being served: stop its server first, or use --force",
-				  d->admin.name);
+		(void)admin_error("volume %s is being served: stop its server first, "
+				  "or use --force", d->admin.name);
 	else if (served < 0)
-		(void)admin_error("volume %s may be being served: see to it that it is not, and use "
-				  "--force", d->admin.name);
+		(void)admin_error("volume %s may be being served: see to it that it is not, "
+				  "and use --force", d->admin.name);
 	return served != 0;
 }
 
@@ -179,10 +180,13 @@ static int run(int argc, char **argv)
 	/* clang-format on */
 	const struct args args = {
 		.program = "lsvd-admin delete",
-		.usage = "-c FILE -n NAME | -u UUID [--yes] [--force] [-p DIR] [--unsafe-store] [--json]",
+		.usage = "-c FILE -n NAME | -u UUID [--yes] [--force] [-p DIR] "
+			 "[--unsafe-store] [--json]",
 		.about =
-			"Deletes a volume and everything stored of it, for good. Whoever serves it\n"
-			"elsewhere is cut off first. Asks on a terminal; otherwise --yes is needed.",
+			"Deletes a volume and everything stored of it, for good. "
+			"Whoever serves it\n"
+			"elsewhere is cut off first. Asks on a terminal; otherwise "
+			"--yes is needed.",
 		.options = options,
 	};
 	int status;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * cmd_doctor.c - "lsvd-admin doctor": is this store fit for volumes, how fast is it, and what should
- * be changed?
+ * cmd_doctor.c - "lsvd-admin doctor": is this store fit for volumes, how fast is it, and what
+ * should be changed?
  *
  * Unlike other commands it prints what it found also when it ends with a failure: that is what it
  * was asked for.
@@ -128,10 +128,10 @@ static json_t *facts(const struct doctor *d)
 	return json_pack(
 		"{s:o, s:s, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
 		"s:o, s:o}",
-		"store", facts_text(lsvd_store_url(d->store)), "verdict", verdict(d), "error", error_text(d),
-		"promises_create", d->promises_create, "create", result(p->create), "refuse",
-		result(p->refuse), "read_back", result(p->read_back), "ranges", result(p->ranges),
-		"length", result(p->length), "list", result(p->list), "removed",
+		"store", facts_text(lsvd_store_url(d->store)), "verdict", verdict(d), "error",
+		error_text(d), "promises_create", d->promises_create, "create", result(p->create),
+		"refuse", result(p->refuse), "read_back", result(p->read_back), "ranges",
+		result(p->ranges), "length", result(p->length), "list", result(p->list), "removed",
 		result(p->removed), "remove_many", result(d->remove_many), "clock_offset_ms",
 		counted ? json_integer((json_int_t)c->clock_offset_ms) : json_null(), "latency",
 		latencies(d), "throughput", throughputs(d), "cache", cache(d), "requests",
@@ -302,7 +302,8 @@ static int run(int argc, char **argv)
 		ADMIN_CONFIG(&c.admin),
 		{ARGS_STRING, 'p', "cache", &c.cache, "DIR",
 		 "directory whose disk is measured (default: cache_path)", 0, 0, false},
-		{ARGS_FLAG, 'q', "quick", &c.quick, NULL, "probe only, measure nothing", 0, 0, false},
+		{ARGS_FLAG, 'q', "quick", &c.quick, NULL, "probe only, measure nothing", 0,
+		 0, false},
 		ADMIN_OPTIONS(&c.admin),
 	};
 	/* clang-format on */
@@ -310,11 +311,14 @@ static int run(int argc, char **argv)
 		.program = "lsvd-admin doctor",
 		.usage = "-c FILE [-p DIR] [--quick] [--json]",
 		.about =
-			"Probes the store: does it do what a volume needs, how long does it take, what\n"
-			"should be changed? Puts some hundred megabytes at most, for half a minute, and\n"
+			"Probes the store: does it do what a volume needs, "
+			"how long does it take, what\n"
+			"should be changed? Puts some hundred megabytes at most, "
+			"for half a minute, and\n"
 			"removes them. Volumes may be served meanwhile.",
 		.epilogue =
-			"Exit status: 0 fit, 1 it could not be probed or measured, 2 wrong usage or\n"
+			"Exit status: 0 fit, 1 it could not be probed or measured, "
+			"2 wrong usage or\n"
 			"configuration, 3 it lacks something that volumes need.",
 		.options = options,
 	};

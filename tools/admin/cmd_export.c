@@ -2,8 +2,8 @@
 /*
  * cmd_export.c - "lsvd-admin export": a volume's content as an image.
  *
- * The volume is opened for reading, which changes nothing anywhere. It is read with many requests in
- * flight and written in order, holes left out. While a file is unfinished, a record beside it
+ * The volume is opened for reading, which changes nothing anywhere. It is read with many requests
+ * in flight and written in order, holes left out. While a file is unfinished, a record beside it
  * (export_state.h) says which windows of it are written, synced, and with what sum: --resume reads
  * these windows of the file again, keeps those whose sum is right, and exports all others.
  */
@@ -123,7 +123,7 @@ static int sum_piece(struct export *e, const struct reader_piece *p)
 	return 0;
 }
 
-/* ------------------------------------------------------------------------------------- exporting */
+/* ------------------------------------------------------------------------------------ exporting */
 
 static int write_piece(struct export *e, const struct reader_piece *p)
 {
@@ -218,8 +218,9 @@ static int check_windows(struct export *e)
 	progress_end();
 	free(buf);
 	if (there >= 0 && kept < e->state.count)
-		(void)fprintf(stderr, "lsvd-admin: %s: %zu of %zu windows are not as they were written: "
-			      "exported anew\n", e->to, e->state.count - kept, e->state.count);
+		(void)fprintf(stderr, "lsvd-admin: %s: %zu of %zu windows are not as they were "
+			      "written: exported anew\n", e->to, e->state.count - kept,
+			      e->state.count);
 	e->state.count = kept;
 	return there < 0 ? -1 : 0;
 }
@@ -237,7 +238,7 @@ static int find_earlier(struct export *e)
 	return 0;
 }
 
-/* ------------------------------------------------------------------------------------ the command */
+/* ---------------------------------------------------------------------------------- the command */
 
 static int describe(struct export *e, char line[160])
 {
@@ -342,8 +343,9 @@ static int print_exported(const struct export *e)
 	}
 	output_bytes(size, e->info.bytes);
 	output_bytes(data, e->data_bytes);
-	(void)snprintf(sentence, sizeof sentence, "volume %s exported to %.300s: %s, %s of them data",
-		       e->info.name, e->to, size, data);
+	(void)snprintf(sentence, sizeof sentence,
+		       "volume %s exported to %.300s: %s, %s of them data", e->info.name, e->to,
+		       size, data);
 	return output_sentence(sentence, facts, e->admin.json);
 }
 
@@ -394,7 +396,8 @@ static int run(int argc, char **argv)
 		.program = "lsvd-admin export",
 		.usage = "-c FILE -n NAME [-f FORMAT] [--resume] [--json] FILE | -",
 		.about = "Writes a volume's content to a new, sparse file, or to standard output.\n"
-			 "Nothing of the volume is changed; of one that is being served, what the store\n"
+			 "Nothing of the volume is changed; of one that is being served, "
+			 "what the store\n"
 			 "has is exported.",
 		.options = options,
 	};

@@ -43,7 +43,8 @@ static int run(int argc, char **argv)
 	const struct args args = {
 		.program = "lsvd-admin flatten",
 		.usage = "-c FILE -n NAME [-p DIR] [--json]",
-		.about = "Copies into a clone what it still reads from its base, which it then protects no\n"
+		.about = "Copies into a clone what it still reads from its base, "
+			 "which it then protects no\n"
 			 "more. The clone may be served meanwhile.",
 		.options = options,
 	};
@@ -54,4 +55,5 @@ static int run(int argc, char **argv)
 	return admin_do_long(&f.admin, 0, flatten, &f);
 }
 
-const struct admin_cmd cmd_flatten = {"flatten", "copy into a clone what it needs of its base", run};
+const struct admin_cmd cmd_flatten = {"flatten",
+				      "copy into a clone what it needs of its base", run};

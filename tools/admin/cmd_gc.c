@@ -25,8 +25,8 @@ static int print_collected(const struct gc *g, json_t *facts)
 	output_bytes(stored, reach_number(facts, "stored_bytes"));
 	(void)snprintf(sentence, sizeof sentence,
 		       "volume %s: %s copied, %llu objects (%s) deleted; %s of data stored",
-		       g->admin.name, copied, (unsigned long long)reach_number(facts, "deleted_objects"),
-		       deleted, stored);
+		       g->admin.name, copied,
+		       (unsigned long long)reach_number(facts, "deleted_objects"), deleted, stored);
 	return output_sentence(sentence, facts, g->admin.json);
 }
 
@@ -75,7 +75,8 @@ static int run(int argc, char **argv)
 		ADMIN_CONFIG(&g.admin),
 		ADMIN_NAME(&g.admin, "the volume"),
 		{ARGS_NUMBER, 0, "percent", &g.percent, "N",
-		 "until so much is stored for each 100 bytes alive (default: 130)", 100, 10000, false},
+		 "until so much is stored for each 100 bytes alive (default: 130)", 100,
+		 10000, false},
 		{ARGS_FLAG, 0, "orphans", &g.orphans, NULL,
 		 "remove what earlier writers left half-way, too", 0, 0, false},
 		REACH_OPTIONS(&g.reach),
@@ -86,8 +87,10 @@ static int run(int argc, char **argv)
 	const struct args args = {
 		.program = "lsvd-admin gc",
 		.usage = "-c FILE -n NAME [--percent N] [--orphans] [-p DIR] [--json]\n"
-			 "       lsvd-admin gc pause|resume|cancel|status -c FILE -n NAME [-p DIR] [--json]",
-		.about = "Copies what is alive out of objects that are mostly not, and deletes what is dead.\n"
+			 "       lsvd-admin gc pause|resume|cancel|status -c FILE -n NAME "
+			 "[-p DIR] [--json]",
+		.about = "Copies what is alive out of objects that are mostly not, "
+			 "and deletes what is dead.\n"
 			 "The volume may be served meanwhile.",
 		.options = options,
 	};

@@ -2,18 +2,18 @@
 /*
  * cmd_import.c - "lsvd-admin import": a new volume with the content of an image.
  *
- * A volume that is there is whole. Whatever goes wrong on the way - the source, the sum, the store, a
- * signal - the volume is deleted again. Should even that not be possible, because the process is
+ * A volume that is there is whole. Whatever goes wrong on the way - the source, the sum, the store,
+ * a signal - the volume is deleted again. Should even that not be possible, because the process is
  * killed or the store is away, what stays behind cannot be taken for the image:
  *
  *  (1) Its first MiB, where boot sectors, partition tables and file systems begin, is written last,
  *      after the sum has been compared. The volume's history has an order, so no crash can show it
  *      without everything else.
- *  (2) Its chain is not closed, and its local log lay in a directory of the import's own, so opening
- *      it for writing is refused.
+ *  (2) Its chain is not closed, and its local log lay in a directory of the import's own, so
+ *      opening it for writing is refused.
  *
- * States:  CREATED -> OPEN -> WRITTEN (all but the head) -> VERIFIED -> CLOSED -> (read back) -> done,
- * and from each of them, on failure, to deleted.
+ * States:  CREATED -> OPEN -> WRITTEN (all but the head) -> VERIFIED -> CLOSED -> (read back) ->
+ * done, and from each of them, on failure, to deleted.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -141,7 +141,7 @@ static int open_volume(struct import *im)
 	return 0;
 }
 
-/* ------------------------------------------------------------------------------ source to volume */
+/* ----------------------------------------------------------------------------- source to volume */
 
 static int source_grew(const struct import *im)
 {
@@ -259,7 +259,7 @@ static int copy(struct import *im)
 				 im->source->name, (unsigned long long)im->bytes) : 0;
 }
 
-/* --------------------------------------------------------------------------------------- the end */
+/* -------------------------------------------------------------------------------------- the end */
 
 static int verify(struct import *im)
 {
@@ -391,7 +391,7 @@ static int import_into(struct import *im)
 	return err;
 }
 
-/* ------------------------------------------------------------------------------------ the command */
+/* ---------------------------------------------------------------------------------- the command */
 
 static json_t *facts(const struct import *im)
 {
@@ -484,10 +484,13 @@ static int run(int argc, char **argv)
 	const struct args args = {
 		.program = "lsvd-admin import",
 		.usage = "-c FILE -n NAME [-f FORMAT] [-s SIZE] [--verify SHA256] [--read-back]\n"
-			 "                         [--ca-file FILE] [-u UUID] [--unsafe-store] [--json]\n"
+			 "                         [--ca-file FILE] [-u UUID] "
+			 "[--unsafe-store] [--json]\n"
 			 "                         FILE | URL | -",
-		.about = "Makes a volume with the content of an image: a file, a block device, an http\n"
-			 "or https URL, or standard input. Zeroes become holes. If anything goes wrong,\n"
+		.about = "Makes a volume with the content of an image: a file, "
+			 "a block device, an http\n"
+			 "or https URL, or standard input. Zeroes become holes. "
+			 "If anything goes wrong,\n"
 			 "there is no volume.",
 		.options = options,
 	};

@@ -2,8 +2,8 @@
 /*
  * cmd_init.c - "lsvd-admin init": makes a volume, and the directory of the store if it is absent.
  *
- * With --parent it is a clone of a snapshot, as "lsvd-admin clone" makes it: of the snapshot's size.
- * With --lower it lies over snapshots, in the order in which they are named.
+ * With --parent it is a clone of a snapshot, as "lsvd-admin clone" makes it: of the snapshot's
+ * size. With --lower it lies over snapshots, in the order in which they are named.
  */
 #include <stdio.h>
 
@@ -143,8 +143,10 @@ static int run(int argc, char **argv)
 	const struct args args = {
 		.program = "lsvd-admin init",
 		.usage = "-c FILE -n NAME -s SIZE [-u UUID] [--unsafe-store] [--json]\n"
-			 "       lsvd-admin init -c FILE -n NAME --parent NAME@SNAPSHOT [--unsafe-store] [--json]\n"
-			 "       lsvd-admin init -c FILE -n NAME [-s SIZE] --lower NAME@SNAPSHOT... [--unsafe-store] [--json]",
+			 "       lsvd-admin init -c FILE -n NAME --parent NAME@SNAPSHOT "
+			 "[--unsafe-store] [--json]\n"
+			 "       lsvd-admin init -c FILE -n NAME [-s SIZE] --lower "
+			 "NAME@SNAPSHOT... [--unsafe-store] [--json]",
 		.about = "Makes a volume. If there is one of that name, nothing is changed.",
 		.options = options,
 	};

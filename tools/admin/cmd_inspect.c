@@ -127,10 +127,10 @@ static int add_space(void *ctx, const struct lsvd_space_row *row)
 		return 0;
 	in->pinned += row->bytes;
 	in->held += row->held_bytes;
-	return facts_rows_add(&in->rows, json_pack("{s:s, s:I, s:I, s:I}", "snapshot", row->snapshot,
-						   "bytes", (json_int_t)row->bytes, "objects",
-						   (json_int_t)row->objects, "held_bytes",
-						   (json_int_t)row->held_bytes));
+	return facts_rows_add(&in->rows, json_pack("{s:s, s:I, s:I, s:I}", "snapshot",
+						   row->snapshot, "bytes", (json_int_t)row->bytes,
+						   "objects", (json_int_t)row->objects,
+						   "held_bytes", (json_int_t)row->held_bytes));
 }
 
 static int ask_space(struct inspect *in)
@@ -155,19 +155,21 @@ static uint64_t less(uint64_t a, uint64_t b)
 }
 
 /*
- * Takes nothing over. NULL: no memory. What waits to be deleted may have been since the map was saved:
- * of objects with data and pages no more wait than are there.
+ * Takes nothing over. NULL: no memory. What waits to be deleted may have been since the map was
+ * saved: of objects with data and pages no more wait than are there.
  */
 static json_t *space_json(const struct inspect *in, const struct lsvd_volume_usage *usage)
 {
 	uint64_t known = in->live + in->stale + in->map + in->pinned;
-	uint64_t there = less(usage->segment_bytes + usage->free_bytes + usage->checkpoint_bytes, known);
+	uint64_t there = less(usage->segment_bytes + usage->free_bytes + usage->checkpoint_bytes,
+			      known);
 	uint64_t waiting = in->waiting < there ? in->waiting : there;
 
 	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:O}", "live_bytes",
-			 (json_int_t)in->live, "overwritten_bytes", (json_int_t)in->stale, "held_bytes",
-			 (json_int_t)in->held, "snapshot_bytes", (json_int_t)in->pinned, "waiting_bytes",
-			 (json_int_t)waiting, "map_bytes", (json_int_t)in->map, "chain_bytes",
+			 (json_int_t)in->live, "overwritten_bytes", (json_int_t)in->stale,
+			 "held_bytes", (json_int_t)in->held, "snapshot_bytes",
+			 (json_int_t)in->pinned, "waiting_bytes", (json_int_t)waiting, "map_bytes",
+			 (json_int_t)in->map, "chain_bytes",
 			 (json_int_t)less(usage->bytes, known + waiting), "base_bytes",
 			 (json_int_t)in->base, "snapshots", in->snapshots);
 }
@@ -238,7 +240,8 @@ static int run(int argc, char **argv)
 	const struct args args = {
 		.program = "lsvd-admin inspect",
 		.usage = "-c FILE -n NAME [--quick] [--json]",
-		.about = "Shows a volume, what the store holds of it, and what for. Nothing is changed,\n"
+		.about = "Shows a volume, what the store holds of it, and what for. "
+			 "Nothing is changed,\n"
 			 "and the volume may be served meanwhile.",
 		.options = options,
 	};

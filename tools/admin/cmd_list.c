@@ -104,9 +104,10 @@ static json_t *sum_json(const struct lsvd_usage_row *row)
 
 static int print_json(struct list *l)
 {
-	json_t *all = json_pack("{s:O, s:O, s:O, s:o, s:o, s:o}", "volumes", l->volumes, "value_logs",
-				l->vlogs, "deleted", l->deleted, "probes", sum_json(&l->probe),
-				"unknown", sum_json(&l->other), "total", sum_json(&l->total));
+	json_t *all = json_pack("{s:O, s:O, s:O, s:o, s:o, s:o}", "volumes", l->volumes,
+				"value_logs", l->vlogs, "deleted", l->deleted, "probes",
+				sum_json(&l->probe), "unknown", sum_json(&l->other), "total",
+				sum_json(&l->total));
 
 	return output_record(NULL, l->no_memory ? NULL : all, true);
 }
@@ -208,7 +209,8 @@ static int run(int argc, char **argv)
 	const struct args args = {
 		.program = "lsvd-admin list",
 		.usage = "-c FILE [--quick] [--json]",
-		.about = "Lists the volumes of the store, what is stored of each, and what else is there.",
+		.about = "Lists the volumes of the store, what is stored of each, and what "
+			 "else is there.",
 		.options = options,
 	};
 	int status;

@@ -21,8 +21,9 @@ static int print_packed(const struct pack *p, json_t *facts)
 	output_bytes(copied, reach_number(facts, "copied_bytes"));
 	(void)snprintf(sentence, sizeof sentence,
 		       "volume %s: %llu objects with data (%s) instead of %llu (%s); %s copied",
-		       p->admin.name, (unsigned long long)reach_number(facts, "data_objects"), after,
-		       (unsigned long long)reach_number(facts, "data_objects_before"), before, copied);
+		       p->admin.name, (unsigned long long)reach_number(facts, "data_objects"),
+		       after, (unsigned long long)reach_number(facts, "data_objects_before"),
+		       before, copied);
 	return output_sentence(sentence, facts, p->admin.json);
 }
 
@@ -30,7 +31,8 @@ static int pack(void *ctx)
 {
 	struct pack *p = ctx;
 	int status;
-	json_t *facts = reach_ask(&p->admin, &p->reach, json_pack("{s:s}", "verb", "pack"), &status);
+	json_t *facts = reach_ask(&p->admin, &p->reach,
+				  json_pack("{s:s}", "verb", "pack"), &status);
 
 	return facts ? print_packed(p, facts) : status;
 }
@@ -50,8 +52,10 @@ static int run(int argc, char **argv)
 	const struct args args = {
 		.program = "lsvd-admin pack",
 		.usage = "-c FILE -n NAME [-p DIR] [--json]",
-		.about = "Copies what is alive in all objects that are not full of it into as few as possible,\n"
-			 "and deletes what is dead. Meant for a volume that rests; it may be served.",
+		.about = "Copies what is alive in all objects that are not full of it into as few "
+			 "as possible,\n"
+			 "and deletes what is dead. Meant for a volume that rests; it "
+			 "may be served.",
 		.options = options,
 	};
 	int status;
@@ -61,4 +65,5 @@ static int run(int argc, char **argv)
 	return admin_do_long(&p.admin, 0, pack, &p);
 }
 
-const struct admin_cmd cmd_pack = {"pack", "put what is alive into as few objects as possible", run};
+const struct admin_cmd cmd_pack = {"pack",
+				   "put what is alive into as few objects as possible", run};

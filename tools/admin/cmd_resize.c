@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* cmd_resize.c - "lsvd-admin resize": a volume larger or smaller, through its server if it has one. */
+/*
+ * cmd_resize.c - "lsvd-admin resize": a volume larger or smaller, through its server if it has one.
+ */
 #include <stdio.h>
 
 #include "admin/cmd.h"
@@ -57,7 +59,8 @@ static int run(int argc, char **argv)
 	const struct args args = {
 		.program = "lsvd-admin resize",
 		.usage = "-c FILE -n NAME -s SIZE [--force] [-p DIR] [--json]",
-		.about = "Makes a volume larger or smaller; it may be served meanwhile. What is added reads\n"
+		.about = "Makes a volume larger or smaller; it may be served meanwhile. "
+			 "What is added reads\n"
 			 "as zeroes. Data is cut off only with --force.",
 		.options = options,
 	};

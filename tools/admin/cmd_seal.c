@@ -62,7 +62,8 @@ static int run(int argc, char **argv)
 	const struct args args = {
 		.program = "lsvd-admin seal",
 		.usage = "-c FILE -n NAME [--no-wait | --checkpoint] [-p DIR] [--json]",
-		.about = "Stores what a volume has only in its local log, and returns when that is done.\n"
+		.about = "Stores what a volume has only in its local log, "
+			 "and returns when that is done.\n"
 			 "The volume may be served meanwhile.",
 		.options = options,
 	};

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* cmd_sha256.c - "lsvd-admin sha256": the sum of a volume, or of a range, as sha256sum(1) has it. */
+/*
+ * cmd_sha256.c - "lsvd-admin sha256": the sum of a volume, or of a range, as sha256sum(1) has it.
+ */
 #include <stdio.h>
 
 #include "admin/cmd.h"
@@ -55,7 +57,8 @@ static int run(int argc, char **argv)
 	const struct args args = {
 		.program = "lsvd-admin sha256",
 		.usage = "-c FILE -n NAME [--range OFF:LEN] [--json]",
-		.about = "Prints the SHA-256 of a volume's bytes, holes read as zeroes. Nothing is\n"
+		.about = "Prints the SHA-256 of a volume's bytes, "
+			 "holes read as zeroes. Nothing is\n"
 			 "changed; of a volume that is being served, what the store has is read.",
 		.options = options,
 	};

@@ -145,7 +145,8 @@ static int run(int argc, char **argv)
 		.program = "lsvd-admin snapshot",
 		.usage = "create|delete|rollback -c FILE NAME@SNAPSHOT [-p DIR] [--json]\n"
 			 "       lsvd-admin snapshot list -c FILE NAME [--json]",
-		.about = "Makes or deletes a snapshot of a volume, makes the volume what it was at one, or\n"
+		.about = "Makes or deletes a snapshot of a volume, "
+			 "makes the volume what it was at one, or\n"
 			 "lists them. The volume may be served meanwhile.",
 		.options = options,
 	};

@@ -55,7 +55,8 @@ static int run(int argc, char **argv)
 	const struct args args = {
 		.program = "lsvd-admin stats",
 		.usage = "-c FILE -n NAME [-p DIR] [--json]",
-		.about = "Shows what a volume that is served from this host has done since it was opened,\n"
+		.about = "Shows what a volume that is served from this host has done since "
+			 "it was opened,\n"
 			 "and how it is now.",
 		.options = options,
 	};

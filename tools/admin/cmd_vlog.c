@@ -48,7 +48,8 @@ static int run(int argc, char **argv)
 			return actions[i].run(argc - 1, argv + 1);
 	if (argc > 1 && argv[1][0] == '-' && args_parse(&args, 2, argv, NULL) > 0)
 		return ADMIN_OK;
-	(void)args_fail(&args, "the first word must be list, inspect, verify, import, gc or delete");
+	(void)args_fail(&args,
+			"the first word must be list, inspect, verify, import, gc or delete");
 	return ADMIN_USAGE;
 }
 

@@ -3,9 +3,9 @@
  * cmd_warm.c - "lsvd-admin warm": fills the read cache of this host before a volume is served here,
  * or writes down what it holds, so that it can be filled elsewhere.
  *
- * The volume is opened for reading, with the cache. While it is served, the cache is the server's and
- * a second process would fill one of its own that nobody reads: refused. NBD's command CACHE does the
- * same through the server.
+ * The volume is opened for reading, with the cache. While it is served, the cache is the server's
+ * and a second process would fill one of its own that nobody reads: refused. NBD's command CACHE
+ * does the same through the server.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -141,7 +141,9 @@ static int fetch_all(struct warm *w)
 	return err;
 }
 
-/* The locks of the cache's files are the library's own; here it only matters whether they are held. */
+/*
+ * The locks of the cache's files are the library's own; here it only matters whether they are held.
+ */
 static int check_not_served(const struct warm *w)
 {
 	const char *cache = lsvd_config_cache_path(w->admin.config);
@@ -155,8 +157,9 @@ static int check_not_served(const struct warm *w)
 		return admin_error("out of memory");
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
-		err = admin_error("%s is in use: while a volume is served from this directory, fill the "
-				  "cache through the server, with NBD's command CACHE", path);
+		err = admin_error("%s is in use: while a volume is served from this directory, "
+				  "fill the cache through the server, with NBD's command CACHE",
+				  path);
 	if (fd >= 0)
 		(void)close(fd); /* and with it the lock */
 	free(path);
@@ -201,12 +204,13 @@ static int print_warmed(const struct warm *w)
 	output_bytes(bytes, w->profile.bytes);
 	output_bytes(fetched, w->stats.data_get_bytes);
 	if (w->record_path)
-		(void)snprintf(sentence, sizeof sentence, "volume %s: %zu ranges, %s, written to %.300s",
-			       w->admin.name, w->profile.count, bytes, w->record_path);
+		(void)snprintf(sentence, sizeof sentence,
+			       "volume %s: %zu ranges, %s, written to %.300s", w->admin.name,
+			       w->profile.count, bytes, w->record_path);
 	else
 		(void)snprintf(sentence, sizeof sentence,
-			       "volume %s: %zu ranges, %s; %s fetched from the store", w->admin.name,
-			       w->profile.count, bytes, fetched);
+			       "volume %s: %zu ranges, %s; %s fetched from the store",
+			       w->admin.name, w->profile.count, bytes, fetched);
 	return output_sentence(sentence,
 			       json_pack("{s:s, s:I, s:I, s:I}", "name", w->admin.name, "ranges",
 					 (json_int_t)w->profile.count, "bytes",
@@ -247,8 +251,10 @@ static int run(int argc, char **argv)
 	/* clang-format on */
 	const struct args args = {
 		.program = "lsvd-admin warm",
-		.usage = "-c FILE -n NAME [--range OFF:LEN | --profile FILE | --record FILE] [--json]",
-		.about = "Fills the read cache of this host with data of a volume that is not served.",
+		.usage = "-c FILE -n NAME "
+			 "[--range OFF:LEN | --profile FILE | --record FILE] [--json]",
+		.about = "Fills the read cache of this host with data of a volume that "
+			 "is not served.",
 		.options = options,
 	};
 	int status;

@@ -38,15 +38,17 @@ static void on_failure(struct advice *a, const struct doctor *d)
 	const struct lsvd_store_counters *c = &d->counters;
 
 	if (c->redirects)
-		say(a, "the bucket is in another region or behind another host: set region and host");
+		say(a, "the bucket is in another region or behind another host: set "
+		       "region and host");
 	else if (c->no_bucket)
 		say(a, "there is no such bucket: make it, or mend bucket or host");
 	else if (d->err == -EACCES)
-		say(a, "access is denied: the keys need s3:GetObject, s3:PutObject, s3:DeleteObject "
-		       "and s3:ListBucket on the bucket (lsvd.conf(5) says where keys come from)");
+		say(a, "access is denied: the keys need s3:GetObject, s3:PutObject, "
+		       "s3:DeleteObject and s3:ListBucket on the bucket (lsvd.conf(5) says where "
+		       "keys come from)");
 	else if (c->no_connection)
-		say(a, "no connection: look at host and port, at the network, and with https at the "
-		       "server's certificate (ca_file)");
+		say(a, "no connection: look at host and port, at the network, and with https at "
+		       "the server's certificate (ca_file)");
 	else if (d->err == -EROFS)
 		say(a, "the store is read-only: volumes can be read there, not written");
 	else if (d->err == -ENOSPC)
@@ -64,16 +66,16 @@ static void on_promises(struct advice *a, const struct doctor *d)
 		       "keeps a second writer out. Use client = \"curl\", or another store; "
 		       "--unsafe-store goes on without");
 	else if (p->create == LSVD_PROBE_BAD || p->refuse == LSVD_PROBE_BAD)
-		say(a, "the store does not keep its promise to create an object only if it is absent "
-		       "(If-None-Match): nothing keeps a second writer out. Use another store or a "
-		       "newer version of it; --unsafe-store goes on without");
+		say(a, "the store does not keep its promise to create an object only if it is "
+		       "absent (If-None-Match): nothing keeps a second writer out. Use another "
+		       "store or a newer version of it; --unsafe-store goes on without");
 	if (p->read_back == LSVD_PROBE_BAD || p->ranges == LSVD_PROBE_BAD ||
 	    p->length == LSVD_PROBE_BAD)
 		say(a, "the store does not answer with what was put (%s): no volume is safe there",
 		    p->text);
 	if (p->list == LSVD_PROBE_BAD)
-		say(a, "listings lag behind: volumes do not need them, but lsvd-admin list and delete "
-		       "may miss what is new");
+		say(a, "listings lag behind: volumes do not need them, but lsvd-admin list and "
+		       "delete may miss what is new");
 	if (d->remove_many == LSVD_PROBE_BAD)
 		say(a, "deleting many objects at once does not work: look at s3:DeleteObject, and "
 		       "delete what is below probe/");
@@ -100,15 +102,15 @@ static void on_connection(struct advice *a, const struct doctor *d)
 	int64_t off = d->counters.clock_offset_ms;
 
 	if (llabs(off) > SKEW_MS)
-		say(a, "this host's clock is %lld s %s the store's: set it. (Requests are signed by the "
-		       "store's clock, so that this alone breaks nothing here.)",
+		say(a, "this host's clock is %lld s %s the store's: set it. (Requests are signed "
+		       "by the store's clock, so that this alone breaks nothing here.)",
 		    (long long)llabs(off) / 1000, off > 0 ? "behind" : "ahead of");
 	if (has_plain_endpoint(url) && !is_loopback(url))
 		say(a, "requests go over plain http: whoever is on the way reads all data, and the "
 		       "session token. Use https");
 	if (d->counters.server_errors)
-		say(a, "the store answered %llu requests with errors that pass (5xx, SlowDown): it is "
-		       "short of something, or limits this client",
+		say(a, "the store answered %llu requests with errors that pass (5xx, SlowDown): it "
+		       "is short of something, or limits this client",
 		    (unsigned long long)d->counters.server_errors);
 }
 
@@ -124,27 +126,32 @@ static void on_times(struct advice *a, const struct doctor *d)
 		       "writer hardly does anything else. Set lease_check to %.0f s or more",
 		    head->p99_ms, lease, head->p99_ms / 100);
 	if (put->samples && d->options.flush == LSVD_FLUSH_REMOTE)
-		say(a, "with flush = \"remote\" each flush takes about %.0f ms, one PUT and one look",
+		say(a, "with flush = \"remote\" each flush takes about %.0f ms, one "
+		       "PUT and one look",
 		    put->median_ms + head->median_ms);
 	if (d->throughput[2].up > d->throughput[1].up * GAIN && d->throughput[1].up > 0 &&
 	    d->options.put_window && d->options.put_window < 16)
 		say(a, "uploads gain from more of them at once: set put_window to 16 (it is %u)",
 		    d->options.put_window);
 	if (d->sync.samples && d->sync.p99_ms > SLOW_SYNC_MS)
-		say(a, "a flush waits up to %.0f ms for the disk of cache_path: use an SSD, better one "
-		       "that keeps its cache when the power fails", d->sync.p99_ms);
+		say(a, "a flush waits up to %.0f ms for the disk of cache_path: use an SSD, better "
+		       "one that keeps its cache when the power fails", d->sync.p99_ms);
 }
 
-/* Two small pieces, the second sent when the first is confirmed, which a receiver puts off for 40 ms. */
+/*
+ * Two small pieces, the second sent when the first is confirmed, which a receiver
+ * puts off for 40 ms.
+ */
 static void on_delay(struct advice *a, const struct doctor *d)
 {
 	const struct doctor_latency *get = &d->latency[1], *head = &d->latency[2];
 
 	if (get->samples && head->samples && get->median_ms > head->median_ms + 30 &&
 	    get->median_ms < head->median_ms + 60)
-		say(a, "reading a small object takes %.0f ms, and asking for its length %.0f ms: the "
-		       "server seems to hold back small pieces (Nagle's algorithm). Of radosgw, set "
-		       "tcp_nodelay=1 in rgw_frontends", get->median_ms, head->median_ms);
+		say(a, "reading a small object takes %.0f ms, and asking for its length %.0f ms: "
+		       "the server seems to hold back small pieces (Nagle's algorithm). Of "
+		       "radosgw, set tcp_nodelay=1 in rgw_frontends", get->median_ms,
+		    head->median_ms);
 }
 
 static void on_cache(struct advice *a, const struct doctor *d)

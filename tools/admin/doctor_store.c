@@ -146,7 +146,8 @@ static int head(struct bench *b, unsigned number)
 
 /* ----------------------------------------------------------------------------------- latency */
 
-static int timed(struct bench *b, const char *operation, unsigned number, size_t bytes, uint8_t *buf)
+static int timed(struct bench *b, const char *operation, unsigned number, size_t bytes,
+		 uint8_t *buf)
 {
 	if (*operation == 'p')
 		return put(b, number, bytes);
@@ -348,7 +349,8 @@ static int prepare(struct bench *b)
 
 	b->body = malloc(DOCTOR_LARGE);
 	if (!b->body)
-		return lsvd_store_fail(-ENOMEM, "no memory for an object of %u bytes", DOCTOR_LARGE);
+		return lsvd_store_fail(-ENOMEM, "no memory for an object of %u bytes",
+				       DOCTOR_LARGE);
 	err = fill(b->body, DOCTOR_LARGE);
 	memcpy(name, b->body, sizeof name);
 	(void)snprintf(b->dir, sizeof b->dir, "probe/doctor-%016" PRIx64 "%016" PRIx64 "-", name[0],

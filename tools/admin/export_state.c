@@ -63,8 +63,8 @@ static int read_head(struct export_state *s, FILE *file)
 	if (n < 12 || memcmp(head, "lsvd-export ", 12) != 0)
 		return admin_error("%s does not tell of an interrupted export", s->path);
 	if (n < len || memcmp(head, s->head, len) != 0)
-		return admin_error("%s is of another state of the volume, or of another format: remove "
-				   "it and the image, and export anew", s->path);
+		return admin_error("%s is of another state of the volume, or of another format: "
+				   "remove it and the image, and export anew", s->path);
 	return 0;
 }
 

@@ -10,8 +10,8 @@
  *
  * The second line is what the export is of; another state of the volume, or another format, is
  * another export. A window is WINDOW_BYTES at OFFSET (less at the volume's end) that have been
- * written and synced before the line was. Windows that are all holes have no line. The last line may
- * be torn: a line that is not whole ends the list.
+ * written and synced before the line was. Windows that are all holes have no line. The last line
+ * may be torn: a line that is not whole ends the list.
  */
 #ifndef ADMIN_EXPORT_STATE_H
 #define ADMIN_EXPORT_STATE_H

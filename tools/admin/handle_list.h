@@ -2,7 +2,8 @@
 /*
  * handle_list.h - the handles that an index has, from a file: what is alive in a value log.
  *
- *   SEGMENT OFFSET SIZE BYTES      a line each, BYTES being the length of the value; others may follow
+ *   SEGMENT OFFSET SIZE BYTES      a line each, BYTES being the length of the value; others may
+ *                                  follow
  */
 #ifndef ADMIN_HANDLE_LIST_H
 #define ADMIN_HANDLE_LIST_H
@@ -23,7 +24,10 @@ struct handle_list {
 	size_t count, room;
 };
 
-/* A new list, to be written; NULL after a message: there is a file of that name, or none can be made. */
+/*
+ * A new list, to be written; NULL after a message: there is a file of that name,
+ * or none can be made.
+ */
 FILE *handle_list_create(const char *path);
 /* -1 after a message. */
 int handle_list_read(struct handle_list *l, const char *path);

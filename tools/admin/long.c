@@ -111,8 +111,8 @@ int admin_fit_range(struct admin_range *range, const struct lsvd_volume *volume)
 		range->len = bytes - range->off;
 	if (range->off <= bytes && range->len <= bytes - range->off)
 		return 0;
-	return admin_error("volume %s has %llu bytes: the range from %llu on, %llu long, ends beyond "
-			   "them", lsvd_volume_name(volume), (unsigned long long)bytes,
+	return admin_error("volume %s has %llu bytes: the range from %llu on, %llu long, "
+			   "ends beyond them", lsvd_volume_name(volume), (unsigned long long)bytes,
 			   (unsigned long long)range->off,
 			   (unsigned long long)(range->len == UINT64_MAX ? 0 : range->len));
 }

@@ -15,7 +15,9 @@
  * time. An exit status.
  */
 int admin_begin_long(void);
-/* Begins so, opens the store, runs `act`, closes it. An exit status, which is what `act` returns. */
+/*
+ * Begins so, opens the store, runs `act`, closes it. An exit status, which is what `act` returns.
+ */
 int admin_do_long(struct admin *a, uint32_t store_flags, int (*act)(void *ctx), void *ctx);
 /* The user wants it to end. */
 bool admin_stopped(void);

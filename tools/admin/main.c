@@ -47,9 +47,12 @@ static int run_without_command(int argc, char **argv)
 		.usage = "COMMAND -c FILE [OPTION ...]",
 		.about = about,
 		.epilogue =
-			"Exit status: 0 success, 1 failure, 2 wrong usage or configuration; 3 of doctor:\n"
-			"the store is not fit for volumes; 4 ended at once by a second signal; 5 of check\n"
-			"and vlog: something is damaged; 6 of check: a signal ended it. See lsvd-admin(1).",
+			"Exit status: 0 success, 1 failure, 2 wrong usage or configuration; "
+			"3 of doctor:\n"
+			"the store is not fit for volumes; "
+			"4 ended at once by a second signal; 5 of check\n"
+			"and vlog: something is damaged; 6 of check: a signal ended it. "
+			"See lsvd-admin(1).",
 		.options = options,
 	};
 

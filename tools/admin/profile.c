@@ -49,8 +49,8 @@ static int take_line(struct profile *p, const char *path, unsigned number, const
 	if (line[0] == '#' || line[strspn(line, " \t\r\n")] == '\0')
 		return 0;
 	if (!parse_line(line, &off, &len))
-		return admin_error("%s:%u: not OFFSET LENGTH in bytes, multiples of %u", path, number,
-				   LSVD_SECTOR_BYTES);
+		return admin_error("%s:%u: not OFFSET LENGTH in bytes, multiples of %u", path,
+				   number, LSVD_SECTOR_BYTES);
 	if (off >= bytes)
 		return 0;
 	return profile_add(p, off, len < bytes - off ? len : bytes - off);
@@ -65,7 +65,8 @@ int profile_read(struct profile *p, const char *path, uint64_t bytes)
 	if (!file)
 		return -1;
 	if (!fgets(line, sizeof line, file) || strcmp(line, first_line) != 0)
-		err = admin_error("%s is no profile: its first line is not \"lsvd-profile 1\"", path);
+		err = admin_error("%s is no profile: its first line is not \"lsvd-profile 1\"",
+				  path);
 	for (unsigned i = 2; !err && fgets(line, sizeof line, file); i++)
 		err = take_line(p, path, i, line, bytes);
 	if (!err && ferror(file))

@@ -164,7 +164,8 @@ void progress_show(uint64_t done)
 	if (t - line.begun < FIRST_AFTER || t - line.last < EVERY)
 		return;
 	take_rate(t, done);
-	progress_line(text, sizeof text, columns(), line.what, line.things, done, line.total, line.rate);
+	progress_line(text, sizeof text, columns(), line.what, line.things, done,
+		      line.total, line.rate);
 	(void)fprintf(stderr, "\r%s\033[K", text);
 	(void)fflush(stderr); /* only shown sooner */
 	line.drawn = true;

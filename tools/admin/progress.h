@@ -26,8 +26,8 @@ void progress_clear(void);
 void progress_end(void);
 
 /*
- * The text of a line of at most `width` columns, without control characters; for tests, too. `things`
- * NULL: bytes.
+ * The text of a line of at most `width` columns, without control characters; for tests, too.
+ * `things` NULL: bytes.
  */
 void progress_line(char *text, size_t size, unsigned width, const char *what, const char *things,
 		   uint64_t done, uint64_t total, double rate);

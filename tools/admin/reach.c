@@ -2,11 +2,12 @@
 /*
  * reach.c - asks the server of a volume, or does it here.
  *
- * Between the look for a server and the opening here another may have come: then the volume's log is
- * locked, which the library says.
+ * Between the look for a server and the opening here another may have come: then the volume's log
+ * is locked, which the library says.
  *
- * A first signal ends a command that works on a volume opened here, at its next step. One that waits
- * for a server hangs up: the server goes on with what it has begun, but for what can be cancelled.
+ * A first signal ends a command that works on a volume opened here, at its next step. One that
+ * waits for a server hangs up: the server goes on with what it has begun, but for what can be
+ * cancelled.
  */
 #include "admin/reach.h"
 
@@ -196,7 +197,8 @@ static int receive(struct reach *r)
 
 	while (poll(&p, 1, LOOK_MS) == 0)
 		if (admin_stopped())
-			return admin_error("interrupted; the server goes on with what it has begun");
+			return admin_error("interrupted; the server goes on with "
+					   "what it has begun");
 	if (make_room(r) < 0)
 		return -1;
 	n = recv(r->fd, r->buf + r->len, r->room - r->len, 0);

@@ -3,8 +3,8 @@
  * reach.h - a volume to be asked for something, through its server or opened here.
  *
  * This is the one place that decides which: if the control socket of the volume answers, its server
- * is asked; else the volume is opened here, for writing, and closed at the end. What is asked is the
- * same (common/verbs.h), and so is the answer.
+ * is asked; else the volume is opened here, for writing, and closed at the end. What is asked is
+ * the same (common/verbs.h), and so is the answer.
  *
  * Failures are printed where they are met; main thread only.
  */
@@ -35,8 +35,8 @@ struct reach_options {
 /* clang-format on */
 
 /*
- * Whether the volume is served from the cache directory of `options`; asks nothing of the server. 1: it
- * is. 0: it is not. -1: that cannot be known, which has been said.
+ * Whether the volume is served from the cache directory of `options`; asks nothing of the server.
+ * 1: it is. 0: it is not. -1: that cannot be known, which has been said.
  */
 int reach_served(const struct admin *a, const struct reach_options *options);
 
@@ -45,9 +45,9 @@ void reach_volume_options(const struct admin *a, const struct reach_options *opt
 			  struct lsvd_volume_options *ret);
 
 /*
- * Asks the volume a->name, shows how far it is, and returns what was answered, with the volume's name,
- * to be freed. The configuration has been loaded and its store opened. Takes `request` over (NULL: no
- * memory). NULL: it has been said why not, and the command ends with *ret_status.
+ * Asks the volume a->name, shows how far it is, and returns what was answered, with the volume's
+ * name, to be freed. The configuration has been loaded and its store opened. Takes `request` over
+ * (NULL: no memory). NULL: it has been said why not, and the command ends with *ret_status.
  */
 json_t *reach_ask(struct admin *a, const struct reach_options *options, json_t *request,
 		  int *ret_status);

@@ -3,8 +3,8 @@
  * source.c - which kind of source a name means.
  *
  * The format is never guessed from the content: who writes to a raw disk could make it look like a
- * qcow2 image that is backed by a file of the host. Content that looks so, and is not called raw, is
- * refused instead.
+ * qcow2 image that is backed by a file of the host. Content that looks so, and is not called raw,
+ * is refused instead.
  */
 #include "admin/source.h"
 
@@ -34,8 +34,8 @@ static int check_content(int fd, const char *name, enum source_format format)
 
 	if (format == SOURCE_AUTO && pread(fd, magic, sizeof magic, 0) == sizeof magic &&
 	    source_is_qcow2(magic))
-		return admin_error("%s looks like a qcow2 image: say --format qcow2, or --format raw "
-				   "to take it as it is", name);
+		return admin_error("%s looks like a qcow2 image: say --format qcow2, or --format "
+				   "raw to take it as it is", name);
 	return 0;
 }
 

@@ -21,7 +21,10 @@
 struct source;
 
 struct source_ops {
-	/* What lies at `off`: data, or a hole, of *ret_len bytes (at least 1). NULL: data to the end. */
+	/*
+	 * What lies at `off`: data, or a hole, of *ret_len bytes (at least 1).
+	 * NULL: data to the end.
+	 */
 	int (*stretch)(struct source *s, uint64_t off, uint64_t *ret_len, bool *ret_hole);
 	/* Reads `len` bytes at `off`, which only grows; fewer only at the end. -1: it failed. */
 	int (*read)(struct source *s, uint64_t off, void *buf, size_t len, size_t *ret_len);

@@ -2,13 +2,14 @@
 /*
  * source_http.c - a transfer by libcurl, driven from the main thread as its bytes are asked for.
  *
- * Only a reply with status 200 is an image. At most five redirects are followed, from https never to
- * http, and credentials of the URL are for its own host alone. A transfer is whole when as many bytes
- * have come as the reply announced, or when its last chunk has; a reply that announces nothing and
- * ends with the connection may have been cut off, and is refused unless the caller knows the sum.
+ * Only a reply with status 200 is an image. At most five redirects are followed, from https never
+ * to http, and credentials of the URL are for its own host alone. A transfer is whole when as many
+ * bytes have come as the reply announced, or when its last chunk has; a reply that announces
+ * nothing and ends with the connection may have been cut off, and is refused unless the caller
+ * knows the sum.
  *
- * States:  HEAD -> BODY -> ENDED, transitions in pump(); the buffer holds what libcurl has delivered
- * and nobody has asked for yet. While it is full the transfer is paused.
+ * States:  HEAD -> BODY -> ENDED, transitions in pump(); the buffer holds what libcurl has
+ * delivered and nobody has asked for yet. While it is full the transfer is paused.
  */
 #include <curl/curl.h>
 #include <stdio.h>
@@ -68,7 +69,8 @@ static int transfer_fail(struct http_source *h)
 	}
 	if (h->result == CURLE_PARTIAL_FILE)
 		return admin_error("%s: the transfer ended early: %s", h->shown, h->error);
-	return admin_error("%s: %s", h->shown, *h->error ? h->error : curl_easy_strerror(h->result));
+	return admin_error("%s: %s", h->shown,
+			   *h->error ? h->error : curl_easy_strerror(h->result));
 }
 
 /* Lets the transfer go on for a moment, or waits for it. */
@@ -193,14 +195,14 @@ static int check_reply(struct http_source *h, bool verified)
 		return transfer_fail(h);
 	(void)curl_easy_getinfo(h->easy, CURLINFO_RESPONSE_CODE, &status);
 	if (status != 200)
-		return admin_error("%s: the server answered with status %ld, expected 200", h->shown,
-				   status);
+		return admin_error("%s: the server answered with status %ld, expected 200",
+				   h->shown, status);
 	(void)curl_easy_getinfo(h->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &bytes);
 	if (bytes >= 0)
 		h->source.bytes = (uint64_t)bytes;
 	else if (!verified && !says_its_end(h))
-		return admin_error("%s: the reply does not say how long it is, so that it could be cut "
-				   "off unnoticed: give its sum, --verify", h->shown);
+		return admin_error("%s: the reply does not say how long it is, so that it could be "
+				   "cut off unnoticed: give its sum, --verify", h->shown);
 	if (h->have >= 4 && source_is_qcow2(h->buffer))
 		return admin_error("%s is a qcow2 image: fetch it to a file and import that with "
 				   "--format qcow2", h->shown);

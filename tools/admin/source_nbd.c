@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* source_nbd.c - a qcow2 image: what it holds, and where it holds nothing, is what qemu-nbd says. */
+/*
+ * source_nbd.c - a qcow2 image: what it holds, and where it holds nothing, is what qemu-nbd says.
+ */
 #include <stdlib.h>
 
 #include "admin/cmd.h"

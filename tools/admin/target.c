@@ -14,8 +14,8 @@ int target_reserve(const char *path)
 	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
 
 	if (fd < 0 && errno == EEXIST)
-		return admin_error("%s is there already: nothing is overwritten; --resume goes on with "
-				   "an export that was interrupted", path);
+		return admin_error("%s is there already: nothing is overwritten; --resume goes on "
+				   "with an export that was interrupted", path);
 	if (fd < 0)
 		return admin_error("%s: %s", path, strerror(errno));
 	(void)close(fd); /* empty */

@@ -76,8 +76,8 @@ static int file_zero(struct target *t, uint64_t off, uint64_t len)
 				     (off_t)off, (off_t)len) == 0)
 		return 0;
 	if (errno == EOPNOTSUPP)
-		return admin_error("%s: this file system makes no holes in files: remove it and export "
-				   "anew", t->name);
+		return admin_error("%s: this file system makes no holes in files: remove it "
+				   "and export anew", t->name);
 	return file_fail(t);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * vlog_actions.h - the actions of "lsvd-admin vlog", which has value logs where others have volumes.
+ * vlog_actions.h - the actions of "lsvd-admin vlog", which has value logs where others have
+ * volumes.
  *
  * Each parses its own arguments, argv[0] being its name, and returns the exit status.
  */

@@ -2,11 +2,11 @@
 /*
  * vlog_collect.c - "lsvd-admin vlog gc": space back from a value log nobody is using.
  *
- * The index is the program's, so the program writes down what it refers to (--live, handle_list.h), and
- * does not use the log meanwhile. Collecting is then done in three steps:
+ * The index is the program's, so the program writes down what it refers to (--live, handle_list.h),
+ * and does not use the log meanwhile. Collecting is then done in three steps:
  *
- *   1. vlog gc --live L --moves M    copies what lives out of segments that are mostly stale; M has a
- *                                    line for each: where it was, where it is, the value's length
+ *   1. vlog gc --live L --moves M    copies what lives out of segments that are mostly stale; M has
+ *                                    a line for each: where it was, where it is, the value's length
  *   2. the program changes its index by M, durably, and writes L anew
  *   3. vlog gc --live L --drop       drops what is entirely stale
  *
@@ -33,7 +33,7 @@ struct collect {
 	uint64_t moved; /* since the last finish */
 };
 
-/* -------------------------------------------------------------------- the index, as it is written */
+/* ------------------------------------------------------------------ the index, as it is written */
 
 static int next_live(void *ctx, struct lsvd_vlog_handle *ret, uint64_t *ret_bytes)
 {
@@ -85,7 +85,7 @@ static int finish(void *ctx, uint64_t *ret_applied)
 	return 0;
 }
 
-/* ---------------------------------------------------------------------------------------- the work */
+/* ------------------------------------------------------------------------------------- the work */
 
 static int report(const struct collect *c, const struct lsvd_vlog_gc_result *r)
 {
@@ -99,11 +99,11 @@ static int report(const struct collect *c, const struct lsvd_vlog_gc_result *r)
 		       freed);
 	return output_sentence(
 		sentence,
-		json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "name", c->admin.name, "picked",
-			  (json_int_t)r->picked, "moved", (json_int_t)r->moved_items, "moved_bytes",
-			  (json_int_t)r->moved_bytes, "damaged", (json_int_t)r->damaged, "reclaimable",
-			  (json_int_t)r->reclaimable_bytes, "dropped", (json_int_t)r->dropped, "freed",
-			  (json_int_t)r->freed_bytes),
+		json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "name", c->admin.name,
+			  "picked", (json_int_t)r->picked, "moved", (json_int_t)r->moved_items,
+			  "moved_bytes", (json_int_t)r->moved_bytes, "damaged",
+			  (json_int_t)r->damaged, "reclaimable", (json_int_t)r->reclaimable_bytes,
+			  "dropped", (json_int_t)r->dropped, "freed", (json_int_t)r->freed_bytes),
 		c->admin.json);
 }
 
@@ -126,9 +126,9 @@ static int collect(struct collect *c, struct lsvd_vlog *log)
 	int err = lsvd_vlog_scan_for_stats(log, next_live, c, &counted);
 
 	if (err == 0 && counted.dangling) {
-		(void)admin_error("%s: %llu handles lead into segments that value log %s does not have; "
-				  "nothing was done", c->live_path, (unsigned long long)counted.dangling,
-				  c->admin.name);
+		(void)admin_error("%s: %llu handles lead into segments that value log %s does not "
+				  "have; nothing was done", c->live_path,
+				  (unsigned long long)counted.dangling, c->admin.name);
 		return ADMIN_FAILED;
 	}
 	if (err == 0 && c->drop)
@@ -178,7 +178,8 @@ int vlog_gc(int argc, char **argv)
 		 "write where records were and are; must not exist", 0, 0, false},
 		{ARGS_NUMBER, 0, "stale", &c.stale_percent, "PERCENT",
 		 "collect segments of which so much is stale (50)", 0, 100, false},
-		{ARGS_FLAG, 0, "drop", &c.drop, NULL, "drop what is entirely stale instead", 0, 0, false},
+		{ARGS_FLAG, 0, "drop", &c.drop, NULL, "drop what is entirely stale instead", 0,
+		 0, false},
 		ADMIN_UNSAFE(&c.admin),
 		ADMIN_OPTIONS(&c.admin),
 	};
@@ -187,8 +188,10 @@ int vlog_gc(int argc, char **argv)
 		.program = "lsvd-admin vlog gc",
 		.usage = "-c FILE -n NAME --live FILE --moves FILE [--stale PERCENT]\n"
 			 "                          [--unsafe-store] [--json]\n"
-			 "       lsvd-admin vlog gc -c FILE -n NAME --live FILE --drop [--unsafe-store] [--json]",
-		.about = "Collects the garbage of a value log that no program is using, by a list of what\n"
+			 "       lsvd-admin vlog gc -c FILE -n NAME --live FILE --drop "
+			 "[--unsafe-store] [--json]",
+		.about = "Collects the garbage of a value log that no program is using, "
+			 "by a list of what\n"
 			 "lives. Whoever has it open is cut off.",
 		.options = options,
 	};

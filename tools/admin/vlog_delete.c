@@ -34,7 +34,8 @@ int vlog_delete(int argc, char **argv)
 		status = admin_fail();
 	if (status == ADMIN_OK) {
 		(void)snprintf(sentence, sizeof sentence, "value log %s deleted", a.name);
-		status = output_sentence(sentence, json_pack("{s:s, s:b}", "name", a.name, "deleted", 1),
+		status = output_sentence(sentence, json_pack("{s:s, s:b}", "name", a.name,
+							     "deleted", 1),
 					 a.json);
 	}
 	admin_close(&a);

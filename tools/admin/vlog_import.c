@@ -2,14 +2,14 @@
 /*
  * vlog_import.c - "lsvd-admin vlog import": a new value log from a folder of fjall-rs/value-log.
  *
- * Each segment there becomes a commit here, in the same order, so that of equal keys the same one is
- * the newest. Where each record is now stands in the file of --handles, a line for each; the index of
- * the program has to be rewritten by it:
+ * Each segment there becomes a commit here, in the same order, so that of equal keys the same one
+ * is the newest. Where each record is now stands in the file of --handles, a line for each; the
+ * index of the program has to be rewritten by it:
  *
  *   SEGMENT OFFSET  SEGMENT OFFSET SIZE BYTES      there; here, and the length of the value
  *
- * Unless all of it has been imported the new log is deleted again; with --keep-going damaged records
- * are left out, and the status tells of them.
+ * Unless all of it has been imported the new log is deleted again; with --keep-going damaged
+ * records are left out, and the status tells of them.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -50,10 +50,10 @@ static int note_handle(struct import *i, const struct lsvd_vlog_v1_item *item,
 		       const struct lsvd_vlog_handle *h)
 {
 	if (!i->handles ||
-	    fprintf(i->handles, "%llu %llu %llu %llu %llu %llu\n", (unsigned long long)item->segment,
-		    (unsigned long long)item->offset, (unsigned long long)h->segment,
-		    (unsigned long long)h->offset, (unsigned long long)h->size,
-		    (unsigned long long)item->value.size) > 0)
+	    fprintf(i->handles, "%llu %llu %llu %llu %llu %llu\n",
+		    (unsigned long long)item->segment, (unsigned long long)item->offset,
+		    (unsigned long long)h->segment, (unsigned long long)h->offset,
+		    (unsigned long long)h->size, (unsigned long long)item->value.size) > 0)
 		return ADMIN_OK;
 	(void)admin_error("%s: %s", i->handles_path, strerror(errno));
 	return ADMIN_FAILED;
@@ -182,9 +182,10 @@ int vlog_import(int argc, char **argv)
 		ADMIN_NAME(&i.admin, "value log, made new"),
 		{ARGS_STRING, 0, "handles", &i.handles_path, "FILE",
 		 "write where each record was and is; must not exist", 0, 0, false},
-		{ARGS_FLAG, 0, "lz4", &i.lz4, NULL, "values are LZ4 behind their length", 0, 0, false},
-		{ARGS_FLAG, 0, "all", &i.all, NULL, "every segment there is, whatever the manifest says",
-		 0, 0, false},
+		{ARGS_FLAG, 0, "lz4", &i.lz4, NULL, "values are LZ4 behind their length", 0,
+		 0, false},
+		{ARGS_FLAG, 0, "all", &i.all, NULL,
+		 "every segment there is, whatever the manifest says", 0, 0, false},
 		{ARGS_FLAG, 0, "keep-going", &i.keep_going, NULL, "leave out what is damaged", 0, 0,
 		 false},
 		ADMIN_UNSAFE(&i.admin),
@@ -200,7 +201,8 @@ int vlog_import(int argc, char **argv)
 	};
 	int status;
 
-	if (admin_parse_operand(&i.admin, &args, argc, argv, "the folder", &i.folder_path, &status) < 0)
+	if (admin_parse_operand(&i.admin, &args, argc, argv, "the folder", &i.folder_path,
+				&status) < 0)
 		return status;
 	status = admin_begin_long();
 	if (status == ADMIN_OK)

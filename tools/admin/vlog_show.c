@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* vlog_show.c - "lsvd-admin vlog list | inspect | verify": what there is, and whether it is sound. */
+/*
+ * vlog_show.c - "lsvd-admin vlog list | inspect | verify": what there is, and whether it is sound.
+ */
 #include <stdio.h>
 #include <string.h>
 
@@ -158,7 +160,8 @@ int vlog_inspect(int argc, char **argv)
 	const struct args args = {
 		.program = "lsvd-admin vlog inspect",
 		.usage = "-c FILE -n NAME [--segments] [--json]",
-		.about = "Says what a value log has, and how much of it is stale as far as it was told.",
+		.about = "Says what a value log has, and how much of it is stale as far "
+			 "as it was told.",
 		.options = options,
 	};
 	int status;
@@ -180,7 +183,8 @@ static void add_fault(void *ctx, const struct lsvd_vlog_handle *handle, int err,
 	struct faults *f = ctx;
 
 	if (!f->json)
-		(void)admin_error("segment %llu, byte %llu: %s", (unsigned long long)handle->segment,
+		(void)admin_error("segment %llu, byte %llu: %s",
+				  (unsigned long long)handle->segment,
 				  (unsigned long long)handle->offset, text);
 	else /* without memory it is said at the end */
 		(void)facts_rows_add(&f->rows,

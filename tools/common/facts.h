@@ -10,8 +10,8 @@
 #include <jansson.h>
 
 /*
- * A JSON string of any text. JSON is UTF-8, and a path need not be: of a text that is not, every byte
- * that is not ASCII becomes '?'. NULL: no memory.
+ * A JSON string of any text. JSON is UTF-8, and a path need not be: of a text that is not, every
+ * byte that is not ASCII becomes '?'. NULL: no memory.
  */
 json_t *facts_text(const char *text);
 
@@ -22,7 +22,10 @@ struct facts_rows {
 };
 
 void facts_rows_begin(struct facts_rows *rows);
-/* Takes `row` over; NULL means that there was no memory for it. Non-zero, to end the walk: it failed. */
+/*
+ * Takes `row` over; NULL means that there was no memory for it. Non-zero,
+ * to end the walk: it failed.
+ */
 int facts_rows_add(struct facts_rows *rows, json_t *row);
 /* The list, now the caller's; NULL: no memory. */
 json_t *facts_rows_end(struct facts_rows *rows);

@@ -7,11 +7,11 @@
  * signal ends the process at once however long the main thread is inside a call: what has been
  * acknowledged is in the local log by then, which is what makes this safe.
  *
- * A pipe that nobody reads, and a file that reaches its limit (ulimit -f), are errors of the call that
- * writes, not signals.
+ * A pipe that nobody reads, and a file that reaches its limit (ulimit -f), are errors of the call
+ * that writes, not signals.
  *
- * A program that is started from here must be given an empty signal mask, and the default of SIGPIPE and
- * SIGXFSZ back (POSIX_SPAWN_SETSIGMASK, POSIX_SPAWN_SETSIGDEF, stop_ignored()).
+ * A program that is started from here must be given an empty signal mask, and the default of
+ * SIGPIPE and SIGXFSZ back (POSIX_SPAWN_SETSIGMASK, POSIX_SPAWN_SETSIGDEF, stop_ignored()).
  */
 #ifndef COMMON_STOP_H
 #define COMMON_STOP_H

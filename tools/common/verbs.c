@@ -2,11 +2,12 @@
 /*
  * verbs.c - requests of administrators as a table of verbs.
  *
- * A verb takes the members of its request apart by itself: what is missing, of the wrong type or not
- * known is an error that says so, before anything is done.
+ * A verb takes the members of its request apart by itself: what is missing, of the wrong type or
+ * not known is an error that says so, before anything is done.
  *
  * Waiting goes in steps, between which the host is asked whether it wants to stop; what is waited
- * for is fixed when the request begins, so that it ends on a volume that is written to all the time.
+ * for is fixed when the request begins, so that it ends on a volume that is written to all the
+ * time.
  */
 #include "common/verbs.h"
 
@@ -111,7 +112,8 @@ static int store_all(struct call *c)
 	while (!err && s.stored_op < last) {
 		tell(c, "store", s.unstored_bytes < total ? total - s.unstored_bytes : 0, total);
 		if (stopped(c))
-			return refuse(c, LSVD_E_SHUTDOWN, "stopped: not everything is in the store");
+			return refuse(c, LSVD_E_SHUTDOWN,
+				      "stopped: not everything is in the store");
 		err = lsvd_volume_sync(c->volume, STEP_MS);
 		if (err == 0 || err == -ETIMEDOUT)
 			err = lsvd_volume_stats(c->volume, &s);
@@ -215,7 +217,8 @@ static int give_collected(struct call *c, const struct lsvd_gc_status *s,
 {
 	return give(c, json_pack("{s:i, s:b, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
 				 "deleted_snapshots", (int)snapshots, "automatic",
-				 !!(s->flags & LSVD_GC_AUTOMATIC), "running", !!(s->flags & LSVD_GC_RUNNING), "paused",
+				 !!(s->flags & LSVD_GC_AUTOMATIC), "running",
+				 !!(s->flags & LSVD_GC_RUNNING), "paused",
 				 !!(s->flags & LSVD_GC_PAUSED), "rounds", (json_int_t)s->rounds,
 				 "copied_bytes", (json_int_t)s->copied_bytes, "deleted_objects",
 				 (json_int_t)s->deleted_objects, "deleted_bytes",
@@ -347,7 +350,9 @@ static int run_flatten(struct call *c)
 				 (json_int_t)g.after.stored_bytes));
 }
 
-/* Of the objects it counts those in which something is alive: others may have been deleted already. */
+/*
+ * Of the objects it counts those in which something is alive: others may have been deleted already.
+ */
 static int run_pack(struct call *c)
 {
 	struct collecting g = {.call = c, .what = "pack"};
@@ -366,8 +371,8 @@ static int run_pack(struct call *c)
 				 (json_int_t)g.after.data_objects, "stored_bytes_before",
 				 (json_int_t)(g.before.stored_bytes - g.before.dead_bytes),
 				 "stored_bytes",
-				 (json_int_t)(g.after.stored_bytes - g.after.dead_bytes), "live_bytes",
-				 (json_int_t)g.after.live_bytes));
+				 (json_int_t)(g.after.stored_bytes - g.after.dead_bytes),
+				 "live_bytes", (json_int_t)g.after.live_bytes));
 }
 
 /* ---------------------------------------------------------------------------------- snapshots */
@@ -395,7 +400,8 @@ static int snapshot_delete(struct call *c, const char *name, bool force)
 	int err;
 
 	if (!force && in_use(c, name))
-		return refuse(c, -EBUSY, "clients are reading snapshot %s: disconnect them, or use force",
+		return refuse(c, -EBUSY, "clients are reading snapshot %s: disconnect "
+					 "them, or use force",
 			      name);
 	err = lsvd_snapshot_delete(c->volume, name, UINT32_MAX);
 	return err ? err : give(c, json_pack("{s:s}", "snapshot", name));
@@ -406,8 +412,8 @@ static int snapshot_rollback(struct call *c, const char *name, bool force)
 	int err;
 
 	if (!force && in_use(c, NULL))
-		return refuse(c, -EBUSY, "clients are connected, who would not know that volume %s is "
-					 "another: disconnect them, or use force",
+		return refuse(c, -EBUSY, "clients are connected, who would not know that volume %s "
+					 "is another: disconnect them, or use force",
 			      lsvd_volume_name(c->volume));
 	err = store_all(c);
 	if (!err)
@@ -505,7 +511,8 @@ static int run(struct call *c)
 	for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
 		if (strcmp(verbs[i].verb, json_string_value(name)) == 0)
 			return verbs[i].run(c);
-	return refuse(c, LSVD_E_UNSUPPORTED, "the verb \"%s\" is not known", json_string_value(name));
+	return refuse(c, LSVD_E_UNSUPPORTED, "the verb \"%s\" is not known",
+		      json_string_value(name));
 }
 
 json_t *verb_failure(int err, const char *text)

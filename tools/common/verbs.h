@@ -25,7 +25,10 @@ struct verb_host {
 	void (*progress)(void *ctx, const char *what, uint64_t done, uint64_t total);
 	/* True: nobody waits for the end any more, or there is no time for it. May be NULL. */
 	bool (*stopping)(void *ctx);
-	/* True: clients use the volume (NULL), or its snapshot of that name. May be NULL: nobody does. */
+	/*
+	 * True: clients use the volume (NULL), or its snapshot of that name.
+	 * May be NULL: nobody does.
+	 */
 	bool (*in_use)(void *ctx, const char *snapshot);
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * control.c - control sockets: one thread that accepts for all of them, one for each who is talked to.
+ * control.c - control sockets: one thread that accepts for all of them, one for each who is talked
+ * to.
  *
  * Life of a point:  LISTENING -> QUIET      control_quiet(): the socket is gone, no request begins
  *                   QUIET -> (freed)        control_forget(): the last talk has ended
@@ -220,7 +221,8 @@ static void end_talk(struct talk *t)
 		;
 	*at = t->next;
 	c->talks--;
-	(void)close(t->fd); /* under the lock: nobody shuts a number down that is another's by now */
+	/* under the lock: nobody shuts a number down that is another's by now */
+	(void)close(t->fd);
 	pthread_cond_broadcast(&c->ended);
 	pthread_mutex_unlock(&c->lock);
 	free(t);
@@ -269,7 +271,9 @@ static bool begin_talk_locked(struct control_point *p, int fd)
 	return true;
 }
 
-/* False: there is no descriptor or no memory for whoever waits, so that epoll would say it at once. */
+/*
+ * False: there is no descriptor or no memory for whoever waits, so that epoll would say it at once.
+ */
 static bool accept_one(struct control_point *p)
 {
 	static const char busy[] = "{\"ok\":false,\"error\":\"EBUSY\",\"text\":\"too many are "

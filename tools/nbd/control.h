@@ -3,10 +3,11 @@
  * control.h - the control sockets: administrators ask volumes that are served.
  *
  * Each volume that is open for writing has a socket in its cache directory (common/control_addr.h),
- * which only the server's own user can connect to; what is spoken there is lsvd-control(5), and what
- * is done is common/verbs.h. Nothing of it runs on an event loop.
+ * which only the server's own user can connect to; what is spoken there is lsvd-control(5), and
+ * what is done is common/verbs.h. Nothing of it runs on an event loop.
  *
- * Threads: everything here may be called from any thread, each point's functions one after the other.
+ * Threads: everything here may be called from any thread, each point's functions one after the
+ * other.
  */
 #ifndef NBD_CONTROL_H
 #define NBD_CONTROL_H
@@ -32,19 +33,22 @@ int control_open(struct control **ret);
 
 /*
  * Makes the socket of a volume that this process has open for writing in the cache directory `dir`;
- * one that a dead server left behind is replaced. -errno, or -EEXIST if something else has the name.
+ * one that a dead server left behind is replaced. -errno, or -EEXIST if something else has the
+ * name.
  */
 int control_listen(struct control_point **ret, struct control *control, const char *dir,
 		   struct lsvd_volume *volume, const struct control_host *host);
 
 /*
  * Removes the socket and takes no more requests; waits a while for those that run, which are asked
- * to stop. What still runs then waits for the store, inside the library: closing the volume ends it.
- * NULL, or the second time, does nothing.
+ * to stop. What still runs then waits for the store, inside the library: closing the volume ends
+ * it. NULL, or the second time, does nothing.
  */
 void control_quiet(struct control_point *point);
 
-/* After the volume was closed: waits for the last request and frees the point. NULL does nothing. */
+/*
+ * After the volume was closed: waits for the last request and frees the point. NULL does nothing.
+ */
 void control_forget(struct control_point *point);
 
 /* All points must be forgotten. NULL does nothing. */

@@ -79,8 +79,8 @@ void exports_each(struct exports *exports, void (*fn)(void *ctx, struct lsvd_vol
 void exports_report(struct exports *exports);
 
 /*
- * Logs the volumes whose background has begun or ceased to fail, and closes snapshots that nobody has
- * used for a while. To be called about once a second.
+ * Logs the volumes whose background has begun or ceased to fail, and closes snapshots that nobody
+ * has used for a while. To be called about once a second.
  */
 void exports_watch(struct exports *exports);
 
@@ -89,9 +89,9 @@ void exports_stop(struct exports *exports);
 bool exports_busy(struct exports *exports);
 
 /*
- * Closes all volumes, with `drain_ms` for storing what is only local. 0: all of them are in the store;
- * 1: all is safe, some of it only in the local cache; negative: the first failure. Operations in
- * flight are ended by this.
+ * Closes all volumes, with `drain_ms` for storing what is only local. 0: all of them are in the
+ * store; 1: all is safe, some of it only in the local cache; negative: the first failure.
+ * Operations in flight are ended by this.
  */
 int exports_close(struct exports *exports, uint32_t drain_ms);
 

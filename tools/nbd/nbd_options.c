@@ -104,8 +104,9 @@ int options_parse(struct options *o, int argc, char **argv)
 		{ARGS_END, 0, NULL, NULL, NULL, NULL, 0, 0, false},
 	};
 	const struct args args = {"lsvd-nbd",
-				  "-c FILE [-n NAME] [-p DIR] [-a ADDRESS | -U PATH | -s] [OPTION ...]",
-				  about, epilogue, table};
+				  "-c FILE [-n NAME] [-p DIR] "
+				  "[-a ADDRESS | -U PATH | -s] [OPTION ...]", about,
+				  epilogue, table};
 	const char *debug = getenv("LSVD_DEBUG");
 	int answer;
 
