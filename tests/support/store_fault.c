@@ -102,7 +102,6 @@ static void hold_locked(struct store_fault *f)
 	pthread_cond_broadcast(&f->changed);
 	while (f->releases == mine)
 		pthread_cond_wait(&f->changed, &f->lock);
-	f->held--;
 }
 
 static void delay(unsigned ms)
@@ -334,9 +333,11 @@ int store_fault_cut(struct store_fault *f, unsigned n)
 	return store_fault_add(f, &rule);
 }
 
+/* They are not held from now on, whenever their threads wake: who waits for the next sees that. */
 static void release_locked(struct store_fault *f)
 {
 	f->releases++;
+	f->held = 0;
 	pthread_cond_broadcast(&f->changed);
 }
 
