@@ -115,11 +115,11 @@ LSVD_API LSVD_MUST_USE int lsvd_volume_usage(struct lsvd_store *store, const cha
 
 /*
  * Deletes a volume: first takes it away from whoever serves it, then its name, then its objects;
- * only the claims, which keep a late writer out, stay. Interrupted, it leaves objects without a
- * name, never a name without objects. -EBUSY, and nothing is changed: it has clones, the text names
- * them; or another deletion that goes on at the same time has found some, and kept it: try again.
- * -ENOENT if there is none; LSVD_E_LOCKED is not known here: a server elsewhere finds itself
- * fenced.
+ * only the claims, which keep a late writer out, stay. Interrupted, it leaves the volume, which
+ * nobody opens before it is deleted again, or objects without a name. -EBUSY, and nothing is
+ * changed: it has clones, the text names them; or another deletion that goes on at the same time
+ * has found some, and kept it: try again. -ENOENT if there is none; LSVD_E_LOCKED is not known
+ * here: a server elsewhere finds itself fenced.
  */
 LSVD_API LSVD_MUST_USE int lsvd_volume_delete(struct lsvd_store *store, const char *name);
 /* The same with flags: 0 or LSVD_OPEN_UNSAFE_STORE. */

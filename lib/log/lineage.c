@@ -196,6 +196,30 @@ int lsvd_lineage_create(struct port *port, const struct fmt_volume *record)
 	return err;
 }
 
+/*
+ * No store removes on condition: between the look and the removal another deletion may have ended,
+ * and somebody have taken the name. So each try looks first, and the time between is one request.
+ */
+int lsvd_lineage_forget(struct port *port, const struct fmt_volume *record)
+{
+	unsigned tries = 0;
+	int err;
+
+	do {
+		struct obj_io io = { .io = { .kind = IO_REMOVE } };
+		struct fmt_volume there;
+
+		err = lsvd_lineage_find(port, record->kind, record->name, &there);
+		if (err)
+			break;
+		if (!lsvd_uuid_equal(&there.uuid, &record->uuid))
+			return 0;
+		lsvd_key_record(io.key, record->kind, record->name);
+		err = lsvd_port_run1(port, &io.io);
+	} while (lsvd_try_again(port, &tries, err));
+	return err == -ENOENT ? 0 : err;
+}
+
 /* ------------------------------------------------------------------------------------ a visit */
 
 int lsvd_visit_begin(struct visit *v, struct lsvd_store *store)
@@ -351,15 +375,26 @@ static int list_keys(struct visit *v, const char *prefix, struct deletion *d)
 	return err;
 }
 
+/* How far removing has got, by the first keys of listings. */
+struct progress {
+	char before[KEY_CAP], furthest[KEY_CAP];
+	unsigned tries;
+};
+
 /*
- * A listing that begins as the one before it is an old one: what comes behind may be on it later.
+ * A listing that begins where one before it did, or earlier, is an old one: what comes behind may
+ * be on it later. Only one that begins further on than all of them is news: if several old ones
+ * take turns, as those of servers that know different things may, that ends, too.
  */
-static int await_news(struct visit *v, const char *first, char before[KEY_CAP], unsigned *tries)
+static int await_news(struct visit *v, struct progress *p, const char *first)
 {
-	if (strcmp(first, before) != 0) {
-		memcpy(before, first, KEY_CAP);
-		*tries = 0;
-	} else if (!lsvd_try_again(&v->port, tries, LSVD_E_UNAVAILABLE)) {
+	bool on = strcmp(first, p->before) > 0;
+
+	memcpy(p->before, first, KEY_CAP);
+	if (strcmp(first, p->furthest) > 0) {
+		memcpy(p->furthest, first, KEY_CAP);
+		p->tries = 0;
+	} else if (!on && !lsvd_try_again(&v->port, &p->tries, LSVD_E_UNAVAILABLE)) {
 		return lsvd_fail(LSVD_E_UNAVAILABLE,
 				 "object %s: has been removed, and is still listed", first);
 	}
@@ -368,9 +403,9 @@ static int await_news(struct visit *v, const char *first, char before[KEY_CAP], 
 
 int lsvd_lineage_remove(struct visit *v, const struct uuid *uuid)
 {
+	struct progress p = { .tries = 0 };
 	struct deletion d = { .count = 0 };
-	char prefix[KEY_CAP], first[KEY_CAP] = "";
-	unsigned tries = 0;
+	char prefix[KEY_CAP];
 	int err = 0;
 
 	lsvd_key_prefix(prefix, uuid, 0);
@@ -380,7 +415,7 @@ int lsvd_lineage_remove(struct visit *v, const struct uuid *uuid)
 	do {
 		err = list_keys(v, prefix, &d);
 		if (!err && d.count)
-			err = await_news(v, d.keys[0], first, &tries);
+			err = await_news(v, &p, d.keys[0]);
 		if (!err && d.count)
 			err = v->store ? remove_keys(v, &d) : remove_each(v, &d);
 	} while (!err && d.count);

@@ -47,6 +47,8 @@ int lsvd_lineage_describe(struct world *w, int kind, const char *name, const cha
 int lsvd_lineage_create(struct port *port, const struct fmt_volume *record);
 /* -ENOENT: there is none. */
 int lsvd_lineage_find(struct port *port, int kind, const char *name, struct fmt_volume *ret);
+/* Its name leads there no more; 0 also if it leads elsewhere, or nowhere, by now. */
+int lsvd_lineage_forget(struct port *port, const struct fmt_volume *record);
 
 /* A port on a world without a cache directory, for the length of one call. */
 struct visit {
@@ -72,8 +74,8 @@ int lsvd_lineage_names(struct lsvd_store *store, int kind, struct names *n);
 
 /*
  * Claims the next epoch: whoever has it open is fenced, and nobody opens it any more, until it is
- * given back. Nothing of it is removed before it was taken for good. *ret_claim: the claim's
- * number.
+ * given back. Nothing of it is removed before it was taken for good, not even its name. *ret_claim:
+ * the claim's number.
  */
 int lsvd_lineage_take_away(struct port *port, const struct uuid *uuid, uint64_t *ret_claim);
 /* It is not deleted after all. -ENOENT: somebody took it for good. */

@@ -6,13 +6,17 @@
  * differ in their host. Claims are created only if absent, and so in one order for all: of two who
  * decide at the same time whoever gets the next number wins, and the other sees what it says.
  *
- *   TAKEN ---> GONE     for ever; only if all claims in between are of deletions
- *     |
+ *   TAKEN ---> GONE     for ever; only if all claims in between are of deletions. Then its name
+ *     |                 goes, and after that its objects
  *     +------> KEPT     given back: who took it away has to begin anew
  *
  * Who takes a volume away looks then who needs it; who makes a clone enters it, and looks then
  * whether its base was taken away. So one of the two sees the other, as long as the look and GONE
  * have no KEPT between them.
+ *
+ * What is not GONE has its name. So there may be any number of deleters, and each may die
+ * anywhere, or give back what another has taken: what is given back can be opened, and what is
+ * left taken away can be deleted once more, by its name.
  */
 #include <errno.h>
 #include <stdio.h>

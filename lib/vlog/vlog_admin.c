@@ -101,7 +101,6 @@ int lsvd_vlog_list(struct lsvd_store *store, lsvd_vlog_fn fn, void *ctx)
 
 static int delete_on(struct visit *v, const char *name, uint32_t flags)
 {
-	struct obj_io io = { .io = { .kind = IO_REMOVE } };
 	char uuid[UUID_TEXT_LEN + 1];
 	struct fmt_volume record;
 	uint64_t claim;
@@ -115,8 +114,7 @@ static int delete_on(struct visit *v, const char *name, uint32_t flags)
 		err = lsvd_lineage_take_away(&v->port, &record.uuid, &claim);
 	if (err)
 		return err;
-	lsvd_key_record(io.key, OBJECT_VLOG, name);
-	err = lsvd_lineage_run(&v->port, &io);
+	err = lsvd_lineage_forget(&v->port, &record);
 	if (err)
 		return err;
 	err = lsvd_lineage_remove(v, &record.uuid);

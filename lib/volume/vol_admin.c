@@ -301,50 +301,16 @@ static int left_behind(int err, const struct fmt_volume *record, const char *wha
 				 text);
 }
 
-/* If it is the name of another volume by now, somebody else has deleted this one. */
-static int remove_name(struct visit *v, const struct fmt_volume *record)
-{
-	struct obj_io io = { .io = { .kind = IO_REMOVE } };
-	struct fmt_volume there;
-	int err = lsvd_lineage_find(&v->port, OBJECT_VOLUME, record->name, &there);
-
-	if (err)
-		return err == -ENOENT ? 0 : err;
-	if (!lsvd_uuid_equal(&there.uuid, &record->uuid))
-		return 0;
-	lsvd_key_record(io.key, OBJECT_VOLUME, record->name);
-	return lsvd_lineage_run(&v->port, &io);
-}
-
-/* -EEXIST: another volume has it by now; purging looks again who needs this one. */
-static int give_name_back(struct visit *v, const struct fmt_volume *record)
-{
-	int err = lsvd_lineage_create(&v->port, record);
-	struct fmt_volume there;
-
-	if (err != -EEXIST || lsvd_lineage_find(&v->port, OBJECT_VOLUME, record->name, &there) ||
-	    !lsvd_uuid_equal(&there.uuid, &record->uuid))
-		return err;
-	return 0;
-}
-
-/*
- * Its name first: a volume without one cannot be deleted again, one that is still taken away can.
- * If it was taken for good meanwhile, the name leads nowhere. `err`: why it is given back.
- */
+/* `err`: why. If it cannot be given back now, who deletes it next does that. */
 static int give_back(struct visit *v, const struct fmt_volume *record, int err)
 {
 	char text[512];
 	int back;
 
 	(void)snprintf(text, sizeof text, "%s", lsvd_last_error()); /* survives what follows */
-	back = give_name_back(v, record);
-	if (!back)
-		back = lsvd_lineage_give_back(&v->port, &record->uuid);
-	if (back == -ENOENT)
-		(void)!remove_name(v, record); /* or it is deleted once more */
+	back = lsvd_lineage_give_back(&v->port, &record->uuid);
 	if (back)
-		return left_behind(back, record, text);
+		return lsvd_fail_context(back, "volume %s: %s", record->name, text);
 	lsvd_error_restore(text);
 	return err;
 }
@@ -364,25 +330,17 @@ static int give_back_if_taken(struct visit *v, const struct fmt_volume *record, 
 	return taken ? give_back(v, record, err) : err;
 }
 
-/*
- * Nobody needs it, now that nobody new can find it; or it comes back, and so it does if another
- * deletion has given it back meanwhile: what that one saw may be there still.
- */
-static int remove_record(struct visit *v, const struct fmt_volume *record, uint64_t claim)
+/* Nobody needs it, now that nobody new can; or it is given back, perhaps by another deletion. */
+static int take_for_good(struct visit *v, const struct fmt_volume *record, uint64_t claim)
 {
-	int err = remove_name(v, record);
+	int err = lsvd_vol_refuse_base(v, record, false);
 
-	if (!err)
-		err = lsvd_vol_refuse_base(v, record, false);
 	if (!err)
 		err = lsvd_lineage_take_for_good(&v->port, &record->uuid, claim);
 	if (err == -EBUSY)
 		return give_back(v, record, err);
-	/* who gives it back has its name back first, and sees only then that it is too late */
-	if (!err)
-		err = remove_name(v, record);
-	return err && err != -ENOENT
-		       ? left_behind(err, record, "if its name is gone, its objects are not") : err;
+	return err ? lsvd_fail_context(err, "volume %s: nobody opens it before it is deleted again",
+				       record->name) : 0;
 }
 
 static int delete_on(struct visit *v, const char *name, uint32_t flags)
@@ -403,12 +361,13 @@ static int delete_on(struct visit *v, const char *name, uint32_t flags)
 		err = lsvd_lineage_take_away(&v->port, &record.uuid, &claim);
 	if (err)
 		return err;
-	err = remove_record(v, &record, claim);
+	err = take_for_good(v, &record, claim);
 	if (err)
 		return err;
-	/*
-	 * Nobody can open it any more. First, for its record, which says what base it has, is gone.
-	 */
+	err = lsvd_lineage_forget(&v->port, &record);
+	if (err)
+		return left_behind(err, &record, "if its name is gone, its objects are not");
+	/* First, for its record, which says what base it has, is gone. */
 	err = lsvd_vol_leave_base(&v->port, &record);
 	if (!err)
 		err = lsvd_lineage_remove(v, &record.uuid);

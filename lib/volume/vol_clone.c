@@ -210,19 +210,13 @@ static int look_at_entries(struct cloning *c)
 
 static int remove_own_record(struct cloning *c)
 {
-	struct obj_io io = { .io = { .kind = IO_REMOVE } };
-	struct fmt_volume there;
 	char text[512];
 	int err;
 
 	(void)snprintf(text, sizeof text, "%s", lsvd_last_error()); /* survives what follows */
-	err = lsvd_lineage_find(c->port, OBJECT_VOLUME, c->clone.name, &there);
-	if (!err && lsvd_uuid_equal(&there.uuid, &c->clone.uuid)) {
-		lsvd_key_record(io.key, OBJECT_VOLUME, c->clone.name);
-		err = lsvd_lineage_run(c->port, &io);
-	}
+	err = lsvd_lineage_forget(c->port, &c->clone);
 	lsvd_error_restore(text);
-	return err == -ENOENT ? 0 : err;
+	return err;
 }
 
 static void take_entries_back(struct cloning *c)

@@ -9,6 +9,7 @@
  */
 #include "tester.h"
 
+#include "log/lineage.h"
 #include "volume/vol_clone.h"
 
 #define ENOUGH_RUNS 20 /* for some of all that may come of it; it is half of them, or a tenth */
@@ -194,6 +195,7 @@ END_TEST
 static struct {
 	int cloned, deleted, also_deleted;
 	bool of_snapshot;        /* that is what is deleted, else the volume */
+	struct uuid uuid;        /* the volume's */
 } quarrel;
 
 static void prepare_quarrel(void *arg)
@@ -210,6 +212,8 @@ static void prepare_quarrel(void *arg)
 			     t->m.snapshots[SNAPSHOTS - 1].state != SNAP_THERE; i++)
 		change_snapshot(t);
 	t->scripted = false;
+	if (!t->failed)
+		quarrel.uuid = t->volume->uuid;
 	if (!t->failed && !quarrel.of_snapshot)
 		close_volume(t);
 	t->finished = true;
@@ -283,6 +287,27 @@ static void check_kept(struct tester *t)
 	(void)lsvd_volume_close(v, 0); /* a reader has nothing to lose */
 }
 
+/* Wherever the deleters died: what has no name does not come back, and may go without one. */
+static void check_name(struct tester *t)
+{
+	struct visit visit;
+	bool gone = false;
+	int err;
+
+	if (exists(t))
+		return;
+	err = lsvd_visit_begin_world(&visit, sim_host_world(t->other));
+	if (err) {
+		complain(t, "no memory to look");
+		return;
+	}
+	for (unsigned i = 0; i < 50 && !gone; i++)
+		gone = lsvd_lineage_is_gone(&visit.port, &quarrel.uuid); /* or nobody could tell */
+	lsvd_visit_end(&visit);
+	if (!gone)
+		complain(t, "it has no name, and was not deleted for good");
+}
+
 /*
  * The record of a clone that was not made may be there, come late:
  * then it leads to the clone, or nowhere.
@@ -294,6 +319,7 @@ static void check_quarrel(void *arg)
 	struct lsvd_volume *v = NULL;
 
 	o.flags = LSVD_OPEN_READONLY;
+	check_name(t);
 	/* Whoever died in the middle of the deletion, the next one finds the clone's entry. */
 	if (quarrel.cloned == 0 && lsvd_volume_delete_world(sim_host_world(t->other), t->name) == 0)
 		complain(t, "what a clone stands on was deleted by the next one");
@@ -334,7 +360,7 @@ static void run_quarrel(struct tester *t, uint64_t seed, bool two, uint64_t *clo
 	sim_spawn(t->other, quarrel_clone, t);
 	if (two)
 		sim_spawn(t->other, quarrel_delete_too, t);
-	sim_stop_at(t->sim, seed % 3 && !two ? sim_boundaries(t->sim) + 1 + below(t, 200) : 0);
+	sim_stop_at(t->sim, seed % 3 ? sim_boundaries(t->sim) + 1 + below(t, 200) : 0);
 	(void)sim_run_until(t->sim, quarrel_over, t);
 	sim_stop_at(t->sim, 0);
 	halt_all(t);

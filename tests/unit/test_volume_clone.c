@@ -529,6 +529,81 @@ START_TEST(an_old_listing_hides_no_clone_from_who_ends_a_deletion)
 }
 END_TEST
 
+struct deleter {
+	struct tv *t;
+	int err;
+};
+
+static void *delete_slowly(void *arg)
+{
+	struct deleter *d = arg;
+
+	d->err = lsvd_volume_delete(d->t->store, TV_NAME);
+	return NULL;
+}
+
+/* The first one's next claim is put when the held call is let go. */
+static void hold_claim(struct tv *t, const struct uuid *u)
+{
+	char key[KEY_CAP];
+
+	lsvd_key_prefix(key, u, KEY_CLAIM);
+	tv_fault(t, (struct fault_rule){ .verbs = FAULT_PUT, .key = key, .times = 1,
+					 .kind = FAULT_HOLD });
+}
+
+/* Whatever of it comes first after that: the name's removal, or the look who needs the volume. */
+static void hold_what_follows(struct tv *t, const struct uuid *u)
+{
+	char key[KEY_CAP];
+
+	lsvd_key_prefix(key, u, KEY_SLOT);
+	tv_fault(t, (struct fault_rule){ .verbs = FAULT_REMOVE, .key = "volumes/" TV_NAME,
+					 .times = 1, .kind = FAULT_HOLD });
+	tv_fault(t, (struct fault_rule){ .verbs = FAULT_LIST, .key = key, .times = 1,
+					 .kind = FAULT_HOLD });
+}
+
+/*
+ * One has taken it away; there is a clone, made just before; a second deletion finds that, and
+ * gives it back; the first goes on by one request more, and dies.
+ */
+START_TEST(of_two_deletions_none_takes_the_name_that_the_other_gave_back)
+{
+	struct tv *t = fresh();
+	struct deleter d = { .t = t };
+	pthread_t thread;
+	struct other *c;
+	struct uuid u;
+
+	scatter(t, 100, 1);
+	snapshot(t, "s");
+	tv_close(t);
+	u = tv_uuid(t);
+	hold_claim(t, &u);
+	ck_assert_int_eq(pthread_create(&thread, NULL, delete_slowly, &d), 0);
+	store_fault_wait_held(t->fault, 1);
+	c = clone_of(t, TV_NAME, "s", "needy");
+	hold_what_follows(t, &u);
+	store_fault_release(t->fault);
+	store_fault_wait_held(t->fault, 1);
+	ck_assert_err(lsvd_volume_delete(t->store, TV_NAME), -EBUSY);
+	tv_fault(t, (struct fault_rule){ .verbs = FAULT_ANY, .kind = FAULT_FAIL, .err = -EACCES });
+	store_fault_release(t->fault);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	ck_assert_err(d.err, -EACCES);
+	store_fault_clear(t->fault);
+	tv_open(t);
+	tv_check_all(t);
+	tv_check_all(&c->t);
+	end_other(c);
+	tv_close(t);
+	ck_assert_ok(lsvd_volume_delete(t->store, "needy"));
+	ck_assert_ok(lsvd_volume_delete(t->store, TV_NAME));
+	tv_free(t);
+}
+END_TEST
+
 START_TEST(a_check_believes_no_old_listing_about_what_a_clone_needs)
 {
 	struct lsvd_check_options o = LSVD_CHECK_OPTIONS_INIT;
@@ -682,6 +757,7 @@ static Suite *suite(void)
 	tcase_add_test(c, an_orphan_of_a_clone_is_one_also_where_its_base_has_an_object);
 	tcase_add_loop_test(c, an_old_listing_hides_no_clone_from_who_deletes_its_base, 0, 2);
 	tcase_add_loop_test(c, an_old_listing_hides_no_clone_from_who_ends_a_deletion, 0, 2);
+	tcase_add_test(c, of_two_deletions_none_takes_the_name_that_the_other_gave_back);
 	tcase_add_test(c, a_check_believes_no_old_listing_about_what_a_clone_needs);
 	tcase_add_loop_test(c, a_cloner_that_was_overtaken_by_a_deletion_has_made_no_clone, 0, 2);
 	tcase_add_test(c, a_base_as_it_is_now_is_cloned_by_a_snapshot_made_for_that);

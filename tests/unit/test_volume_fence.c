@@ -235,6 +235,24 @@ START_TEST(of_two_deletions_one_ends_what_the_other_gives_back)
 }
 END_TEST
 
+/* A removal that was under way for long may hit another volume's: that one is whole. */
+START_TEST(a_volume_that_has_lost_its_name_gets_one_by_its_uuid)
+{
+	struct tv *t = writing(LSVD_FLUSH_LOCAL, UINT32_MAX);
+	struct lsvd_volume_info info = LSVD_VOLUME_INFO_INIT;
+
+	ck_assert_ok(tv_close_in(t, UINT32_MAX));
+	ck_assert_ok(lsvd_volume_lookup(t->store, TV_NAME, &info));
+	ck_assert_ok(lsvd_store_remove(t->store, "volumes/" TV_NAME));
+	ck_assert_err(tv_try_open(t), -ENOENT);
+	ck_assert_err(lsvd_volume_purge(t->store, info.uuid), -EBUSY);
+	ck_assert_ok(lsvd_volume_create(t->store, TV_NAME, TV_BYTES, info.uuid, NULL));
+	ck_assert_ok(tv_try_open(t));
+	tv_check_all(t);
+	tv_free(t);
+}
+END_TEST
+
 /* Its claims are there for ever, and its old cache may be. */
 START_TEST(the_uuid_of_a_deleted_volume_is_not_used_again)
 {
@@ -632,6 +650,7 @@ static Suite *volume_fence_suite(void)
 	tcase_add_test(
 		c, a_deletion_that_died_after_its_claim_is_taken_back_where_the_volume_is_needed);
 	tcase_add_test(c, of_two_deletions_one_ends_what_the_other_gives_back);
+	tcase_add_test(c, a_volume_that_has_lost_its_name_gets_one_by_its_uuid);
 	tcase_add_test(c, the_uuid_of_a_deleted_volume_is_not_used_again);
 	tcase_add_test(c, of_racing_openers_one_can_write);
 	tcase_add_test(c, without_the_cache_an_open_is_refused_and_leaves_nothing_behind);
