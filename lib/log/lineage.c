@@ -293,22 +293,30 @@ static int note_name(void *ctx, const struct lsvd_object_info *info)
 	return 0;
 }
 
-int lsvd_lineage_names(struct lsvd_store *store, int kind, struct names *n)
+int lsvd_lineage_names_on(struct port *port, int kind, struct names *n)
 {
 	unsigned tries = 0;
 	char prefix[KEY_CAP];
+	int err;
+
+	lsvd_key_record(prefix, kind, "");
+	do {
+		n->count = 0;
+		err = lsvd_lineage_list(port, prefix, note_name, n);
+	} while (lsvd_try_again(port, &tries, err));
+	return err ? err : n->err;
+}
+
+int lsvd_lineage_names(struct lsvd_store *store, int kind, struct names *n)
+{
 	struct visit v;
 	int err = lsvd_visit_begin(&v, store);
 
 	if (err)
 		return err;
-	lsvd_key_record(prefix, kind, "");
-	do {
-		n->count = 0;
-		err = lsvd_store_list(store, prefix, note_name, n);
-	} while (lsvd_try_again(&v.port, &tries, err));
+	err = lsvd_lineage_names_on(&v.port, kind, n);
 	lsvd_visit_end(&v);
-	return err ? err : n->err;
+	return err;
 }
 
 /* ------------------------------------------------------------------------------------ removing */

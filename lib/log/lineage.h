@@ -71,6 +71,7 @@ struct names {
 	int err;
 };
 int lsvd_lineage_names(struct lsvd_store *store, int kind, struct names *n);
+int lsvd_lineage_names_on(struct port *port, int kind, struct names *n);
 
 /*
  * Claims the next epoch: whoever has it open is fenced, and nobody opens it any more, until it is

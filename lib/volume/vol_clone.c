@@ -37,14 +37,7 @@
 
 /* ------------------------------------------------------------------------- what a volume needs */
 
-/* A snapshot that a volume needs: its base, as a clone; the names of that are not in the record. */
-struct use {
-	const struct uuid *volume, *snapshot;
-	const char *name, *snapshot_name;
-};
-
-/* The i-th; false: there are not so many. */
-static bool use_of(const struct fmt_volume *r, unsigned i, struct use *ret)
+bool lsvd_vol_use_of(const struct fmt_volume *r, unsigned i, struct use *ret)
 {
 	const struct fmt_base *b = &r->base;
 	const struct fmt_lower *l;
@@ -67,7 +60,7 @@ static int change_uses(struct port *port, const struct fmt_volume *record, enum 
 	int err = 0;
 
 	memcpy(slot.name, record->name, sizeof slot.name);
-	for (unsigned i = 0; !err && use_of(record, i, &u); i++) {
+	for (unsigned i = 0; !err && lsvd_vol_use_of(record, i, &u); i++) {
 		struct slots s = { .volume = u.volume, .snapshot = u.snapshot };
 
 		err = lsvd_slots_change(port, &s, &slot);
@@ -149,7 +142,7 @@ int lsvd_vol_find_snapshot(struct cloning *c, const char *volume, const char *na
 /* With its names. */
 static bool named_use_of(const struct cloning *c, unsigned i, struct use *ret)
 {
-	if (!use_of(&c->clone, i, ret))
+	if (!lsvd_vol_use_of(&c->clone, i, ret))
 		return false;
 	if (!ret->name) {
 		ret->name = c->base_name;

@@ -8,6 +8,13 @@
 #include "log/lineage.h"
 #include "volume/volume_internal.h"
 
+/* A snapshot that a volume needs: its base, as a clone; the names of that are not in the record. */
+struct use {
+	const struct uuid *volume, *snapshot;
+	const char *name, *snapshot_name;
+};
+/* The i-th of what a volume's record says; false: there are not so many. */
+bool lsvd_vol_use_of(const struct fmt_volume *record, unsigned i, struct use *ret);
 /* A volume goes, and needs neither base nor lowers any more. */
 int lsvd_vol_leave_base(struct port *port, const struct fmt_volume *record);
 

@@ -15,7 +15,7 @@
  *
  * Which snapshots have slots is found out in two ways, and both count: a listing, which knows
  * those of snapshots that are gone; and a question for each that the volume itself knows, since a
- * listing may be old.
+ * listing may be old. Of a volume that cannot be read the records of all others are asked instead.
  *
  * Deliberately absent: a word on who may begin to need a snapshot; that is vol_clone.c.
  */
@@ -28,6 +28,7 @@
 
 #include "base/alloc.h"
 #include "base/err.h"
+#include "volume/vol_clone.h"
 #include "volume/vol_slots.h"
 
 /* --------------------------------------------------------------- the snapshots that have slots */
@@ -121,7 +122,26 @@ static int ask_for_all(struct port *port, const struct lsvd_volume *v, struct us
 	return err || !n ? err : ask_for_slots(port, &v->uuid, ids, n, u);
 }
 
-/* Of a volume whose deletion has begun to remove objects nobody has a clone: it looked before. */
+/* Who needs a snapshot of `volume` says so in its own record, too. */
+static int ask_records(struct port *port, const struct uuid *volume, struct used *u)
+{
+	struct names n = { NULL, 0, 0, 0 };
+	struct fmt_volume record;
+	struct use use;
+	int err = lsvd_lineage_names_on(port, OBJECT_VOLUME, &n);
+
+	for (size_t i = 0; i < n.count && !err; i++) {
+		err = lsvd_lineage_find(port, OBJECT_VOLUME, n.names[i], &record);
+		for (unsigned j = 0; !err && lsvd_vol_use_of(&record, j, &use); j++)
+			if (lsvd_uuid_equal(use.volume, volume))
+				err = add_used(u, use.snapshot);
+		if (err == -ENOENT)
+			err = 0; /* deleted meanwhile */
+	}
+	lsvd_free(n.names);
+	return err;
+}
+
 static bool is_unreadable(int err)
 {
 	return err == LSVD_E_CORRUPT || err == LSVD_E_VERSION || err == -ENOENT;
@@ -129,16 +149,19 @@ static bool is_unreadable(int err)
 
 /*
  * A listing may be old. What has a clone is a snapshot that there is, and those the volume itself
- * knows, whatever has been claimed since; only of one that cannot be read the listing is all there
- * is to go by.
+ * knows, whatever has been claimed since. Of one that cannot be read there is a second listing to
+ * go by, that of the records; but if its deletion has begun to remove objects nobody has a clone:
+ * it looked before.
  */
 static int name_used(struct port *port, bool tiny, const struct uuid *volume, struct used *u)
 {
 	struct lsvd_volume *v;
 	int err = lsvd_vol_open_going(&v, port->world, tiny, volume);
 
+	if (is_unreadable(err))
+		return lsvd_lineage_is_gone(port, volume) ? 0 : ask_records(port, volume, u);
 	if (err)
-		return is_unreadable(err) ? 0 : err;
+		return err;
 	err = ask_for_all(port, v, u);
 	(void)lsvd_volume_close(v, 0); /* a reader has nothing to lose */
 	return err;

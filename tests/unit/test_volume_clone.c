@@ -529,6 +529,41 @@ START_TEST(an_old_listing_hides_no_clone_from_who_ends_a_deletion)
 }
 END_TEST
 
+/* The listing is old, and what the volume itself knows is damaged. */
+START_TEST(a_clone_keeps_a_base_that_cannot_be_read_by_its_record_alone)
+{
+	struct tv *t = fresh();
+	struct tv_keys *roots;
+	char key[KEY_CAP];
+	struct other *c;
+	struct uuid u;
+
+	scatter(t, 100, 1);
+	snapshot(t, "s");
+	c = clone_of(t, TV_NAME, "s", "needy");
+	ck_assert_ok(lsvd_volume_checkpoint(c->t.v, EVER));
+	close_other(c);
+	u = tv_uuid(t);
+	ck_assert_ok(lsvd_volume_checkpoint(t->v, EVER));
+	roots = tv_keys(t, KEY_ROOT);
+	tv_close(t);
+	for (unsigned i = 0; i < roots->count; i++) {
+		char *path = tv_object_path(t, roots->keys[i]);
+
+		tv_flip(path, tv_file_size(path) - 1);
+		free(path);
+	}
+	lsvd_key_prefix(key, &u, KEY_SLOT);
+	tv_fault(t, (struct fault_rule){ .verbs = FAULT_LIST, .key = key, .kind = FAULT_STALE });
+	ck_assert_err(lsvd_volume_delete(t->store, TV_NAME), -EBUSY);
+	ck_assert_error_says("needy");
+	ck_assert_uint_gt(store_fault_hits(t->fault, FAULT_STALE), 0);
+	free(roots);
+	end_other(c);
+	tv_free(t);
+}
+END_TEST
+
 struct deleter {
 	struct tv *t;
 	int err;
@@ -757,6 +792,7 @@ static Suite *suite(void)
 	tcase_add_test(c, an_orphan_of_a_clone_is_one_also_where_its_base_has_an_object);
 	tcase_add_loop_test(c, an_old_listing_hides_no_clone_from_who_deletes_its_base, 0, 2);
 	tcase_add_loop_test(c, an_old_listing_hides_no_clone_from_who_ends_a_deletion, 0, 2);
+	tcase_add_test(c, a_clone_keeps_a_base_that_cannot_be_read_by_its_record_alone);
 	tcase_add_test(c, of_two_deletions_none_takes_the_name_that_the_other_gave_back);
 	tcase_add_test(c, a_check_believes_no_old_listing_about_what_a_clone_needs);
 	tcase_add_loop_test(c, a_cloner_that_was_overtaken_by_a_deletion_has_made_no_clone, 0, 2);
