@@ -562,6 +562,52 @@ START_TEST(what_is_being_deleted_is_opened_whole_or_not_at_all)
 }
 END_TEST
 
+/* ---- the store shows what has been removed */
+
+static struct {
+	struct sim *sim;
+	char prefix[KEY_CAP], one[KEY_CAP], other[KEY_CAP];
+	unsigned lists;
+} turns;
+
+/* Now the one object is listed, now the other, however often they are removed. */
+static int list_by_turns(void *ctx, struct sim_host *h, enum io_kind kind, const char *key,
+			 const uint8_t *bytes, size_t len)
+{
+	(void)ctx, (void)h, (void)bytes, (void)len;
+	if (kind != IO_LIST || strcmp(key, turns.prefix) != 0)
+		return SIM_AS_USUAL;
+	ck_assert_uint_lt(++turns.lists, 100);
+	sim_store_remove(turns.sim, turns.lists % 2 ? turns.other : turns.one);
+	sim_store_put(turns.sim, turns.lists % 2 ? turns.one : turns.other, "x", 1);
+	return SIM_AS_USUAL;
+}
+
+START_TEST(a_deletion_ends_though_old_listings_take_turns)
+{
+	struct lsvd_volume_info info = LSVD_VOLUME_INFO_INIT;
+	struct sim_host *h;
+	struct world *w;
+	struct uuid u;
+
+	turns.sim = sim_new(&(struct sim_options){ .seed = 1 });
+	turns.lists = 0;
+	h = sim_host_new(turns.sim, "a");
+	w = sim_host_world(h);
+	(void)sim_act_as(h);
+	ck_assert_ok(lsvd_volume_create_world(w, "v", BYTES, NULL, &info));
+	ck_assert(lsvd_uuid_parse(&u, info.uuid));
+	lsvd_key_prefix(turns.prefix, &u, 0);
+	lsvd_key_free(turns.one, &u, 1, 1);
+	lsvd_key_free(turns.other, &u, 1, 2);
+	sim_store_watch(turns.sim, list_by_turns, NULL);
+	ck_assert_err(lsvd_volume_delete_world(w, "v"), LSVD_E_UNAVAILABLE);
+	ck_assert_error_says("still listed");
+	(void)sim_act_as(NULL);
+	sim_free(turns.sim);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("sim_rival");
@@ -570,6 +616,7 @@ static Suite *suite(void)
 	add_case(s, "eviction", what_is_being_deleted_is_opened_whole_or_not_at_all);
 	add_case(s, "quarrel", what_is_deleted_while_it_is_cloned_goes_or_has_a_clone);
 	add_case(s, "quarrel", what_one_deleter_gives_back_the_other_does_not_take);
+	add_case(s, "listings", a_deletion_ends_though_old_listings_take_turns);
 	return s;
 }
 
