@@ -33,7 +33,7 @@ int lsvd_moved_records(uint8_t **ret, uint32_t *ret_bytes, size_t room, const st
  */
 int lsvd_moved_apply(struct lsvd_volume *v, const struct moved *m, struct place at,
 		     struct seg_walk *walk, bool *ret_all);
-/* It was put, and nothing will adopt it: it is deleted as if it had died now. */
+/* It was put, or that was tried, and nothing will adopt it: it is deleted as if it had died now. */
 void lsvd_moved_abandon(struct lsvd_volume *v, const struct moved *m);
 void lsvd_moved_fini(struct moved *m);
 

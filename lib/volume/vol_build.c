@@ -100,15 +100,8 @@ static void build_done(struct io *io)
 		lsvd_vol_fail(v, LSVD_E_FAILED, "data waiting to be stored was damaged in memory");
 		return;
 	}
-	v->stats.coalesced_bytes += s->built->coalesced_bytes;
-	v->stats.compressed_from += s->built->compressed_from;
-	v->stats.compressed_to += s->built->compressed_to;
 	if (s->cold && !s->cold->moved.built->extent_count)
 		lsvd_vseg_free_cold(s); /* all of it was overwritten in the segment itself */
-	if (s->cold) {
-		v->stats.compressed_from += s->cold->moved.built->compressed_from;
-		v->stats.compressed_to += s->cold->moved.built->compressed_to;
-	}
 	s->state = VSEG_READY;
 	lsvd_vseg_is_built(s);
 }

@@ -139,8 +139,7 @@ void lsvd_vseg_free_cold(struct vseg *s)
 
 static void make_whole(struct vseg *s)
 {
-	if (!s->cold->moved.put.up.failing)
-		lsvd_moved_abandon(s->volume, &s->cold->moved);
+	lsvd_moved_abandon(s->volume, &s->cold->moved);
 	lsvd_vseg_free_cold(s);
 	lsvd_segment_free(s->built);
 	s->built = NULL;

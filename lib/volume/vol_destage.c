@@ -197,8 +197,24 @@ static void acked(struct log_put *put, int err)
 	lsvd_vol_delete_dead(v);
 }
 
+static void count_compressed(struct lsvd_volume *v, const struct segment *built)
+{
+	v->stats.compressed_from += built->compressed_from;
+	v->stats.compressed_to += built->compressed_to;
+}
+
+/* Not when it is built: that may happen twice (vol_cold.c). */
+static void count_built(struct vseg *s)
+{
+	s->volume->stats.coalesced_bytes += s->built->coalesced_bytes;
+	count_compressed(s->volume, s->built);
+	if (s->cold)
+		count_compressed(s->volume, s->cold->moved.built);
+}
+
 void lsvd_vseg_put(struct vseg *s)
 {
+	count_built(s);
 	s->state = VSEG_PUTTING;
 	s->put.kind = OBJECT_DATA;
 	s->put.segment = s->built;

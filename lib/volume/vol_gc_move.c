@@ -101,7 +101,7 @@ static void adopted(struct adoption *a, int err)
 static void give_up(struct gc_round *g, int err)
 {
 	for (unsigned i = 0; i < g->output_count; i++)
-		if (g->outputs[i].adopt.object && !g->outputs[i].put.up.failing)
+		if (g->outputs[i].adopt.object)
 			lsvd_moved_abandon(g->v, &g->outputs[i]);
 	over(g, err);
 }

@@ -690,15 +690,23 @@ static uint64_t divided(struct tv *t)
 	return s.data_puts - s.segments;
 }
 
+/* How long hot segments live is known then. */
+static void overwrite_the_first(struct tv *t)
+{
+	const uint64_t bytes = 128u << 10;
+
+	for (uint64_t i = 0; i < 100; i++) {
+		tv_write(t, i % 4 * bytes, bytes, i);
+		tv_sync(t);
+	}
+}
+
 /* Half of it over what is young by then, the other over what was never overwritten. */
 static void mixed_segment(struct tv *t)
 {
 	const uint64_t bytes = 128u << 10;
 
-	for (uint64_t i = 0; i < 100; i++) { /* how long hot segments live is known by then */
-		tv_write(t, i % 4 * bytes, bytes, i);
-		tv_sync(t);
-	}
+	overwrite_the_first(t);
 	for (uint64_t i = 0; i < 16; i++) {
 		tv_write(t, 3 * bytes + i * TV_BLOCK, TV_BLOCK, i);
 		tv_write(t, (i + 8) * 4 * bytes + TV_BLOCK, TV_BLOCK, i);
@@ -725,6 +733,65 @@ START_TEST(what_is_written_over_old_data_lies_in_objects_of_its_own_if_that_is_a
 	ck_assert_ok(lsvd_volume_gc(t->v, 100, UINT32_MAX));
 	tv_check_all(t);
 	tv_free(t);
+}
+END_TEST
+
+/* Their names are taken by something of another's. */
+static void take_next_names(struct tv *t, unsigned n)
+{
+	struct uuid uuid = tv_uuid(t);
+	uint64_t last = 0;
+
+	for (uint64_t i = 0; i != UINT64_MAX; i = lsvd_object_table_next(&t->v->objects, i + 1))
+		last = i;
+	for (unsigned i = 1; i <= n; i++) {
+		char key[KEY_CAP], *path;
+
+		lsvd_key_free(key, &uuid, 1, last + i);
+		path = tv_object_path(t, key);
+		tv_run("mkdir -p \"$(dirname '%s')\" && echo other >'%s'", path, path);
+		free(path);
+	}
+}
+
+static struct lsvd_stats stats_of_a_mixture(enum lsvd_gc_strategy strategy, unsigned taken)
+{
+	const uint64_t bytes = 128u << 10;
+	struct tv *t = tv_new();
+	struct lsvd_stats s;
+
+	t->o.gc_strategy = strategy;
+	t->o.gc_target_percent = 101;
+	tv_open(t);
+	fill(t, 1);
+	overwrite_the_first(t);
+	take_next_names(t, taken);
+	for (uint64_t i = 0; i < 15; i++) {
+		tv_write_text(t, 3 * bytes + i * TV_BLOCK, TV_BLOCK, i);
+		tv_write_text(t, (i + 8) * 4 * bytes + TV_BLOCK, TV_BLOCK, i);
+	}
+	tv_write_text(t, 3 * bytes, TV_BLOCK, 99);
+	ck_assert_uint_eq(divided(t), strategy == LSVD_GC_SEPARATE && !taken);
+	s = tv_stats(t);
+	tv_check_all(t);
+	tv_free(t);
+	return s;
+}
+
+/* In two parts, or in one after that was tried in vain. */
+START_TEST(what_is_coalesced_and_compressed_is_counted_once_however_often_it_is_built)
+{
+	struct lsvd_stats whole = stats_of_a_mixture(LSVD_GC_COST_BENEFIT, 0);
+	struct lsvd_stats divided = stats_of_a_mixture(LSVD_GC_SEPARATE, 0);
+	struct lsvd_stats again = stats_of_a_mixture(LSVD_GC_SEPARATE, 8);
+
+	ck_assert_uint_eq(whole.coalesced_bytes, TV_BLOCK);
+	ck_assert_uint_eq(whole.compressed_from, 30 * TV_BLOCK);
+	ck_assert_uint_eq(divided.coalesced_bytes, whole.coalesced_bytes);
+	ck_assert_uint_eq(divided.compressed_from, whole.compressed_from);
+	ck_assert_uint_eq(again.coalesced_bytes, whole.coalesced_bytes);
+	ck_assert_uint_eq(again.compressed_from, whole.compressed_from);
+	ck_assert_uint_eq(again.compressed_to, whole.compressed_to);
 }
 END_TEST
 
@@ -826,6 +893,8 @@ static Suite *suite(void)
 	tcase_add_loop_test(
 		c, what_is_written_over_old_data_lies_in_objects_of_its_own_if_that_is_asked_for,
 		0, 2);
+	tcase_add_test(
+		c, what_is_coalesced_and_compressed_is_counted_once_however_often_it_is_built);
 	tcase_add_test(c, a_collection_can_be_given_up_and_begun_again);
 	tcase_add_test(c, a_collection_leaves_little_more_than_what_is_alive);
 	tcase_add_test(c, objects_that_nobody_knows_are_removed_unless_they_are_of_this_epoch);
