@@ -149,7 +149,6 @@ static void segment_is_stored(struct vseg *s)
 {
 	struct lsvd_volume *v = s->volume;
 
-	v->written += s->user_bytes;
 	v->stored_op = s->last_op;
 	v->stored_seq = s->put.place.seq;
 	v->segments_since_root++;
@@ -170,6 +169,13 @@ static void announce(struct lsvd_volume *v, const struct segment *built, uint32_
 		lsvd_store_map_prefetch(v->map, built->extents[i].lba);
 }
 
+/* What it replaces has lived until it was written. */
+static void begin(struct vseg *s)
+{
+	s->volume->written += s->begun ? 0 : s->user_bytes;
+	s->begun = true;
+}
+
 /* Some extents of the first acknowledged segment; true when it is all in the map. */
 static int apply_some(struct vseg *s, bool *ret_all)
 {
@@ -178,14 +184,13 @@ static int apply_some(struct vseg *s, bool *ret_all)
 	const struct object_entry entry = { .epoch = at.epoch, .seq = at.seq, .born = at,
 					    .bytes = (uint32_t)s->put.put_bytes,
 					    .data = (uint32_t)s->built->data_bytes,
-					    .written = v->written + s->user_bytes,
-					    .sealed = v->written + s->user_bytes,
+					    .written = v->written,
+					    .sealed = v->written,
 					    .home = HOME_CHAIN };
 	uint32_t end;
 	int err;
 
 	assert(!v->frozen);
-	s->begun = true;
 	err = lsvd_vol_apply_object(v, s->put.place.object, &entry);
 	if (err)
 		return err;
@@ -267,6 +272,7 @@ void lsvd_vol_apply(struct lsvd_volume *v)
 	s = list_first(&v->segments, struct vseg, link);
 	if (s->state != VSEG_ACKED)
 		return;
+	begin(s);
 	if (apply_some(s, &all) < 0) {
 		lsvd_vol_destage_again(v);
 		return;

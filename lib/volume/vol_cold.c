@@ -201,6 +201,6 @@ int lsvd_vseg_apply_cold(struct vseg *s, struct place at, bool *ret_all)
 {
 	struct cold *c = s->cold;
 
-	c->moved.written = s->volume->written + s->user_bytes;
+	c->moved.written = s->volume->written;
 	return lsvd_moved_apply(s->volume, &c->moved, at, &c->walk, ret_all);
 }

@@ -680,6 +680,26 @@ START_TEST(by_hand_the_stale_strategy_goes_as_far_as_it_is_told)
 }
 END_TEST
 
+/* It lived until the next one was written, also if that was the very next. */
+START_TEST(how_long_hot_segments_live_is_up_to_what_replaces_them)
+{
+	const uint32_t bytes = 128u << 10;
+	const uint64_t apart = _i;
+	struct tv *t = fresh();
+	uint64_t lifespan;
+
+	for (uint64_t i = 0; i < 3 * apart; i++) {
+		tv_write(t, i % apart * bytes, bytes, i);
+		tv_sync(t);
+	}
+	lsvd_port_enter(&t->v->port);
+	lifespan = t->v->lifespan;
+	lsvd_port_leave(&t->v->port, false);
+	ck_assert_uint_eq(lifespan, apart * bytes);
+	tv_free(t);
+}
+END_TEST
+
 /* How many segments had a cold part. */
 static uint64_t divided(struct tv *t)
 {
@@ -723,6 +743,7 @@ START_TEST(what_is_written_over_old_data_lies_in_objects_of_its_own_if_that_is_a
 	fill(t, 1);
 	mixed_segment(t);
 	ck_assert_uint_eq(divided(t), _i ? 1 : 0);
+	tv_write(t, 3u << 17, 1u << 17, 9); /* else half of it would be older than the rest */
 	fill(t, 2); /* in order of address: nothing to be kept apart */
 	ck_assert_uint_eq(divided(t), _i ? 1 : 0);
 	mixed_segment(t);
@@ -779,7 +800,7 @@ static struct lsvd_stats stats_of_a_mixture(enum lsvd_gc_strategy strategy, unsi
 }
 
 /* In two parts, or in one after that was tried in vain. */
-START_TEST(what_is_coalesced_and_compressed_is_counted_once_however_often_it_is_built)
+START_TEST(what_is_coalesced_and_compressed_is_counted_once_if_built_twice)
 {
 	struct lsvd_stats whole = stats_of_a_mixture(LSVD_GC_COST_BENEFIT, 0);
 	struct lsvd_stats divided = stats_of_a_mixture(LSVD_GC_SEPARATE, 0);
@@ -893,8 +914,8 @@ static Suite *suite(void)
 	tcase_add_loop_test(
 		c, what_is_written_over_old_data_lies_in_objects_of_its_own_if_that_is_asked_for,
 		0, 2);
-	tcase_add_test(
-		c, what_is_coalesced_and_compressed_is_counted_once_however_often_it_is_built);
+	tcase_add_test(c, what_is_coalesced_and_compressed_is_counted_once_if_built_twice);
+	tcase_add_loop_test(c, how_long_hot_segments_live_is_up_to_what_replaces_them, 1, 4);
 	tcase_add_test(c, a_collection_can_be_given_up_and_begun_again);
 	tcase_add_test(c, a_collection_leaves_little_more_than_what_is_alive);
 	tcase_add_test(c, objects_that_nobody_knows_are_removed_unless_they_are_of_this_epoch);
