@@ -104,7 +104,8 @@ struct lsvd_volume_usage {
 	uint64_t volume_bytes;    /* its size now; that of lsvd_volume_info is the one it was
 				   * created with */
 	/*
-	 * Pages of the map, and data that collection has moved: which of them, only the map knows.
+	 * Pages of the map; data that collection has moved, or that users wrote over old data, if
+	 * that is kept apart (LSVD_GC_SEPARATE): which of them, only the map knows.
 	 */
 	uint64_t free_objects, free_bytes;
 	uint64_t reserved[2];

@@ -51,7 +51,7 @@ expect 1 init -c lsvd.conf -n test -S 1T --json
 
 # Looking changes nothing either, and needs no right to write.
 expect 0 inspect -c lsvd.conf -n test
-for label in name uuid size created epoch 'operations stored' objects '  segments' '  data moved, pages of the map' '  checkpoints' '  claims' \
+for label in name uuid size created epoch 'operations stored' objects '  segments' '  other data, pages of the map' '  checkpoints' '  claims' \
 	'  record, links of the chain' \
 	stored 'closed cleanly'; do
 	prints_line "$label +[^ ].*"
