@@ -228,8 +228,12 @@ struct lsvd_volume_options {
 	uint32_t unit_bytes;
 	/* Objects being stored at once: 1 … 64, default 8. */
 	uint32_t put_window;
-	/* Memory for data not yet stored: 4 MiB … 4 GiB, default 64 MiB. Beyond it segments are
-	 * read back from the local log when their turn comes. */
+	/* Memory for data not yet stored, and for what a round of collection copies (a quarter of
+	 * it at most, half by hand, but always one segment): 4 MiB … 4 GiB, default 64 MiB. Beyond
+	 * it segments are read back from the local log when their turn comes. What is being
+	 * stored, filled or read stays, so there may be more: writers wait when it is exceeded by
+	 * two segments and 16 MiB. Compressed copies of what is being stored are not counted: half
+	 * as much again, or one segment. */
 	uint64_t memory_bytes;
 	/* Disk space of the read cache that the volumes of this process share in cache_dir:
 	 * default 1 GiB; UINT64_MAX: no read cache. */
