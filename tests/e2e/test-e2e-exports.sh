@@ -46,6 +46,13 @@ admin delete -n "$volume" --yes --force
 make_volume 8M another
 [[ $(nbdinfo --size "$(uri_of another)") -eq $((8 << 20)) ]]
 
+it 'of several volumes by name none is left out: the server refuses'
+status=0
+timeout 60 "$bin_dir/lsvd-nbd" -c "$config" -U "$tmp/refused" -n another -n third </dev/null \
+	2>"$tmp/refused.log" || status=$?
+[[ $status -eq 2 ]] || fail "status $status"
+grep -q "option --name: 'another' and 'third' are given, and only one can be" "$tmp/refused.log"
+
 it 'a server that has let volumes go ends as it should'
 stop_server
 [[ $server_status -eq 0 ]] || fail "exit code $server_status"

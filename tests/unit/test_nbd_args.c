@@ -96,9 +96,20 @@ START_TEST(bad_lines_are_refused)
 		"-t x --word yellow", /* none of them */
 		"-t x --word gree",   /* nor part of one */
 		"-t x stray",	      /* an operand where there is none */
+		"-t x -t y",	      /* two where there is one */
+		"-tx --number 3 --text y",
 	};
 
 	ck_assert_int_eq(parse(lines[_i], false), -1);
+}
+END_TEST
+
+START_TEST(of_numbers_the_last_counts_and_a_text_may_be_said_twice)
+{
+	ck_assert_int_eq(parse("-t abc --number 7 -s 1K --number 8 --text abc -S 2K", false), 0);
+	ck_assert_str_eq(got.text, "abc");
+	ck_assert_uint_eq(got.number, 8);
+	ck_assert_uint_eq(got.size, 2048);
 }
 END_TEST
 
@@ -131,7 +142,8 @@ static Suite *suite(void)
 
 	tcase_add_loop_test(c, long_and_short_options_mean_the_same, 0, 4);
 	tcase_add_test(c, options_not_given_change_nothing);
-	tcase_add_loop_test(c, bad_lines_are_refused, 0, 16);
+	tcase_add_loop_test(c, bad_lines_are_refused, 0, 18);
+	tcase_add_test(c, of_numbers_the_last_counts_and_a_text_may_be_said_twice);
 	tcase_add_test(c, operands_are_found_between_options);
 	tcase_add_test(c, words_after_two_dashes_are_operands);
 	tcase_add_test(c, help_ends_the_tool_even_if_options_are_missing);

@@ -166,15 +166,33 @@ static void print_help(const struct args *args)
 		(void)printf("\n%s\n", args->epilogue);
 }
 
-static int apply(const struct args *args, const struct args_option *opt, const char *text)
+/*
+ * Of two volumes, files or addresses one would be left out without a word. (Of numbers and choices
+ * the last counts, so that those of a script can be overridden.)
+ */
+static int store_string(const struct args *args, const struct args_option *opt, bool again,
+			const char *text)
+{
+	const char **ret = opt->ret;
+	char buf[64];
+
+	if (again && strcmp(*ret, text) != 0)
+		return args_fail(args, "option %s: '%s' and '%s' are given, and only one can be",
+				 shown(opt, buf), *ret, text);
+	*ret = text;
+	return 0;
+}
+
+/* `again`: its destination has been set by the command line before. */
+static int apply(const struct args *args, const struct args_option *opt, bool again,
+		 const char *text)
 {
 	switch (opt->kind) {
 	case ARGS_FLAG:
 		*(bool *)opt->ret = true;
 		return 0;
 	case ARGS_STRING:
-		*(const char **)opt->ret = text;
-		return 0;
+		return store_string(args, opt, again, text);
 	case ARGS_LIST:
 		return store_listed(args, opt, text);
 	case ARGS_NUMBER:
@@ -288,8 +306,8 @@ int args_parse(const struct args *args, int argc, char **argv, int *ret_first)
 		if (answer == '?' || answer == ':')
 			return complain(args, answer, argv);
 		i = answer >= ROW_BASE ? answer - ROW_BASE : find_letter(args, answer);
+		err = apply(args, &args->options[i], satisfied(args, given, i), optarg);
 		given[i] = true;
-		err = apply(args, &args->options[i], optarg);
 		if (err)
 			return err;
 	}

@@ -20,7 +20,7 @@
 enum args_kind {
 	ARGS_END = 0, /* ends the table */
 	ARGS_FLAG,    /* bool: set to true */
-	ARGS_STRING,  /* const char *: points into argv */
+	ARGS_STRING,  /* const char *: points into argv; not two different ones */
 	ARGS_LIST,    /* struct args_list: the same, but the option may be given again */
 	ARGS_NUMBER,  /* uint64_t: decimal, min <= value <= max */
 	ARGS_SIZE,    /* uint64_t: bytes as lsvd_parse_size() reads them, min <= value <= max */
