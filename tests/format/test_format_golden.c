@@ -136,6 +136,30 @@ static void make_clone(struct sample *s)
 			 "ancestor " HEIR_TEXT " from 0\nancestor " CACHE_TEXT " from 4000\n");
 }
 
+/* A clone of a volume over others: ancestors, a gap, lowers. */
+static void make_over(struct sample *s)
+{
+	struct fmt_volume v = { .kind = OBJECT_VOLUME, .uuid = volume, .name = "over.1",
+				.bytes = 1048576, .created_ms = 7,
+				.base = { .ancestors = 1, .own_first = 77, .snapshot = cache,
+					  .root = { 1, 9 }, .at_epoch = 1, .at_seq = 3,
+					  .list = { { 0, heir } } },
+				.lowers = { .count = 2, .list = {
+					{ heir, cache, 1048576, "base", "s.1" },
+					{ cache, heir, 4096, "Other_1", "then" } } } };
+	struct object_head h = { .header_bytes = fmt_volume_bytes(&v) };
+	uint8_t buf[FMT_VOLUME_BYTES_MAX];
+
+	lsvd_volume_record_encode(buf, &v);
+	take_bytes(s, buf, h.header_bytes);
+	list_head(s->text, "volume", &h);
+	fprintf(s->text, "bytes 1048576\ncreated_ms 7\nname over.1\n"
+			 "snapshot " CACHE_TEXT " root 1 9 at 1 3 own_first 77\n"
+			 "ancestor " HEIR_TEXT " from 0\n"
+			 "lower " HEIR_TEXT " " CACHE_TEXT " 1048576 base s.1\n"
+			 "lower " CACHE_TEXT " " HEIR_TEXT " 4096 Other_1 then\n");
+}
+
 static void make_slot(struct sample *s)
 {
 	const struct fmt_slot slot = { .what = SLOT_ADD, .clone = heir, .name = "copy-of-it" };
@@ -853,6 +877,7 @@ static const struct golden {
 	{ "root", make_root, EXACT },          { "root-snapshots", make_root_snapshots, EXACT },
 	{ "note-snapshot", make_note_snapshot, EXACT },
 	{ "clone", make_clone, EXACT },        { "vlog", make_vlog, EXACT },
+	{ "volume-over", make_over, EXACT },
 	{ "slot", make_slot, EXACT },          { "slot-close", make_slot_close, EXACT },
 	{ "values", make_values, EXACT },      { "values-zlib", make_values_zlib, COMPRESSED },
 	{ "note-vlog", make_note_vlog, EXACT }, { "root-vlog", make_root_vlog, EXACT },

@@ -496,6 +496,50 @@ static void check_is_clean(struct home *h, const char *name)
 	ck_assert_uint_eq(r.warnings, 0);
 }
 
+/*
+ * It copies what is its base's, and nothing of what shows from below, which it goes on to need
+ * itself.
+ */
+START_TEST(a_flat_clone_of_a_volume_over_others_has_left_that_one_and_not_them)
+{
+	struct home *h = home();
+	struct tv *low = plain(h, "low", TV_BYTES), *mid, *twin;
+	uint64_t copied;
+
+	tv_write(low, 0, (uint32_t)TV_BYTES, 1);
+	snap(low, "s");
+	mid = over(h, "mid", TV_BYTES, &low, 1);
+	show(mid, low, 0, TV_BYTES);
+	write_trims(mid);
+	tv_write(mid, 9 * MIB, 65536, 7);
+	snap(mid, "then");
+	ck_assert_ok(lsvd_volume_clone(h->t->store, "mid", "then", "twin", NULL, NULL));
+	twin = join(h, "twin", TV_BYTES);
+	memcpy(twin->model, mid->model, TV_BYTES);
+	close_one(mid);
+	open_one(h, twin);
+	tv_trim(twin, 5 * MIB, MIB);
+	tv_write(twin, 10 * MIB, 65536, 8);
+	ck_assert_ok(lsvd_volume_flatten(twin->v, EVER));
+	copied = tv_stats(twin).gc_copied_bytes;
+	ck_assert_uint_gt(copied, 0);
+	ck_assert_uint_lt(copied, TV_BYTES / 2);
+	ck_assert_ok(lsvd_volume_delete(h->t->store, "mid"));
+	ck_assert_err(lsvd_snapshot_delete(low->v, "s", EVER), -EBUSY);
+	ck_assert_error_says("1 volume: twin");
+	tv_check_all(twin);
+	close_one(twin);
+	tv_run("rm -f '%s'/twin.*", h->t->cache, NULL);
+	open_one(h, twin);
+	tv_check_all(twin);
+	close_one(twin);
+	check_is_clean(h, "twin");
+	ck_assert_ok(lsvd_volume_delete(h->t->store, "twin"));
+	ck_assert_ok(lsvd_snapshot_delete(low->v, "s", EVER));
+	leave(h);
+}
+END_TEST
+
 START_TEST(a_check_finds_nothing_wrong_and_a_repair_keeps_what_covers)
 {
 	struct lsvd_repair_report r = LSVD_REPAIR_REPORT_INIT;
@@ -899,6 +943,7 @@ static Suite *suite(void)
 	tcase_add_test(c, its_lowers_are_listed_and_cannot_be_deleted_before_it);
 	tcase_add_test(c, what_it_grows_to_is_zeroes_and_it_cannot_become_smaller_than_they_show);
 	tcase_add_test(c, snapshots_clones_and_rollback_show_the_same_lowers);
+	tcase_add_test(c, a_flat_clone_of_a_volume_over_others_has_left_that_one_and_not_them);
 	tcase_add_test(c, a_check_finds_nothing_wrong_and_a_repair_keeps_what_covers);
 	tcase_add_test(c, block_status_is_that_of_the_level_that_shows);
 	tcase_add_test(c, what_is_known_of_the_map_grows_with_each_look_however_far_down_it_is);
