@@ -143,6 +143,30 @@ LSVD_API LSVD_MUST_USE int lsvd_volume_clone(struct lsvd_store *store, const cha
  */
 LSVD_API LSVD_MUST_USE int lsvd_volume_flatten(struct lsvd_volume *volume, uint32_t timeout_ms);
 
+/* What a clone began as, and whether it still needs that. */
+struct lsvd_base_info {
+	uint32_t size;           /* sizeof, set by LSVD_BASE_INFO_INIT */
+	uint32_t is_flat;        /* 1: it needs nothing of its base any more, which may go */
+	/* The names; "": there is none of that UUID any more, or the base cannot be read. */
+	char volume[LSVD_NAME_MAX + 1];
+	char snapshot[LSVD_NAME_MAX + 1];
+	char volume_uuid[37];    /* of a volume that is no clone all of this is "" and 0 */
+	char snapshot_uuid[37];
+	uint8_t reserved0[4];
+	uint64_t reserved[4];
+};
+#define LSVD_BASE_INFO_INIT { (uint32_t)sizeof(struct lsvd_base_info), 0, { 0 }, { 0 }, { 0 }, \
+			      { 0 }, { 0 }, { 0, 0, 0, 0 } }
+
+/*
+ * Fills `ret` for the volume `name`, open somewhere or not. Puts nothing. Of a clone it takes a
+ * request for every volume that comes before the base when they are in order of their names, for
+ * each clone that the snapshot ever had, and a few more; so lsvd_volume_lookup() does not say it.
+ * -ENOENT: no such volume.
+ */
+LSVD_API LSVD_MUST_USE int lsvd_volume_base(struct lsvd_store *store, const char *name,
+					    struct lsvd_base_info *ret);
+
 /* ------------------------------------------------------------------------------- lower volumes */
 
 /* At most; but each may have lowers itself. */

@@ -35,8 +35,10 @@ struct lsvd_usage_row {
 	uint64_t objects, bytes; /* all of its objects, its record and claims among them */
 	uint64_t claims, claim_bytes;
 	uint64_t volume_bytes;   /* a volume's size now */
-	int64_t created_ms;      /* as in struct lsvd_volume_info */
-	uint64_t reserved1[6];
+	int64_t created_ms;      /* as in struct lsvd_volume_info, */
+	char base_uuid[37];      /* and so is this */
+	uint8_t reserved1[3];
+	uint64_t reserved2[1];
 };
 
 /* Non-zero ends the walk early. `row` is valid during the call only. */

@@ -58,10 +58,13 @@ struct lsvd_volume_info {
 	uint64_t bytes;          /* the size it was created with; lsvd_volume_usage:
 				  * the one it has */
 	int64_t created_ms;      /* wall clock of the creating host, since 1970; only shown */
-	uint64_t reserved[8];
+	/* Of a clone: the volume it began as a snapshot of; else "". See lsvd_volume_base(). */
+	char base_uuid[37];
+	uint8_t reserved2[3];
+	uint64_t reserved[3];
 };
 #define LSVD_VOLUME_INFO_INIT { (uint32_t)sizeof(struct lsvd_volume_info), 0, { 0 }, { 0 }, \
-				{ 0, 0 }, 0, 0, { 0, 0, 0, 0, 0, 0, 0, 0 } }
+				{ 0, 0 }, 0, 0, { 0 }, { 0, 0, 0 }, { 0, 0, 0 } }
 
 /*
  * Creates a volume of `bytes` bytes. `uuid` (36 characters) may be NULL: one is made. Blocks on the
@@ -332,7 +335,7 @@ LSVD_API const char *lsvd_volume_name(const struct lsvd_volume *volume);
 LSVD_API int lsvd_volume_readonly(const struct lsvd_volume *volume);
 /*
  * What lsvd_volume_lookup() says, of an open volume and without asking the store. created_ms is 0
- * of one that was opened offline. Does not block. -EINVAL for a size that is none.
+ * and base_uuid "" of one that was opened offline. Does not block. -EINVAL for a size that is none.
  */
 LSVD_API LSVD_MUST_USE int lsvd_volume_describe(const struct lsvd_volume *volume,
 						struct lsvd_volume_info *ret);

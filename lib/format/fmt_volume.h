@@ -23,6 +23,11 @@ struct fmt_base {
 		struct uuid volume;
 	} list[FMT_ANCESTORS_MAX];
 };
+/* Of a clone. */
+static inline const struct uuid *fmt_base_volume(const struct fmt_base *base)
+{
+	return &base->list[base->ancestors - 1].volume;
+}
 #define FMT_LOWERS_MAX 32u
 /*
  * Snapshots of other volumes that show where nothing was ever written; the last is the uppermost.

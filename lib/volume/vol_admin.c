@@ -25,6 +25,8 @@ int lsvd_vol_give_info(struct lsvd_volume_info *ret, const struct fmt_volume *re
 	lsvd_uuid_format(&record->uuid, info.uuid);
 	info.bytes = record->bytes;
 	info.created_ms = record->created_ms;
+	if (record->base.ancestors)
+		lsvd_uuid_format(fmt_base_volume(&record->base), info.base_uuid);
 	return lsvd_options_fill(ret, &info, sizeof info, sizeof info, "volume info");
 }
 
@@ -408,8 +410,7 @@ int lsvd_volume_delete(struct lsvd_store *store, const char *name)
 	return lsvd_volume_delete_flags(store, name, 0);
 }
 
-/* -ENOENT if no volume of the store has that UUID, 0 if one has. */
-static int find_uuid(struct visit *v, const struct uuid *uuid)
+int lsvd_vol_find_uuid(struct visit *v, const struct uuid *uuid, char ret_name[LSVD_NAME_MAX + 1])
 {
 	struct names n = { NULL, 0, 0, 0 };
 	struct fmt_volume record;
@@ -423,6 +424,8 @@ static int find_uuid(struct visit *v, const struct uuid *uuid)
 			err = 0; /* deleted meanwhile */
 	}
 	lsvd_free(n.names);
+	if (!err && found)
+		memcpy(ret_name, record.name, sizeof record.name);
 	return err ? err : found ? 0 : -ENOENT;
 }
 
@@ -430,7 +433,7 @@ static int find_uuid(struct visit *v, const struct uuid *uuid)
 static int purge_on(struct visit *v, const struct uuid *uuid, const char *text)
 {
 	struct fmt_volume record = { .uuid = *uuid };
-	int err = find_uuid(v, uuid);
+	int err = lsvd_vol_find_uuid(v, uuid, record.name);
 	uint64_t claim;
 
 	if (!err)

@@ -43,7 +43,7 @@ bool lsvd_vol_use_of(const struct fmt_volume *r, unsigned i, struct use *ret)
 	const struct fmt_lower *l;
 
 	if (b->ancestors && i-- == 0) {
-		*ret = (struct use){ &b->list[b->ancestors - 1].volume, &b->snapshot, NULL, NULL };
+		*ret = (struct use){ fmt_base_volume(b), &b->snapshot, NULL, NULL };
 		return true;
 	}
 	if (i >= r->lowers.count)
@@ -106,7 +106,7 @@ int lsvd_vol_take_base(struct lsvd_volume *v, const struct fmt_base *base)
 int lsvd_vol_load_base(struct lsvd_volume *v, const struct log_ops *ops)
 {
 	const struct fmt_base *b = v->base;
-	const struct log_options o = { .volume = b->list[b->ancestors - 1].volume,
+	const struct log_options o = { .volume = *fmt_base_volume(b),
 				       .volume_bytes = v->bytes, .name = v->name };
 	int err;
 

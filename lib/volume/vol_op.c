@@ -447,5 +447,7 @@ int lsvd_volume_describe(const struct lsvd_volume *v, struct lsvd_volume_info *r
 	lsvd_uuid_format(&v->uuid, info.uuid);
 	info.bytes = v->bytes;
 	info.created_ms = v->created_ms;
+	if (v->base)
+		lsvd_uuid_format(fmt_base_volume(v->base), info.base_uuid);
 	return lsvd_options_fill(ret, &info, sizeof info, sizeof info, "volume info");
 }

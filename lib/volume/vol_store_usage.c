@@ -184,6 +184,8 @@ static int name_row(struct visit *v, struct table *t, int kind, const char *name
 	memcpy(r->u.name, record.name, sizeof r->u.name);
 	r->u.volume_bytes = record.bytes;
 	r->u.created_ms = record.created_ms;
+	if (record.base.ancestors)
+		lsvd_uuid_format(fmt_base_volume(&record.base), r->u.base_uuid);
 	if (kind != OBJECT_VOLUME || !r->newest_epoch)
 		return 0;
 	return lsvd_vol_size_now(v, &record, r->newest_epoch, r->newest_seq, &r->u.volume_bytes);

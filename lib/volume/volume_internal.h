@@ -43,6 +43,7 @@
  *   vol_clone.c       volumes that begin as a snapshot of another
  *   vol_slots.c       who uses a snapshot, written down
  *   vol_users.c       may a snapshot or a volume go?
+ *   vol_base.c        what a clone began as, for people
  *   vol_flatten.c     a clone that needs its base no more
  *   vol_lower.c       volumes that show others where they have nothing
  *   vol_status.c      block status; statistics
@@ -664,10 +665,14 @@ int lsvd_volume_delete_world(struct world *world, const char *name);
 
 void lsvd_vol_check_parts(struct lsvd_volume *v);
 
-/* vol_admin.c: a volume's size, as its newest chain object (of a listing) has it. */
+/* ---- vol_admin.c */
 struct visit;
 struct fmt_volume;
+/* A volume's size, as its newest chain object (of a listing) has it. */
 int lsvd_vol_size_now(struct visit *v, const struct fmt_volume *record, uint64_t epoch,
 		      uint64_t seq, uint64_t *ret);
+/* The name of the volume of that UUID. -ENOENT: the store has none. */
+int lsvd_vol_find_uuid(struct visit *v, const struct uuid *uuid,
+		       char ret_name[LSVD_NAME_MAX + 1]);
 
 #endif

@@ -33,13 +33,13 @@ prints "1 PiB"
 # In the order of their names, sizes in full beside the readable ones.
 expect 0 list -c lsvd.conf --quick
 [[ $(sed '1d; s/ .*//' out | tr '\n' ' ') = "_A-1 b.small test $longest " ]] || fail "wrong order"
-prints_line "NAME +SIZE +BYTES +CREATED +UUID"
-prints_line "test +2 TiB +2199023255552  $time  $uuid"
-prints_line "b.small +512 bytes +512  $time  0a1b2c3d-0000-4000-8000-00000000000f"
+prints_line "NAME +SIZE +BYTES +CREATED +CLONE OF +UUID"
+prints_line "test +2 TiB +2199023255552  $time  - +$uuid"
+prints_line "b.small +512 bytes +512  $time  - +0a1b2c3d-0000-4000-8000-00000000000f"
 expect 0 list -c lsvd.conf --quick --json
 is '[v["name"] for v in o["volumes"]] == ["_A-1", "b.small", "test", "x" * 64]'
 is '[v["bytes"] for v in o["volumes"]] == [10**10, 512, 2**41, 2**50]'
-is 'all(set(v) == {"name", "uuid", "bytes", "created"} for v in o["volumes"])'
+is 'all(set(v) == {"name", "uuid", "bytes", "created", "base"} for v in o["volumes"])'
 is 'len({v["uuid"] for v in o["volumes"]}) == 4'
 
 # A name that is taken: an error, and not a byte changes.
@@ -63,7 +63,7 @@ prints_line '  segments +0'
 expect 0 inspect -c lsvd.conf -n test --json
 is 'o["name"] == "test" and o["bytes"] == 2**41 and o["epoch"] == 0 and o["operations"] == 0'
 is 'o["segments"] == 0 and o["checkpoints"] == 0 and o["closed_cleanly"] is None'
-is 'o["objects"] == o["links"] == 1 and o["stored_bytes"] == 256 and len(o) == 18'
+is 'o["objects"] == o["links"] == 1 and o["stored_bytes"] == 256 and len(o) == 19'
 expect 1 inspect -c lsvd.conf -n nobody
 says nobody
 [[ $(fingerprint store) = "$before" ]] || fail "list or inspect has changed the store"

@@ -707,6 +707,52 @@ START_TEST(a_cloner_that_was_overtaken_by_a_deletion_has_made_no_clone)
 }
 END_TEST
 
+static void expect_base(struct tv *t, const char *name, const char *volume, const char *snapshot,
+			unsigned is_flat)
+{
+	struct lsvd_base_info b = LSVD_BASE_INFO_INIT;
+	struct lsvd_volume_info info = LSVD_VOLUME_INFO_INIT;
+
+	ck_assert_ok(lsvd_volume_base(t->store, name, &b));
+	ck_assert_str_eq(b.volume, volume);
+	ck_assert_str_eq(b.snapshot, snapshot);
+	ck_assert_uint_eq(b.is_flat, is_flat);
+	ck_assert_ok(lsvd_volume_lookup(t->store, name, &info));
+	ck_assert_str_eq(info.base_uuid, b.volume_uuid);
+	ck_assert_int_eq(info.base_uuid[0] == 0, b.snapshot_uuid[0] == 0);
+}
+
+START_TEST(a_clone_says_what_it_began_as_and_whether_it_needs_that)
+{
+	struct tv *t = fresh();
+	struct lsvd_base_info b = LSVD_BASE_INFO_INIT;
+	struct lsvd_volume_info base = LSVD_VOLUME_INFO_INIT, info = LSVD_VOLUME_INFO_INIT;
+	struct other *c;
+
+	scatter(t, 100, 1);
+	snapshot(t, "s");
+	c = clone_of(t, TV_NAME, "s", "c");
+	expect_base(t, TV_NAME, "", "", 0);
+	expect_base(t, "c", TV_NAME, "s", 0);
+	ck_assert_ok(lsvd_volume_lookup(t->store, TV_NAME, &base));
+	ck_assert_ok(lsvd_volume_describe(c->t.v, &info));
+	ck_assert_str_eq(info.base_uuid, base.uuid);
+	ck_assert_ok(lsvd_volume_flatten(c->t.v, EVER));
+	expect_base(t, "c", TV_NAME, "s", 1);
+	ck_assert_ok(lsvd_snapshot_delete(t->v, "s", EVER));
+	expect_base(t, "c", TV_NAME, "", 1);
+	tv_close(t);
+	ck_assert_ok(lsvd_volume_delete(t->store, TV_NAME));
+	expect_base(t, "c", "", "", 1);
+	ck_assert_ok(lsvd_volume_base(t->store, "c", &b));
+	ck_assert_str_eq(b.volume_uuid, base.uuid);
+	ck_assert_err(lsvd_volume_base(t->store, TV_NAME, &b), -ENOENT);
+	ck_assert_err(lsvd_volume_base(t->store, "no/name", &b), -EINVAL);
+	end_other(c);
+	tv_free(t);
+}
+END_TEST
+
 START_TEST(a_base_as_it_is_now_is_cloned_by_a_snapshot_made_for_that)
 {
 	struct tv *t = fresh();
@@ -796,6 +842,7 @@ static Suite *suite(void)
 	tcase_add_test(c, of_two_deletions_none_takes_the_name_that_the_other_gave_back);
 	tcase_add_test(c, a_check_believes_no_old_listing_about_what_a_clone_needs);
 	tcase_add_loop_test(c, a_cloner_that_was_overtaken_by_a_deletion_has_made_no_clone, 0, 2);
+	tcase_add_test(c, a_clone_says_what_it_began_as_and_whether_it_needs_that);
 	tcase_add_test(c, a_base_as_it_is_now_is_cloned_by_a_snapshot_made_for_that);
 	tcase_add_test(c, wrong_calls_are_refused);
 	tcase_add_test(c, clones_of_one_base_share_what_the_read_cache_has_of_it);

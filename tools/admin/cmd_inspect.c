@@ -10,6 +10,7 @@
 
 #include <lsvd/usage.h>
 
+#include "admin/clone_base.h"
 #include "admin/cmd.h"
 #include "admin/long.h"
 #include "admin/lowers.h"
@@ -183,6 +184,8 @@ static int print_all(struct inspect *in, json_t *all, json_t *space)
 		return output_record(NULL, all, true);
 	status = output_record(fields, json_incref(all), false);
 	if (status == ADMIN_OK)
+		status = clone_base_print(all);
+	if (status == ADMIN_OK)
 		status = lowers_print(all);
 	json_decref(all);
 	if (status != ADMIN_OK || !space)
@@ -205,7 +208,8 @@ static int inspect(struct inspect *in)
 	    lsvd_volume_usage(in->admin.store, in->admin.name, &usage) < 0)
 		return admin_fail();
 	all = facts(&info, &usage);
-	if (all && lowers_add(&in->admin, all) < 0) {
+	if (all && (clone_base_add(&in->admin, &info, in->quick, all) < 0 ||
+		    lowers_add(&in->admin, all) < 0)) {
 		json_decref(all);
 		return ADMIN_FAILED;
 	}
@@ -233,7 +237,8 @@ static int run(int argc, char **argv)
 		ADMIN_CONFIG(&in.admin),
 		ADMIN_NAME(&in.admin, "the volume"),
 		{ARGS_FLAG, 'q', "quick", &in.quick, NULL,
-		 "do not read the map, which knows what the space is for", 0, 0, false},
+		 "do not read the map, which knows what the space is for, nor look for names", 0, 0,
+		 false},
 		ADMIN_OPTIONS(&in.admin),
 	};
 	/* clang-format on */

@@ -8,6 +8,7 @@
 
 #include <lsvd/usage.h>
 
+#include "admin/clone_base.h"
 #include "admin/cmd.h"
 #include "admin/output.h"
 
@@ -20,9 +21,13 @@ struct list {
 };
 
 static const struct output_field quick_fields[] = {
-	{"name", "NAME", OUTPUT_TEXT},	   {"bytes", "SIZE", OUTPUT_BYTES_SHORT},
-	{"bytes", "BYTES", OUTPUT_NUMBER}, {"created", "CREATED", OUTPUT_TEXT},
-	{"uuid", "UUID", OUTPUT_TEXT},	   {NULL, NULL, OUTPUT_TEXT},
+	{"name", "NAME", OUTPUT_TEXT},
+	{"bytes", "SIZE", OUTPUT_BYTES_SHORT},
+	{"bytes", "BYTES", OUTPUT_NUMBER},
+	{"created", "CREATED", OUTPUT_TEXT},
+	{"clone_of", "CLONE OF", OUTPUT_TEXT},
+	{"uuid", "UUID", OUTPUT_TEXT},
+	{NULL, NULL, OUTPUT_TEXT},
 };
 
 static const struct output_field volume_fields[] = {
@@ -32,6 +37,7 @@ static const struct output_field volume_fields[] = {
 	{"stored_bytes", "STORED", OUTPUT_BYTES_SHORT},
 	{"objects", "OBJECTS", OUTPUT_NUMBER},
 	{"created", "CREATED", OUTPUT_TEXT},
+	{"clone_of", "CLONE OF", OUTPUT_TEXT},
 	{"uuid", "UUID", OUTPUT_TEXT},
 	{NULL, NULL, OUTPUT_TEXT},
 };
@@ -40,16 +46,28 @@ static const struct output_field volume_fields[] = {
 
 static int add_volume(void *ctx, const struct lsvd_volume_info *info)
 {
+	json_t *volume = output_volume(info);
 	struct list *l = ctx;
 
-	l->no_memory = json_array_append_new(l->volumes, output_volume(info)) < 0;
+	l->no_memory = json_object_set_new(volume, "base", clone_base_json(info->base_uuid)) < 0 ||
+		       json_array_append(l->volumes, volume) < 0;
+	json_decref(volume);
 	return l->no_memory; /* ends the walk */
+}
+
+/* All are there: what they are clones of. */
+static void name_bases(struct list *l)
+{
+	if (!l->no_memory)
+		l->no_memory = clone_base_name(l->volumes) < 0 ||
+			       (!l->admin.json && clone_base_label(l->volumes) < 0);
 }
 
 static int list_quickly(struct list *l)
 {
 	if (lsvd_volume_list(l->admin.store, add_volume, l) < 0)
 		return admin_fail();
+	name_bases(l);
 	return output_rows(quick_fields, "volumes", l->no_memory ? NULL : json_incref(l->volumes),
 			   l->admin.json);
 }
@@ -69,8 +87,10 @@ static json_t *row_json(const struct lsvd_usage_row *row)
 	output_time(created, row->created_ms);
 	err |= json_object_set_new(o, "name", json_string(row->name));
 	err |= json_object_set_new(o, "created", json_string(created));
-	if (row->kind == LSVD_USAGE_VOLUME)
+	if (row->kind == LSVD_USAGE_VOLUME) {
 		err |= json_object_set_new(o, "bytes", json_integer((json_int_t)row->volume_bytes));
+		err |= json_object_set_new(o, "base", clone_base_json(row->base_uuid));
+	}
 	if (!err)
 		return o;
 	json_decref(o);
@@ -171,6 +191,7 @@ static int list_all(struct list *l)
 
 	if (lsvd_store_usage(l->admin.store, add_row, l) < 0)
 		return admin_fail();
+	name_bases(l);
 	if (l->admin.json || l->no_memory)
 		return print_json(l);
 	status = output_rows(volume_fields, "volumes", json_incref(l->volumes), false);

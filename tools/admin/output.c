@@ -10,7 +10,7 @@
 #include "admin/cmd.h"
 
 #define FIELDS_MAX 16
-#define CELL_MAX   96
+#define CELL_MAX   160
 
 void output_bytes(char text[32], uint64_t bytes)
 {
@@ -54,7 +54,8 @@ static void format_cell(char cell[CELL_MAX], const struct output_field *field, c
 
 	switch (field->kind) {
 	case OUTPUT_TEXT:
-		(void)snprintf(cell, CELL_MAX, "%s", json_string_value(value));
+		(void)snprintf(cell, CELL_MAX, "%s",
+			       json_is_null(value) ? "-" : json_string_value(value));
 		break;
 	case OUTPUT_NUMBER:
 		(void)snprintf(cell, CELL_MAX, "%" PRIu64, n);
