@@ -28,7 +28,19 @@ static const char *const advice_checkpoint =
 	"'lsvd-admin check --repair' makes a new checkpoint from the objects, if that can "
 	"be done for sure";
 
+static const char *const advice_base =
+	"the object is its base's: check that volume, and restore the object from a copy of the "
+	"store";
+
 /* ------------------------------------------------------------------------------------- the root */
+
+static bool is_of_base(const struct lsvd_volume *v, const char *key)
+{
+	char own[KEY_CAP];
+
+	lsvd_key_prefix(own, &v->uuid, 0);
+	return strncmp(key, own, strlen(own)) != 0;
+}
 
 static int blob_is_bad(struct lsvd_volume *v, const struct blob_want *want,
 		       const char *key, int err)
@@ -38,6 +50,8 @@ static int blob_is_bad(struct lsvd_volume *v, const struct blob_want *want,
 				 .object = key, .advice = advice_checkpoint, .checkpoint = true };
 	struct lsvd_check_range range;
 
+	if (key && is_of_base(v, key))
+		f.advice = advice_base;
 	c->checkpoint_bad = true;
 	c->table_bad |= want && want->kind != BLOB_PAGE;
 	c->partial |= want || !key || err == -ENOENT || err == -EIO;

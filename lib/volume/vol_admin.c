@@ -410,15 +410,15 @@ int lsvd_volume_delete(struct lsvd_store *store, const char *name)
 	return lsvd_volume_delete_flags(store, name, 0);
 }
 
-int lsvd_vol_find_uuid(struct visit *v, const struct uuid *uuid, char ret_name[LSVD_NAME_MAX + 1])
+int lsvd_vol_find_uuid(struct port *port, const struct uuid *uuid, char ret_name[LSVD_NAME_MAX + 1])
 {
 	struct names n = { NULL, 0, 0, 0 };
 	struct fmt_volume record;
-	int err = lsvd_lineage_names(v->store, OBJECT_VOLUME, &n);
+	int err = lsvd_lineage_names_on(port, OBJECT_VOLUME, &n);
 	bool found = false;
 
 	for (size_t i = 0; i < n.count && !err && !found; i++) {
-		err = lsvd_lineage_find(&v->port, OBJECT_VOLUME, n.names[i], &record);
+		err = lsvd_lineage_find(port, OBJECT_VOLUME, n.names[i], &record);
 		found = !err && lsvd_uuid_equal(&record.uuid, uuid);
 		if (err == -ENOENT)
 			err = 0; /* deleted meanwhile */
@@ -433,7 +433,7 @@ int lsvd_vol_find_uuid(struct visit *v, const struct uuid *uuid, char ret_name[L
 static int purge_on(struct visit *v, const struct uuid *uuid, const char *text)
 {
 	struct fmt_volume record = { .uuid = *uuid };
-	int err = lsvd_vol_find_uuid(v, uuid, record.name);
+	int err = lsvd_vol_find_uuid(&v->port, uuid, record.name);
 	uint64_t claim;
 
 	if (!err)

@@ -8,6 +8,7 @@
  * snapshot is gone (vol_flatten.c): the record never changes.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <lsvd/snapshot.h>
@@ -62,7 +63,7 @@ static int describe_base(struct visit *visit, const struct fmt_volume *record,
 	ret->is_flat = !needed;
 	lsvd_uuid_format(fmt_base_volume(b), ret->volume_uuid);
 	lsvd_uuid_format(&b->snapshot, ret->snapshot_uuid);
-	err = lsvd_vol_find_uuid(visit, fmt_base_volume(b), ret->volume);
+	err = lsvd_vol_find_uuid(&visit->port, fmt_base_volume(b), ret->volume);
 	if (err)
 		return err == -ENOENT ? 0 : err;
 	return name_snapshot(visit, b, ret);
@@ -83,4 +84,19 @@ int lsvd_volume_base(struct lsvd_store *store, const char *name, struct lsvd_bas
 		lsvd_visit_end(&visit);
 	}
 	return err ? err : lsvd_options_fill(ret, &info, sizeof info, sizeof info, "base info");
+}
+
+int lsvd_vol_base_fails(struct lsvd_volume *v, const struct uuid *uuid, int err)
+{
+	char id[UUID_TEXT_LEN + 1], name[LSVD_NAME_MAX + 1] = "", text[512];
+
+	if (err != LSVD_E_CORRUPT && err != LSVD_E_VERSION)
+		return err;
+	(void)snprintf(text, sizeof text, "%s", lsvd_last_error()); /* survives the look */
+	(void)!lsvd_vol_find_uuid(&v->port, uuid, name); /* else its UUID has to do */
+	lsvd_error_restore(text);
+	lsvd_uuid_format(uuid, id);
+	return lsvd_fail_context(err, "volume %s needs its base, volume %s%s%s, which has to be "
+				 "mended ('lsvd-admin check' says how)", v->name, name,
+				 name[0] ? ", UUID " : "", id);
 }

@@ -173,6 +173,16 @@ static int settle(struct fetching *f, struct run *r)
 	return err;
 }
 
+/* Of a clone it may be an ancestor's. Who reads what it began as says so itself. */
+static int failed(const struct fetching *f, const struct run *r, int err)
+{
+	uint64_t object = r->wants[0].ref.object;
+
+	if (!ancestor_of(f->v->ancestry, object) || f->v->loading_base)
+		return err;
+	return lsvd_vol_base_fails(f->v, lsvd_vol_uuid_of(f->v, object), err);
+}
+
 /* Sends what is not there yet; 1: some has to be asked for again. */
 static int send_round(struct fetching *f)
 {
@@ -194,7 +204,7 @@ static int send_round(struct fetching *f)
 		int err = f->runs[i].done ? 0 : settle(f, &f->runs[i]);
 
 		if (err < 0)
-			return err;
+			return failed(f, &f->runs[i], err);
 		again |= err;
 	}
 	return again;

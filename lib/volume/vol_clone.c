@@ -112,11 +112,13 @@ int lsvd_vol_load_base(struct lsvd_volume *v, const struct log_ops *ops)
 
 	if (v->listing)
 		return 0;
+	v->loading_base = true;
 	err = lsvd_log_read(&v->port, &o, ops, v, b->root, b->at_epoch, b->at_seq);
+	v->loading_base = false;
 	lsvd_snapshots_fini(&v->snapshots); /* the base's */
 	v->root_number = 0;                 /* as is that root */
 	v->root_at = (struct place){ 0, 0 };
-	return err ? lsvd_fail_context(err, "volume %s: its base", v->name) : 0;
+	return err ? lsvd_vol_base_fails(v, fmt_base_volume(b), err) : 0;
 }
 
 /* -------------------------------------------------------------------------- is it still there? */

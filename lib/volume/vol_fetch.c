@@ -26,6 +26,7 @@
  *  (2) It is in one of these at a time: the cache's reads, the miss, the step, the timer, the look.
  */
 #include <errno.h>
+#include <stdio.h>
 
 #include "base/alloc.h"
 #include "base/err.h"
@@ -212,47 +213,56 @@ static bool try_later(struct fetch *f)
 
 /* ----------------------------------------------------------------------- what is not to be had */
 
-/* The object's name, for people. */
-static const char *key_of(const struct fetch *f, char key[KEY_CAP])
+/* The object's name, for people: whoever mends it has to know whose it is. */
+#define NAME_CAP (KEY_CAP + UUID_TEXT_LEN + 64u)
+static const char *name_of(const struct fetch *f, char name[NAME_CAP])
 {
 	const struct object_entry *o = lsvd_object_table_get(&f->v->objects, f->object);
+	char key[KEY_CAP], id[UUID_TEXT_LEN + 1];
 
-	key[0] = '\0';
-	if (o)
-		lsvd_vol_object_key(key, f->v, o);
-	return key;
+	name[0] = '\0';
+	if (!o)
+		return name;
+	lsvd_vol_object_key(key, f->v, o);
+	lsvd_uuid_format(lsvd_vol_uuid_of(f->v, f->object), id);
+	if (o->ancestor) /* fits, both */
+		(void)snprintf(name, NAME_CAP, "%s (of its base, volume %s: check that one)", key,
+			       id);
+	else
+		(void)snprintf(name, NAME_CAP, "%s", key);
+	return name;
 }
 
 static void report_failed(const struct fetch *f, int err)
 {
-	char key[KEY_CAP];
+	char name[NAME_CAP];
 
 	if (!f->want.ahead)
 		lsvd_report(LSVD_LOG_ERROR, "volume %s: object %s could not be read: %s",
-			    f->v->name, key_of(f, key), lsvd_error_name(err));
+			    f->v->name, name_of(f, name), lsvd_error_name(err));
 }
 
 static void report_damage(const struct fetch *f)
 {
-	char key[KEY_CAP];
+	char name[NAME_CAP];
 
 	if (f->want.ahead)
 		return;
 	f->v->stats.corrupt++;
 	lsvd_report(LSVD_LOG_ERROR, "volume %s: object %s is damaged in [%llu, %llu): sector %llu "
-		    "and following", f->v->name, key_of(f, key), (unsigned long long)f->first,
+		    "and following", f->v->name, name_of(f, name), (unsigned long long)f->first,
 		    (unsigned long long)f->end, (unsigned long long)f->extents[0].lba);
 }
 
 static void missing(struct fetch *f)
 {
 	struct lsvd_volume *v = f->v;
-	char key[KEY_CAP];
+	char name[NAME_CAP];
 
 	v->stats.corrupt++;
 	v->stats.missing_objects++;
 	lsvd_report(LSVD_LOG_ERROR, "volume %s: object %s is not in the store: sector %llu and "
-		    "following cannot be read", v->name, key_of(f, key),
+		    "following cannot be read", v->name, name_of(f, name),
 		    (unsigned long long)f->extents[0].lba);
 	finish(f, LSVD_E_CORRUPT);
 }
@@ -260,12 +270,12 @@ static void missing(struct fetch *f)
 /* Not called missing: a newer writer may have removed it, or the volume is about to close. */
 static void undecided(struct fetch *f)
 {
-	char key[KEY_CAP];
+	char name[NAME_CAP];
 
 	if (!f->v->closing)
 		lsvd_report(LSVD_LOG_ERROR, "volume %s: object %s is not in the store, which does "
 			    "not say now whether a newer writer has removed it", f->v->name,
-			    key_of(f, key));
+			    name_of(f, name));
 	finish(f, LSVD_E_UNAVAILABLE);
 }
 
@@ -294,12 +304,12 @@ static void looked(struct log_look *look, int err)
 static void deleted_meanwhile(struct fetch *f)
 {
 	struct lsvd_volume *v = f->v;
-	char key[KEY_CAP];
+	char name[NAME_CAP];
 
 	v->stats.missing_objects++;
 	lsvd_report(LSVD_LOG_ERROR, "volume %s: object %s is not in the store any more: it was "
 		    "deleted after the volume was opened read-only, or is lost; open it again",
-		    v->name, key_of(f, key));
+		    v->name, name_of(f, name));
 	finish(f, -ESTALE);
 }
 

@@ -182,7 +182,8 @@ struct lsvd_volume {
 	uint64_t bytes, sectors;       /* the bound of operations; see lsvd_vol_set_bytes() */
 	uint64_t chain_bytes;          /* as the chain says; more than bytes while it shrinks */
 	struct ancestry *ancestry;     /* of a clone, else NULL */
-	struct fmt_base *base;         /* what it began as */
+	struct fmt_base *base;         /* what it began as, */
+	bool loading_base;             /* and is being read */
 	struct lower_set *lowers;      /* vol_lower.c: opened with it, and closed with
 					* it; or NULL */
 	struct lsvd_volume *below;     /* shows where this one has nothing, or NULL */
@@ -521,6 +522,12 @@ int lsvd_vol_take_base(struct lsvd_volume *v, const struct fmt_base *base);
 int lsvd_vol_load_base(struct lsvd_volume *v, const struct log_ops *ops);
 /* The clone needs its base no more. The lock is free. */
 int lsvd_vol_drop_base(struct lsvd_volume *v);
+/* ---- vol_base.c */
+/*
+ * A procedure: what failed was read of the volume's base `uuid`. If it is damaged the text says
+ * whose it is, and what to do.
+ */
+int lsvd_vol_base_fails(struct lsvd_volume *v, const struct uuid *uuid, int err);
 /* ---- vol_users.c, vol_slots.c */
 /*
  * Nobody may clone the snapshot any more: -EBUSY if somebody has. And its slots, when it is gone.
@@ -672,7 +679,7 @@ struct fmt_volume;
 int lsvd_vol_size_now(struct visit *v, const struct fmt_volume *record, uint64_t epoch,
 		      uint64_t seq, uint64_t *ret);
 /* The name of the volume of that UUID. -ENOENT: the store has none. */
-int lsvd_vol_find_uuid(struct visit *v, const struct uuid *uuid,
+int lsvd_vol_find_uuid(struct port *port, const struct uuid *uuid,
 		       char ret_name[LSVD_NAME_MAX + 1]);
 
 #endif

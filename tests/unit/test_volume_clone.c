@@ -753,6 +753,63 @@ START_TEST(a_clone_says_what_it_began_as_and_whether_it_needs_that)
 }
 END_TEST
 
+static void remove_pages(struct tv *t, const struct fmt_base *base)
+{
+	struct tv_keys *k = tv_keys(t, KEY_FREE);
+	char uuid[UUID_TEXT_LEN + 1];
+	unsigned n = 0;
+
+	lsvd_uuid_format(fmt_base_volume(base), uuid);
+	for (unsigned i = 0; i < k->count; i++)
+		if (strstr(k->keys[i], uuid)) {
+			ck_assert_ok(lsvd_store_remove(t->store, k->keys[i]));
+			n++;
+		}
+	ck_assert_uint_gt(n, 0);
+	free(k);
+}
+
+static void remove_root(struct tv *t, const struct fmt_base *base)
+{
+	char key[KEY_CAP];
+
+	lsvd_key_root(key, fmt_base_volume(base), base->root.epoch, base->root.number);
+	ck_assert_ok(lsvd_store_remove(t->store, key));
+}
+
+/* The base's root, as the clone has none of its own; and pages that it has not saved itself. */
+START_TEST(a_clone_whose_base_is_damaged_says_which_volume_has_to_be_mended)
+{
+	struct tv *t = fresh();
+	struct fmt_base base;
+	struct other *c;
+
+	scatter(t, 400, 1);
+	ck_assert_ok(lsvd_volume_checkpoint(t->v, EVER));
+	snapshot(t, "s");
+	c = clone_of(t, TV_NAME, "s", "c");
+	base = *c->t.v->base;
+	if (_i == 1) {
+		tv_write(&c->t, 0, 4096, 2);
+		ck_assert_ok(lsvd_volume_checkpoint(c->t.v, EVER));
+	}
+	close_other(c);
+	tv_close(t);
+	if (_i == 0)
+		remove_root(t, &base);
+	else
+		remove_pages(t, &base);
+	c->t.o.flags = LSVD_OPEN_READONLY; /* which reads all of the map */
+	c->t.o.cache_dir = NULL;
+	ck_assert_err(lsvd_volume_open(&c->t.v, t->store, "c", &c->t.o), LSVD_E_CORRUPT);
+	ck_assert_error_says("volume c needs its base, volume " TV_NAME ", UUID ");
+	ck_assert_error_says("'lsvd-admin check' says how");
+	ck_assert_error_says(_i ? "missing, though the root names it" : "is missing");
+	end_other(c);
+	tv_free(t);
+}
+END_TEST
+
 START_TEST(a_base_as_it_is_now_is_cloned_by_a_snapshot_made_for_that)
 {
 	struct tv *t = fresh();
@@ -843,6 +900,8 @@ static Suite *suite(void)
 	tcase_add_test(c, a_check_believes_no_old_listing_about_what_a_clone_needs);
 	tcase_add_loop_test(c, a_cloner_that_was_overtaken_by_a_deletion_has_made_no_clone, 0, 2);
 	tcase_add_test(c, a_clone_says_what_it_began_as_and_whether_it_needs_that);
+	tcase_add_loop_test(c, a_clone_whose_base_is_damaged_says_which_volume_has_to_be_mended, 0,
+			    2);
 	tcase_add_test(c, a_base_as_it_is_now_is_cloned_by_a_snapshot_made_for_that);
 	tcase_add_test(c, wrong_calls_are_refused);
 	tcase_add_test(c, clones_of_one_base_share_what_the_read_cache_has_of_it);
